@@ -1,0 +1,148 @@
+//! What a destination must do.
+
+use crate::Stop;
+use arrow::array::{BooleanArray, RecordBatch};
+use floodmark_core::{
+    Counts, DataType, Result, Schema,
+    fingerprint::Fingerprint,
+    pipeline::Pipeline,
+    schema::Change,
+    state::{Commit, FileEntry, Reject, RunRecord, State},
+};
+use std::time::Duration;
+
+/// What a destination can hold and do, as data, so that `check` can explain before a run what cannot work.
+#[derive(Debug, Clone, Copy)]
+pub struct Capabilities {
+    /// Exact decimals; where not, they are kept as text.
+    pub decimal: bool,
+    /// NaN in a double column.
+    pub nan: bool,
+    /// Column names that differ only in the case of letters are different names.
+    pub case_sensitive: bool,
+    /// The most columns a table may have.
+    pub max_columns: usize,
+}
+
+/// The table a pipeline loads, with every name checked.
+#[derive(Debug, Clone)]
+pub struct Target<'a> {
+    /// The pipeline.
+    pub pipeline: &'a Pipeline,
+    /// The table's columns after this load.
+    pub schema: &'a Schema,
+    /// Steps from the pinned schema to it; empty for a first load, which creates the table if it is not there.
+    pub changes: &'a [Change],
+    /// The version column's type, where the pipeline has one.
+    pub version: Option<DataType>,
+    /// The logical time of the run, for what has no time of its own (`scd2`), in nanoseconds since the epoch.
+    pub now: i128,
+    /// The run's id, for staging names.
+    pub run: &'a str,
+}
+
+/// Files whose rows a reload replaces, and which rows those are.
+#[derive(Debug, Clone)]
+pub struct LoadPlan<'a> {
+    /// The table.
+    pub target: Target<'a>,
+    /// `append`: earlier rows of these files go before theirs are added.
+    pub replace: Vec<(&'a str, &'a FileEntry)>,
+    /// `append`: record which rows come from which slice.
+    pub lineage: bool,
+    /// Whether this is the first chunk of the run.
+    pub first: bool,
+    /// Whether the chunk holds everything the run will load, so that absent rows can be told.
+    pub full: bool,
+}
+
+/// Rows ready to be merged.
+#[derive(Debug, Clone)]
+pub struct ShapedBatch {
+    /// A subset of the target's columns, in the target's order and types. A column that is missing is absent from the
+    /// input: kept where a row exists, NULL where it is new.
+    pub rows: RecordBatch,
+    /// Which rows mark a delete.
+    pub delete: Option<BooleanArray>,
+    /// Which slice they came from (an index into the run's slices).
+    pub slice: usize,
+}
+
+/// What one transaction is to write: pulled by the destination, sealed by the engine.
+pub trait Chunk {
+    /// The next rows, or `None` at the chunk's end.
+    fn next(&mut self) -> Result<Option<ShapedBatch>>;
+
+    /// Called once after the last batch, inside the transaction, with what became of the rows. Checks the accounting
+    /// and returns what to write beside the rows; an error rolls everything back. `lineage` is by slice index.
+    fn seal(&mut self, counts: Counts, lineage: Vec<(usize, floodmark_core::state::Lineage)>) -> Result<Commit>;
+}
+
+/// A destination.
+pub trait Destination: Send + Sync {
+    /// What it can hold and do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Whether it can be reached and written to, without changing anything.
+    fn probe(&self) -> Result<()>;
+
+    /// Takes the pipeline's lock (waiting for at most `wait`, `None` being forever), brings the state tables up to
+    /// date, raises the fencing token and sweeps what dead runs left. An error with `Code::Busy` when another run
+    /// holds the lock. The lock dies with the process, at once.
+    fn open(&self, pipeline: &str, run: &str, wait: Option<Duration>, stop: &Stop) -> Result<Box<dyn Session>>;
+
+    /// Reads and changes state outside a run.
+    fn ledger(&self) -> Result<Box<dyn Ledger>>;
+
+    /// The fingerprint of a table's content, and its schema as far as it is known.
+    fn fingerprint(&self, table: &str) -> Result<Fingerprint>;
+}
+
+/// A held lock on one pipeline. Dropping it lets go.
+pub trait Session: Send {
+    /// The state as of the lock's acquisition, or of this session's last commit.
+    fn state(&self) -> &State;
+
+    /// Columns and types of the pipeline's table as the database has it, or `None` where there is no such table.
+    fn table(&self, table: &str) -> Result<Option<Schema>>;
+
+    /// One transaction: schema changes, rows, and what `Chunk::seal` returns. Returns once it is durable. When it
+    /// fails, nothing of it is there; `Code::Fenced` when a newer holder of the lock exists.
+    fn load(&mut self, plan: &LoadPlan<'_>, chunk: &mut dyn Chunk) -> Result<Counts>;
+
+    /// Puts a run that wrote nothing on record (`failed`, `interrupted`), and file entries whose rows need no
+    /// load (a touched file). Durable when it returns.
+    fn record(&mut self, run: &RunRecord, files: &[(String, FileEntry)]) -> Result<()>;
+}
+
+/// A kept reject with where it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptReject {
+    /// Its number, for `rejects show|replay|drop`.
+    pub id: i64,
+    /// The pipeline.
+    pub pipeline: String,
+    /// The run that rejected it.
+    pub run: String,
+    /// The row.
+    pub reject: Reject,
+}
+
+/// State outside a run. Changing calls take the pipeline's lock for their duration and fail with `Code::Busy` when a
+/// run holds it.
+pub trait Ledger: Send {
+    /// Pipelines with any state.
+    fn pipelines(&self) -> Result<Vec<String>>;
+    /// A pipeline's state, `None` where there is none.
+    fn state(&self, pipeline: &str) -> Result<Option<State>>;
+    /// Replaces a pipeline's state (all but the token); `None` forgets it, its file ledger, boundary and tombstones.
+    fn set_state(&mut self, pipeline: &str, state: Option<&State>) -> Result<()>;
+    /// The newest runs first; all pipelines where none is named.
+    fn runs(&self, pipeline: Option<&str>, limit: usize) -> Result<Vec<RunRecord>>;
+    /// One run.
+    fn run(&self, id: &str) -> Result<Option<RunRecord>>;
+    /// Kept rejects, oldest first.
+    fn rejects(&self, pipeline: Option<&str>) -> Result<Vec<KeptReject>>;
+    /// Drops rejects by id; returns how many there were.
+    fn drop_rejects(&mut self, pipeline: &str, ids: &[i64]) -> Result<u64>;
+}

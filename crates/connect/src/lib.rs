@@ -1,0 +1,12 @@
+//! The contracts between the engine and its connectors. A connector never knows the engine.
+//!
+//! Calls block: a load is one long pipeline of few threads, and back-pressure is a bounded channel or a pull. A
+//! connector whose driver is asynchronous owns its runtime.
+
+pub mod destination;
+pub mod source;
+mod stop;
+
+pub use destination::{Capabilities, Chunk, Destination, LoadPlan, Session, ShapedBatch, Target};
+pub use source::{BadRow, Batch, Batches, ReadPlan, Slice, Source, Survey, SurveyRequest};
+pub use stop::Stop;

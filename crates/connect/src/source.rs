@@ -1,0 +1,95 @@
+//! What a source must do.
+
+use crate::Stop;
+use arrow::array::RecordBatch;
+use floodmark_core::{DataType, Error, Result, Schema};
+use std::collections::HashMap;
+
+/// A part of a source that can be read again and gives the same rows: a file now, a key range of a table later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slice {
+    /// Its name in the ledger; stable when the project moves.
+    pub name: String,
+    /// Where it is now, for messages and opening.
+    pub path: std::path::PathBuf,
+    /// Bytes.
+    pub size: u64,
+    /// Modification time in nanoseconds since the epoch.
+    pub modified: i64,
+}
+
+/// What is asked of a survey.
+#[derive(Debug, Clone, Default)]
+pub struct SurveyRequest {
+    /// Types pinned by an earlier load or by `columns:`, by the column's name in the source. Values that do not fit
+    /// are reported by type (`Guess::against`), not as errors.
+    pub pinned: HashMap<String, DataType>,
+}
+
+/// What a source holds, learnt from all of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Survey {
+    /// Columns by their names in the source, in the order they first appear, over all slices.
+    pub schema: Schema,
+    /// By slice, in the order asked: rows, and a hash of the slice's bytes.
+    pub slices: Vec<(u64, u128)>,
+}
+
+/// How a slice is to be read.
+#[derive(Debug, Clone)]
+pub struct ReadPlan {
+    /// Columns to produce, by their names in the source, with the types to convert to. A column the slice lacks is
+    /// left out of the batches; `Batch::rows` keeps this order.
+    pub schema: Schema,
+    /// Rows to leave out at the beginning (they are committed already).
+    pub skip_rows: u64,
+}
+
+/// A row that cannot be turned into the planned types.
+#[derive(Debug)]
+pub struct BadRow {
+    /// Its number in the slice, from 1, bad rows counted.
+    pub row: u64,
+    /// Line in a text file, from 1.
+    pub line: Option<u64>,
+    /// What is wrong, with place and remedy.
+    pub error: Error,
+    /// The row as it stands in the source (for columnar files: its cells as JSON).
+    pub raw: String,
+}
+
+/// Some consecutive rows of a slice.
+#[derive(Debug)]
+pub struct Batch {
+    /// The good rows, in source order.
+    pub rows: RecordBatch,
+    /// The bad ones among them, in source order.
+    pub bad: Vec<BadRow>,
+    /// Number in the slice, from 1, of the first row this batch covers, bad rows counted.
+    pub first_row: u64,
+    /// How many rows it covers: good and bad.
+    pub covered: u64,
+}
+
+/// Batches of a slice in order. Dropping it stops its threads.
+pub trait Batches: Iterator<Item = Result<Batch>> + Send {}
+impl<T: Iterator<Item = Result<Batch>> + Send> Batches for T {}
+
+/// A source. Reading never changes it; every method may be called again.
+pub trait Source: Send + Sync {
+    /// The slices there are now, in the order their rows count as arriving. An error when there is none.
+    fn slices(&self) -> Result<Vec<Slice>>;
+
+    /// The hash a survey would give a slice, without parsing it. Used to tell a touched file from a changed one.
+    fn hash(&self, slice: &Slice, stop: &Stop) -> Result<u128>;
+
+    /// The hash of the first `bytes` of a slice, to tell a file that grew from one that changed.
+    fn hash_prefix(&self, slice: &Slice, bytes: u64, stop: &Stop) -> Result<u128>;
+
+    /// Reads all of the slices for their columns and types: every row of text, the footer of a columnar file.
+    fn survey(&self, slices: &[Slice], request: &SurveyRequest, stop: &Stop) -> Result<Survey>;
+
+    /// Reads a slice. The batches, put together, are the same rows in the same order every time, whatever the number
+    /// of threads; an item that is an error ends the stream.
+    fn read(&self, slice: &Slice, plan: &ReadPlan, stop: &Stop) -> Result<Box<dyn Batches>>;
+}

@@ -1,0 +1,29 @@
+//! Time and ids, injected so that tests can hold them still.
+
+use chrono::{DateTime, Utc};
+use std::sync::Arc;
+
+/// Where "now" and new ids come from.
+pub trait Clock: Send + Sync {
+    /// The present moment.
+    fn now(&self) -> DateTime<Utc>;
+    /// A new run id, sortable by time (UUID v7).
+    fn run_id(&self) -> String;
+}
+
+/// The machine's own clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> DateTime<Utc> {
+        Utc::now()
+    }
+
+    fn run_id(&self) -> String {
+        uuid::Uuid::now_v7().to_string()
+    }
+}
+
+/// A shared clock.
+pub type SharedClock = Arc<dyn Clock>;

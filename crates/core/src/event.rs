@@ -1,0 +1,72 @@
+//! What happens during a run, as data. Terminal, JSON, logs, web page and Python are readers of these events.
+
+use crate::accounting::Counts;
+
+/// Something happened.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Event {
+    /// A run began.
+    Started {
+        /// The pipeline.
+        pipeline: String,
+        /// The run's id.
+        run: String,
+    },
+    /// Types are being read from `bytes` of text files.
+    Surveying {
+        /// The pipeline.
+        pipeline: String,
+        /// How much there is to read.
+        bytes: u64,
+    },
+    /// It is known what will be loaded.
+    Planned {
+        /// The pipeline.
+        pipeline: String,
+        /// Files (or parts) to read.
+        slices: usize,
+        /// Rows in them, where that is known.
+        rows: Option<u64>,
+    },
+    /// More rows went through.
+    Progress {
+        /// The pipeline.
+        pipeline: String,
+        /// Rows read so far.
+        rows: u64,
+    },
+    /// A chunk is durable.
+    Committed {
+        /// The pipeline.
+        pipeline: String,
+        /// Rows by outcome so far.
+        counts: Counts,
+    },
+    /// Something a person should know that does not stop the run.
+    Warning {
+        /// The pipeline.
+        pipeline: String,
+        /// One sentence.
+        message: String,
+    },
+    /// A run ended, well or not.
+    Finished {
+        /// The pipeline.
+        pipeline: String,
+    },
+}
+
+/// A reader of events. Called from the run's own thread: be quick.
+pub trait Observer: Send + Sync {
+    /// Takes note of one event.
+    fn observe(&self, event: &Event);
+}
+
+/// An observer that looks away.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silent;
+
+impl Observer for Silent {
+    fn observe(&self, _event: &Event) {}
+}

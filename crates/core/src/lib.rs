@@ -1,0 +1,25 @@
+//! The rules of Floodmark: what a load means, with no input or output of its own.
+//!
+//! Everything here is a pure function of its arguments, so that the promises can be tested by properties.
+
+pub mod accounting;
+pub mod clock;
+pub mod error;
+pub mod event;
+pub mod fingerprint;
+pub mod infer;
+pub mod merge;
+pub mod pipeline;
+pub mod schema;
+pub mod state;
+pub mod text;
+pub mod types;
+pub mod url;
+pub mod value;
+pub mod watermark;
+
+pub use accounting::Counts;
+pub use error::{Code, Error, Result};
+pub use schema::{Column, Schema};
+pub use types::DataType;
+pub use value::Value;

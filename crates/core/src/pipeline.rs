@@ -1,0 +1,330 @@
+//! A pipeline with every default filled in: what the engine runs. `config` and the `load` command both end here.
+
+use crate::{types::DataType, url::ConnectionUrl};
+use std::{path::PathBuf, time::Duration};
+
+macro_rules! choices {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $name { $($(#[$vdoc])* $variant,)* }
+        impl $name {
+            /// As written in the pipeline file, with the value.
+            pub const NAMES: &[(&str, $name)] = &[$(($text, $name::$variant),)*];
+        }
+    };
+}
+
+/// One source into one table.
+#[derive(Debug, Clone)]
+pub struct Pipeline {
+    /// Its name; state is kept under it.
+    pub name: String,
+    /// Where rows come from.
+    pub source: SourceSpec,
+    /// Where they go.
+    pub destination: DestinationSpec,
+    /// The load strategy.
+    pub load: Load,
+    /// Columns that identify a row.
+    pub key: Vec<String>,
+    /// Where the last run stopped.
+    pub watermark: Option<WatermarkSpec>,
+    /// Which of two copies of a row is newer.
+    pub version: Option<String>,
+    /// `delete_insert`: the columns whose values a batch replaces; empty means its keys.
+    pub window: Vec<String>,
+    /// What an incoming NULL does to an existing value, unless a column says otherwise.
+    pub on_null: OnNull,
+    /// SQL condition that marks a row as a delete.
+    pub delete_when: Option<String>,
+    /// How a marked or absent row goes.
+    pub deletes: Deletes,
+    /// What happens to table rows that a full read no longer holds.
+    pub absent_rows: AbsentRows,
+    /// SQL over the table `source`.
+    pub transform: Option<String>,
+    /// Per-column settings, in file order.
+    pub columns: Vec<ColumnSpec>,
+    /// What may change about the columns.
+    pub schema: SchemaPolicy,
+    /// What a bad row does.
+    pub on_bad_row: OnBadRow,
+    /// How many rejects are too many; `None` is no limit.
+    pub max_rejects: Option<RejectLimit>,
+    /// What a loaded file that changed does.
+    pub changed_files: ChangedFiles,
+    /// Whether an `overwrite` may empty the table.
+    pub allow_empty: bool,
+    /// `append: at_least_once`: add every row again on every run.
+    pub at_least_once: bool,
+    /// Rows per destination transaction, where a load may be committed in parts.
+    pub commit_every: u64,
+    /// Cron expression, used by `serve`.
+    pub schedule: Option<String>,
+}
+
+/// Where rows come from.
+#[derive(Debug, Clone)]
+pub enum SourceSpec {
+    /// Files by pattern, or standard input.
+    Files(FileSource),
+}
+
+/// Files of one kind.
+#[derive(Debug, Clone)]
+pub struct FileSource {
+    /// Glob patterns (absolute, or relative to the process); `-` is standard input.
+    pub patterns: Vec<String>,
+    /// Resolved against this when relative; names in the ledger are relative to it, so that a project can move.
+    pub base: PathBuf,
+    /// `None` goes by the name's extension, then by content.
+    pub format: Option<FileFormat>,
+    /// CSV dialect.
+    pub csv: CsvOptions,
+    /// The largest row read, in bytes; a larger one is an error that says where.
+    pub max_row_bytes: usize,
+}
+
+/// How CSV is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CsvOptions {
+    /// Between fields; `None` goes by the header line among `,` `;` tab `|`.
+    pub delimiter: Option<u8>,
+    /// Around fields.
+    pub quote: u8,
+    /// Whether the first line names the columns.
+    pub header: bool,
+    /// Column names where there is no header, or in its place.
+    pub names: Vec<String>,
+    /// Unquoted text that means NULL, beside nothing at all.
+    pub null: Option<String>,
+}
+
+impl Default for CsvOptions {
+    fn default() -> Self {
+        CsvOptions { delimiter: None, quote: b'"', header: true, names: Vec::new(), null: None }
+    }
+}
+
+/// The default of `FileSource::max_row_bytes`.
+pub const MAX_ROW_BYTES: usize = 16 << 20;
+/// The default of `Pipeline::commit_every`.
+pub const COMMIT_EVERY: u64 = 1_000_000;
+
+/// Where rows go.
+#[derive(Debug, Clone)]
+pub struct DestinationSpec {
+    /// The database.
+    pub url: ConnectionUrl,
+    /// The table, as the user wrote it.
+    pub table: String,
+}
+
+choices! {
+    /// The load strategies.
+    Load {
+        /// Adds the new rows.
+        Append = "append",
+        /// The table becomes the source.
+        Overwrite = "overwrite",
+        /// Inserts new keys, updates existing ones.
+        Upsert = "upsert",
+        /// Inserts new keys, leaves existing rows alone.
+        InsertOnly = "insert_only",
+        /// Replaces what the batch covers.
+        DeleteInsert = "delete_insert",
+        /// Keeps history.
+        Scd2 = "scd2",
+    }
+}
+
+impl Load {
+    /// As written in the pipeline file.
+    pub fn name(self) -> &'static str {
+        Load::NAMES.iter().find(|(_, l)| *l == self).map_or("", |(n, _)| n)
+    }
+}
+
+/// The watermark's settings.
+#[derive(Debug, Clone)]
+pub struct WatermarkSpec {
+    /// The cursor column (of the transform's output where there is one).
+    pub column: String,
+    /// Rows before this are never loaded; read by the column's type.
+    pub start: Option<String>,
+    /// Re-read this much before the watermark.
+    pub lookback: Option<Span>,
+    /// Leave rows younger than this for the next run.
+    pub settle: Option<Span>,
+    /// `boundary: exclusive`: plain `>` instead of `>=` with recognition of the rows at the boundary.
+    pub exclusive: bool,
+    /// What a row without a cursor does.
+    pub nulls: CursorNulls,
+    /// Rows at or behind the watermark in a file never seen before; `None` is the default of the strategy.
+    pub late_rows: Option<LateRows>,
+}
+
+/// A distance on the cursor's axis.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Span {
+    /// For dates and timestamps.
+    Time(Duration),
+    /// For numbers.
+    Number(u64),
+}
+
+choices! {
+    /// What a row without a cursor does.
+    CursorNulls {
+        /// Fails the run, with the count.
+        Fail = "fail",
+        /// Loads it; the watermark is not moved by it.
+        Include = "include",
+        /// Leaves it out, counted as skipped.
+        Exclude = "exclude",
+    }
+}
+choices! {
+    /// Rows behind the watermark in a file never seen before.
+    LateRows {
+        /// Loads them; the version rule keeps it safe.
+        Load = "load",
+        /// Fails the run, with counts and remedies.
+        Fail = "fail",
+        /// Leaves them out, counted as skipped and warned about.
+        Skip = "skip",
+    }
+}
+choices! {
+    /// What an incoming NULL does to an existing value.
+    OnNull {
+        /// Writes it (INSERT OR REPLACE).
+        Overwrite = "overwrite",
+        /// Keeps the existing value (pandas' combine_first).
+        Keep = "keep",
+    }
+}
+choices! {
+    /// How a deleted row goes.
+    Deletes {
+        /// Out of the table; a tombstone keeps its key and version.
+        Hard = "hard",
+        /// Stays, with `is_deleted` set.
+        Soft = "soft",
+    }
+}
+choices! {
+    /// Table rows that a full read no longer holds.
+    AbsentRows {
+        /// Stay.
+        Keep = "keep",
+        /// Are deleted, as `deletes` says.
+        Delete = "delete",
+        /// `scd2`: their current version is closed.
+        Close = "close",
+    }
+}
+choices! {
+    /// What may change about the columns.
+    SchemaPolicy {
+        /// New columns are added, types widen without loss.
+        Evolve = "evolve",
+        /// Any difference fails the run.
+        Freeze = "freeze",
+    }
+}
+choices! {
+    /// What a bad row does.
+    OnBadRow {
+        /// Fails the run.
+        Fail = "fail",
+        /// Goes to `_floodmark_rejects`.
+        Reject = "reject",
+    }
+}
+choices! {
+    /// What a loaded file that changed does.
+    ChangedFiles {
+        /// Loads it again in place of its earlier rows.
+        Reload = "reload",
+        /// Fails the run.
+        Fail = "fail",
+        /// Loads only what was added at its end; fails when the old part changed.
+        AppendTail = "append_tail",
+    }
+}
+choices! {
+    /// File formats.
+    FileFormat {
+        /// Delimited text.
+        Csv = "csv",
+        /// One JSON object a line.
+        Jsonl = "jsonl",
+        /// One array of JSON objects.
+        Json = "json",
+        /// Apache Parquet.
+        Parquet = "parquet",
+        /// Arrow IPC, file or stream (Feather).
+        Arrow = "arrow",
+    }
+}
+
+/// How many rejects are too many.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum RejectLimit {
+    /// More than this many rows.
+    Rows(u64),
+    /// More than this share of the rows read, in percent.
+    Percent(f64),
+}
+
+/// Settings of one column.
+#[derive(Debug, Clone, Default)]
+pub struct ColumnSpec {
+    /// Its name in the table.
+    pub name: String,
+    /// Its name in the source, where they differ.
+    pub from: Option<String>,
+    /// Its type, in place of the inferred one.
+    pub data_type: Option<DataType>,
+    /// NULL is a bad row.
+    pub not_null: bool,
+    /// In place of the pipeline's.
+    pub on_null: Option<OnNull>,
+}
+
+impl Pipeline {
+    /// Whether the whole run is one destination transaction.
+    ///
+    /// Strategies that replace, and loads whose rows map to no source position or may yet be refused as a whole.
+    pub fn whole(&self) -> bool {
+        matches!(self.load, Load::Overwrite | Load::DeleteInsert | Load::Scd2)
+            || self.transform.is_some()
+            || self.keeps_nulls()
+            || self.absent_rows != AbsentRows::Keep
+            || (self.on_bad_row == OnBadRow::Reject && self.max_rejects.is_some())
+    }
+
+    /// Whether any column keeps its value against an incoming NULL.
+    pub fn keeps_nulls(&self) -> bool {
+        self.on_null == OnNull::Keep || self.columns.iter().any(|c| c.on_null == Some(OnNull::Keep))
+    }
+
+    /// Whether a NULL of that column keeps the existing value.
+    pub fn keeps_null(&self, column: &str) -> bool {
+        let own = self.columns.iter().find(|c| c.name == column).and_then(|c| c.on_null);
+        own.unwrap_or(self.on_null) == OnNull::Keep
+    }
+
+    /// Whether every run must read every file once any has changed, because absence means something.
+    pub fn full_read(&self) -> bool {
+        self.watermark.is_none() && (self.load == Load::Overwrite || self.absent_rows != AbsentRows::Keep)
+    }
+
+    /// What rows behind the watermark in a new file do.
+    pub fn late_rows(&self) -> LateRows {
+        let default = if self.load == Load::Append { LateRows::Fail } else { LateRows::Load };
+        self.watermark.as_ref().and_then(|w| w.late_rows).unwrap_or(default)
+    }
+}

@@ -1,0 +1,157 @@
+//! Columns of a table, and what may change about them (`schema: evolve | freeze`).
+
+use crate::{
+    error::{Code, Error, Result},
+    types::DataType,
+};
+use arrow::datatypes::{Field, Schema as ArrowSchema, SchemaRef};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// A column.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Column {
+    /// As in the source (or as renamed), never altered.
+    pub name: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub data_type: DataType,
+}
+
+/// The columns of a table in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Schema {
+    /// In table order.
+    pub columns: Vec<Column>,
+}
+
+/// One step that brings a table from one schema to another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A new column at the end.
+    Add(Column),
+    /// A column whose type becomes wider, without loss.
+    Widen {
+        /// The column.
+        name: String,
+        /// What it was.
+        from: DataType,
+        /// What it becomes.
+        to: DataType,
+    },
+}
+
+impl Schema {
+    /// From name and type pairs.
+    pub fn new(columns: impl IntoIterator<Item = (impl Into<String>, DataType)>) -> Self {
+        Schema { columns: columns.into_iter().map(|(n, data_type)| Column { name: n.into(), data_type }).collect() }
+    }
+
+    /// Position of a column.
+    pub fn index(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|c| c.name == name)
+    }
+
+    /// A column.
+    pub fn get(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|c| c.name == name)
+    }
+
+    /// The Arrow schema its batches travel in; every field is nullable.
+    pub fn to_arrow(&self) -> SchemaRef {
+        Arc::new(ArrowSchema::new(
+            self.columns.iter().map(|c| Field::new(&c.name, c.data_type.to_arrow(), true)).collect::<Vec<_>>(),
+        ))
+    }
+
+    /// The names, for messages.
+    pub fn names(&self) -> Vec<&str> {
+        self.columns.iter().map(|c| c.name.as_str()).collect()
+    }
+}
+
+/// What a source's schema asks of the pinned one: the schema after it, and the steps there.
+///
+/// A column missing from the source is no change. With `freeze` any difference is an error that lists them all; with
+/// `evolve` a type that cannot widen without loss stays as pinned, and values that do not fit are bad rows.
+pub fn evolve(pinned: &Schema, arriving: &Schema, freeze: bool) -> Result<(Schema, Vec<Change>)> {
+    let mut after = pinned.clone();
+    let mut changes = Vec::new();
+    let mut differences = Vec::new();
+    for column in &arriving.columns {
+        match after.columns.iter_mut().find(|c| c.name == column.name) {
+            None => {
+                differences.push(format!("new column {:?} ({})", column.name, column.data_type));
+                changes.push(Change::Add(column.clone()));
+                after.columns.push(column.clone());
+            }
+            Some(old) if old.data_type != column.data_type => {
+                let (from, wider) = (old.data_type, old.data_type.widen(column.data_type));
+                if wider != Some(from) {
+                    differences.push(format!("column {:?} is {from} and would be {}", column.name, column.data_type));
+                }
+                if let Some(to) = wider.filter(|to| *to != from) {
+                    changes.push(Change::Widen { name: column.name.clone(), from, to });
+                    old.data_type = to;
+                }
+            }
+            Some(_) => {}
+        }
+    }
+    if freeze {
+        for column in &pinned.columns {
+            if arriving.get(&column.name).is_none() {
+                differences.push(format!("column {:?} is missing", column.name));
+            }
+        }
+        if !differences.is_empty() {
+            return Err(Error::new(Code::SchemaFrozen, format!("the source differs: {}", differences.join("; ")))
+                .state("nothing was written")
+                .help("set `schema: evolve` to take the new columns, or correct the source"));
+        }
+    }
+    Ok((after, changes))
+}
+
+/// Names that a database would take for one: equal but for the case of ASCII letters.
+pub fn case_clash<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<(&'a str, &'a str)> {
+    let mut seen = std::collections::HashMap::new();
+    for name in names {
+        if let Some(before) = seen.insert(name.to_ascii_lowercase(), name) {
+            return Some((before, name));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn evolve_adds_and_widens_but_never_drops() {
+        let pinned = Schema::new([("id", DataType::BigInt), ("day", DataType::Date), ("note", DataType::Text)]);
+        let arriving = Schema::new([("id", DataType::Decimal(5, 2)), ("day", DataType::Text), ("new", DataType::Bool)]);
+        let (after, changes) = evolve(&pinned, &arriving, false).unwrap();
+        assert_eq!(
+            after,
+            Schema::new([
+                ("id", DataType::Decimal(21, 2)),
+                ("day", DataType::Date),
+                ("note", DataType::Text),
+                ("new", DataType::Bool)
+            ])
+        );
+        assert_eq!(changes.len(), 2);
+    }
+
+    #[test]
+    fn freeze_lists_every_difference() {
+        let pinned = Schema::new([("id", DataType::BigInt), ("gone", DataType::Text)]);
+        let arriving = Schema::new([("id", DataType::Text), ("new", DataType::Bool)]);
+        let message = evolve(&pinned, &arriving, true).unwrap_err().message().to_owned();
+        for part in ["\"id\"", "\"new\"", "\"gone\""] {
+            assert!(message.contains(part), "{message}");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! What a destination remembers of a pipeline: plain data, written and read only by destinations.
+
+use crate::{accounting::Counts, schema::Schema, types::DataType, value::Value};
+use chrono::{DateTime, Utc};
+use std::collections::{BTreeMap, HashMap};
+
+/// The newest format of the `_floodmark_*` tables; an older one is migrated, a newer one refused.
+pub const FORMAT: i64 = 1;
+
+/// Everything kept for one pipeline.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct State {
+    /// Raised at every acquisition of the lock; checked inside every commit.
+    pub token: i64,
+    /// The table it loads.
+    pub table: Option<String>,
+    /// Columns and types pinned by the first load.
+    pub schema: Option<Schema>,
+    /// The watermark with its column and type.
+    pub watermark: Option<Mark>,
+    /// The highest cursor committed by a load that is not complete yet; becomes the watermark when it is.
+    pub pending: Option<Mark>,
+    /// `append` with a watermark: the rows loaded at the watermark, by file.
+    pub boundary: Boundary,
+    /// The file ledger, by slice name.
+    pub files: HashMap<String, FileEntry>,
+    /// When the last run committed.
+    pub updated_at: Option<DateTime<Utc>>,
+}
+
+/// A cursor value that knows its column and type.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mark {
+    /// The cursor column.
+    pub column: String,
+    /// Its type.
+    pub data_type: DataType,
+    /// The value, exact.
+    pub value: Value,
+}
+
+/// How often a row (by hash) was loaded at the watermark, by file.
+pub type Boundary = BTreeMap<(String, u128), u64>;
+
+/// What is known of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileEntry {
+    /// Size in bytes when it was read.
+    pub size: u64,
+    /// Modification time then, in nanoseconds since the epoch.
+    pub modified: i64,
+    /// Hash of its bytes then.
+    pub hash: u128,
+    /// Rows of it that are committed.
+    pub rows: u64,
+    /// Whether that is all of them. `false`: the load stopped between chunks, or `settle` left rows behind.
+    pub complete: bool,
+    /// For `append` without a watermark: which rows of the table are its own.
+    pub lineage: Option<Lineage>,
+}
+
+/// Which rows of a table came from a file: ranges of physical row ids, and what must be found there. Checked against
+/// the table before any of them is replaced, so that renumbered or edited rows are never deleted by mistake.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lineage {
+    /// First and last row id of each committed chunk, inclusive.
+    pub ranges: Vec<(i64, i64)>,
+    /// How many rows.
+    pub rows: u64,
+    /// Sum of their row hashes.
+    pub fingerprint: u128,
+}
+
+/// One line of the run ledger.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunRecord {
+    /// UUID v7.
+    pub run: String,
+    /// The pipeline.
+    pub pipeline: String,
+    /// `ok`, `failed`, `interrupted`, `nothing_new`, or `partial` for a chunk that is not the last.
+    pub status: String,
+    /// The load strategy.
+    pub load: String,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// Rows by outcome.
+    pub counts: Counts,
+    /// The watermark's column, value before and after, as text.
+    pub watermark: Option<WatermarkMove>,
+    /// The error's code and text, for a run that failed.
+    pub error: Option<String>,
+}
+
+/// How a watermark moved.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct WatermarkMove {
+    /// Its column.
+    pub column: String,
+    /// Text form, `None` when there was none.
+    pub before: Option<String>,
+    /// Text form, `None` when there is none.
+    pub after: Option<String>,
+}
+
+/// A row that could not be loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reject {
+    /// The file (or table) it came from.
+    pub slice: String,
+    /// Line in a text file, row elsewhere; from 1.
+    pub line: u64,
+    /// The column at fault, when one is.
+    pub column: Option<String>,
+    /// Code and reason.
+    pub reason: String,
+    /// The row as it stood in the source, whole.
+    pub raw: String,
+}
+
+/// What one transaction writes beside rows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Commit {
+    /// The pinned schema after it.
+    pub schema: Schema,
+    /// The watermark after it (unchanged for a chunk that is not the last).
+    pub watermark: Option<Mark>,
+    /// The highest cursor of an unfinished load.
+    pub pending: Option<Mark>,
+    /// The rows at the boundary after it; `None` leaves them as they are.
+    pub boundary: Option<Boundary>,
+    /// Ledger entries to write.
+    pub files: Vec<(String, FileEntry)>,
+    /// Rejects to keep.
+    pub rejects: Vec<Reject>,
+    /// The run's receipt so far.
+    pub run: RunRecord,
+}

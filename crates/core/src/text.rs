@@ -1,0 +1,397 @@
+//! How values are written as text, and read back, with no digit lost.
+//!
+//! Readers accept only what the writers (or ISO 8601 for dates) produce unambiguously; everything else is "not of this
+//! type", never a guess. Readers take bytes because they run on every cell of a file.
+
+use chrono::{Datelike, NaiveDate};
+
+const NANOS: i128 = 1_000_000_000;
+const DAY_NANOS: i128 = 86_400 * NANOS;
+
+/// A whole number with no plus sign, no leading zero and no `-0`, within 64 bits.
+pub fn parse_i64(text: &[u8]) -> Option<i64> {
+    let (negative, digits) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        _ => (false, text),
+    };
+    if digits.is_empty() || digits.len() > 19 || (digits[0] == b'0' && (digits.len() > 1 || negative)) {
+        return None;
+    }
+    let mut value: u64 = 0;
+    for &b in digits {
+        let d = b.wrapping_sub(b'0');
+        if d > 9 {
+            return None;
+        }
+        value = value * 10 + u64::from(d);
+    }
+    if negative { 0i64.checked_sub_unsigned(value) } else { i64::try_from(value).ok() }
+}
+
+/// `true` or `false`, as `true`, `True` or `TRUE`.
+pub fn parse_bool(text: &[u8]) -> Option<bool> {
+    match text {
+        b"true" | b"True" | b"TRUE" => Some(true),
+        b"false" | b"False" | b"FALSE" => Some(false),
+        _ => None,
+    }
+}
+
+/// The parts of a plain decimal number: sign, digits before and after the point. No exponent, no leading zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DecimalText<'a> {
+    /// A minus sign stood in front.
+    pub negative: bool,
+    /// Digits before the point; may be empty (`.5`).
+    pub integer: &'a [u8],
+    /// Digits after it; empty when there is no point.
+    pub fraction: &'a [u8],
+}
+
+/// Splits a plain decimal number, or says that it is none.
+pub fn split_decimal(text: &[u8]) -> Option<DecimalText<'_>> {
+    let (negative, rest) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        _ => (false, text),
+    };
+    let point = rest.iter().position(|b| !b.is_ascii_digit());
+    let (integer, fraction) = match point {
+        None => (rest, &rest[rest.len()..]),
+        Some(at) if rest[at] == b'.' => (&rest[..at], &rest[at + 1..]),
+        Some(_) => return None,
+    };
+    if point.is_some() && fraction.is_empty() {
+        return None;
+    }
+    if !fraction.iter().all(u8::is_ascii_digit) || (integer.len() > 1 && integer[0] == b'0') {
+        return None;
+    }
+    if integer.is_empty() && fraction.is_empty() {
+        return None;
+    }
+    Some(DecimalText { negative, integer, fraction })
+}
+
+/// Reads a decimal at exactly `scale` digits after the point; `None` when a digit would be lost or 38 digits are not
+/// enough. Trailing zeros beyond the scale are no loss.
+pub fn parse_decimal(text: &[u8], precision: u8, scale: u8) -> Option<i128> {
+    let parts = split_decimal(text)?;
+    let scale = usize::from(scale);
+    let (kept, beyond) = parts.fraction.split_at(parts.fraction.len().min(scale));
+    if beyond.iter().any(|&b| b != b'0') {
+        return None;
+    }
+    let mut value: i128 = 0;
+    for &b in parts.integer.iter().chain(kept) {
+        value = value.checked_mul(10)?.checked_add(i128::from(b - b'0'))?;
+    }
+    value = value.checked_mul(10i128.checked_pow((scale - kept.len()) as u32)?)?;
+    if value >= 10i128.checked_pow(u32::from(precision))? {
+        return None;
+    }
+    Some(if parts.negative { -value } else { value })
+}
+
+/// Writes an unscaled decimal: `-12.30` for (-1230, 2).
+pub fn format_decimal(unscaled: i128, scale: u8, out: &mut String) {
+    use std::fmt::Write;
+    let digits = unscaled.unsigned_abs();
+    let power = 10u128.pow(u32::from(scale));
+    if unscaled < 0 {
+        out.push('-');
+    }
+    // Writing to a String cannot fail.
+    let _ = write!(out, "{}", digits / power);
+    if scale > 0 {
+        let _ = write!(out, ".{:0width$}", digits % power, width = usize::from(scale));
+    }
+}
+
+/// Reads a number as a double when nothing of its printed precision is lost. Exponents are allowed; NaN, infinities
+/// and overflow are not numbers here.
+pub fn parse_f64_exact(text: &[u8]) -> Option<f64> {
+    let string = std::str::from_utf8(text).ok()?;
+    if let Some(parts) = split_decimal(text) {
+        let value: f64 = string.parse().ok()?;
+        let significant = parts.integer.len() + parts.fraction.len();
+        // 15 significant decimal digits survive a double and back (IEEE 754 DBL_DIG).
+        if significant <= 15 {
+            return Some(value);
+        }
+        let printed = format!("{value:.*}", parts.fraction.len());
+        let same = printed.as_bytes() == text || (parts.integer.is_empty() && printed.replacen("0.", ".", 1) == string);
+        return same.then_some(value);
+    }
+    let at = text.iter().position(|b| matches!(b, b'e' | b'E'))?;
+    let mantissa = split_decimal(&text[..at])?;
+    let exponent = match &text[at + 1..] {
+        [b'+' | b'-', rest @ ..] | rest => rest,
+    };
+    if exponent.is_empty() || exponent.len() > 3 || !exponent.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let value: f64 = string.parse().ok()?;
+    if !value.is_finite() || (value == 0.0 && mantissa.integer.iter().chain(mantissa.fraction).any(|&b| b != b'0')) {
+        return None;
+    }
+    (mantissa.integer.len() + mantissa.fraction.len() <= 15).then_some(value)
+}
+
+fn two(text: &[u8]) -> Option<u32> {
+    match text {
+        [a @ b'0'..=b'9', b @ b'0'..=b'9'] => Some(u32::from(a - b'0') * 10 + u32::from(b - b'0')),
+        _ => None,
+    }
+}
+
+/// Days since 1970-01-01 of an ISO date `YYYY-MM-DD` that exists in the calendar.
+pub fn parse_date(text: &[u8]) -> Option<i32> {
+    if text.len() != 10 || text[4] != b'-' || text[7] != b'-' {
+        return None;
+    }
+    let year = (two(&text[0..2])? * 100 + two(&text[2..4])?) as i32;
+    let (month, day) = (two(&text[5..7])?, two(&text[8..10])?);
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let last = match month {
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+        4 | 6 | 9 | 11 => 30,
+        2 if leap => 29,
+        2 => 28,
+        _ => return None,
+    };
+    if day == 0 || day > last {
+        return None;
+    }
+    // Days from civil, after Howard Hinnant's public-domain algorithm: March-based years make leap days last.
+    let y = if month <= 2 { year - 1 } else { year };
+    let era = y.div_euclid(400);
+    let year_of_era = y.rem_euclid(400);
+    let day_of_year = (153 * ((month as i32 + 9) % 12) + 2) / 5 + day as i32 - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    Some(era * 146_097 + day_of_era - 719_468)
+}
+
+/// Nanoseconds since midnight of `HH:MM[:SS[.fraction]]`, and how many digits the fraction has.
+pub fn parse_time(text: &[u8]) -> Option<(i64, u8)> {
+    if text.len() < 5 || text[2] != b':' {
+        return None;
+    }
+    let (hour, minute) = (two(&text[0..2])?, two(&text[3..5])?);
+    let (mut second, mut nanos, mut digits) = (0, 0i64, 0u8);
+    if text.len() > 5 {
+        if text.len() < 8 || text[5] != b':' {
+            return None;
+        }
+        second = two(&text[6..8])?;
+        if text.len() > 8 {
+            let fraction = &text[9..];
+            if text[8] != b'.' || fraction.is_empty() || fraction.len() > 9 {
+                return None;
+            }
+            for &b in fraction {
+                if !b.is_ascii_digit() {
+                    return None;
+                }
+                nanos = nanos * 10 + i64::from(b - b'0');
+            }
+            digits = fraction.len() as u8;
+            nanos *= 10i64.pow(9 - u32::from(digits));
+        }
+    }
+    if hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    Some(((i64::from(hour) * 3600 + i64::from(minute) * 60 + i64::from(second)) * 1_000_000_000 + nanos, digits))
+}
+
+/// A date and time read from text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimestampText {
+    /// Nanoseconds since 1970-01-01 00:00 (in UTC where `zoned`).
+    pub nanos: i128,
+    /// Whether a zone (`Z`, `+02:00`, `+0200`, `+02`) stood behind it.
+    pub zoned: bool,
+    /// Digits of the fraction.
+    pub fraction: u8,
+}
+
+/// Reads `YYYY-MM-DD[T ]HH:MM[:SS[.fraction]][zone]`.
+pub fn parse_timestamp(text: &[u8]) -> Option<TimestampText> {
+    if text.len() < 16 || !matches!(text[10], b'T' | b' ') {
+        return None;
+    }
+    let days = parse_date(&text[..10])?;
+    let rest = &text[11..];
+    let zone_at = rest.iter().position(|b| matches!(b, b'Z' | b'z' | b'+' | b'-'));
+    let (clock, zone) = rest.split_at(zone_at.unwrap_or(rest.len()));
+    let clock = if zone.is_empty() { clock } else { clock.trim_ascii_end() };
+    let (time, fraction) = parse_time(clock)?;
+    let offset = match zone {
+        [] | [b'Z' | b'z'] => 0,
+        [sign, hh1, hh2, tail @ ..] => {
+            let minutes = match tail {
+                [] => 0,
+                [b':', m1, m2] | [m1, m2] => two(&[*m1, *m2])?,
+                _ => return None,
+            };
+            let hours = two(&[*hh1, *hh2])?;
+            if hours > 15 || minutes > 59 {
+                return None;
+            }
+            let seconds = i64::from(hours * 3600 + minutes * 60);
+            if *sign == b'-' { -seconds } else { seconds }
+        }
+        _ => return None,
+    };
+    let nanos = i128::from(days) * DAY_NANOS + i128::from(time) - i128::from(offset) * NANOS;
+    Some(TimestampText { nanos, zoned: !zone.is_empty(), fraction })
+}
+
+fn push2(out: &mut String, n: u32) {
+    out.push((b'0' + (n / 10 % 10) as u8) as char);
+    out.push((b'0' + (n % 10) as u8) as char);
+}
+
+/// Writes days since the epoch as `YYYY-MM-DD` (a year past 9999 or before 0 as ISO 8601 has it, with a sign).
+pub fn format_date(days: i32, out: &mut String) {
+    let date = NaiveDate::from_num_days_from_ce_opt(days.saturating_add(719_163)).unwrap_or(NaiveDate::MAX);
+    let year = date.year();
+    if (0..=9999).contains(&year) {
+        push2(out, year as u32 / 100);
+        push2(out, year as u32 % 100);
+    } else {
+        use std::fmt::Write;
+        let _ = write!(out, "{year:+05}");
+    }
+    out.push('-');
+    push2(out, date.month());
+    out.push('-');
+    push2(out, date.day());
+}
+
+/// Writes nanoseconds since midnight as `HH:MM:SS[.fraction]`, no trailing zeros.
+pub fn format_time(nanos: i64, out: &mut String) {
+    let seconds = (nanos / 1_000_000_000) as u32;
+    push2(out, seconds / 3600);
+    out.push(':');
+    push2(out, seconds / 60 % 60);
+    out.push(':');
+    push2(out, seconds % 60);
+    let fraction = (nanos % 1_000_000_000) as u32;
+    if fraction != 0 {
+        use std::fmt::Write;
+        let start = out.len();
+        let _ = write!(out, ".{fraction:09}");
+        let kept = out[start..].trim_end_matches('0').len();
+        out.truncate(start + kept);
+    }
+}
+
+/// Writes nanoseconds since the epoch as `YYYY-MM-DD HH:MM:SS[.fraction]`, with `+00:00` behind an instant.
+///
+/// Two such texts of one kind sort as the times do: `+` sorts before `.`, and no fraction ends in a zero.
+pub fn format_timestamp(nanos: i128, zoned: bool, out: &mut String) {
+    let days = nanos.div_euclid(DAY_NANOS);
+    format_date(i32::try_from(days).unwrap_or(i32::MAX), out);
+    out.push(' ');
+    format_time(nanos.rem_euclid(DAY_NANOS) as i64, out);
+    if zoned {
+        out.push_str("+00:00");
+    }
+}
+
+/// The shortest text that reads back as the same double; `1.0` keeps its point.
+pub fn format_f64(value: f64, out: &mut String) {
+    use std::fmt::Write;
+    let _ = write!(out, "{value:?}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn text(write: impl Fn(&mut String)) -> String {
+        let mut out = String::new();
+        write(&mut out);
+        out
+    }
+
+    #[test]
+    fn leading_zeros_and_signs_are_not_numbers() {
+        for bad in ["007", "+5", "-0", "", "-", "1_000", " 1", "9223372036854775808"] {
+            assert_eq!(parse_i64(bad.as_bytes()), None, "{bad}");
+        }
+        assert_eq!(parse_i64(b"-9223372036854775808"), Some(i64::MIN));
+        for bad in ["1.", ".", "00.5", "1e5", "--1", "1.2.3"] {
+            assert_eq!(split_decimal(bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn doubles_keep_every_printed_digit() {
+        assert_eq!(parse_f64_exact(b"1.10"), Some(1.1));
+        assert_eq!(parse_f64_exact(b"0.1234567890123456789"), None);
+        assert_eq!(parse_f64_exact(b"12345678901234567.5"), None);
+        assert_eq!(parse_f64_exact(b"1e400"), None);
+        assert_eq!(parse_f64_exact(b"1e-400"), None);
+        assert_eq!(parse_f64_exact(b"1.5e3"), Some(1500.0));
+        assert_eq!(parse_f64_exact(b"NaN"), None);
+        assert_eq!(parse_f64_exact(b"inf"), None);
+    }
+
+    #[test]
+    fn dates_must_exist() {
+        assert_eq!(parse_date(b"2023-02-29"), None);
+        assert_eq!(parse_date(b"2024-02-29"), Some(19_782));
+        assert_eq!(parse_date(b"1970-01-01"), Some(0));
+        assert_eq!(parse_date(b"2024-13-01"), None);
+        assert_eq!(parse_date(b"2024-1-1"), None);
+        assert_eq!(parse_timestamp(b"2024-01-01 24:00:00"), None);
+    }
+
+    #[test]
+    fn zones_are_brought_to_utc() {
+        let a = parse_timestamp(b"2024-01-01T10:00:00+02:00").unwrap();
+        let b = parse_timestamp(b"2024-01-01 08:00:00Z").unwrap();
+        assert_eq!(a.nanos, b.nanos);
+        assert!(a.zoned && b.zoned);
+    }
+
+    proptest! {
+        #[test]
+        fn dates_read_back(days in -719_528i32..2_932_896) {
+            prop_assert_eq!(parse_date(text(|o| format_date(days, o)).as_bytes()), Some(days));
+        }
+
+        #[test]
+        fn timestamps_read_back_and_sort_as_text(
+            a in -62_167_219_200_000_000_000i128..253_402_300_800_000_000_000,
+            b in -62_167_219_200_000_000_000i128..253_402_300_800_000_000_000,
+            zoned: bool,
+        ) {
+            let (ta, tb) = (text(|o| format_timestamp(a, zoned, o)), text(|o| format_timestamp(b, zoned, o)));
+            let read = parse_timestamp(ta.as_bytes()).unwrap();
+            prop_assert_eq!((read.nanos, read.zoned), (a, zoned));
+            prop_assert_eq!(ta.cmp(&tb), a.cmp(&b));
+        }
+
+        #[test]
+        fn decimals_read_back(unscaled in -(10i128.pow(38) - 1)..10i128.pow(38), scale in 0u8..=38) {
+            prop_assert_eq!(parse_decimal(text(|o| format_decimal(unscaled, scale, o)).as_bytes(), 38, scale), Some(unscaled));
+        }
+
+        #[test]
+        fn integers_read_back(n: i64) {
+            prop_assert_eq!(parse_i64(n.to_string().as_bytes()), Some(n));
+        }
+
+        #[test]
+        fn short_decimals_survive_a_double(unscaled in -999_999_999_999_999i64..=999_999_999_999_999, scale in 0u8..10) {
+            let printed = text(|o| format_decimal(unscaled.into(), scale, o));
+            if let Some(value) = parse_f64_exact(printed.as_bytes()) {
+                prop_assert_eq!(format!("{:.*}", usize::from(scale), value), printed);
+            }
+        }
+    }
+}

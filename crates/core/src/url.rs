@@ -1,0 +1,130 @@
+//! Connection URLs. A URL never prints its password.
+
+use crate::error::{Code, Error, Result};
+use std::{fmt, path::PathBuf};
+
+/// A connection URL: scheme, and the rest as written. `Display` and `Debug` hide a password and secret parameters.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ConnectionUrl {
+    scheme: String,
+    rest: String,
+}
+
+impl ConnectionUrl {
+    /// Splits off the scheme; whether it is known is the registry's business.
+    pub fn parse(text: &str) -> Result<Self> {
+        let bad = || {
+            Error::new(Code::BadUrl, format!("{:?} is not a connection URL", redact(text)))
+                .help("write it as scheme://…, for example sqlite:///shop.db (relative) or sqlite:////data/shop.db (absolute)")
+        };
+        let (scheme, rest) = text.split_once(':').ok_or_else(bad)?;
+        if scheme.is_empty() || !scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+') {
+            return Err(bad());
+        }
+        Ok(ConnectionUrl { scheme: scheme.to_ascii_lowercase(), rest: rest.to_owned() })
+    }
+
+    /// The scheme in lower case.
+    pub fn scheme(&self) -> &str {
+        &self.scheme
+    }
+
+    /// The path of a file database by SQLAlchemy's rule: three slashes are relative, four absolute. `None` is the
+    /// in-memory database (`sqlite://` or `sqlite:///:memory:`).
+    pub fn file_path(&self) -> Result<Option<PathBuf>> {
+        let rest = self.rest.split('?').next().unwrap_or_default();
+        let path = match rest.strip_prefix("//") {
+            None => rest,
+            Some("") => return Ok(None),
+            Some(path) => path.strip_prefix('/').ok_or_else(|| {
+                Error::new(Code::BadUrl, format!("{self} names a host, and a file has none"))
+                    .help(format!("write {}:///{path} for a relative path, {}:////{path} for an absolute one", self.scheme, self.scheme))
+            })?,
+        };
+        if path.is_empty() {
+            return Ok(None);
+        }
+        Ok((path != ":memory:").then(|| PathBuf::from(path)))
+    }
+
+    /// The same URL with a relative file path resolved against `base`.
+    #[must_use]
+    pub fn resolved(&self, base: &std::path::Path) -> Self {
+        let mut out = self.clone();
+        if let (Ok(Some(path)), false) = (self.file_path(), base.as_os_str().is_empty())
+            && path.is_relative()
+        {
+            let query = self.rest.split_once('?').map(|(_, q)| format!("?{q}")).unwrap_or_default();
+            out.rest = format!("///{}{query}", base.join(path).display());
+        }
+        out
+    }
+}
+
+/// Hides what stands between `user:` and `@`, and values of parameters that are called secret.
+fn redact(text: &str) -> String {
+    let mut out = text.to_owned();
+    if let Some(start) = out.find("://").map(|i| i + 3) {
+        let end = out[start..].find(['/', '?']).map_or(out.len(), |i| start + i);
+        if let Some(at) = out[start..end].rfind('@').map(|i| start + i)
+            && let Some(colon) = out[start..at].find(':').map(|i| start + i)
+        {
+            out.replace_range(colon + 1..at, "***");
+        }
+    }
+    let Some(question) = out.find('?') else { return out };
+    let query: Vec<String> = out[question + 1..]
+        .split('&')
+        .map(|pair| match pair.split_once('=') {
+            Some((k, _)) if ["password", "secret", "token", "key"].iter().any(|s| k.to_ascii_lowercase().contains(s)) => {
+                format!("{k}=***")
+            }
+            _ => pair.to_owned(),
+        })
+        .collect();
+    out.replace_range(question + 1.., &query.join("&"));
+    out
+}
+
+impl fmt::Display for ConnectionUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&redact(&format!("{}:{}", self.scheme, self.rest)))
+    }
+}
+
+impl fmt::Debug for ConnectionUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slashes_follow_sqlalchemy() {
+        let path = |u: &str| ConnectionUrl::parse(u).unwrap().file_path();
+        assert_eq!(path("sqlite:///a/b.db").unwrap(), Some("a/b.db".into()));
+        assert_eq!(path("sqlite:////a/b.db").unwrap(), Some("/a/b.db".into()));
+        assert_eq!(path("sqlite:b.db").unwrap(), Some("b.db".into()));
+        assert_eq!(path("sqlite://").unwrap(), None);
+        assert_eq!(path("sqlite:///:memory:").unwrap(), None);
+        assert!(path("sqlite://b.db").is_err());
+    }
+
+    #[test]
+    fn passwords_are_never_printed() {
+        let url = ConnectionUrl::parse("postgres://app:s3cr@t/x@db/shop?sslpassword=abc&a=b").unwrap();
+        assert!(!format!("{url} {url:?}").contains("abc"), "{url}");
+        let url = ConnectionUrl::parse("postgres://app:s3cret@db/shop").unwrap();
+        assert_eq!(url.to_string(), "postgres://app:***@db/shop");
+    }
+
+    #[test]
+    fn relative_paths_follow_the_pipeline_file() {
+        let url = ConnectionUrl::parse("sqlite:///w.db").unwrap();
+        assert_eq!(url.resolved("/p".as_ref()).file_path().unwrap(), Some("/p/w.db".into()));
+        assert_eq!(url.resolved("p".as_ref()).file_path().unwrap(), Some("p/w.db".into()));
+    }
+}
