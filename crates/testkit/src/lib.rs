@@ -1,0 +1,17 @@
+//! Plays projects against the real `floodmark` binary and compares what the tables hold with what they should.
+//!
+//! A *case* is a text file (`docs/reference/cases.md` tells its form): files to write, runs with the outcome they must
+//! have, tables with the rows they must hold. This crate knows nothing of the engine: it sees what a user sees.
+
+pub mod case;
+mod cell;
+mod dump;
+pub mod outcome;
+pub mod play;
+mod program;
+mod project;
+
+pub use dump::{Dump, dump};
+pub use play::{Failure, Style, play};
+pub use program::floodmark;
+pub use project::{copy_tree, scratch};

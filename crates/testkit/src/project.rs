@@ -1,0 +1,26 @@
+//! Scratch copies of projects.
+
+use std::{fs, io, path::Path};
+use tempfile::TempDir;
+
+/// A scratch directory that goes when it is dropped.
+pub fn scratch() -> io::Result<TempDir> {
+    tempfile::Builder::new().prefix("floodmark-").tempdir()
+}
+
+/// Copies a directory, modification times included: a file that only looks new would be read again.
+pub fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_type()?.is_dir() {
+            copy_tree(&source, &target)?;
+        } else {
+            fs::copy(&source, &target)?;
+            let modified = entry.metadata()?.modified()?;
+            fs::File::options().write(true).open(&target)?.set_modified(modified)?;
+        }
+    }
+    Ok(())
+}

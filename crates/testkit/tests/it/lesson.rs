@@ -1,0 +1,53 @@
+//! The lesson (`examples/lesson`): each project with exactly the results its README tells.
+
+use crate::cases::root;
+use floodmark_testkit::{Style, case, play};
+use std::fs;
+
+fn lesson(name: &str) {
+    let project = root().join("examples/lesson").join(name);
+    let mut cases: Vec<_> = fs::read_dir(&project)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .filter(|p| p.extension().is_some_and(|e| e == "txt"))
+        .collect();
+    cases.sort();
+    assert!(!cases.is_empty(), "{name} has no case");
+    for path in cases {
+        let case =
+            case::parse(&fs::read_to_string(&path).unwrap()).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        if let Err(failure) = play(&case, Some(&project), Style::AsWritten) {
+            panic!("{}:{}: {}", path.display(), failure.line, failure.message);
+        }
+    }
+}
+
+#[test]
+fn append_doubles_and_overwrite_does_not() {
+    lesson("1-append-overwrite");
+}
+
+#[test]
+fn a_watermark_loads_what_is_new() {
+    lesson("2-watermark");
+}
+
+#[test]
+fn upsert_in_both_directions() {
+    lesson("3-upsert");
+}
+
+#[test]
+fn a_dedup_load_twice_is_the_same_table() {
+    lesson("4-dedup");
+}
+
+#[test]
+fn a_stateful_run_remembers_in_the_destination() {
+    lesson("5-stateful");
+}
+
+#[test]
+fn the_mistakes_are_refused() {
+    lesson("6-mistakes");
+}
