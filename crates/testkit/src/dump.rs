@@ -55,7 +55,7 @@ pub(crate) fn query(database: &Path, sql: &str) -> Result<Rows, String> {
     let run = || -> rusqlite::Result<Rows> {
         let connection = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         let mut statement = connection.prepare(sql)?;
-        let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
         let width = columns.len();
         let rows = statement
             .query_map([], |row| (0..width).map(|i| row.get_ref(i).map(Cell::from)).collect())?

@@ -64,3 +64,25 @@ fn p3_several_runs_at_once_end_as_one() {
     assert!(shop(fired.path(), &["--wait"]).wait().unwrap().success());
     assert_eq!(dump(&fired.path().join("shop.db")).unwrap(), expected);
 }
+
+/// The lesson's sixth: were the watermark moved before the rows or after them, a kill between the two would lose rows or
+/// double them. Many small transactions give it every chance.
+#[test]
+fn p2_p4_a_watermark_killed_between_chunks_neither_loses_nor_doubles() {
+    const ROWS: usize = 50_000;
+    let project = scratch().unwrap();
+    copy_tree(&root().join("examples/lesson/6-mistakes"), project.path()).unwrap();
+    let mut text = "id,seen_at\n".to_owned();
+    (0..ROWS).for_each(|n| text.push_str(&format!("{n},2024-01-{:02}\n", 1 + n * 28 / ROWS)));
+    std::fs::write(project.path().join("data/events.csv"), text).unwrap();
+    for pause in [5, 15, 30, 60, 100, 150, 250] {
+        let mut child = shop(project.path(), &[]);
+        thread::sleep(Duration::from_millis(pause));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    assert!(shop(project.path(), &[]).wait().unwrap().success());
+    let rows = &dump(&project.path().join("lesson.db")).unwrap()["events"];
+    let ids: std::collections::BTreeSet<&str> = rows[1..].iter().filter_map(|row| row.split(" | ").next()).collect();
+    assert_eq!((rows.len() - 1, ids.len()), (ROWS, ROWS));
+}

@@ -1,8 +1,8 @@
 //! The lesson (`examples/lesson`): each project with exactly the results its README tells.
 
 use crate::cases::root;
-use floodmark_testkit::{Style, case, play};
-use std::fs;
+use floodmark_testkit::{Style, case, floodmark, play};
+use std::{fs, process::Command};
 
 fn lesson(name: &str) {
     let project = root().join("examples/lesson").join(name);
@@ -50,4 +50,21 @@ fn a_stateful_run_remembers_in_the_destination() {
 #[test]
 fn the_mistakes_are_refused() {
     lesson("6-mistakes");
+}
+
+/// What is unsafe but allowed is a warning with a reason.
+#[test]
+fn the_lint_names_what_doubles_and_what_forgets() {
+    for (file, part) in [("doubles.yaml", "at_least_once"), ("forgets.yaml", "memory")] {
+        let project = root().join("examples/lesson/6-mistakes");
+        let output = Command::new(floodmark().unwrap())
+            .current_dir(&project)
+            .args(["check", "-f", file])
+            .env("NO_COLOR", "1")
+            .output()
+            .unwrap();
+        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{file}: {said}");
+        assert!(said.contains(part), "{file}: {said}");
+    }
 }
