@@ -1,1 +1,32 @@
-//! Placeholder.
+//! The pipeline file: YAML with positions in, pipelines with every default filled in out.
+//!
+//! What may be written is said once, in [`FIELDS`]. Unknown-field detection, wrong-type messages, the JSON Schema, the
+//! reference page and the flags of `floodmark load` are all made from that table. Mistakes are collected, never
+//! returned one at a time: a person fixes a file in one go.
+//!
+//! The way of a file: `yaml` (text → tree with positions) → `read` (tree → typed values, by the table) → `resolve`
+//! (values → [`Pipeline`](floodmark_core::pipeline::Pipeline)) → `rules` (what cannot be loaded safely) and, for
+//! `check`, [`lint`](fn@lint) (what can be, but deserves a thought). The one-liner's flags enter at `read`.
+
+mod diagnostics;
+mod fields;
+mod flags;
+mod interpolate;
+mod lint;
+mod page;
+mod project;
+mod read;
+mod render;
+mod resolve;
+mod rules;
+mod schema;
+mod values;
+mod yaml;
+
+pub use diagnostics::{Diagnostic, Diagnostics};
+pub use fields::{FIELDS, Field, Kind, load_flags};
+pub use flags::{PIPELINE_FLAG, SOURCE_FLAG, TABLE_FLAG, URL_FLAG, from_flags};
+pub use lint::{Lint, lint};
+pub use page::reference;
+pub use project::Project;
+pub use schema::json_schema;

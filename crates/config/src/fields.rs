@@ -1,0 +1,388 @@
+//! The one table of everything a pipeline file may say.
+
+use floodmark_core::pipeline::{
+    AbsentRows, ChangedFiles, CursorNulls, Deletes, FileFormat, LateRows, Load, OnBadRow, OnNull, SchemaPolicy,
+};
+
+/// A field of the pipeline file.
+#[derive(Debug, Clone, Copy)]
+pub struct Field {
+    /// Where it stands: `pipelines.*.watermark.lookback`; `*` is any name.
+    pub path: &'static str,
+    /// What may be written there.
+    pub kind: Kind,
+    /// One sentence.
+    pub doc: &'static str,
+    /// What holds when it is left out, in words or as it would be written; empty where that is nothing at all.
+    pub default: &'static str,
+    /// Whether it must be there.
+    pub required: bool,
+    /// Its flag of `floodmark load`, without the dashes.
+    pub flag: Option<&'static str>,
+}
+
+/// What may be written in a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The version of the file's own format.
+    FormatVersion,
+    /// Fixed fields; `short` names the field that a plain text in its place stands for.
+    Record {
+        /// The field a plain text sets.
+        short: Option<&'static str>,
+    },
+    /// Any names, each with what `path.*` says.
+    Map,
+    /// A name: of a column, a table, a connection.
+    Name,
+    /// Text, which may be empty.
+    Text,
+    /// One name or a list of them.
+    List,
+    /// A connection URL.
+    Url,
+    /// SQL.
+    Sql,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// `true` or `false`.
+    Bool,
+    /// A whole number from 1.
+    Count,
+    /// A number of bytes, with or without a unit.
+    Bytes,
+    /// A duration, or a whole number on a numeric column.
+    Span,
+    /// A number of rows or a percentage of them.
+    Limit,
+    /// One ASCII character, or `tab`.
+    Char,
+    /// A column type.
+    Type,
+    /// A cron expression or `@every` and a duration.
+    Schedule,
+    /// Known, so that it can be explained, but not supported by this version.
+    Later,
+}
+
+impl Kind {
+    /// What is expected, after "must be".
+    pub fn expects(self) -> String {
+        let fixed = match self {
+            Kind::Choice(words) => return format!("one of {}", words.join(", ")),
+            Kind::FormatVersion => "1",
+            Kind::Record { short: None } => "a mapping of its fields",
+            Kind::Record { short: Some(_) } => "a mapping of its fields, or a name",
+            Kind::Map => "a mapping of names",
+            Kind::Name => "a name",
+            Kind::Text => "a text",
+            Kind::List => "a name or a list of names",
+            Kind::Url => "a connection URL",
+            Kind::Sql => "SQL text",
+            Kind::Bool => "true or false",
+            Kind::Count => "a whole number from 1",
+            Kind::Bytes => "a size such as 64MiB",
+            Kind::Span => "a duration such as 15m, or a whole number",
+            Kind::Limit => "a number of rows such as 100, or a share such as 1%",
+            Kind::Char => "one character, or tab",
+            Kind::Type => "a column type",
+            Kind::Schedule => "a cron expression, or @every with a duration",
+            Kind::Later => "left out",
+        };
+        fixed.to_owned()
+    }
+}
+
+impl Field {
+    const fn new(path: &'static str, kind: Kind, doc: &'static str) -> Field {
+        Field { path, kind, doc, default: "", required: false, flag: None }
+    }
+
+    const fn flag(mut self, flag: &'static str) -> Field {
+        self.flag = Some(flag);
+        self
+    }
+
+    const fn default(mut self, default: &'static str) -> Field {
+        self.default = default;
+        self
+    }
+
+    const fn required(mut self) -> Field {
+        self.required = true;
+        self
+    }
+
+    /// The last part of its path.
+    pub fn name(&self) -> &'static str {
+        self.path.rsplit('.').next().unwrap_or(self.path)
+    }
+
+    /// The words it takes, where it takes fixed ones.
+    pub fn choices(&self) -> Option<&'static [&'static str]> {
+        match self.kind {
+            Kind::Choice(names) => Some(names),
+            _ => None,
+        }
+    }
+
+    /// Whether its flag may be given more than once.
+    pub fn repeats(&self) -> bool {
+        matches!(self.kind, Kind::List | Kind::Map)
+    }
+
+    /// How its flag's value is called in help texts; `None` for a flag that may stand alone.
+    pub fn value_name(&self) -> Option<&'static str> {
+        Some(match self.kind {
+            Kind::Bool => return None,
+            Kind::Record { .. } | Kind::Name => "NAME",
+            Kind::Map => "NAME=TYPE",
+            Kind::List => "NAME[,NAME…]",
+            Kind::Sql => "SQL",
+            Kind::Choice(_) => "WORD",
+            Kind::Count => "N",
+            Kind::Bytes => "SIZE",
+            Kind::Span => "DURATION|N",
+            Kind::Limit => "N|N%",
+            Kind::Char => "CHAR",
+            Kind::Type => "TYPE",
+            Kind::Url => "URL",
+            Kind::Text | Kind::Schedule | Kind::FormatVersion | Kind::Later => "TEXT",
+        })
+    }
+}
+
+/// The fields directly under a path; `""` is the top of the file.
+pub(crate) fn children(path: &str) -> impl Iterator<Item = &'static Field> + use<'_> {
+    FIELDS.iter().filter(move |f| match f.path.strip_prefix(path) {
+        Some(rest) if path.is_empty() => !rest.contains('.'),
+        Some(rest) => rest.strip_prefix('.').is_some_and(|rest| !rest.contains('.')),
+        None => false,
+    })
+}
+
+/// The field with exactly that path.
+pub(crate) fn field(path: &str) -> Option<&'static Field> {
+    FIELDS.iter().find(|f| f.path == path)
+}
+
+/// The flags of `floodmark load`, in the table's order. The source, the URL, `table` and `pipeline` are not among
+/// them: they have no field of their own, or stand as arguments.
+pub fn load_flags() -> impl Iterator<Item = &'static Field> {
+    FIELDS.iter().filter(|f| f.flag.is_some())
+}
+
+/// The words of a table of choices.
+const fn words<T: Copy, const N: usize>(table: &[(&'static str, T)]) -> [&'static str; N] {
+    let mut out = [""; N];
+    let mut i = 0;
+    while i < N {
+        out[i] = table[i].0;
+        i += 1;
+    }
+    out
+}
+
+macro_rules! choice {
+    ($name:ident) => {
+        Kind::Choice(&const { words::<$name, { $name::NAMES.len() }>($name::NAMES) })
+    };
+}
+
+const RECORD: Kind = Kind::Record { short: None };
+
+/// Every field, in the order of the reference page.
+pub const FIELDS: &[Field] = &[
+    Field::new("version", Kind::FormatVersion, "The version of the file's format; always 1.").required(),
+    Field::new("connections", Kind::Map, "Databases by name, so that a URL is written once."),
+    Field::new(
+        "connections.*",
+        Kind::Url,
+        "A connection URL: `sqlite:///relative.db`, `sqlite:////absolute.db`. Secrets as `${VAR}` or `${file:PATH}`.",
+    ),
+    Field::new("pipelines", Kind::Map, "The pipelines by name; state is kept under the name.").required(),
+    Field::new("pipelines.*", RECORD, "One source into one table."),
+    // The source.
+    Field::new("pipelines.*.source", RECORD, "Where rows come from.").required(),
+    Field::new(
+        "pipelines.*.source.files",
+        Kind::List,
+        "Glob patterns, relative to the pipeline file; `-` is standard input.",
+    )
+    .required(),
+    Field::new("pipelines.*.source.format", choice!(FileFormat), "The format of the files.")
+        .default("by the name's extension, then by content")
+        .flag("file-format"),
+    Field::new("pipelines.*.source.delimiter", Kind::Char, "CSV: what stands between fields; `tab` for a tab.")
+        .default("by the header line, among `,` `;` tab `|`")
+        .flag("delimiter"),
+    Field::new("pipelines.*.source.quote", Kind::Char, "CSV: what stands around fields.").default("\"").flag("quote"),
+    Field::new("pipelines.*.source.header", Kind::Bool, "CSV: whether the first line names the columns.")
+        .default("true")
+        .flag("header"),
+    Field::new("pipelines.*.source.names", Kind::List, "CSV: column names where there is no header, or in its place.")
+        .flag("names"),
+    Field::new("pipelines.*.source.null", Kind::Text, "CSV: unquoted text that means NULL, beside nothing at all.")
+        .flag("null"),
+    Field::new(
+        "pipelines.*.source.max_row_bytes",
+        Kind::Bytes,
+        "The largest row that is read; a larger one is an error.",
+    )
+    .default("16MiB")
+    .flag("max-row-bytes"),
+    Field::new("pipelines.*.source.connection", Kind::Later, "reading from a database"),
+    Field::new("pipelines.*.source.table", Kind::Later, "reading from a database"),
+    Field::new("pipelines.*.source.tables", Kind::Later, "reading from a database"),
+    Field::new("pipelines.*.source.query", Kind::Later, "reading from a database"),
+    // The destination.
+    Field::new("pipelines.*.destination", RECORD, "Where rows go.").required(),
+    Field::new("pipelines.*.destination.connection", Kind::Name, "A name from `connections`, or a connection URL."),
+    Field::new("pipelines.*.destination.url", Kind::Url, "A connection URL, in place of `connection`."),
+    Field::new("pipelines.*.destination.table", Kind::Name, "The table.").default("the pipeline's name"),
+    // How a run loads.
+    Field::new("pipelines.*.load", choice!(Load), "The load strategy. Must be given unless there is a key.")
+        .default("`upsert` where `key` is given")
+        .flag("load"),
+    Field::new(
+        "pipelines.*.append",
+        Kind::Choice(&["exactly_once", "at_least_once"]),
+        "`append`: `at_least_once` adds every row again on every run; the naive behaviour, reported loudly.",
+    )
+    .default("exactly_once")
+    .flag("append"),
+    Field::new("pipelines.*.key", Kind::List, "The columns that identify a row.").flag("key"),
+    Field::new(
+        "pipelines.*.watermark",
+        Kind::Record { short: Some("column") },
+        "Where the last run stopped; a text is the column.",
+    ),
+    Field::new(
+        "pipelines.*.watermark.column",
+        Kind::Name,
+        "The cursor column (of the transform's output where there is one).",
+    )
+    .required()
+    .flag("watermark"),
+    Field::new(
+        "pipelines.*.watermark.start",
+        Kind::Name,
+        "Rows before this are never loaded; read by the column's type.",
+    )
+    .flag("start"),
+    Field::new("pipelines.*.watermark.lookback", Kind::Span, "Re-read this much before the watermark.")
+        .flag("lookback"),
+    Field::new("pipelines.*.watermark.settle", Kind::Span, "Leave rows younger than this for the next run.")
+        .flag("settle"),
+    Field::new(
+        "pipelines.*.watermark.boundary",
+        Kind::Choice(&["inclusive", "exclusive"]),
+        "`inclusive` reads the boundary again and recognises its rows; `exclusive` is the plain `>`, which loses ties.",
+    )
+    .default("inclusive")
+    .flag("boundary"),
+    Field::new("pipelines.*.watermark.nulls", choice!(CursorNulls), "What rows without a cursor do.")
+        .default("fail")
+        .flag("watermark-nulls"),
+    Field::new(
+        "pipelines.*.watermark.late_rows",
+        choice!(LateRows),
+        "What rows at or behind the watermark do when they come in a file never seen before.",
+    )
+    .default("`fail` for `append`, else `load`")
+    .flag("late-rows"),
+    Field::new(
+        "pipelines.*.version",
+        Kind::Name,
+        "The column that says which of two copies of a row is newer; `none` turns the rule off.",
+    )
+    .default("the watermark's column where there is a key")
+    .flag("version"),
+    Field::new("pipelines.*.window", Kind::List, "`delete_insert`: the columns whose values a batch replaces.")
+        .default("the key")
+        .flag("window"),
+    Field::new("pipelines.*.on_null", choice!(OnNull), "What an incoming NULL does to an existing value.")
+        .default("overwrite")
+        .flag("on-null"),
+    Field::new("pipelines.*.delete_when", Kind::Sql, "SQL condition that marks a row as a delete.").flag("delete-when"),
+    Field::new("pipelines.*.deletes", choice!(Deletes), "Whether deleted rows leave the table or are only marked.")
+        .default("hard")
+        .flag("deletes"),
+    Field::new(
+        "pipelines.*.absent_rows",
+        choice!(AbsentRows),
+        "What happens to rows of the table that a full read no longer holds.",
+    )
+    .default("`close` for `scd2` without a watermark, `delete` for `overwrite` with a key, else `keep`")
+    .flag("absent-rows"),
+    // What happens to the rows on the way.
+    Field::new("pipelines.*.transform", Kind::Sql, "SQL over the table `source`; its result is loaded.")
+        .flag("transform"),
+    Field::new("pipelines.*.columns", Kind::Map, "Settings of single columns, by the name in the table.")
+        .flag("column"),
+    Field::new("pipelines.*.columns.*", Kind::Record { short: Some("type") }, "One column; a text is its type."),
+    Field::new("pipelines.*.columns.*.type", Kind::Type, "Its type, in place of the inferred one."),
+    Field::new("pipelines.*.columns.*.from", Kind::Name, "Its name in the source, where they differ."),
+    Field::new("pipelines.*.columns.*.not_null", Kind::Bool, "Whether NULL makes a row a bad one.").default("false"),
+    Field::new("pipelines.*.columns.*.on_null", choice!(OnNull), "In place of the pipeline's `on_null`."),
+    Field::new("pipelines.*.schema", choice!(SchemaPolicy), "What may change about the columns.")
+        .default("evolve")
+        .flag("schema"),
+    Field::new("pipelines.*.on_bad_row", choice!(OnBadRow), "What a row that cannot be loaded does.")
+        .default("fail")
+        .flag("on-bad-row"),
+    Field::new(
+        "pipelines.*.max_rejects",
+        Kind::Limit,
+        "`on_bad_row: reject`: past this the run fails and writes nothing.",
+    )
+    .default("no limit")
+    .flag("max-rejects"),
+    Field::new("pipelines.*.changed_files", choice!(ChangedFiles), "What a loaded file that changed does.")
+        .default("reload")
+        .flag("changed-files"),
+    Field::new("pipelines.*.allow_empty", Kind::Bool, "Whether an empty source may empty the table.")
+        .default("false")
+        .flag("allow-empty"),
+    Field::new(
+        "pipelines.*.commit_every",
+        Kind::Count,
+        "Rows per transaction, where a load may be committed in parts.",
+    )
+    .default("1000000")
+    .flag("commit-every"),
+    Field::new("pipelines.*.schedule", Kind::Schedule, "When `floodmark serve` runs it."),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_field_hangs_on_a_parent_that_holds_fields() {
+        let paths: HashSet<&str> = FIELDS.iter().map(|f| f.path).collect();
+        assert_eq!(paths.len(), FIELDS.len(), "a path is listed twice");
+        for f in FIELDS {
+            let Some((parent, name)) = f.path.rsplit_once('.') else { continue };
+            let parent = field(parent).unwrap_or_else(|| panic!("{} has no parent", f.path));
+            match parent.kind {
+                Kind::Map => assert_eq!(name, "*"),
+                Kind::Record { .. } => assert_ne!(name, "*"),
+                other => panic!("{} hangs on {other:?}", f.path),
+            }
+        }
+        let flags: HashSet<&str> = load_flags().filter_map(|f| f.flag).collect();
+        assert_eq!(flags.len(), load_flags().count(), "a flag is listed twice");
+    }
+
+    #[test]
+    fn defaults_of_choices_are_choices() {
+        for f in FIELDS {
+            let (Some(choices), false) = (f.choices(), f.default.is_empty() || f.default.contains(' ')) else {
+                continue;
+            };
+            assert!(choices.contains(&f.default), "{}", f.path);
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! A pipeline file, opened.
+
+use crate::{
+    diagnostics::{Diagnostics, Findings, Spot, nearest, quoted},
+    interpolate::Env,
+    read::{Named, Reader, Record, Value},
+    resolve::{self, Connections},
+    rules::{self, Words},
+    yaml::{self, Data},
+};
+use floodmark_core::{Code, Error, Result, pipeline::Pipeline, url::ConnectionUrl};
+use std::{
+    collections::HashMap,
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+/// A pipeline file is never larger; a data file named by mistake often is.
+const MAX_FILE: u64 = 4 << 20;
+
+/// A pipeline file with everything in it checked.
+#[derive(Debug, Clone)]
+pub struct Project {
+    /// The file.
+    pub path: PathBuf,
+    /// Its directory, which relative paths are relative to; empty for the current one.
+    pub base: PathBuf,
+    /// Connections in file order, relative paths resolved.
+    pub connections: Vec<(String, ConnectionUrl)>,
+    /// Pipelines in file order, every default filled in.
+    pub pipelines: Vec<Pipeline>,
+}
+
+impl Project {
+    /// Reads a pipeline file. `env` looks up variables for `${VAR}`.
+    ///
+    /// # Errors
+    /// Every mistake of the file at once: `FM0101` when it cannot be read, `FM0102` for what is written wrongly,
+    /// `FM0103` for references, `FM0105` for URLs, `FM0106` for what cannot be loaded safely.
+    pub fn open(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Project, Diagnostics> {
+        let text = read(path).map_err(|(message, help)| {
+            let mut out = Findings::default();
+            out.add(Code::ConfigRead, Spot::Whole, message).help(help);
+            Diagnostics::new(path, "", out)
+        })?;
+        Project::parse(path, &text, env)
+    }
+
+    /// As `open`, with the file's text at hand. `path` names it in messages, and its directory is the base.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn parse(path: &Path, text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Project, Diagnostics> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let base = path.parent().unwrap_or(Path::new("")).to_owned();
+        let mut out = Findings::default();
+        let parts = build(text, env, &base, &mut out);
+        match parts {
+            Some((connections, pipelines)) if out.0.is_empty() => {
+                Ok(Project { path: path.to_owned(), base, connections, pipelines })
+            }
+            _ => Err(Diagnostics::new(path, text, out)),
+        }
+    }
+
+    /// The pipelines of those names, in the file's order; all of them where none is named.
+    ///
+    /// # Errors
+    /// `FM0104` for a name that is not in the file.
+    pub fn select(&self, names: &[String]) -> Result<Vec<&Pipeline>> {
+        for name in names {
+            if !self.pipelines.iter().any(|p| p.name == *name) {
+                let known: Vec<&str> = self.pipelines.iter().map(|p| p.name.as_str()).collect();
+                let help = match nearest(name, known.iter().copied()) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("the pipelines are {}", known.join(", ")),
+                };
+                return Err(Error::new(Code::UnknownPipeline, format!("there is no pipeline {}", quoted(name)))
+                    .in_file(&self.path)
+                    .help(help));
+            }
+        }
+        Ok(self.pipelines.iter().filter(|p| names.is_empty() || names.contains(&p.name)).collect())
+    }
+}
+
+type Parts = (Vec<(String, ConnectionUrl)>, Vec<Pipeline>);
+
+fn build(text: &str, env: Env<'_>, base: &Path, out: &mut Findings) -> Option<Parts> {
+    let root = yaml::parse(text, out)?;
+    let Data::Map(members) = &root.data else {
+        out.add(Code::ConfigInvalid, root.at, format!("a pipeline file is a mapping, and this is {}", root.what()))
+            .help("begin with `version: 1`; `floodmark init` writes an example");
+        return None;
+    };
+    let mut reader = Reader { source: text, env, base, out };
+    let record = reader.record("", members, members.first().map_or(root.at, |m| m.at));
+    let mut connections = Vec::new();
+    for named in record.map("connections") {
+        if named.name.contains(':') || named.name.is_empty() {
+            let message = format!("{} cannot be the name of a connection", quoted(&named.name));
+            reader.out.add(Code::ConfigInvalid, named.at, message).help("use letters, digits and underscores");
+        }
+        let url = if let Some(Value::Url(url)) = &named.value { Some(url.clone()) } else { None };
+        connections.push((named.name.clone(), url));
+    }
+    let given = record.map("pipelines");
+    if given.is_empty()
+        && let Some(pipelines) = record.get("pipelines").filter(|g| g.value.is_some())
+    {
+        reader
+            .out
+            .add(Code::ConfigInvalid, pipelines.key, "there is no pipeline")
+            .help("`floodmark init` writes an example");
+    }
+    let pipelines = given.iter().filter_map(|named| pipeline(named, &connections, &mut reader)).collect::<Vec<_>>();
+    shared_tables(given, &pipelines, reader.out);
+    let connections = connections.into_iter().filter_map(|(name, url)| Some((name, url?))).collect();
+    Some((connections, pipelines))
+}
+
+fn pipeline(named: &Named, connections: &Connections, reader: &mut Reader<'_>) -> Option<Pipeline> {
+    let Some(Value::Record(record)) = &named.value else { return None };
+    let pipeline = resolve::pipeline(&named.name, named.at, record, connections, reader, Words::File)?;
+    rules::check(&pipeline, record, named.at, Words::File, reader.out);
+    Some(pipeline)
+}
+
+/// Two pipelines into one table would each take the other's rows for its own. Letter case does not tell tables apart:
+/// in SQLite it does not.
+fn shared_tables(given: &[Named], pipelines: &[Pipeline], out: &mut Findings) {
+    let mut seen: HashMap<(String, String), Spot> = HashMap::new();
+    for p in pipelines {
+        let Some(named) = given.iter().find(|n| n.name == p.name) else { continue };
+        let Some(Value::Record(record)) = &named.value else { continue };
+        let whole = record.record("destination").filter(|d| d.sound(&["connection", "url", "table"]));
+        let Some(destination) = whole else { continue };
+        let at = destination.get("table").map_or(named.at, |g| g.at);
+        // `Display` hides the password, and two that differ in nothing else are the same database.
+        let place = (p.destination.url.to_string(), p.destination.table.to_lowercase());
+        match seen.get(&place) {
+            Some(first) => {
+                let message = format!("two pipelines load the table {}", quoted(&destination_name(destination, p)));
+                out.add(Code::Unsafe, at, message)
+                    .related(*first, "loaded here already")
+                    .help("give each its own table, or make them one pipeline with several `files:`");
+            }
+            None => {
+                seen.insert(place, at);
+            }
+        }
+    }
+}
+
+/// The table as written, so that a reference in it stays one.
+fn destination_name(destination: &Record, p: &Pipeline) -> String {
+    destination.get("table").map_or_else(|| p.name.clone(), |g| g.written.clone())
+}
+
+fn read(path: &Path) -> Result<String, (String, String)> {
+    let help = "name the file with -f, or write one with `floodmark init`";
+    let failed = |e: std::io::Error| {
+        let why =
+            if e.kind() == std::io::ErrorKind::NotFound { "there is no such file".to_owned() } else { e.to_string() };
+        (format!("the pipeline file cannot be read: {why}"), help.to_owned())
+    };
+    let mut bytes = Vec::new();
+    std::fs::File::open(path).map_err(failed)?.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(("a pipeline file of more than 4 MiB is no pipeline file".to_owned(), help.to_owned()));
+    }
+    String::from_utf8(bytes).map_err(|e| {
+        let line = 1 + e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
+        (format!("the pipeline file is not UTF-8 text: line {line} has other bytes"), "save it as UTF-8".to_owned())
+    })
+}

@@ -1,0 +1,341 @@
+//! Combinations that cannot be loaded safely, or that say what they cannot mean. Each is told with its remedy.
+
+use crate::{
+    diagnostics::{Findings, Spot, quoted},
+    fields::field,
+    read::{Record, Value},
+};
+use floodmark_core::{
+    Code,
+    pipeline::{AbsentRows, ChangedFiles, CsvOptions, FileFormat, Load, OnBadRow, OnNull, Pipeline, SourceSpec},
+};
+use std::collections::HashSet;
+
+/// How settings are spelt in messages: as in the file, or as flags.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Words {
+    File,
+    Flags,
+}
+
+impl Words {
+    /// A field of a pipeline by its name: `` `on_null` `` or `--on-null`.
+    pub(crate) fn name(self, name: &str) -> String {
+        match self.flag(name) {
+            Some(flag) => format!("--{flag}"),
+            None => format!("`{name}`"),
+        }
+    }
+
+    /// A field with its value: `` `load: upsert` `` or `--load upsert`.
+    pub(crate) fn set(self, name: &str, value: &str) -> String {
+        match self.flag(name) {
+            Some(flag) => format!("--{flag} {value}"),
+            None => format!("`{name}: {value}`"),
+        }
+    }
+
+    fn flag(self, name: &str) -> Option<&'static str> {
+        let at = if name == "watermark" { "watermark.column" } else { name };
+        field(&format!("pipelines.*.{at}")).and_then(|f| f.flag).filter(|_| self == Words::Flags)
+    }
+}
+
+/// Checks one pipeline. Settings that were wrong in themselves are reported already and take no part.
+pub(crate) fn check(p: &Pipeline, record: &Record, owner: Spot, words: Words, out: &mut Findings) {
+    let mut rules = Rules { p, record, owner, words, out };
+    rules.keys();
+    rules.delete_insert();
+    rules.append();
+    rules.watermark();
+    rules.absent_rows();
+    rules.deletes();
+    rules.nulls();
+    rules.version();
+    rules.rejects();
+    rules.source();
+}
+
+struct Rules<'a> {
+    p: &'a Pipeline,
+    record: &'a Record,
+    owner: Spot,
+    words: Words,
+    out: &'a mut Findings,
+}
+
+impl Rules<'_> {
+    fn unsafe_at(&mut self, names: &[&str], message: String, help: String) {
+        let at = names.iter().find_map(|n| self.record.get(n)).map_or(self.owner, |g| g.at);
+        self.out.add(Code::Unsafe, at, message).help(help);
+    }
+
+    fn load(&self) -> String {
+        self.words.set("load", self.p.load.name())
+    }
+
+    fn keyed(&self) -> bool {
+        !self.p.key.is_empty() || !self.record.sound(&["key"])
+    }
+
+    fn keys(&mut self) {
+        let needs = matches!(self.p.load, Load::Upsert | Load::InsertOnly | Load::Scd2);
+        if needs && !self.keyed() {
+            let message = format!("{} needs a key, and there is none", self.load());
+            let help = format!("name the columns that identify a row, such as {}", self.words.set("key", "id"));
+            self.unsafe_at(&["load"], message, help);
+        }
+        for name in ["key", "window"] {
+            self.twice(self.record, name);
+        }
+        if let Some(source) = self.record.record("source") {
+            self.twice(source, "names");
+        }
+    }
+
+    /// An item that a list holds twice.
+    fn twice(&mut self, record: &Record, name: &str) {
+        let mut seen = HashSet::new();
+        for item in record.items(name) {
+            if !seen.insert(item.text.as_str()) {
+                let message = format!("the column {} stands twice in {}", quoted(&item.written), self.words.name(name));
+                self.out.add(Code::Unsafe, item.at, message).help("keep it once");
+            }
+        }
+    }
+
+    fn delete_insert(&mut self) {
+        let (p, words) = (self.p, self.words);
+        if p.load != Load::DeleteInsert {
+            if self.record.has("window") {
+                let message =
+                    format!("{} belongs to {} alone", words.name("window"), words.set("load", "delete_insert"));
+                let help = format!("take it out, or write {}", words.set("load", "delete_insert"));
+                self.unsafe_at(&["window"], message, help);
+            }
+            return;
+        }
+        if p.window.is_empty() && !self.keyed() && self.record.sound(&["window"]) {
+            let message = format!("{} has neither {} nor {}", self.load(), words.name("window"), words.name("key"));
+            let help =
+                format!("name the columns whose values a batch replaces ({}), or the key", words.set("window", "day"));
+            self.unsafe_at(&["load"], message, help);
+        }
+        if let Some(w) = p.watermark.as_ref().filter(|w| !p.window.is_empty() && !p.window.contains(&w.column)) {
+            let message = format!(
+                "the watermark column {} is not part of {}: rows behind the watermark would be left out of the windows \
+                 that are replaced, and lost",
+                quoted(&w.column),
+                words.name("window")
+            );
+            let help = format!("take out the watermark, or name its column in {}", words.name("window"));
+            self.unsafe_at(&["window", "watermark"], message, help);
+        }
+    }
+
+    fn append(&mut self) {
+        let (p, words) = (self.p, self.words);
+        if self.record.has("append") && p.load != Load::Append {
+            let message = format!("{} is about {} alone", words.name("append"), words.set("load", "append"));
+            self.unsafe_at(&["append"], message, format!("take it out, or write {}", words.set("load", "append")));
+        } else if p.at_least_once && p.watermark.is_some() {
+            let message = format!(
+                "{} adds every row again, and a watermark leaves out the rows loaded before: they contradict each other",
+                words.set("append", "at_least_once")
+            );
+            self.unsafe_at(
+                &["append"],
+                message,
+                "keep one of the two; with the watermark each row is added once".to_owned(),
+            );
+        }
+        let SourceSpec::Files(files) = &p.source;
+        let stdin = files.patterns.iter().any(|f| f == "-");
+        if stdin
+            && p.load == Load::Append
+            && p.watermark.is_none()
+            && !p.at_least_once
+            && self.record.sound(&["watermark"])
+        {
+            let help = format!(
+                "give a watermark column ({}), or a key ({}, which makes it an upsert), or {} if adding every row again \
+                 is meant",
+                words.name("watermark"),
+                words.name("key"),
+                words.set("append", "at_least_once")
+            );
+            let message =
+                "standard input cannot be recognised when it comes again, so a re-run would add its rows twice";
+            self.unsafe_at(&["load"], message.to_owned(), help);
+        }
+        if p.changed_files == ChangedFiles::AppendTail {
+            if p.load != Load::Append {
+                let message = format!(
+                    "{} is about {} alone",
+                    words.set("changed_files", "append_tail"),
+                    words.set("load", "append")
+                );
+                self.unsafe_at(&["changed_files"], message, format!("write {}", words.set("changed_files", "reload")));
+            } else if let Some(name) = files.format.filter(|f| !matches!(f, FileFormat::Csv | FileFormat::Jsonl)) {
+                let name = FileFormat::NAMES.iter().find(|(_, f)| *f == name).map_or("such", |(n, _)| n);
+                let message = format!("{} files do not grow at their end", quoted(name));
+                self.unsafe_at(&["changed_files"], message, format!("write {}", words.set("changed_files", "reload")));
+            }
+        }
+    }
+
+    fn watermark(&mut self) {
+        let (p, words) = (self.p, self.words);
+        if p.load == Load::Overwrite && p.watermark.is_some() {
+            let message =
+                format!("{} makes the table what the source is, and a watermark reads only a part of it", self.load());
+            let help = format!(
+                "take out the watermark, or load the new part with {} or {}",
+                words.set("load", "upsert"),
+                words.set("load", "delete_insert")
+            );
+            self.unsafe_at(&["watermark"], message, help);
+        }
+    }
+
+    fn absent_rows(&mut self) {
+        let (p, words) = (self.p, self.words);
+        if !self.record.has("absent_rows") || !self.record.sound(&["absent_rows", "key", "watermark"]) {
+            return;
+        }
+        let (setting, remedy) = match p.absent_rows {
+            AbsentRows::Keep if p.load == Load::Overwrite && self.keyed() => {
+                let message = "an overwrite that keeps the rows its source lacks is an upsert".to_owned();
+                self.unsafe_at(&["absent_rows"], message, format!("write {}", words.set("load", "upsert")));
+                return;
+            }
+            AbsentRows::Keep => return,
+            AbsentRows::Delete => ("delete", "upsert"),
+            AbsentRows::Close => ("close", "scd2"),
+        };
+        let fits = match p.absent_rows {
+            AbsentRows::Close => p.load == Load::Scd2,
+            _ => p.load == Load::Upsert || (p.load == Load::Overwrite && self.keyed()),
+        };
+        if !fits {
+            let whom = match p.absent_rows {
+                AbsentRows::Close => words.set("load", "scd2"),
+                _ => format!("{} and to {} with a key", words.set("load", "upsert"), words.set("load", "overwrite")),
+            };
+            let message = format!("{} belongs to {whom}", words.set("absent_rows", setting));
+            self.unsafe_at(&["absent_rows"], message, format!("take it out, or write {}", words.set("load", remedy)));
+        } else if p.watermark.is_some() {
+            let message = format!(
+                "{} would take out every row that has merely not changed: with a watermark, absent only means unchanged",
+                words.set("absent_rows", setting)
+            );
+            let help = format!("take out the watermark, so that every run reads all, or {}", words.name("absent_rows"));
+            self.unsafe_at(&["absent_rows"], message, help);
+        }
+    }
+
+    fn deletes(&mut self) {
+        let (p, words) = (self.p, self.words);
+        if p.delete_when.is_none() {
+            return;
+        }
+        let name = words.name("delete_when");
+        let why = match p.load {
+            Load::Append => "append never deletes a row",
+            Load::InsertOnly => "insert_only leaves existing rows alone",
+            Load::Overwrite if !self.keyed() => "an overwrite without a key cannot tell which row is meant",
+            _ => return,
+        };
+        let help = format!(
+            "leave such rows out with a `WHERE` in {}, or write {} with a key",
+            words.name("transform"),
+            words.set("load", "upsert")
+        );
+        self.unsafe_at(&["delete_when"], format!("{name} has nothing to delete: {why}"), help);
+    }
+
+    /// A setting that would silently do nothing is worse than an error.
+    fn nulls(&mut self) {
+        let why = match self.p.load {
+            Load::Upsert | Load::Scd2 => return,
+            Load::Append => "append never meets an existing value",
+            Load::Overwrite => "an overwrite puts the source in the place of what was there",
+            Load::InsertOnly => "insert_only leaves existing rows alone",
+            Load::DeleteInsert => "delete_insert puts the batch in the place of what was there",
+        };
+        let keep = self.words.set("on_null", "keep");
+        let help = format!("take it out, or write {}", self.words.set("load", "upsert"));
+        if self.p.on_null == OnNull::Keep {
+            self.unsafe_at(&["on_null"], format!("{keep} has no existing value to keep: {why}"), help.clone());
+        }
+        for named in self.record.map("columns") {
+            let Some(Value::Record(column)) = &named.value else { continue };
+            let Some(given) = column.get("on_null") else { continue };
+            if column.text("on_null") == Some("keep") {
+                let message = format!("{keep} has no existing value to keep: {why}");
+                self.out.add(Code::Unsafe, given.at, message).help(help.clone());
+            }
+        }
+    }
+
+    fn version(&mut self) {
+        let compares = self.keyed() && self.p.load != Load::Append;
+        if self.p.version.is_some() && !compares {
+            let message =
+                format!("{} compares copies of a row, and without a key no row has copies", self.words.name("version"));
+            let help = match self.p.load {
+                Load::Append => format!("take it out, or write {} with a key", self.words.set("load", "upsert")),
+                _ => format!("give a key, or take out {}", self.words.name("version")),
+            };
+            self.unsafe_at(&["version"], message, help);
+        }
+    }
+
+    fn rejects(&mut self) {
+        let words = self.words;
+        if self.record.has("max_rejects") && self.p.on_bad_row == OnBadRow::Fail && self.record.sound(&["on_bad_row"]) {
+            let message = format!("{} limits rejects, and bad rows fail the run", words.name("max_rejects"));
+            self.unsafe_at(&["max_rejects"], message, format!("add {}", words.set("on_bad_row", "reject")));
+        }
+    }
+
+    fn source(&mut self) {
+        let SourceSpec::Files(files) = &self.p.source;
+        let Some(source) = self.record.record("source") else { return };
+        if files.patterns.len() > 1
+            && let Some(item) = source.items("files").iter().find(|i| i.text == "-")
+        {
+            self.out
+                .add(Code::Unsafe, item.at, "standard input cannot be one of several sources")
+                .help("read it alone, or write it to a file first");
+        }
+        if files.csv.delimiter == Some(files.csv.quote)
+            && let Some(given) = source.get("delimiter").or_else(|| source.get("quote"))
+        {
+            self.out
+                .add(Code::Unsafe, given.at, "the delimiter and the quote are the same character")
+                .help("give them different ones");
+        }
+        if !files.csv.header
+            && files.csv.names.is_empty()
+            && source.sound(&["names", "header"])
+            && let Some(given) = source.get("header")
+        {
+            let help = format!("list them in {}", self.source_name("names"));
+            self.out.add(Code::Unsafe, given.at, "without a header the columns have no names").help(help);
+        }
+        let other = files.format.is_some_and(|f| f != FileFormat::Csv);
+        if other && files.csv != CsvOptions::default() {
+            for name in ["delimiter", "quote", "header", "names", "null"] {
+                if let Some(given) = source.get(name) {
+                    let message = format!("{} is about CSV, and the format is another", self.source_name(name));
+                    self.out.add(Code::Unsafe, given.key, message).help("take it out");
+                }
+            }
+        }
+    }
+
+    fn source_name(&self, name: &str) -> String {
+        self.words.name(&format!("source.{name}")).replace("source.", "")
+    }
+}

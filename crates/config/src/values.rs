@@ -1,0 +1,200 @@
+//! Single values as people write them: durations, sizes, limits, characters, schedules.
+//!
+//! An error is what to do about it; the caller knows where it is and what it is called.
+
+use floodmark_core::pipeline::{RejectLimit, Span};
+use std::time::Duration;
+
+/// `90s`, `15m`, `1h30m`, `2d`, `1w`, `250ms`, or a whole number for numeric columns.
+pub(crate) fn span(text: &str) -> Result<Span, String> {
+    if let Some(number) = whole(text) {
+        return Ok(Span::Number(number));
+    }
+    duration(text).map(Span::Time)
+}
+
+/// A duration with its units.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    const HELP: &str = "write a number and a unit (ms, s, m, h, d, w), such as 90s, 15m or 1h30m";
+    let mut total = Duration::ZERO;
+    let mut rest = text.trim();
+    if rest.is_empty() {
+        return Err(HELP.to_owned());
+    }
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let number: u64 = rest[..digits].parse().map_err(|_| HELP.to_owned())?;
+        rest = &rest[digits..];
+        let letters = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
+        let millis: u64 = match &rest[..letters] {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            "w" => 604_800_000,
+            _ => return Err(HELP.to_owned()),
+        };
+        rest = &rest[letters..];
+        total = number
+            .checked_mul(millis)
+            .and_then(|ms| total.checked_add(Duration::from_millis(ms)))
+            .ok_or("this is longer than can be counted; shorten it")?;
+    }
+    Ok(total)
+}
+
+/// A whole number; underscores may group its digits.
+pub(crate) fn whole(text: &str) -> Option<u64> {
+    let inner = text.starts_with(|c: char| c.is_ascii_digit()) && text.ends_with(|c: char| c.is_ascii_digit());
+    if !inner || text.contains("__") {
+        return None;
+    }
+    text.replace('_', "").parse().ok()
+}
+
+/// A whole number from 1.
+pub(crate) fn count(text: &str) -> Result<u64, String> {
+    whole(text).filter(|n| *n > 0).ok_or_else(|| "write a whole number from 1, such as 100000".to_owned())
+}
+
+/// Bytes: `65536`, `64MiB`, `10 MB`.
+pub(crate) fn bytes(text: &str) -> Result<usize, String> {
+    const HELP: &str = "write a whole number of bytes, or one with a unit (KiB, MiB, GiB, kB, MB, GB), such as 64MiB";
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '_').unwrap_or(text.len());
+    let unit: usize = match text[digits..].trim_start().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "kib" => 1 << 10,
+        "mib" => 1 << 20,
+        "gib" => 1 << 30,
+        "kb" => 1_000,
+        "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
+        _ => return Err(HELP.to_owned()),
+    };
+    whole(&text[..digits])
+        .and_then(|n| usize::try_from(n).ok()?.checked_mul(unit))
+        .filter(|n| *n > 0)
+        .ok_or_else(|| HELP.to_owned())
+}
+
+/// `100` rows or `1%` of them.
+pub(crate) fn limit(text: &str) -> Result<RejectLimit, String> {
+    if let Some(percent) = text.strip_suffix('%') {
+        let percent = percent.trim_end();
+        let plain = percent.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+        return percent
+            .parse()
+            .ok()
+            .filter(|p| plain && (0.0..=100.0).contains(p))
+            .map(RejectLimit::Percent)
+            .ok_or_else(|| "write a share between 0% and 100%, such as 1% or 0.5%".to_owned());
+    }
+    whole(text)
+        .map(RejectLimit::Rows)
+        .ok_or_else(|| "write a number of rows such as 100, or a share such as 1%".to_owned())
+}
+
+/// One ASCII character that may stand between or around fields.
+pub(crate) fn character(text: &str) -> Result<u8, String> {
+    let byte = match text {
+        "tab" | "\\t" | "\t" => b'\t',
+        _ => match text.as_bytes() {
+            [byte] => *byte,
+            _ => return Err("write one ASCII character in quotes, such as \";\", or tab".to_owned()),
+        },
+    };
+    if byte.is_ascii_alphanumeric() || matches!(byte, b'\n' | b'\r' | 0) || !byte.is_ascii() {
+        return Err("letters, digits and line ends cannot stand there: they occur in values".to_owned());
+    }
+    Ok(byte)
+}
+
+/// A schedule, loosely: five or six cron fields, or `@every` and a duration.
+pub(crate) fn schedule(text: &str) -> Result<(), String> {
+    const HELP: &str = "write five cron fields (\"*/5 * * * *\"), six with seconds first, or @every 10m";
+    if let Some(every) = text.strip_prefix("@every ") {
+        return match duration(every)? {
+            Duration::ZERO => Err("an interval of nothing never ends; write @every 10m".to_owned()),
+            _ => Ok(()),
+        };
+    }
+    let mut fields = 0;
+    for field in text.split_whitespace() {
+        fields += 1;
+        if !field.bytes().all(|b| b.is_ascii_alphanumeric() || b"*/,-?#".contains(&b)) {
+            return Err(HELP.to_owned());
+        }
+    }
+    if matches!(fields, 5 | 6) { Ok(()) } else { Err(HELP.to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn durations_read_as_people_write_them() {
+        for (text, seconds) in
+            [("90s", 90), ("15m", 900), ("2h", 7200), ("3d", 259_200), ("1w", 604_800), ("1h30m", 5400)]
+        {
+            assert_eq!(span(text), Ok(Span::Time(Duration::from_secs(seconds))), "{text}");
+        }
+        assert_eq!(span("250ms"), Ok(Span::Time(Duration::from_millis(250))));
+        assert_eq!(span("42"), Ok(Span::Number(42)));
+        for wrong in
+            ["", "m", "15", "1.5h", "-1h", "15 minutes", "15M", "99999999999999999999s", "18446744073709551615w"]
+        {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn sizes_and_limits_have_units() {
+        assert_eq!(bytes("64MiB"), Ok(64 << 20));
+        assert_eq!(bytes("10 MB"), Ok(10_000_000));
+        assert_eq!(bytes("65_536"), Ok(65_536));
+        for wrong in ["", "0", "MiB", "-1", "1.5MiB", "64MIBS", "99999999999GiB"] {
+            assert!(bytes(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(limit("100"), Ok(RejectLimit::Rows(100)));
+        assert_eq!(limit("0.5%"), Ok(RejectLimit::Percent(0.5)));
+        for wrong in ["", "%", "101%", "NaN%", "-1", "1e2%"] {
+            assert!(limit(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_delimiter_is_one_character_that_cannot_be_part_of_a_value() {
+        assert_eq!(character("tab"), Ok(b'\t'));
+        assert_eq!(character("\\t"), Ok(b'\t'));
+        assert_eq!(character(";"), Ok(b';'));
+        for wrong in ["", ",,", "a", "\n", "ü"] {
+            assert!(character(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn schedules_are_cron_or_an_interval() {
+        for right in ["*/5 * * * *", "0 */5 * * * *", "0 9 * * MON-FRI", "@every 10m"] {
+            assert_eq!(schedule(right), Ok(()), "{right}");
+        }
+        for wrong in ["", "* * * *", "* * * * * * *", "every 10m", "@every", "@every 0s", "@daily", "* * * * ;"] {
+            assert!(schedule(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_is_too_strange_to_be_refused(text in ".{0,12}") {
+            let _ = (span(&text), bytes(&text), limit(&text), character(&text), schedule(&text), count(&text));
+        }
+
+        #[test]
+        fn a_duration_is_the_sum_of_its_parts(h in 0u64..1000, m in 0u64..1000, s in 0u64..1000) {
+            prop_assert_eq!(duration(&format!("{h}h{m}m{s}s")), Ok(Duration::from_secs(h * 3600 + m * 60 + s)));
+        }
+    }
+}
