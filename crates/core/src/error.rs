@@ -81,6 +81,7 @@ codes! {
     Accounting       = "FM0601", Failed, false, "the row accounting does not add up";
     Interrupted      = "FM0602", Interrupted, false, "interrupted by a signal";
     Transform        = "FM0603", Failed, false, "the SQL transform failed";
+    Output           = "FM0604", Failed, false, "the output cannot be written";
     Internal         = "FM0901", Failed, false, "Floodmark has a defect";
 }
 
@@ -184,6 +185,13 @@ impl Error {
     #[must_use]
     pub fn state(mut self, state: impl Into<String>) -> Self {
         self.0.state = Some(state.into());
+        self
+    }
+
+    /// Says what state the data is in, unless that is said already.
+    #[must_use]
+    pub fn or_state(mut self, state: impl Into<String>) -> Self {
+        self.0.state.get_or_insert_with(|| state.into());
         self
     }
 

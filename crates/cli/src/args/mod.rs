@@ -1,0 +1,121 @@
+//! What was typed, and nothing more: no defaults that depend on files, no resolving.
+
+mod load;
+mod run;
+mod state;
+mod store;
+mod tools;
+
+pub(crate) use load::LoadArgs;
+pub(crate) use run::{CheckArgs, RunArgs, Wait};
+pub(crate) use state::{StateArgs, StateCommand};
+pub(crate) use store::{RejectsArgs, RejectsCommand, RunsArgs, RunsCommand, Store};
+pub(crate) use tools::{CompletionsArgs, ExplainArgs, FingerprintArgs, InitArgs};
+
+use crate::env;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Data loads that are safe to re-run.
+///
+/// A load that is run twice, killed half-way or fired by two crons at once leaves the table exactly as one clean run
+/// would.
+#[derive(Debug, Parser)]
+#[command(
+    name = "floodmark",
+    version,
+    after_help = "Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 busy, 130/143 interrupted.\nStart with `floodmark init`."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Accepted before and after every command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// The pipeline file [default: ./floodmark.yaml]
+    #[arg(short, long, value_name = "FILE", global = true, env = env::FILE, hide_env_values = true)]
+    pub(crate) file: Option<PathBuf>,
+    /// How results are printed
+    #[arg(long, value_name = "FORMAT", global = true, env = env::FORMAT, hide_env_values = true, default_value = "text")]
+    pub(crate) format: Format,
+    /// Log to stderr what happens; twice for more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// How log lines are written
+    #[arg(long, value_name = "FORMAT", global = true, env = env::LOG_FORMAT, hide_env_values = true, default_value = "text")]
+    pub(crate) log_format: LogFormat,
+    /// Answer yes to every confirmation
+    #[arg(short, long, global = true)]
+    pub(crate) yes: bool,
+    /// No progress and no warnings; results and errors stay
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+/// What is to be done.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a small project that runs as it is
+    Init(InitArgs),
+    /// Load files into a table, without a pipeline file
+    Load(LoadArgs),
+    /// Run the pipelines of the pipeline file, all of them by default
+    Run(RunArgs),
+    /// Check the pipeline file, its connections and sources, and say what is unsafe
+    Check(CheckArgs),
+    /// Show or change what is remembered of a pipeline
+    State(StateArgs),
+    /// List past runs
+    Runs(RunsArgs),
+    /// List, show, replay or drop rows that could not be loaded
+    Rejects(RejectsArgs),
+    /// Print the fingerprint of a table: equal for equal content, in any order and any database
+    Fingerprint(FingerprintArgs),
+    /// Explain an error code
+    Explain(ExplainArgs),
+    /// Print the JSON Schema of the pipeline file, for editors
+    Schema,
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+}
+
+/// Reads the command line.
+pub(crate) fn parse() -> Result<Cli, clap::Error> {
+    Cli::try_parse()
+}
+
+/// The command line's own description, for completions.
+pub(crate) fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// The format asked for, where the line as a whole could not be read.
+pub(crate) fn wants_json() -> bool {
+    let args: Vec<_> = std::env::args().collect();
+    let flag = args.iter().rposition(|a| a == "--format").and_then(|i| args.get(i + 1)).map(String::as_str);
+    let glued = args.iter().rev().find_map(|a| a.strip_prefix("--format="));
+    flag.or(glued).map_or_else(|| env::lookup(env::FORMAT).is_some_and(|f| f == "json"), |f| f == "json")
+}

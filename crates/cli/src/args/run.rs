@@ -1,0 +1,85 @@
+//! `run` and `check`.
+
+use clap::Args;
+use std::time::Duration;
+
+/// `floodmark run`
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// Pipelines to run; all where none is named
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+    /// How many pipelines run at a time
+    #[arg(short, long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) jobs: u16,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
+    /// Forget the state and the rows, and load everything again (asks first)
+    #[arg(long)]
+    pub(crate) full_refresh: bool,
+}
+
+/// What to do while another run holds the pipeline.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Wait {
+    /// Wait for another run of the same pipeline to end instead of leaving with exit code 3: for ever, or so long
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "forever", value_parser = wait)]
+    wait: Option<Waiting>,
+}
+
+/// How long.
+#[derive(Debug, Clone, Copy)]
+enum Waiting {
+    Forever,
+    For(Duration),
+}
+
+impl Wait {
+    /// As the engine takes it: `None` is for ever.
+    pub(crate) fn time(&self) -> Option<Duration> {
+        match self.wait {
+            None => Some(Duration::ZERO),
+            Some(Waiting::For(time)) => Some(time),
+            Some(Waiting::Forever) => None,
+        }
+    }
+}
+
+/// `floodmark check`
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Pipelines to check; all where none is named
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+}
+
+fn wait(text: &str) -> Result<Waiting, String> {
+    if text == "forever" {
+        return Ok(Waiting::Forever);
+    }
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let seconds = match unit {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => 0,
+    };
+    let time = number.parse::<u64>().ok().and_then(|n| n.checked_mul(seconds)).filter(|_| seconds > 0);
+    time.map(|s| Waiting::For(Duration::from_secs(s))).ok_or_else(|| "write a time such as 30s, 5m or 1h".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_times() {
+        assert!(matches!(wait("30s"), Ok(Waiting::For(t)) if t.as_secs() == 30));
+        assert!(matches!(wait("2m"), Ok(Waiting::For(t)) if t.as_secs() == 120));
+        assert!(matches!(wait("7"), Ok(Waiting::For(t)) if t.as_secs() == 7));
+        for bad in ["", "s", "1d", "99999999999999999999", "18446744073709551615h", "-1", "é"] {
+            assert!(wait(bad).is_err(), "{bad}");
+        }
+    }
+}

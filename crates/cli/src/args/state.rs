@@ -1,0 +1,47 @@
+//! `state`.
+
+use super::Store;
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+/// `floodmark state`
+#[derive(Debug, Args)]
+pub(crate) struct StateArgs {
+    #[command(flatten)]
+    pub(crate) store: Store,
+    #[command(subcommand)]
+    pub(crate) command: StateCommand,
+}
+
+/// What to do with the state.
+#[derive(Debug, Subcommand)]
+pub(crate) enum StateCommand {
+    /// Show watermark, columns and files of a pipeline, or of all
+    Show {
+        /// The pipeline
+        name: Option<String>,
+    },
+    /// Set the watermark by hand
+    Set {
+        /// The pipeline
+        name: String,
+        /// The new watermark, written as the column's values are
+        #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
+        watermark: String,
+    },
+    /// Forget a pipeline: the next run reads everything again; the table stays as it is (asks first)
+    Reset {
+        /// The pipeline
+        name: String,
+    },
+    /// Print the state as JSON, to keep it or to move it
+    Export {
+        /// The pipeline; all where none is named
+        name: Option<String>,
+    },
+    /// Put back what `export` printed (asks first)
+    Import {
+        /// The file, or `-` for standard input
+        file: PathBuf,
+    },
+}

@@ -1,0 +1,75 @@
+//! `runs` and `rejects`, and where their ledgers are.
+
+use crate::env;
+use clap::{Args, Subcommand};
+
+/// Where the ledgers are, when there is no pipeline file.
+#[derive(Debug, Args)]
+pub(crate) struct Store {
+    /// The database that holds the state, in place of a pipeline file
+    #[arg(long, value_name = "URL", global = true, env = env::DESTINATION, hide_env_values = true)]
+    pub(crate) destination: Option<String>,
+}
+
+/// `floodmark runs`
+#[derive(Debug, Args)]
+pub(crate) struct RunsArgs {
+    #[command(flatten)]
+    pub(crate) store: Store,
+    /// Runs of this pipeline; of all where none is named
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// How many, newest first
+    #[arg(long, value_name = "N", default_value = "20")]
+    pub(crate) limit: usize,
+    #[command(subcommand)]
+    pub(crate) command: Option<RunsCommand>,
+}
+
+/// One run.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunsCommand {
+    /// Show one run in full
+    Show {
+        /// Its id
+        id: String,
+    },
+}
+
+/// `floodmark rejects`
+#[derive(Debug, Args)]
+pub(crate) struct RejectsArgs {
+    #[command(flatten)]
+    pub(crate) store: Store,
+    #[command(subcommand)]
+    pub(crate) command: RejectsCommand,
+}
+
+/// What to do with rejects.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RejectsCommand {
+    /// List rejected rows with their reasons
+    List {
+        /// Of this pipeline; of all where none is named
+        name: Option<String>,
+    },
+    /// Show one rejected row, whole
+    Show {
+        /// Its number
+        id: i64,
+    },
+    /// Load the rejected rows of a pipeline again and drop those that loaded
+    Replay {
+        /// The pipeline
+        name: String,
+    },
+    /// Drop rejected rows (asks first)
+    Drop {
+        /// Their numbers
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        ids: Vec<i64>,
+        /// All rejects of this pipeline
+        #[arg(long, value_name = "NAME")]
+        all: Option<String>,
+    },
+}

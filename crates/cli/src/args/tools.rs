@@ -1,0 +1,39 @@
+//! The small commands.
+
+use clap::Args;
+use std::path::PathBuf;
+
+/// `floodmark init`
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// Where; it is made when it is not there
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub(crate) dir: PathBuf,
+}
+
+/// `floodmark fingerprint`
+#[derive(Debug, Args)]
+pub(crate) struct FingerprintArgs {
+    /// The database, for example sqlite:///shop.db
+    #[arg(value_name = "URL")]
+    pub(crate) url: String,
+    /// The table
+    #[arg(value_name = "TABLE")]
+    pub(crate) table: String,
+}
+
+/// `floodmark explain`
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// An error code such as FM0301; all of them are listed where none is given
+    #[arg(value_name = "CODE")]
+    pub(crate) code: Option<String>,
+}
+
+/// `floodmark completions`
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: clap_complete::Shell,
+}

@@ -1,0 +1,127 @@
+//! `check`: what would go wrong, before it does.
+
+use super::{Context, Failure};
+use crate::{
+    args::CheckArgs,
+    project,
+    render::{error, json, terminal},
+};
+use floodmark_config::{Lint, lint};
+use floodmark_core::{
+    Error, Result,
+    pipeline::{Pipeline, SourceSpec},
+    url::ConnectionUrl,
+};
+use floodmark_engine::registry;
+use serde_json::{Value, json};
+
+/// What was found about one pipeline.
+struct Report<'a> {
+    pipeline: &'a Pipeline,
+    /// Whether its destination can be reached; the error is told with the first pipeline that has it.
+    reachable: bool,
+    found: Found,
+    errors: Vec<Error>,
+    warnings: Vec<&'a Lint>,
+}
+
+/// What a pipeline would read.
+enum Found {
+    /// So many files.
+    Files(usize),
+    /// It is not touched here: what is read from it is gone.
+    StandardInput,
+    /// An error says why.
+    Nothing,
+}
+
+/// `floodmark check`. Exits with 0 where there are warnings only, with 2 where something cannot work.
+pub(super) fn check(cx: &Context, args: &CheckArgs) -> Result<u8, Failure> {
+    let project = project::open(&cx.global)?;
+    let pipelines = project::select(&project, &args.names)?;
+    let lints = lint(&project);
+    // A database that several pipelines share is asked once.
+    let mut probed: Vec<(&ConnectionUrl, bool)> = Vec::new();
+    let (mut errors, mut warnings) = (0, 0);
+    for pipeline in &pipelines {
+        let report = examine(pipeline, &lints, &mut probed);
+        errors += report.errors.len();
+        warnings += report.warnings.len();
+        if cx.printer.json() {
+            cx.printer.object(&object(&report))?;
+        } else {
+            cx.printer.text(&text(&report))?;
+        }
+    }
+    if !cx.printer.json() {
+        let counts = [(pipelines.len(), "pipeline"), (errors, "error"), (warnings, "warning")];
+        let [all, errors, warnings] = counts.map(|(n, word)| terminal::count(n, word));
+        cx.printer.text(&format!("\n{all} checked: {errors}, {warnings}\n"))?;
+    }
+    Ok(if errors == 0 { 0 } else { 2 })
+}
+
+fn examine<'a>(pipeline: &'a Pipeline, lints: &'a [Lint], probed: &mut Vec<(&'a ConnectionUrl, bool)>) -> Report<'a> {
+    let mut errors = Vec::new();
+    let url = &pipeline.destination.url;
+    let reachable = probed.iter().find(|(u, _)| *u == url).map(|(_, answer)| *answer).unwrap_or_else(|| {
+        let answer = registry::destination(url).and_then(|d| d.probe());
+        probed.push((url, answer.is_ok()));
+        answer.map_err(|e| errors.push(e)).is_ok()
+    });
+    let found = sources(pipeline).unwrap_or_else(|error| {
+        errors.push(error);
+        Found::Nothing
+    });
+    let warnings = lints.iter().filter(|l| l.pipeline == pipeline.name).collect();
+    Report { pipeline, reachable, found, errors, warnings }
+}
+
+fn sources(pipeline: &Pipeline) -> Result<Found> {
+    let SourceSpec::Files(files) = &pipeline.source;
+    if files.patterns.iter().any(|p| p == "-") {
+        return Ok(Found::StandardInput);
+    }
+    registry::source(&pipeline.source)?.slices().map(|slices| Found::Files(slices.len()))
+}
+
+fn status(report: &Report<'_>) -> &'static str {
+    if report.reachable && report.errors.is_empty() { "ok" } else { "failed" }
+}
+
+fn object(report: &Report<'_>) -> Value {
+    let warning = |l: &&Lint| json!({"rule": l.name, "message": l.message, "reason": l.reason, "help": l.remedy});
+    json!({
+        "pipeline": report.pipeline.name,
+        "status": status(report),
+        "files": if let Found::Files(n) = report.found { Some(n) } else { None },
+        "errors": report.errors.iter().map(json::error).collect::<Vec<_>>(),
+        "warnings": report.warnings.iter().map(warning).collect::<Vec<_>>(),
+    })
+}
+
+fn text(report: &Report<'_>) -> String {
+    let found = match report.found {
+        Found::Files(n) => terminal::count(n, "file"),
+        Found::StandardInput => "standard input".into(),
+        Found::Nothing => "nothing to read".into(),
+    };
+    let (name, table) = (&report.pipeline.name, &report.pipeline.destination.table);
+    let mut out = format!("{}  {}  {found} → {}\n", terminal::title(name), status(report), terminal::clean(table));
+    for e in &report.errors {
+        out.push_str(&indent(&error::text(e)));
+    }
+    if !report.reachable && report.errors.is_empty() {
+        out.push_str("  its destination cannot be used, as said above\n");
+    }
+    for lint in &report.warnings {
+        let text = format!("{}: {}", lint.message, lint.reason);
+        out.push_str(&indent(&terminal::warning(&text)));
+        out.push_str(&format!("    help: {}\n", lint.remedy));
+    }
+    out
+}
+
+fn indent(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}\n")).collect()
+}

@@ -1,0 +1,58 @@
+//! `load`: one pipeline from the command line.
+
+use super::{Context, Failure, run};
+use crate::{args::LoadArgs, env};
+use floodmark_config::{PIPELINE_FLAG, SOURCE_FLAG, TABLE_FLAG, URL_FLAG};
+use floodmark_core::{Code, Error};
+use floodmark_engine::RunOptions;
+use std::path::Path;
+
+/// `floodmark load`
+pub(super) fn load(cx: &Context, args: &LoadArgs) -> Result<u8, Failure> {
+    let table = args.table.clone().map_or_else(|| table_of(&args.sources), Ok)?;
+    let mut flags: Vec<(&str, String)> = args.sources.iter().map(|s| (SOURCE_FLAG, s.clone())).collect();
+    flags.extend([(URL_FLAG, args.destination.clone()), (TABLE_FLAG, table)]);
+    flags.extend(args.pipeline.clone().map(|name| (PIPELINE_FLAG, name)));
+    flags.extend(args.fields.iter().cloned());
+    let pipeline = floodmark_config::from_flags(&flags, &env::lookup)?;
+    if args.full_refresh {
+        run::confirm_refresh(cx, &[&pipeline])?;
+    }
+    let options = RunOptions { wait: args.wait.time(), full_refresh: args.full_refresh };
+    run::run_all(cx, &[&pipeline], &options, 1)
+}
+
+/// The table's name where none is given: the file's name up to its first dot. State is kept under it, so it must not
+/// depend on which files a pattern happens to match today.
+fn table_of(sources: &[String]) -> Result<String, Error> {
+    let unclear = |why: &str| {
+        Error::new(Code::BadArgument, format!("no table is named, and {why}"))
+            .state("nothing was done")
+            .help("name it with --table NAME")
+    };
+    let [source] = sources else { return Err(unclear("several files do not suggest one")) };
+    if source == "-" {
+        return Err(unclear("standard input has no name to take one from"));
+    }
+    let name = Path::new(source).file_name().and_then(|n| n.to_str()).unwrap_or_default();
+    let stem = name.trim_start_matches('.').split('.').next().unwrap_or_default();
+    if stem.is_empty() || stem.contains(['*', '?', '[']) {
+        return Err(unclear(&format!("{source:?} does not suggest one")));
+    }
+    Ok(stem.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stem_names_the_table() {
+        let table = |s: &[&str]| table_of(&s.iter().map(ToString::to_string).collect::<Vec<_>>()).ok();
+        assert_eq!(table(&["data/orders.csv"]).as_deref(), Some("orders"));
+        assert_eq!(table(&["orders.jsonl.gz"]).as_deref(), Some("orders"));
+        for unclear in [&["-"][..], &["orders-*.csv"], &["a.csv", "b.csv"], &[".."], &["[ab].csv"]] {
+            assert_eq!(table(unclear), None, "{unclear:?}");
+        }
+    }
+}

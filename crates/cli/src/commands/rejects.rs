@@ -1,0 +1,117 @@
+//! `rejects`: rows that could not be loaded.
+
+use super::{Context, Failure, replay};
+use crate::{
+    args::{RejectsArgs, RejectsCommand},
+    project::Keepers,
+    render::{json, terminal},
+};
+use floodmark_connect::destination::KeptReject;
+use floodmark_core::{Code, Error, Result};
+use std::collections::BTreeMap;
+
+/// `floodmark rejects`
+pub(super) fn rejects(cx: &Context, args: &RejectsArgs) -> Result<u8, Failure> {
+    let keepers = Keepers::open(&cx.global, &args.store)?;
+    match &args.command {
+        RejectsCommand::List { name } => list(cx, &keepers, name.as_deref())?,
+        RejectsCommand::Show { id } => show(cx, &keepers, *id)?,
+        RejectsCommand::Replay { name } => return replay::replay(cx, &keepers, name),
+        RejectsCommand::Drop { ids, all } => drop_some(cx, &keepers, ids, all.as_deref())?,
+    }
+    Ok(0)
+}
+
+fn list(cx: &Context, keepers: &Keepers, name: Option<&str>) -> Result<()> {
+    let mut kept = Vec::new();
+    match name {
+        Some(name) => kept.extend(keepers.of(name)?.destination.ledger()?.rejects(Some(name))?),
+        None => {
+            for keeper in &keepers.all {
+                kept.extend(keeper.destination.ledger()?.rejects(None)?);
+            }
+        }
+    }
+    if cx.printer.json() {
+        return kept.iter().try_for_each(|k| cx.printer.object(&json::reject(k)));
+    }
+    if kept.is_empty() {
+        cx.printer.note("No rejected rows.");
+        return Ok(());
+    }
+    let rows: Vec<Vec<String>> = kept
+        .iter()
+        .map(|k| {
+            let place = format!("{}:{}", k.reject.slice, k.reject.line);
+            let column = k.reject.column.clone().unwrap_or_default();
+            vec![k.id.to_string(), k.pipeline.clone(), place, column, k.reject.reason.clone()]
+        })
+        .collect();
+    cx.printer.text(&terminal::table(&["ID", "PIPELINE", "PLACE", "COLUMN", "REASON"], &rows))
+}
+
+fn show(cx: &Context, keepers: &Keepers, id: i64) -> Result<()> {
+    let kept = find(keepers, id)?;
+    if cx.printer.json() {
+        return cx.printer.object(&json::reject(&kept));
+    }
+    let mut facts = vec![
+        ("id", kept.id.to_string()),
+        ("pipeline", kept.pipeline),
+        ("run", kept.run),
+        ("place", format!("{}:{}", kept.reject.slice, kept.reject.line)),
+    ];
+    facts.extend(kept.reject.column.map(|column| ("column", column)));
+    facts.push(("reason", kept.reject.reason));
+    facts.push(("row", kept.reject.raw));
+    cx.printer.text(&terminal::facts(&facts))
+}
+
+fn drop_some(cx: &Context, keepers: &Keepers, ids: &[i64], all: Option<&str>) -> Result<()> {
+    // By pipeline, since its lock is taken for it.
+    let mut by_pipeline: BTreeMap<String, Vec<i64>> = BTreeMap::new();
+    match all {
+        Some(name) => {
+            let kept = keepers.of(name)?.destination.ledger()?.rejects(Some(name))?;
+            by_pipeline.insert(name.to_owned(), kept.iter().map(|k| k.id).collect());
+        }
+        None => {
+            for id in ids {
+                let kept = find(keepers, *id)?;
+                by_pipeline.entry(kept.pipeline).or_default().push(kept.id);
+            }
+        }
+    }
+    let count: usize = by_pipeline.values().map(Vec::len).sum();
+    if count > 0 {
+        cx.printer
+            .confirm(&format!("{} will be dropped for good", terminal::count(count, "rejected row")), cx.global.yes)?;
+    }
+    let mut dropped = 0;
+    for (pipeline, ids) in &by_pipeline {
+        dropped += keepers.of(pipeline)?.destination.ledger()?.drop_rejects(pipeline, ids)?;
+    }
+    if cx.printer.json() {
+        return cx.printer.object(&serde_json::json!({"dropped": dropped}));
+    }
+    cx.printer.text(&format!("dropped {dropped} of {}\n", terminal::count(count, "rejected row")))
+}
+
+/// The reject of that number. Numbers are each database's own, so one that two databases know is no answer.
+fn find(keepers: &Keepers, id: i64) -> Result<KeptReject> {
+    let mut found = Vec::new();
+    for keeper in &keepers.all {
+        let kept = keeper.destination.ledger()?.rejects(None)?;
+        found.extend(kept.into_iter().filter(|k| k.id == id));
+    }
+    match found.len() {
+        0 => Err(Error::new(Code::BadArgument, format!("there is no rejected row {id}"))
+            .help("`floodmark rejects list` lists them with their numbers")),
+        1 => Ok(found.swap_remove(0)),
+        _ => Err(Error::new(
+            Code::BadArgument,
+            format!("several databases of the pipeline file have a rejected row {id}"),
+        )
+        .help("name the database with --destination URL")),
+    }
+}

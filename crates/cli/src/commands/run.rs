@@ -1,0 +1,160 @@
+//! `run`: pipelines of the file, one after the other or some at a time.
+
+use super::{Context, Failure};
+use crate::{
+    args::RunArgs,
+    project,
+    render::{json, progress::Progress, terminal},
+    signals,
+};
+use floodmark_core::{Code, Error, Result, clock::SystemClock, event::Observer, pipeline::Pipeline};
+use floodmark_engine::{Engine, Outcome, RunOptions, Status};
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Instant,
+};
+
+/// `floodmark run`
+pub(super) fn run(cx: &Context, args: &RunArgs) -> Result<u8, Failure> {
+    let project = project::open(&cx.global)?;
+    let pipelines = project::select(&project, &args.names)?;
+    if pipelines.is_empty() {
+        return Err(Error::new(Code::ConfigInvalid, "the pipeline file has no pipelines")
+            .state("nothing was done")
+            .into());
+    }
+    if args.full_refresh {
+        confirm_refresh(cx, &pipelines)?;
+    }
+    let options = RunOptions { wait: args.wait.time(), full_refresh: args.full_refresh };
+    run_all(cx, &pipelines, &options, usize::from(args.jobs))
+}
+
+/// A full refresh throws rows away that the source may no longer hold.
+pub(super) fn confirm_refresh(cx: &Context, pipelines: &[&Pipeline]) -> Result<()> {
+    let tables: Vec<&str> = pipelines.iter().map(|p| p.destination.table.as_str()).collect();
+    let what = format!(
+        "a full refresh empties {} and loads everything again; rows that the source no longer holds are lost",
+        tables.join(", ")
+    );
+    cx.printer.confirm(&what, cx.global.yes)
+}
+
+/// An engine whose progress and outcomes are printed, with signals watched.
+pub(super) struct Runner {
+    engine: Engine,
+    progress: Arc<Progress>,
+    /// Of the longest name.
+    width: usize,
+    /// Outcomes are printed one at a time, so that lines of two threads do not mix.
+    printing: Mutex<()>,
+}
+
+impl Runner {
+    /// From here on SIGINT and SIGTERM stop the run instead of the process.
+    pub(super) fn start(cx: &Context, width: usize) -> Result<Self> {
+        signals::watch(&cx.stop)?;
+        let progress = Arc::new(Progress::new(cx.printer, cx.logging));
+        let observer: Arc<dyn Observer> = progress.clone();
+        let engine = Engine { clock: Arc::new(SystemClock), observer, stop: cx.stop.clone() };
+        Ok(Runner { engine, progress, width, printing: Mutex::default() })
+    }
+
+    /// Runs a pipeline and prints what became of it. An error here is one of printing.
+    pub(super) fn run(&self, cx: &Context, pipeline: &Pipeline, options: &RunOptions) -> Result<Outcome> {
+        let outcome = self.engine.run(pipeline, options);
+        self.progress.close(&pipeline.name);
+        let _one = self.printing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.progress.suspend(|| print(cx, &outcome, self.width))?;
+        Ok(outcome)
+    }
+}
+
+/// Runs them, prints each outcome as it comes, and returns the worst exit code. One that fails stops no other.
+pub(super) fn run_all(cx: &Context, pipelines: &[&Pipeline], options: &RunOptions, jobs: usize) -> Result<u8, Failure> {
+    let began = Instant::now();
+    let runner = Runner::start(cx, pipelines.iter().map(|p| p.name.chars().count()).max().unwrap_or(0))?;
+    let next = AtomicUsize::new(0);
+    let done: Mutex<Vec<Result<Outcome>>> = Mutex::default();
+    let work = || {
+        while cx.stop.check().is_ok() {
+            let Some(pipeline) = pipelines.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
+            let outcome = runner.run(cx, pipeline, options);
+            done.lock().unwrap_or_else(PoisonError::into_inner).push(outcome);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..jobs.min(pipelines.len()) {
+            scope.spawn(work);
+        }
+        work();
+    });
+    let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let outcomes = done.into_iter().collect::<Result<Vec<Outcome>>>()?;
+    if pipelines.len() > 1 && !cx.printer.json() {
+        cx.printer.text(&terminal::total(&outcomes, began.elapsed()))?;
+    }
+    let mut codes: Vec<u8> = outcomes.iter().map(exit_code).collect();
+    if outcomes.len() < pipelines.len() {
+        let left = pipelines.len() - outcomes.len();
+        cx.printer.note(&format!("interrupted: {left} of {} pipelines were not started", pipelines.len()));
+        // A signal between two pipelines fails neither of them, and still cuts the command short.
+        codes.extend(cx.stop.check().err().map(|error| error.exit_code()));
+    }
+    Ok(worst(codes))
+}
+
+fn print(cx: &Context, outcome: &Outcome, width: usize) -> Result<()> {
+    if cx.printer.json() {
+        return cx.printer.object(&json::outcome(outcome));
+    }
+    cx.printer.text(&terminal::outcome(outcome, width))?;
+    if let Some(error) = &outcome.error {
+        cx.printer.error(error);
+    }
+    Ok(())
+}
+
+/// The exit code of one outcome.
+pub(super) fn exit_code(outcome: &Outcome) -> u8 {
+    match (&outcome.error, outcome.status) {
+        (Some(error), _) => error.exit_code(),
+        (None, Status::Failed) => 1,
+        (None, Status::Busy) => 3,
+        (None, Status::Ok | Status::NothingNew) => 0,
+    }
+}
+
+/// Of several exit codes the most telling one.
+pub(super) fn worst(codes: impl IntoIterator<Item = u8>) -> u8 {
+    codes.into_iter().max_by_key(|code| severity(*code)).unwrap_or(0)
+}
+
+/// Interrupted, failed, configuration, busy, done.
+fn severity(code: u8) -> u8 {
+    match code {
+        0 => 0,
+        3 => 1,
+        2 => 2,
+        1 => 3,
+        _ => 4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failed_beats_busy_and_a_signal_beats_both() {
+        assert_eq!(worst([0, 3, 1, 0]), 1);
+        assert_eq!(worst([3, 0]), 3);
+        assert_eq!(worst([2, 3]), 2);
+        assert_eq!(worst([1, 143, 2]), 143);
+        assert_eq!(worst([]), 0);
+    }
+}

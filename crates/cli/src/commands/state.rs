@@ -1,0 +1,241 @@
+//! `state`: what is remembered of pipelines, shown and changed by hand.
+
+use super::{Context, Failure, runs::time, state_file};
+use crate::{
+    args::{StateArgs, StateCommand},
+    project::Keepers,
+    render::terminal,
+};
+use floodmark_core::{
+    Code, DataType, Error, Result, Value,
+    state::{Boundary, Mark, State},
+};
+use serde_json::json;
+use std::{cmp::Ordering, fmt::Write as _, io::Read, path::Path};
+
+/// `floodmark state`
+pub(super) fn state(cx: &Context, args: &StateArgs) -> Result<u8, Failure> {
+    let keepers = Keepers::open(&cx.global, &args.store)?;
+    match &args.command {
+        StateCommand::Show { name } => show(cx, &keepers, name.as_deref())?,
+        StateCommand::Set { name, watermark } => set(cx, &keepers, name, watermark)?,
+        StateCommand::Reset { name } => reset(cx, &keepers, name)?,
+        StateCommand::Export { name } => {
+            let states: Vec<_> = gather(&keepers, name.as_deref())?.into_iter().filter_map(known).collect();
+            let document = state_file::write(&states)?;
+            if cx.printer.json() {
+                cx.printer.object(&document)?;
+            } else {
+                cx.printer.text(&format!("{document:#}\n"))?;
+            }
+        }
+        StateCommand::Import { file } => import(cx, &keepers, file)?,
+    }
+    Ok(0)
+}
+
+fn known((name, state): (String, Option<State>)) -> Option<(String, State)> {
+    Some((name, state?))
+}
+
+/// The named pipeline's state, or everyone's.
+fn gather(keepers: &Keepers, name: Option<&str>) -> Result<Vec<(String, Option<State>)>> {
+    if let Some(name) = name {
+        let state = keepers.of(name)?.destination.ledger()?.state(name)?;
+        return Ok(vec![(name.to_owned(), state)]);
+    }
+    let mut states = Vec::new();
+    for keeper in &keepers.all {
+        let ledger = keeper.destination.ledger()?;
+        for name in keeper.pipelines(ledger.as_ref())? {
+            let state = ledger.state(&name)?;
+            states.push((name, state));
+        }
+    }
+    Ok(states)
+}
+
+fn show(cx: &Context, keepers: &Keepers, name: Option<&str>) -> Result<()> {
+    let states = gather(keepers, name)?;
+    if states.is_empty() {
+        cx.printer.note("No state yet.");
+    }
+    for (name, state) in states {
+        if cx.printer.json() {
+            cx.printer.object(&object(&name, state.as_ref()))?;
+        } else {
+            cx.printer.text(&text(&name, state.as_ref()))?;
+        }
+    }
+    Ok(())
+}
+
+fn object(name: &str, state: Option<&State>) -> serde_json::Value {
+    let Some(state) = state else { return json!({"pipeline": name, "known": false}) };
+    let mark = |m: &Mark| json!({"column": m.column, "type": m.data_type, "value": m.value.to_string()});
+    let columns = state.schema.iter().flat_map(|s| &s.columns);
+    let mut files: Vec<_> = state.files.iter().collect();
+    files.sort_by_key(|(name, _)| name.as_str());
+    json!({
+        "pipeline": name,
+        "known": true,
+        "table": state.table,
+        "watermark": state.watermark.as_ref().map(mark),
+        "pending": state.pending.as_ref().map(mark),
+        "schema": columns.map(|c| json!({"name": c.name, "type": c.data_type})).collect::<Vec<_>>(),
+        "files": files
+            .iter()
+            .map(|(name, f)| json!({"name": name, "size": f.size, "rows": f.rows, "complete": f.complete}))
+            .collect::<Vec<_>>(),
+        "token": state.token,
+        "updated_at": state.updated_at.map(|t| t.to_rfc3339()),
+    })
+}
+
+/// More files than this are told by number only; `--format json` has them all.
+const FILES_SHOWN: usize = 20;
+
+fn text(name: &str, state: Option<&State>) -> String {
+    let Some(state) = state else { return format!("{}  has never run\n", terminal::title(name)) };
+    let mark = |m: &Mark| format!("{} = {} ({})", m.column, m.value, m.data_type);
+    let mut facts = Vec::new();
+    facts.extend(state.table.clone().map(|table| ("table", table)));
+    facts.push(("watermark", state.watermark.as_ref().map_or("none".into(), mark)));
+    facts.extend(state.pending.as_ref().map(|m| ("unfinished", format!("loaded up to {}", mark(m)))));
+    if let Some(schema) = &state.schema {
+        let columns: Vec<String> = schema.columns.iter().map(|c| format!("{} {}", c.name, c.data_type)).collect();
+        facts.push(("columns", columns.join(", ")));
+    }
+    facts.push(("files", state.files.len().to_string()));
+    facts.push(("token", state.token.to_string()));
+    facts.extend(state.updated_at.map(|at| ("updated", time(at))));
+    let mut out = format!("{}\n{}", terminal::title(name), terminal::facts(&facts));
+    let mut files: Vec<_> = state.files.iter().collect();
+    files.sort_by_key(|(name, _)| name.as_str());
+    for (name, file) in files.iter().take(FILES_SHOWN) {
+        let part = if file.complete { "" } else { ", not complete" };
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "    {}  {} rows{part}", terminal::clean(name), terminal::number(file.rows));
+    }
+    if files.len() > FILES_SHOWN {
+        let _ = writeln!(out, "    and {} more", files.len() - FILES_SHOWN);
+    }
+    out
+}
+
+fn set(cx: &Context, keepers: &Keepers, name: &str, value: &str) -> Result<()> {
+    let mut ledger = keepers.of(name)?.destination.ledger()?;
+    let mut state = ledger.state(name)?.ok_or_else(|| never_ran(name))?;
+    let (column, data_type) = cursor(keepers, name, &state)?;
+    let value = Value::parse(value, data_type).filter(|v| !v.is_null()).ok_or_else(|| {
+        Error::new(Code::BadArgument, format!("{value:?} is not a {data_type}, the type of column {column:?}"))
+            .state("nothing was changed")
+            .help("write it as the column's values are written")
+    })?;
+    let before = state.watermark.as_ref().map(|m| m.value.clone());
+    if let Some(before) = &before
+        && value.compare(before) != Some(Ordering::Equal)
+    {
+        let what = if value.compare(before) == Some(Ordering::Less) {
+            "rows between the two are read again; a pipeline with a key recognises them, `append` would add them twice"
+        } else {
+            "rows between the two that are not loaded yet will never be"
+        };
+        cx.printer.confirm(&format!("the watermark of {name} goes from {before} to {value}: {what}"), cx.global.yes)?;
+    }
+    let after = value.to_string();
+    state.watermark = Some(Mark { column: column.clone(), data_type, value });
+    // Both belong to the old position: rows recognised at it, and how far an unfinished load had come.
+    state.pending = None;
+    state.boundary = Boundary::new();
+    // A file that counts as loaded would not be opened again, whatever the watermark says.
+    state.files.values_mut().for_each(|file| file.complete = false);
+    ledger.set_state(name, Some(&state))?;
+    let before = before.map(|v| v.to_string());
+    if cx.printer.json() {
+        return cx
+            .printer
+            .object(&json!({"pipeline": name, "watermark": {"column": column, "before": before, "after": after}}));
+    }
+    cx.printer.text(&format!("{name}: watermark {column} is now {after}\n"))
+}
+
+/// The cursor's column and type: of the stored watermark, else by the pipeline file and the pinned columns.
+fn cursor(keepers: &Keepers, name: &str, state: &State) -> Result<(String, DataType)> {
+    if let Some(mark) = &state.watermark {
+        return Ok((mark.column.clone(), mark.data_type));
+    }
+    let column = keepers.settings(name).and_then(|p| p.watermark.as_ref()).map(|w| w.column.clone());
+    let typed = column.and_then(|c| Some((c.clone(), state.schema.as_ref()?.get(&c)?.data_type)));
+    typed.ok_or_else(|| {
+        Error::new(Code::BadArgument, format!("pipeline {name:?} has no watermark to set"))
+            .state("nothing was changed")
+            .help("give the pipeline a `watermark:`; before its first run, `start:` says where to begin")
+    })
+}
+
+fn never_ran(name: &str) -> Error {
+    Error::new(Code::BadArgument, format!("pipeline {name:?} has never run, so there is nothing to change"))
+        .state("nothing was changed")
+        .help("before a first run, `start:` of the watermark says where to begin")
+}
+
+fn reset(cx: &Context, keepers: &Keepers, name: &str) -> Result<()> {
+    let mut ledger = keepers.of(name)?.destination.ledger()?;
+    let Some(state) = ledger.state(name)? else {
+        if cx.printer.json() {
+            return cx.printer.object(&json!({"pipeline": name, "reset": false}));
+        }
+        return cx.printer.text(&format!("{name}: there is no state to forget\n"));
+    };
+    let table = state.table.unwrap_or_else(|| name.to_owned());
+    let what = format!(
+        "the state of {name} is forgotten: its watermark, types, files and deleted keys. The next run reads everything \
+         again; table {table} stays as it is, so that `append` would add its rows a second time"
+    );
+    cx.printer.confirm(&what, cx.global.yes)?;
+    ledger.set_state(name, None)?;
+    if cx.printer.json() {
+        return cx.printer.object(&json!({"pipeline": name, "reset": true}));
+    }
+    cx.printer.text(&format!("{name}: forgotten; the next run reads everything again\n"))
+}
+
+fn import(cx: &Context, keepers: &Keepers, file: &Path) -> Result<()> {
+    let states = state_file::read(&read(file)?).map_err(|e| e.in_file(file))?;
+    // Every name is looked up before any state is written.
+    let mut replaced = Vec::new();
+    for (name, _) in &states {
+        if keepers.of(name)?.destination.ledger()?.state(name)?.is_some() {
+            replaced.push(name.as_str());
+        }
+    }
+    if !replaced.is_empty() {
+        cx.printer.confirm(&format!("the state of {} is replaced", replaced.join(", ")), cx.global.yes)?;
+    }
+    for (done, (name, state)) in states.iter().enumerate() {
+        let result = keepers.of(name)?.destination.ledger().and_then(|mut ledger| ledger.set_state(name, Some(state)));
+        result.map_err(|e| e.state(format!("{done} of {} states were imported", states.len())))?;
+        if cx.printer.json() {
+            cx.printer.object(&json!({"pipeline": name, "imported": true}))?;
+        } else {
+            cx.printer.text(&format!("{name}: imported\n"))?;
+        }
+    }
+    Ok(())
+}
+
+fn read(file: &Path) -> Result<String> {
+    let text = if file == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin().lock().read_to_string(&mut text).map(|_| text)
+    } else {
+        std::fs::read_to_string(file)
+    };
+    text.map_err(|e| {
+        Error::new(Code::BadArgument, "the exported state cannot be read")
+            .in_file(file)
+            .state("nothing was changed")
+            .cause(e)
+    })
+}

@@ -1,0 +1,17 @@
+//! Every environment variable Floodmark itself reads, once. (Those a pipeline file names in `${…}` are the file's.)
+
+/// The pipeline file, in place of `./floodmark.yaml`.
+pub(crate) const FILE: &str = "FLOODMARK_FILE";
+/// `text` or `json`.
+pub(crate) const FORMAT: &str = "FLOODMARK_FORMAT";
+/// A destination URL, in place of a pipeline file.
+pub(crate) const DESTINATION: &str = "FLOODMARK_DESTINATION";
+/// What to log, as a filter: `floodmark=debug`.
+pub(crate) const LOG: &str = "FLOODMARK_LOG";
+/// `text` or `json` log lines.
+pub(crate) const LOG_FORMAT: &str = "FLOODMARK_LOG_FORMAT";
+
+/// A variable as text; one that is not UTF-8 counts as missing.
+pub(crate) fn lookup(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}

@@ -1,0 +1,29 @@
+//! `floodmark`: what was typed (`args`) becomes what is done (`commands`) becomes what is shown (`render`).
+//!
+//! Results go to stdout, all else to stderr, and `render` is the only part that writes to either.
+
+mod args;
+mod commands;
+mod env;
+mod logging;
+mod project;
+mod render;
+mod signals;
+
+use std::process::ExitCode;
+
+// Rows are parsed by several threads and freed by another, which is where the system's allocator is slowest.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = match args::parse() {
+        Ok(cli) => cli,
+        Err(error) => return ExitCode::from(render::error::usage(&error)),
+    };
+    let cx = commands::Context::new(cli.global);
+    ExitCode::from(match commands::dispatch(&cx, cli.command) {
+        Ok(code) => code,
+        Err(failure) => cx.printer.failure(failure),
+    })
+}

@@ -1,0 +1,115 @@
+//! Everything that is printed. Nothing outside this module writes to stdout or stderr.
+
+pub(crate) mod error;
+pub(crate) mod json;
+pub(crate) mod progress;
+pub(crate) mod terminal;
+
+use crate::{args::Format, commands::Failure};
+use floodmark_core::{Code, Error, Result};
+use serde_json::Value;
+use std::io::{BufRead, ErrorKind, IsTerminal, Write};
+
+/// Decides what goes where.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Printer {
+    format: Format,
+    quiet: bool,
+}
+
+impl Printer {
+    pub(crate) fn new(format: Format, quiet: bool) -> Self {
+        Printer { format, quiet }
+    }
+
+    /// Whether results are for programs.
+    pub(crate) fn json(&self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// Whether only results and errors are wanted.
+    pub(crate) fn quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// A result, as it stands. Colours are dropped where stdout takes none.
+    pub(crate) fn text(&self, text: &str) -> Result<()> {
+        let mut out = anstream::stdout().lock();
+        written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+    }
+
+    /// A result as one JSON object on a line of its own.
+    pub(crate) fn object(&self, value: &Value) -> Result<()> {
+        let mut out = std::io::stdout().lock();
+        written(writeln!(out, "{value}").and_then(|()| out.flush()))
+    }
+
+    /// Something worth knowing that is not the result.
+    pub(crate) fn note(&self, text: &str) {
+        if !self.quiet {
+            to_stderr(&format!("{text}\n"));
+        }
+    }
+
+    /// Something that may need attention.
+    pub(crate) fn warning(&self, text: &str) {
+        if !self.quiet {
+            to_stderr(&terminal::warning(text));
+        }
+    }
+
+    /// An error of one of several pieces of work, while the others go on.
+    pub(crate) fn error(&self, error: &Error) {
+        to_stderr(&error::text(error));
+    }
+
+    /// The error that ends the command; returns the exit code.
+    pub(crate) fn failure(&self, failure: Failure) -> u8 {
+        let code = failure.exit_code();
+        if self.json() {
+            // Where stdout is gone there is nobody left to tell; the exit code still says it.
+            drop(self.object(&json::failure(failure)));
+        } else {
+            match failure {
+                Failure::Error(error) => to_stderr(&error::text(&error)),
+                Failure::Mistakes(mistakes) => to_stderr(&error::mistakes(&mistakes)),
+            }
+        }
+        code
+    }
+
+    /// Asks before something is destroyed. Without a terminal there is nobody to ask, which is an error.
+    pub(crate) fn confirm(&self, what: &str, yes: bool) -> Result<()> {
+        if yes {
+            return Ok(());
+        }
+        if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+            return Err(Error::new(Code::BadArgument, format!("{what}: this needs a confirmation"))
+                .state("nothing was changed")
+                .help("add --yes to confirm it on the command line"));
+        }
+        to_stderr(&format!("{what}.\nContinue? [y/N] "));
+        let mut answer = String::new();
+        // An unreadable answer is not a yes.
+        let read = std::io::stdin().lock().read_line(&mut answer);
+        if read.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
+            return Ok(());
+        }
+        Err(Error::new(Code::BadArgument, "not confirmed").state("nothing was changed"))
+    }
+}
+
+/// A reader that has seen enough (`| head`) is no error; a full disk behind `>` is.
+fn written(result: std::io::Result<()>) -> Result<()> {
+    match result {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => {
+            Err(Error::new(Code::Output, "the output cannot be written").cause(e))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn to_stderr(text: &str) {
+    // There is no third place to report to.
+    drop(anstream::stderr().lock().write_all(text.as_bytes()));
+}

@@ -1,0 +1,268 @@
+//! Results for people: calm, aligned, sparing with colour.
+
+use floodmark_core::{Counts, state::WatermarkMove};
+use floodmark_engine::{Outcome, Status};
+use std::{fmt::Write as _, time::Duration};
+
+/// The few styles there are. Streams that take no colour drop them.
+pub(crate) mod style {
+    use anstyle::{AnsiColor, Reset, Style};
+
+    pub(crate) const ERROR: Style = AnsiColor::Red.on_default().bold();
+    pub(crate) const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+    pub(crate) const HINT: Style = AnsiColor::Cyan.on_default();
+    pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
+    pub(crate) const FAINT: Style = Style::new().dimmed();
+    pub(crate) const BOLD: Style = Style::new().bold();
+    pub(crate) const RESET: Reset = Reset;
+}
+
+/// Text from files, tables and errors with control characters made visible: a header cell must not move the cursor
+/// or change the window's title. Line breaks stay.
+pub(crate) fn clean(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() && c != '\n' {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// A name above what belongs to it.
+pub(crate) fn title(name: &str) -> String {
+    format!("{}{}{}", style::BOLD, clean(name), style::RESET)
+}
+
+/// A warning as a line.
+pub(crate) fn warning(text: &str) -> String {
+    format!("{}warning{}: {}\n", style::WARNING, style::RESET, clean(text))
+}
+
+/// One pipeline's run as a line; `width` is that of the longest name.
+pub(crate) fn outcome(outcome: &Outcome, width: usize) -> String {
+    let (word, style) = ending(outcome);
+    let name = clean(&outcome.pipeline);
+    let mut parts = Vec::new();
+    if outcome.counts.read > 0 {
+        parts.push(rows(&outcome.counts));
+    }
+    if outcome.status == Status::NothingNew && outcome.counts.read == 0 {
+        parts.push("the table is up to date".into());
+    }
+    if outcome.status == Status::Busy {
+        parts.push("another run holds it".into());
+    }
+    parts.extend(outcome.watermark.as_ref().and_then(watermark));
+    parts.push(pace(outcome.counts.read, outcome.elapsed));
+    let rest = parts.join(" · ");
+    format!("{name:<width$}  {style}{word:<11}{}  {rest}\n", style::RESET)
+}
+
+/// The last line, where more than one pipeline ran.
+pub(crate) fn total(outcomes: &[Outcome], elapsed: Duration) -> String {
+    let mut words: Vec<(&str, usize)> = Vec::new();
+    let mut counts = Counts::default();
+    for outcome in outcomes {
+        let word = ending(outcome).0;
+        match words.iter_mut().find(|(w, _)| *w == word) {
+            Some((_, n)) => *n += 1,
+            None => words.push((word, 1)),
+        }
+        counts.add(&outcome.counts);
+    }
+    let endings = words.iter().map(|(word, n)| format!("{n} {word}")).collect::<Vec<_>>().join(", ");
+    let mut out = format!("\n{} pipelines: {endings}", outcomes.len());
+    if counts.read > 0 {
+        // A sum over pipelines with and without a transform is neither, so what a transform made is left out.
+        let _ = write!(out, " · {}", rows(&Counts { transformed: None, ..counts }));
+    }
+    let _ = writeln!(out, " · {}", seconds(elapsed));
+    if outcomes.iter().all(|o| o.status == Status::NothingNew || (o.status == Status::Ok && !o.counts.changed())) {
+        out.push_str("Nothing changed: every table is as the last run left it.\n");
+    }
+    out
+}
+
+fn ending(outcome: &Outcome) -> (&'static str, anstyle::Style) {
+    match outcome.status {
+        Status::Ok if outcome.counts.changed() => ("loaded", style::GOOD),
+        Status::Ok => ("no change", style::FAINT),
+        Status::NothingNew => ("nothing new", style::FAINT),
+        Status::Failed => ("failed", style::ERROR),
+        Status::Busy => ("busy", style::WARNING),
+    }
+}
+
+/// `12,000 read: 11,900 inserted, 100 unchanged`, without the outcomes that did not occur.
+pub(crate) fn rows(counts: &Counts) -> String {
+    let mut out = format!("{} read", number(counts.read));
+    if let Some(n) = counts.transformed {
+        let _ = write!(out, ", {} after the transform", number(n));
+    }
+    let outcomes = [
+        ("inserted", counts.inserted),
+        ("updated", counts.updated),
+        ("deleted", counts.deleted),
+        ("unchanged", counts.unchanged),
+        ("superseded", counts.superseded),
+        ("stale", counts.stale),
+        ("skipped", counts.skipped),
+        ("rejected", counts.rejected),
+        ("deleted before", counts.delete_noop),
+    ];
+    let mut parts: Vec<String> =
+        outcomes.iter().filter(|(_, n)| *n > 0).map(|(word, n)| format!("{} {word}", number(*n))).collect();
+    if counts.removed > 0 {
+        parts.push(format!("{} removed from the table", number(counts.removed)));
+    }
+    if !parts.is_empty() {
+        let _ = write!(out, ": {}", parts.join(", "));
+    }
+    out
+}
+
+/// `updated_at 2024-01-03 → 2024-02-01`, or only where it stands when it did not move.
+pub(crate) fn watermark(mark: &WatermarkMove) -> Option<String> {
+    let column = clean(&mark.column);
+    Some(match (&mark.before, &mark.after) {
+        (Some(before), Some(after)) if before == after => format!("{column} at {}", clean(after)),
+        (Some(before), Some(after)) => format!("{column} {} → {}", clean(before), clean(after)),
+        (None, Some(after)) => format!("{column} → {}", clean(after)),
+        _ => return None,
+    })
+}
+
+fn pace(rows: u64, elapsed: Duration) -> String {
+    let mut out = seconds(elapsed);
+    // Of a load that is over in a blink a rate says nothing.
+    if rows > 0 && elapsed >= Duration::from_millis(100) {
+        let rate = rows as f64 / elapsed.as_secs_f64();
+        let _ = write!(out, " ({} rows/s)", number(two_digits(rate)));
+    }
+    out
+}
+
+/// A rate has two digits worth reading.
+fn two_digits(rate: f64) -> u64 {
+    let rate = rate as u64;
+    let step = 10u64.pow(rate.checked_ilog10().unwrap_or(0).saturating_sub(1));
+    rate / step * step
+}
+
+/// `0.42 s`, `12.3 s`, `3 min 20 s`.
+pub(crate) fn seconds(time: Duration) -> String {
+    match time.as_secs_f64() {
+        s if s < 10.0 => format!("{s:.2} s"),
+        s if s < 60.0 => format!("{s:.1} s"),
+        _ => format!("{} min {} s", time.as_secs() / 60, time.as_secs() % 60),
+    }
+}
+
+/// `1,234,567`.
+pub(crate) fn number(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// `1 file`, `2 files`.
+pub(crate) fn count(n: usize, word: &str) -> String {
+    format!("{} {word}{}", number(n as u64), if n == 1 { "" } else { "s" })
+}
+
+/// `12.3 MB`.
+pub(crate) fn bytes(n: u64) -> String {
+    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
+    let mut size = n as f64 / 1000.0;
+    let mut unit = 0;
+    while size >= 1000.0 && unit + 1 < UNITS.len() {
+        size /= 1000.0;
+        unit += 1;
+    }
+    if n < 1000 { format!("{n} bytes") } else { format!("{size:.1} {}", UNITS[unit]) }
+}
+
+/// Rows under a faint heading, columns as wide as they need be; the last column is never padded.
+pub(crate) fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|c| one_line(c)).collect()).collect();
+    let width = |i: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(i)).map(|c| c.chars().count());
+        cells.chain(heading.get(i).map(|h| h.chars().count())).max().unwrap_or(0)
+    };
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
+        let padded: Vec<String> = cells.enumerate().map(|(i, c)| format!("{c:<w$}", w = width(i))).collect();
+        padded.join("  ").trim_end().to_owned()
+    };
+    let mut out = format!("{}{}{}\n", style::FAINT, line(&mut heading.iter().copied()), style::RESET);
+    for row in &rows {
+        out.push_str(&line(&mut row.iter().map(String::as_str)));
+        out.push('\n');
+    }
+    out
+}
+
+/// Names and values, one a line, the values aligned.
+pub(crate) fn facts(facts: &[(&str, String)]) -> String {
+    let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    facts
+        .iter()
+        .map(|(name, value)| format!("  {}{name:<width$}{}  {}\n", style::FAINT, style::RESET, clean(value)))
+        .collect()
+}
+
+fn one_line(text: &str) -> String {
+    clean(&text.replace('\n', "\\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_from_the_right() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(number), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!(number(u64::MAX), "18,446,744,073,709,551,615");
+    }
+
+    #[test]
+    fn rates_keep_two_digits() {
+        assert_eq!([0.0, 7.9, 123.4, 98_765.0].map(two_digits), [0, 7, 120, 98_000]);
+    }
+
+    #[test]
+    fn sizes_have_one_unit() {
+        assert_eq!([999, 1000, 173_000_000].map(bytes), ["999 bytes", "1.0 kB", "173.0 MB"]);
+    }
+
+    #[test]
+    fn escape_sequences_are_shown_not_obeyed() {
+        assert_eq!(clean("a\u{1b}]0;x\u{7}\nb"), "a\\u{1b}]0;x\\u{7}\nb");
+    }
+
+    #[test]
+    fn only_what_occurred_is_told() {
+        let counts = Counts { read: 3, inserted: 2, stale: 1, ..Counts::default() };
+        assert_eq!(rows(&counts), "3 read: 2 inserted, 1 stale");
+        assert_eq!(rows(&Counts::default()), "0 read");
+    }
+
+    #[test]
+    fn a_mark_that_stands_has_no_arrow() {
+        let mark = |b: Option<&str>, a: Option<&str>| {
+            watermark(&WatermarkMove { column: "at".into(), before: b.map(Into::into), after: a.map(Into::into) })
+        };
+        assert_eq!(mark(Some("1"), Some("1")).as_deref(), Some("at at 1"));
+        assert_eq!(mark(Some("1"), Some("2")).as_deref(), Some("at 1 → 2"));
+        assert_eq!(mark(None, Some("2")).as_deref(), Some("at → 2"));
+        assert_eq!(mark(None, None), None);
+    }
+}
