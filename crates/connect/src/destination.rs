@@ -50,8 +50,8 @@ pub struct LoadPlan<'a> {
     pub replace: Vec<(&'a str, &'a FileEntry)>,
     /// `append`: record which rows come from which slice.
     pub lineage: bool,
-    /// Whether this is the first chunk of the run.
-    pub first: bool,
+    /// `--full-refresh`: state and table go first, in the same transaction.
+    pub forget: bool,
     /// Whether the chunk holds everything the run will load, so that absent rows can be told.
     pub full: bool,
 }

@@ -14,8 +14,10 @@ pub struct State {
     pub token: i64,
     /// The table it loads.
     pub table: Option<String>,
-    /// Columns and types pinned by the first load.
+    /// Columns and types of the table, pinned by the first load.
     pub schema: Option<Schema>,
+    /// Columns and types the source is read with, where a `transform` stands between it and the table.
+    pub source_schema: Option<Schema>,
     /// The watermark with its column and type.
     pub watermark: Option<Mark>,
     /// The highest cursor committed by a load that is not complete yet; becomes the watermark when it is.
@@ -125,6 +127,8 @@ pub struct Reject {
 pub struct Commit {
     /// The pinned schema after it.
     pub schema: Schema,
+    /// The source's, where there is a `transform`.
+    pub source_schema: Option<Schema>,
     /// The watermark after it (unchanged for a chunk that is not the last).
     pub watermark: Option<Mark>,
     /// The highest cursor of an unfinished load.
@@ -137,4 +141,18 @@ pub struct Commit {
     pub rejects: Vec<Reject>,
     /// The run's receipt so far.
     pub run: RunRecord,
+}
+
+impl Lineage {
+    /// Takes in rows that were added after these.
+    pub fn extend(&mut self, more: Lineage) {
+        self.rows += more.rows;
+        self.fingerprint = self.fingerprint.wrapping_add(more.fingerprint);
+        for (first, last) in more.ranges {
+            match self.ranges.last_mut() {
+                Some((_, end)) if *end + 1 == first => *end = last,
+                _ => self.ranges.push((first, last)),
+            }
+        }
+    }
 }

@@ -1,1 +1,17 @@
-//! Placeholder.
+//! SQLite as a destination.
+//!
+//! One write transaction holds a chunk's rows and everything that is remembered of them. Rows are looked up and written
+//! through prepared statements, one key at a time, by the rule in `floodmark_core::merge`.
+
+mod bind;
+mod codec;
+mod ddl;
+mod destination;
+mod failure;
+mod ledger;
+mod lock;
+mod merge;
+mod session;
+mod state;
+
+pub use destination::SqliteDestination;

@@ -1,0 +1,247 @@
+//! Creating and changing tables. All of it is transactional in SQLite, so it runs inside the load's own transaction.
+
+use crate::{codec, failure::to};
+use floodmark_core::{
+    Code, Column, DataType, Error, Result, Schema,
+    pipeline::{Deletes, Load, Pipeline},
+    schema::Change,
+};
+use rusqlite::Connection;
+
+/// An identifier, quoted: hostile text stays a name.
+pub(crate) fn quote(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// Quoted names with commas between.
+pub(crate) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    names.into_iter().map(quote).collect::<Vec<_>>().join(", ")
+}
+
+/// The columns Floodmark keeps beside the data, by strategy. `at` is the type of the moments of a history.
+pub(crate) fn control_columns(pipeline: &Pipeline, at: DataType) -> Vec<Column> {
+    let column = |name: &str, data_type| Column { name: name.into(), data_type };
+    if pipeline.load == Load::Scd2 {
+        vec![column("valid_from", at), column("valid_to", at), column("is_current", DataType::Bool)]
+    } else if pipeline.deletes == Deletes::Soft {
+        vec![column("is_deleted", DataType::Bool)]
+    } else {
+        Vec::new()
+    }
+}
+
+/// Columns and types of a table, or `None` where there is none.
+pub(crate) fn table(db: &Connection, table: &str) -> Result<Option<Schema>> {
+    let read = to("read the table's columns");
+    // hidden = 2 and 3 are generated columns: they cannot be written.
+    let mut statement = db
+        .prepare_cached("SELECT name, type FROM pragma_table_xinfo(?1) WHERE hidden = 0 ORDER BY cid")
+        .map_err(&read)?;
+    let columns = statement
+        .query_map([table], |row| {
+            Ok(Column { name: row.get(0)?, data_type: codec::from_declared(&row.get::<_, String>(1)?) })
+        })
+        .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
+        .map_err(&read)?;
+    Ok((!columns.is_empty()).then_some(Schema { columns }))
+}
+
+/// Brings the table to the target: creates it, or applies the changes, and sees to the index the merge needs.
+pub(crate) fn prepare(db: &Connection, pipeline: &Pipeline, schema: &Schema, changes: &[Change], at: DataType) -> Result<()> {
+    let name = &pipeline.destination.table;
+    let control = control_columns(pipeline, at);
+    for column in &control {
+        if schema.columns.iter().any(|c| c.name.eq_ignore_ascii_case(&column.name)) {
+            return Err(Error::new(
+                Code::TableShape,
+                format!("the source has a column {:?}, which {} needs for itself", column.name, pipeline.load.name()),
+            )
+            .state("nothing was written")
+            .help(format!("rename it: `columns: {{other_name: {{from: {}}}}}`", column.name)));
+        }
+    }
+    let key = key_columns(pipeline);
+    let Some(existing) = table(db, name)? else {
+        return create(db, name, schema, &control, &key);
+    };
+    for change in changes {
+        if let Change::Widen { name: column, to, .. } = change
+            && existing.get(column).is_some_and(|c| c.data_type != *to)
+        {
+            widen(db, name, column, *to)?;
+        }
+    }
+    for column in schema.columns.iter().chain(&control) {
+        if !existing.columns.iter().any(|c| c.name.eq_ignore_ascii_case(&column.name)) {
+            let sql = format!("ALTER TABLE {} ADD COLUMN {} {}", quote(name), quote(&column.name), codec::declared(column.data_type));
+            db.execute_batch(&sql).map_err(to("add a column"))?;
+            if column.name == "is_deleted" || column.name == "is_current" {
+                let value = i32::from(column.name == "is_current");
+                db.execute_batch(&format!("UPDATE {} SET {} = {value}", quote(name), quote(&column.name)))
+                    .map_err(to("fill a new column"))?;
+            }
+        }
+    }
+    if !key.is_empty() && !has_unique(db, name, &key)? {
+        let index = quote(&format!("{name}_floodmark_key"));
+        db.execute_batch(&format!("CREATE UNIQUE INDEX {index} ON {} ({})", quote(name), list(key.iter().copied())))
+            .map_err(|cause| {
+                Error::new(Code::TableShape, format!("the table {name:?} has no unique index on its key, and none can be made"))
+                    .state("nothing was written")
+                    .help("remove rows with equal keys from the table, or choose another key")
+                    .cause(cause)
+            })?;
+    }
+    Ok(())
+}
+
+/// The columns that must be unique together.
+pub(crate) fn key_columns(pipeline: &Pipeline) -> Vec<&str> {
+    if pipeline.load == Load::Append {
+        return Vec::new();
+    }
+    let mut key: Vec<&str> = pipeline.key.iter().map(String::as_str).collect();
+    if pipeline.load == Load::Scd2 && !key.is_empty() {
+        key.push("valid_from");
+    }
+    key
+}
+
+fn create(db: &Connection, name: &str, schema: &Schema, control: &[Column], key: &[&str]) -> Result<()> {
+    let columns: Vec<&Column> = schema.columns.iter().chain(control).collect();
+    // Only the exact words INTEGER PRIMARY KEY make the key the row id: one B-tree instead of two.
+    let rowid = match key {
+        [one] => columns.iter().any(|c| c.name == *one && c.data_type == DataType::BigInt),
+        _ => false,
+    };
+    let mut parts: Vec<String> = columns
+        .iter()
+        .map(|c| {
+            let is_key = key.contains(&c.name.as_str());
+            let suffix = match (is_key, rowid) {
+                (true, true) => " PRIMARY KEY",
+                (true, false) => " NOT NULL",
+                _ => "",
+            };
+            format!("{} {}{suffix}", quote(&c.name), codec::declared(c.data_type))
+        })
+        .collect();
+    if !key.is_empty() && !rowid {
+        parts.push(format!("PRIMARY KEY ({})", list(key.iter().copied())));
+    }
+    db.execute_batch(&format!("CREATE TABLE {} (\n  {}\n)", quote(name), parts.join(",\n  ")))
+        .map_err(to("create the table"))
+}
+
+/// Whether a unique index (or the row id) covers exactly these columns.
+fn has_unique(db: &Connection, table: &str, key: &[&str]) -> Result<bool> {
+    let read = to("read the table's indexes");
+    let mut wanted: Vec<String> = key.iter().map(|k| k.to_ascii_lowercase()).collect();
+    wanted.sort();
+    let columns_of = |sql: &str, argument: &str| -> Result<Vec<String>> {
+        let mut names: Vec<String> = db
+            .prepare(sql)
+            .and_then(|mut s| s.query_map([argument], |r| r.get::<_, String>(0))?.collect())
+            .map_err(&read)?;
+        names.iter_mut().for_each(|n| n.make_ascii_lowercase());
+        names.sort();
+        Ok(names)
+    };
+    if columns_of("SELECT name FROM pragma_table_info(?1) WHERE pk > 0", table)? == wanted {
+        return Ok(true);
+    }
+    let indexes: Vec<String> = db
+        .prepare("SELECT name FROM pragma_index_list(?1) WHERE \"unique\" = 1 AND partial = 0")
+        .and_then(|mut s| s.query_map([table], |r| r.get(0))?.collect())
+        .map_err(&read)?;
+    for index in indexes {
+        if columns_of("SELECT coalesce(name, '') FROM pragma_index_info(?1)", &index)? == wanted {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Gives a column a wider type. SQLite cannot alter a type, so the table is built anew under its name with its indexes
+/// and triggers (SQLite, "ALTER TABLE", section 7); views refer to it by name and are not touched.
+fn widen(db: &Connection, table: &str, column: &str, to_type: DataType) -> Result<()> {
+    let failed = to("widen a column");
+    let kept: Vec<String> = db
+        .prepare("SELECT sql FROM sqlite_schema WHERE tbl_name = ?1 AND type IN ('index', 'trigger') AND sql IS NOT NULL")
+        .and_then(|mut s| s.query_map([table], |r| r.get(0))?.collect())
+        .map_err(&failed)?;
+    struct Old {
+        name: String,
+        declared: String,
+        not_null: bool,
+        default: Option<String>,
+        pk: i64,
+    }
+    let columns: Vec<Old> = db
+        .prepare("SELECT name, type, \"notnull\", dflt_value, pk FROM pragma_table_info(?1) ORDER BY cid")
+        .and_then(|mut s| {
+            s.query_map([table], |r| {
+                Ok(Old { name: r.get(0)?, declared: r.get(1)?, not_null: r.get(2)?, default: r.get(3)?, pk: r.get(4)? })
+            })?
+            .collect()
+        })
+        .map_err(&failed)?;
+    let mut key: Vec<&Old> = columns.iter().filter(|c| c.pk > 0).collect();
+    key.sort_by_key(|c| c.pk);
+    let mut parts = Vec::new();
+    let mut values = Vec::new();
+    for c in &columns {
+        let wide = c.name == column;
+        let declared = if wide { codec::declared(to_type) } else { c.declared.clone() };
+        let alone = key.len() == 1 && c.pk > 0;
+        parts.push(format!(
+            "{} {declared}{}{}{}",
+            quote(&c.name),
+            if alone { " PRIMARY KEY" } else { "" },
+            if c.not_null || (alone && wide) { " NOT NULL" } else { "" },
+            c.default.as_ref().map(|d| format!(" DEFAULT {d}")).unwrap_or_default(),
+        ));
+        let old = quote(&c.name);
+        values.push(match to_type {
+            _ if !wide => old,
+            // Existing whole numbers get the column's scale, existing decimals their missing zeros.
+            DataType::Decimal(_, scale) => decimal_rewrite(&old, scale),
+            DataType::Timestamp { .. } => {
+                format!("CASE WHEN length({old}) = 10 THEN {old} || ' 00:00:00' ELSE {old} END")
+            }
+            _ => old,
+        });
+    }
+    if key.len() > 1 {
+        parts.push(format!("PRIMARY KEY ({})", list(key.iter().map(|c| c.name.as_str()))));
+    }
+    let staged = quote(&format!("_floodmark_widen_{table}"));
+    let target = quote(table);
+    let names = list(columns.iter().map(|c| c.name.as_str()));
+    let mut sql = format!(
+        "CREATE TABLE {staged} ({});\nINSERT INTO {staged} ({names}) SELECT {} FROM {target} ORDER BY rowid;\n\
+         DROP TABLE {target};\nALTER TABLE {staged} RENAME TO {target};\n",
+        parts.join(", "),
+        values.join(", ")
+    );
+    for statement in kept {
+        sql.push_str(&statement);
+        sql.push_str(";\n");
+    }
+    db.execute_batch("PRAGMA legacy_alter_table = ON").map_err(&failed)?;
+    let done = db.execute_batch(&sql).map_err(&failed);
+    db.execute_batch("PRAGMA legacy_alter_table = OFF").map_err(&failed)?;
+    done
+}
+
+/// SQL that writes a number kept as integer or decimal text with exactly `scale` digits after the point.
+fn decimal_rewrite(column: &str, scale: u8) -> String {
+    if scale == 0 {
+        return format!("CAST({column} AS TEXT)");
+    }
+    let zeros = "0".repeat(usize::from(scale));
+    format!(
+        "CASE WHEN {column} IS NULL THEN NULL WHEN instr({column}, '.') = 0 THEN {column} || '.{zeros}' \
+         ELSE substr({column} || '{zeros}', 1, instr({column}, '.') + {scale}) END"
+    )
+}

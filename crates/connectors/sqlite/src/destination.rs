@@ -1,0 +1,183 @@
+//! Opening a database: where it is, how it is set up, and its lock.
+
+use crate::{
+    codec, ddl,
+    failure::{failed, to},
+    ledger::SqliteLedger,
+    lock::Lock,
+    session::SqliteSession,
+    state,
+};
+use floodmark_connect::{Capabilities, Destination, Session, Stop, destination::Ledger};
+use floodmark_core::{
+    Code, Error, Result,
+    fingerprint::{Fingerprint, RowHasher},
+    url::ConnectionUrl,
+};
+use rusqlite::{Connection, OpenFlags};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// How long SQLite itself waits for another program's write lock.
+const BUSY: Duration = Duration::from_secs(10);
+
+/// An SQLite database by URL: `sqlite:///relative.db`, `sqlite:////absolute.db`, `sqlite://` in memory.
+#[derive(Debug, Clone)]
+pub struct SqliteDestination {
+    path: Option<PathBuf>,
+}
+
+impl SqliteDestination {
+    /// Nothing is opened or created yet.
+    pub fn new(url: &ConnectionUrl) -> Result<Self> {
+        Ok(SqliteDestination { path: url.file_path()? })
+    }
+
+    fn connect(&self, write: bool) -> Result<Connection> {
+        let Some(path) = &self.path else {
+            return Connection::open_in_memory().map_err(to("open a database in memory"));
+        };
+        let access = if write {
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE
+        } else {
+            OpenFlags::SQLITE_OPEN_READ_ONLY
+        };
+        let db = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+            .and_then(|db| {
+                db.busy_timeout(BUSY)?;
+                // The first read shows whether the file is a database at all.
+                db.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+                if write {
+                    setup(&db)?;
+                }
+                Ok(db)
+            })
+            .map_err(|e| self.named(failed("open the database", e)))?;
+        // SQLite opens a file it may not write to read-only, without a word.
+        if write && db.is_readonly("main").unwrap_or(false) {
+            return Err(self.named(
+                Error::new(Code::DestinationOpen, "the database is read-only")
+                    .state("nothing was written")
+                    .help("give write permission on the file and on its folder"),
+            ));
+        }
+        Ok(db)
+    }
+
+    fn named(&self, error: Error) -> Error {
+        match &self.path {
+            Some(path) => error.in_file(path.clone()),
+            None => error,
+        }
+    }
+
+    fn exists(&self) -> bool {
+        self.path.as_deref().is_none_or(Path::exists)
+    }
+
+    /// The lock of one pipeline, on the database's true path so that two names of one file share it.
+    pub(crate) fn lock(&self, name: &str, holder: &str, wait: Option<Duration>, stop: &Stop) -> Result<Option<Lock>> {
+        let Some(path) = &self.path else { return Ok(None) };
+        let path = path.canonicalize().map_err(|e| {
+            self.named(Error::new(Code::DestinationOpen, "the database's folder cannot be read").cause(e))
+        })?;
+        Lock::acquire(&path, name, holder, wait, stop).map(Some)
+    }
+}
+
+fn setup(db: &Connection) -> rusqlite::Result<()> {
+    // Readers keep their view while a load goes on, and never wait for it.
+    db.pragma_update(None, "journal_mode", "WAL")?;
+    // A commit that was reported survives a power cut.
+    db.pragma_update(None, "synchronous", "FULL")?;
+    // 32 MiB of pages, then SQLite spills to the log: memory stays bounded whatever the load's size.
+    db.pragma_update(None, "cache_size", -32_768)?;
+    db.pragma_update(None, "temp_store", "FILE")?;
+    db.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+impl Destination for SqliteDestination {
+    fn capabilities(&self) -> Capabilities {
+        // SQLITE_MAX_COLUMN is 2000; SQLITE_MAX_VARIABLE_NUMBER is 32766.
+        Capabilities { decimal: false, nan: false, case_sensitive: false, max_columns: 2000 }
+    }
+
+    fn probe(&self) -> Result<()> {
+        let Some(path) = &self.path else { return Ok(()) };
+        if !self.exists() {
+            let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            if !folder.is_dir() {
+                return Err(self.named(
+                    Error::new(Code::DestinationOpen, format!("the folder {} does not exist", folder.display()))
+                        .help("create it, or name another path"),
+                ));
+            }
+            return Ok(());
+        }
+        let db = self.connect(false)?;
+        state::present(&db)?;
+        Ok(())
+    }
+
+    fn open(&self, pipeline: &str, run: &str, wait: Option<Duration>, stop: &Stop) -> Result<Box<dyn Session>> {
+        self.probe()?;
+        let db = self.connect(true)?;
+        let holder = format!(
+            "run {run} (process {}) since {}",
+            std::process::id(),
+            chrono::Utc::now().format("%Y-%m-%d %H:%M:%SZ")
+        );
+        let lock = self.lock(pipeline, &holder, wait, stop)?;
+        let session = SqliteSession::open(self.clone(), db, lock, pipeline, stop).map_err(|e| self.named(e))?;
+        Ok(Box::new(session))
+    }
+
+    fn ledger(&self) -> Result<Box<dyn Ledger>> {
+        if !self.exists() {
+            return Err(self.named(
+                Error::new(Code::DestinationOpen, "there is no database yet")
+                    .help("check the path; the first run creates the database"),
+            ));
+        }
+        Ok(Box::new(SqliteLedger { db: self.connect(false)?, destination: self.clone() }))
+    }
+
+    fn fingerprint(&self, table: &str) -> Result<Fingerprint> {
+        let db = self.connect(false)?;
+        fingerprint(&db, table).map_err(|e| self.named(e))
+    }
+}
+
+impl SqliteDestination {
+    pub(crate) fn connect_for_change(&self) -> Result<Connection> {
+        self.connect(true)
+    }
+}
+
+/// Hashes a whole table, columns in the order of their names so that the physical order does not count.
+fn fingerprint(db: &Connection, table: &str) -> Result<Fingerprint> {
+    let Some(mut schema) = ddl::table(db, table)? else {
+        return Err(Error::new(Code::TableShape, format!("there is no table {table:?}"))
+            .help("table names are case-sensitive here; see `.tables` in sqlite3"));
+    };
+    schema.columns.sort_by(|a, b| a.name.cmp(&b.name));
+    let fail = to("read the table");
+    let sql = format!("SELECT {} FROM {}", ddl::list(schema.names()), ddl::quote(table));
+    let mut statement = db.prepare(&sql).map_err(&fail)?;
+    let mut rows = statement.query([]).map_err(&fail)?;
+    let (mut print, mut hasher) = (Fingerprint::default(), RowHasher::default());
+    while let Some(row) = rows.next().map_err(&fail)? {
+        hasher.start();
+        for (at, column) in schema.columns.iter().enumerate() {
+            let stored = row.get_ref(at).map_err(&fail)?;
+            hasher.cell(
+                &codec::decode(stored, column.data_type).unwrap_or_else(|| codec::decode_as_stored(stored)),
+            );
+        }
+        print.add(hasher.finish());
+    }
+    Ok(print)
+}

@@ -1,0 +1,117 @@
+//! State outside a run.
+
+use crate::{SqliteDestination, failure::to, state};
+use floodmark_connect::{
+    Stop,
+    destination::{KeptReject, Ledger},
+};
+use floodmark_core::{
+    Result,
+    state::{Commit, RunRecord, State},
+};
+use rusqlite::{Connection, TransactionBehavior};
+use std::time::Duration;
+
+/// Reads through its own connection; every change takes the pipeline's lock.
+pub(crate) struct SqliteLedger {
+    pub(crate) db: Connection,
+    pub(crate) destination: SqliteDestination,
+}
+
+impl SqliteLedger {
+    fn change<T>(&self, pipeline: &str, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let holder = format!("a change of its state (process {})", std::process::id());
+        let _lock = self.destination.lock(pipeline, &holder, Some(Duration::ZERO), &Stop::default())?;
+        let mut db = self.destination.connect_for_change()?;
+        let fail = to("change the state");
+        let tx = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&fail)?;
+        state::create(&tx)?;
+        let out = work(&tx)?;
+        tx.commit().map_err(&fail)?;
+        Ok(out)
+    }
+}
+
+impl Ledger for SqliteLedger {
+    fn pipelines(&self) -> Result<Vec<String>> {
+        if !state::present(&self.db)? {
+            return Ok(Vec::new());
+        }
+        self.db
+            .prepare("SELECT pipeline FROM _floodmark_state ORDER BY pipeline")
+            .and_then(|mut s| s.query_map([], |r| r.get(0))?.collect())
+            .map_err(to("read the state"))
+    }
+
+    fn state(&self, pipeline: &str) -> Result<Option<State>> {
+        if !state::present(&self.db)? {
+            return Ok(None);
+        }
+        state::read(&self.db, pipeline)
+    }
+
+    fn set_state(&mut self, pipeline: &str, new: Option<&State>) -> Result<()> {
+        self.change(pipeline, |db| {
+            let token = state::raise_token(db, pipeline)?;
+            state::forget(db, pipeline)?;
+            let Some(new) = new else { return Ok(()) };
+            let now = chrono::Utc::now();
+            let run = RunRecord {
+                run: String::new(),
+                pipeline: pipeline.to_owned(),
+                status: "state".into(),
+                load: String::new(),
+                started_at: now,
+                finished_at: Some(now),
+                counts: floodmark_core::Counts::default(),
+                watermark: None,
+                error: None,
+            };
+            let commit = Commit {
+                schema: new.schema.clone().unwrap_or_default(),
+                source_schema: new.source_schema.clone(),
+                watermark: new.watermark.clone(),
+                pending: new.pending.clone(),
+                boundary: Some(new.boundary.clone()),
+                files: new.files.iter().map(|(n, f)| (n.clone(), f.clone())).collect(),
+                rejects: Vec::new(),
+                run,
+            };
+            state::write_position(db, pipeline, new.table.as_deref().unwrap_or_default(), token, &commit)
+        })
+    }
+
+    fn runs(&self, pipeline: Option<&str>, limit: usize) -> Result<Vec<RunRecord>> {
+        if !state::present(&self.db)? {
+            return Ok(Vec::new());
+        }
+        state::runs(&self.db, pipeline, None, limit)
+    }
+
+    fn run(&self, id: &str) -> Result<Option<RunRecord>> {
+        if !state::present(&self.db)? {
+            return Ok(None);
+        }
+        Ok(state::runs(&self.db, None, Some(id), 1)?.pop())
+    }
+
+    fn rejects(&self, pipeline: Option<&str>) -> Result<Vec<KeptReject>> {
+        if !state::present(&self.db)? {
+            return Ok(Vec::new());
+        }
+        state::rejects(&self.db, pipeline)
+    }
+
+    fn drop_rejects(&mut self, pipeline: &str, ids: &[i64]) -> Result<u64> {
+        self.change(pipeline, |db| {
+            let mut dropped = 0;
+            let mut statement = db
+                .prepare("DELETE FROM _floodmark_rejects WHERE pipeline = ?1 AND id = ?2")
+                .map_err(to("drop rejects"))?;
+            for id in ids {
+                dropped += statement.execute(rusqlite::params![pipeline, id]).map_err(to("drop rejects"))? as u64;
+            }
+            Ok(dropped)
+        })
+    }
+}

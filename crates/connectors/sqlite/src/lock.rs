@@ -1,0 +1,120 @@
+//! The lock of a pipeline: an OS lock on a file beside the database, which dies with its holder.
+
+use floodmark_connect::Stop;
+use floodmark_core::{Code, Error, Result};
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    io::{Read, Seek, Write},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+const POLL: Duration = Duration::from_millis(50);
+
+/// A held lock. Dropping it lets go; the file stays, because removing it would let two holders lock two files.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: File,
+}
+
+/// The folder of lock files: `shop.db-floodmark/` beside `shop.db`.
+pub(crate) fn folder(database: &Path) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push("-floodmark");
+    PathBuf::from(name)
+}
+
+impl Lock {
+    /// Takes the lock called `name`, waiting at most `wait` (`None`: for ever). `holder` is written into the file for
+    /// whoever finds it taken.
+    pub(crate) fn acquire(
+        database: &Path,
+        name: &str,
+        holder: &str,
+        wait: Option<Duration>,
+        stop: &Stop,
+    ) -> Result<Lock> {
+        let folder = folder(database);
+        let path = folder.join(format!("{}.lock", file_name(name)));
+        let failed = |doing: &str, error: std::io::Error| {
+            Error::new(Code::DestinationOpen, format!("the lock file {} cannot be {doing}", path.display()))
+                .state("nothing was written")
+                .help("give write permission on the database's folder")
+                .cause(error)
+        };
+        match std::fs::create_dir(&folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(failed("created", error)),
+            _ => {}
+        }
+        let mut file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&path)
+            .map_err(|e| failed("opened", e))?;
+        let since = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::Error(error)) => return Err(failed("locked", error)),
+                Err(TryLockError::WouldBlock) => {
+                    if wait.is_some_and(|wait| since.elapsed() >= wait) {
+                        return Err(busy(&mut file, name));
+                    }
+                    stop.check()?;
+                    std::thread::sleep(POLL);
+                }
+            }
+        }
+        // Only a courtesy to those who find it taken: the lock holds without it.
+        let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(holder.as_bytes()));
+        Ok(Lock { _file: file })
+    }
+}
+
+fn busy(file: &mut File, name: &str) -> Error {
+    let mut holder = String::new();
+    let _ = file.rewind().and_then(|()| file.take(1000).read_to_string(&mut holder));
+    let holder = if holder.trim().is_empty() { "another process".to_owned() } else { holder.trim().to_owned() };
+    Error::new(Code::Busy, format!("pipeline {name:?} is held by {holder}"))
+        .state("this run wrote nothing; the other one goes on")
+        .help("let it finish, or wait for it with `--wait`")
+}
+
+/// A file name for any pipeline name: letters, digits, `-` and `_` stay, every other byte becomes `%XX`.
+fn file_name(name: &str) -> String {
+    let mut out = String::new();
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') {
+            out.push(byte as char);
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_holder_is_told_who_has_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = dir.path().join("x.db");
+        let take = || Lock::acquire(&db, "a/b", "process 7", Some(Duration::ZERO), &Stop::default());
+        let held = take().unwrap();
+        let error = take().unwrap_err();
+        assert_eq!(error.code(), Code::Busy);
+        assert!(error.message().contains("process 7"), "{error}");
+        drop(held);
+        take().unwrap();
+    }
+
+    #[test]
+    fn names_do_not_escape_the_folder() {
+        assert_eq!(file_name("../a b"), "%2E%2E%2Fa%20b");
+        assert_ne!(file_name("a%"), file_name("a%25"));
+    }
+}

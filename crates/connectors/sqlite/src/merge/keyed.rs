@@ -1,0 +1,340 @@
+//! Strategies with a key: `upsert`, `insert_only`, keyed `overwrite`, and `delete_insert` by key or by window with a key.
+
+use super::{
+    Batches, Outcome,
+    seen::{Fate, Seen},
+    statements::{Statements, create_before},
+    tombstones::Tombstones,
+    types,
+};
+use crate::{
+    bind::{self, Cells},
+    ddl,
+    failure::to,
+};
+use floodmark_connect::LoadPlan;
+use floodmark_core::{
+    Counts, Error, Result,
+    merge::{Existing, Fate as Rule, decide},
+    pipeline::{AbsentRows, Deletes, Load, Pipeline},
+};
+use rusqlite::Connection;
+use std::cmp::Ordering;
+
+pub(super) fn run(db: &Connection, plan: &LoadPlan<'_>, batches: &mut dyn Batches) -> Result<Outcome> {
+    let pipeline = plan.target.pipeline;
+    let mut merge = Merge::new(db, plan)?;
+    while let Some(batch) = batches.next()? {
+        let types = types(&batch, plan.target.schema)?;
+        let cells = bind::columns(&batch.rows, &types)?;
+        let schema = batch.rows.schema();
+        let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+        let mut statements = Statements::prepare(db, pipeline, &names, merge.soft, merge.rowid)?;
+        merge.window_columns(&names)?;
+        for row in 0..batch.rows.num_rows() {
+            let delete = batch.delete.as_ref().is_some_and(|d| d.value(row));
+            merge.row(&mut statements, &cells, row, delete)?;
+        }
+    }
+    merge.finish()
+}
+
+struct Merge<'db> {
+    db: &'db Connection,
+    pipeline: &'db Pipeline,
+    versioned: bool,
+    soft: bool,
+    rowid: &'static str,
+    /// Nothing was in the table, so an insert is tried before any look-up.
+    was_empty: bool,
+    seen: Seen<'db>,
+    tombstones: Option<Tombstones<'db>>,
+    /// Row ids the source still holds are kept here, where absence means something.
+    track_absent: bool,
+    /// Positions in the batch of the window's columns.
+    window: Vec<usize>,
+    counts: Counts,
+    scratch: String,
+    bytes: Vec<u8>,
+}
+
+/// One incoming row against the table.
+struct Incoming {
+    existing: Existing,
+    order: Ordering,
+    same: bool,
+    rowid: Option<i64>,
+}
+
+impl<'db> Merge<'db> {
+    fn new(db: &'db Connection, plan: &LoadPlan<'db>) -> Result<Self> {
+        let pipeline = plan.target.pipeline;
+        let table = &pipeline.destination.table;
+        let was_empty = !db
+            .query_row(&format!("SELECT EXISTS (SELECT 1 FROM {})", ddl::quote(table)), [], |r| r.get::<_, bool>(0))
+            .map_err(to("read the table"))?;
+        let replaces = pipeline.load == Load::Overwrite
+            || pipeline.absent_rows == AbsentRows::Delete
+            || (pipeline.load == Load::DeleteInsert && !pipeline.window.is_empty());
+        let track_absent = replaces && !was_empty;
+        if track_absent {
+            let window = ddl::list(pipeline.window.iter().map(String::as_str));
+            let mut sql = "DROP TABLE IF EXISTS temp._floodmark_kept;
+                 CREATE TEMP TABLE _floodmark_kept (id INTEGER PRIMARY KEY);"
+                .to_owned();
+            if !pipeline.window.is_empty() {
+                sql.push_str(&format!(
+                    "DROP TABLE IF EXISTS temp._floodmark_window;
+                     CREATE TEMP TABLE _floodmark_window ({window}, UNIQUE ({window}));"
+                ));
+            }
+            db.execute_batch(&sql).map_err(to("make a temporary table"))?;
+        }
+        if pipeline.keeps_nulls() {
+            create_before(db, table, &pipeline.key)?;
+        }
+        Ok(Merge {
+            db,
+            pipeline,
+            versioned: pipeline.version.is_some(),
+            soft: pipeline.deletes == Deletes::Soft,
+            rowid: super::append::rowid_name(db, table)?,
+            was_empty,
+            seen: Seen::new(db),
+            tombstones: plan.target.version.map(|v| Tombstones::new(db, &pipeline.name, v)).transpose()?,
+            track_absent,
+            window: Vec::new(),
+            counts: Counts::default(),
+            scratch: String::new(),
+            bytes: Vec::new(),
+        })
+    }
+
+    fn window_columns(&mut self, names: &[&str]) -> Result<()> {
+        if self.track_absent {
+            self.window = self
+                .pipeline
+                .window
+                .iter()
+                .map(|w| names.iter().position(|n| n == w))
+                .collect::<Option<_>>()
+                .ok_or_else(|| Error::internal("a batch without its window columns"))?;
+        }
+        Ok(())
+    }
+
+    fn row(&mut self, statements: &mut Statements<'_>, cells: &[Cells<'_>], row: usize, delete: bool) -> Result<()> {
+        let hash = statements.hash(cells, row, &mut self.scratch, &mut self.bytes);
+        let before = self.seen.get(hash)?;
+        self.note_window(cells, row)?;
+        if self.was_empty && before.is_none() && !delete && !self.tombstones.as_ref().is_some_and(Tombstones::any)
+            && statements.insert(self.db, cells, row, &mut self.scratch)?.is_some()
+        {
+            return self.settle(hash, None, Fate::Inserted);
+        }
+        let incoming = self.find(statements, cells, row, before.is_some())?;
+        let fate = match before {
+            None => {
+                if self.pipeline.load == Load::InsertOnly && incoming.existing == (Existing::Row { deleted: false }) {
+                    self.keep(incoming.rowid)?;
+                    return self.settle(hash, None, Fate::Unchanged);
+                }
+                // A keyed overwrite makes the table the source: what the table held counts for nothing.
+                let versioned = self.versioned && self.pipeline.load != Load::Overwrite;
+                let incoming = self.raise(incoming);
+                let rule = decide(incoming.existing, incoming.order, delete, versioned);
+                self.apply(statements, cells, row, &incoming, rule)?
+            }
+            Some(fate) => {
+                // Newest in the batch first: the table now shows the winner so far, by version or, without, by order.
+                let left_alone = self.pipeline.load == Load::InsertOnly && fate == Fate::Unchanged;
+                let rule = decide(incoming.existing, incoming.order, delete, self.versioned);
+                if rule == Rule::Stale || left_alone {
+                    self.counts.superseded += 1;
+                    return Ok(());
+                }
+                let touched = matches!(fate, Fate::Inserted | Fate::Updated | Fate::Deleted);
+                let incoming = if touched && statements.restore(cells, row, &mut self.scratch)? {
+                    self.find(statements, cells, row, false)?
+                } else {
+                    incoming
+                };
+                let rule = decide(incoming.existing, incoming.order, delete, false);
+                let now = self.apply(statements, cells, row, &incoming, rule)?;
+                combine(fate, now)
+            }
+        };
+        self.settle(hash, before, fate)
+    }
+
+    /// Looks the key up in the table, then among the tombstones. `in_batch`: tombstones of this load count even where
+    /// those of earlier loads do not.
+    fn find(&mut self, statements: &mut Statements<'_>, cells: &[Cells<'_>], row: usize, in_batch: bool) -> Result<Incoming> {
+        if let Some(found) = statements.find(cells, row, &mut self.scratch)? {
+            return Ok(Incoming {
+                existing: Existing::Row { deleted: found.deleted },
+                order: found.order,
+                same: found.same && !found.deleted,
+                rowid: Some(found.rowid),
+            });
+        }
+        let absent = Incoming { existing: Existing::Absent, order: Ordering::Equal, same: false, rowid: None };
+        let Some(tombstones) = self.tombstones.as_ref().filter(|t| t.any()) else { return Ok(absent) };
+        if self.pipeline.load == Load::Overwrite && !in_batch {
+            return Ok(absent);
+        }
+        let (key, version) = statements.tombstone(cells, row);
+        let Some(version) = version else { return Ok(absent) };
+        Ok(match tombstones.compare(&key, &version)? {
+            None => absent,
+            Some(order) => Incoming { existing: Existing::Tombstone, order, same: false, rowid: None },
+        })
+    }
+
+    /// Where every run reads the whole source, a row that is back in it is back, whatever its version.
+    fn raise(&self, incoming: Incoming) -> Incoming {
+        match incoming.existing {
+            Existing::Row { deleted: true } if self.pipeline.absent_rows == AbsentRows::Delete => {
+                Incoming { order: Ordering::Greater, ..incoming }
+            }
+            _ => incoming,
+        }
+    }
+
+    fn apply(
+        &mut self,
+        statements: &mut Statements<'_>,
+        cells: &[Cells<'_>],
+        row: usize,
+        incoming: &Incoming,
+        rule: Rule,
+    ) -> Result<Fate> {
+        let scratch = &mut self.scratch;
+        let fate = match rule {
+            Rule::Stale => Fate::Stale,
+            Rule::Write if incoming.same => Fate::Unchanged,
+            Rule::Write => {
+                statements.save(cells, row, scratch)?;
+                statements.update(cells, row, scratch)?;
+                Fate::Updated
+            }
+            Rule::Insert => {
+                let rowid = statements.insert(self.db, cells, row, scratch)?;
+                if incoming.existing == Existing::Tombstone
+                    && let Some(tombstones) = &self.tombstones
+                {
+                    tombstones.remove(&statements.tombstone(cells, row).0)?;
+                }
+                self.keep(rowid)?;
+                return Ok(Fate::Inserted);
+            }
+            Rule::Delete => {
+                statements.save(cells, row, scratch)?;
+                statements.delete(cells, row, scratch)?;
+                if !self.soft {
+                    self.bury(statements, cells, row)?;
+                }
+                return Ok(Fate::Deleted);
+            }
+            Rule::DeleteNoop => {
+                match incoming.existing {
+                    Existing::Row { .. } if incoming.order == Ordering::Greater => statements.touch(cells, row, scratch)?,
+                    Existing::Row { .. } => {}
+                    Existing::Absent | Existing::Tombstone => self.bury(statements, cells, row)?,
+                }
+                return Ok(Fate::DeleteNoop);
+            }
+        };
+        self.keep(incoming.rowid)?;
+        Ok(fate)
+    }
+
+    fn bury(&mut self, statements: &Statements<'_>, cells: &[Cells<'_>], row: usize) -> Result<()> {
+        let Some(tombstones) = &mut self.tombstones else { return Ok(()) };
+        let (key, version) = statements.tombstone(cells, row);
+        tombstones.put(&key, &version.unwrap_or(floodmark_core::Value::Null))
+    }
+
+    fn keep(&self, rowid: Option<i64>) -> Result<()> {
+        let (true, Some(rowid)) = (self.track_absent, rowid) else { return Ok(()) };
+        self.db
+            .prepare_cached("INSERT OR IGNORE INTO temp._floodmark_kept VALUES (?1)")
+            .and_then(|mut s| s.execute([rowid]))
+            .map_err(to("note a row"))?;
+        Ok(())
+    }
+
+    fn note_window(&mut self, cells: &[Cells<'_>], row: usize) -> Result<()> {
+        if !self.track_absent || self.window.is_empty() {
+            return Ok(());
+        }
+        let marks = vec!["?"; self.window.len()].join(", ");
+        let fail = to("note a window");
+        let mut insert = self
+            .db
+            .prepare_cached(&format!("INSERT OR IGNORE INTO temp._floodmark_window VALUES ({marks})"))
+            .map_err(&fail)?;
+        for (n, at) in self.window.iter().enumerate() {
+            cells[*at].bind(&mut insert, n + 1, row, &mut self.scratch).map_err(&fail)?;
+        }
+        insert.raw_execute().map_err(&fail)?;
+        Ok(())
+    }
+
+    /// Notes what became of a key; the copy it had before, if any, is superseded.
+    fn settle(&mut self, hash: u64, before: Option<Fate>, now: Fate) -> Result<()> {
+        if let Some(before) = before {
+            *slot(&mut self.counts, before) -= 1;
+            self.counts.superseded += 1;
+        }
+        *slot(&mut self.counts, now) += 1;
+        self.seen.set(hash, now)
+    }
+
+    fn finish(mut self) -> Result<Outcome> {
+        if self.track_absent {
+            self.counts.removed = self.remove_absent()?;
+        }
+        Ok(Outcome { counts: self.counts, lineage: Vec::new() })
+    }
+
+    fn remove_absent(&self) -> Result<u64> {
+        let table = ddl::quote(&self.pipeline.destination.table);
+        let rowid = self.rowid;
+        let mut condition = format!("{table}.{rowid} NOT IN (SELECT id FROM temp._floodmark_kept)");
+        if !self.pipeline.window.is_empty() {
+            let equal: Vec<String> =
+                self.pipeline.window.iter().map(|w| format!("w.{0} IS {table}.{0}", ddl::quote(w))).collect();
+            condition.push_str(&format!(" AND EXISTS (SELECT 1 FROM temp._floodmark_window w WHERE {})", equal.join(" AND ")));
+        }
+        let sql = if self.soft {
+            format!("UPDATE {table} SET is_deleted = 1 WHERE is_deleted IS NOT 1 AND {condition}")
+        } else {
+            format!("DELETE FROM {table} WHERE {condition}")
+        };
+        self.db.execute(&sql, []).map(|n| n as u64).map_err(to("remove absent rows"))
+    }
+}
+
+/// The outcome of a key's newest copy against the table as it was before this load.
+fn combine(before: Fate, now: Fate) -> Fate {
+    let was_absent = matches!(before, Fate::Inserted | Fate::DeleteNoop);
+    match now {
+        Fate::Deleted | Fate::DeleteNoop if was_absent => Fate::DeleteNoop,
+        Fate::Deleted | Fate::DeleteNoop => Fate::Deleted,
+        _ if was_absent => Fate::Inserted,
+        Fate::Unchanged if matches!(before, Fate::Unchanged | Fate::Stale) => Fate::Unchanged,
+        _ => Fate::Updated,
+    }
+}
+
+fn slot(counts: &mut Counts, fate: Fate) -> &mut u64 {
+    match fate {
+        Fate::Inserted => &mut counts.inserted,
+        Fate::Updated => &mut counts.updated,
+        Fate::Unchanged => &mut counts.unchanged,
+        Fate::Stale => &mut counts.stale,
+        Fate::Deleted => &mut counts.deleted,
+        Fate::DeleteNoop => &mut counts.delete_noop,
+    }
+}

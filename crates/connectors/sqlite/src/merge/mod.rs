@@ -1,0 +1,74 @@
+//! How rows get in, by load strategy. All of it runs inside the load's transaction.
+
+mod append;
+mod history;
+mod keyed;
+mod seen;
+mod statements;
+mod tombstones;
+mod window;
+
+use crate::{ddl, failure::to};
+use floodmark_connect::{LoadPlan, ShapedBatch};
+use floodmark_core::{Counts, DataType, Error, Result, Schema, pipeline::Load, state::Lineage};
+use rusqlite::Connection;
+
+/// Batches to merge.
+pub(crate) trait Batches {
+    fn next(&mut self) -> Result<Option<ShapedBatch>>;
+}
+
+/// What became of them.
+#[derive(Default)]
+pub(crate) struct Outcome {
+    pub(crate) counts: Counts,
+    pub(crate) lineage: Vec<(usize, Lineage)>,
+}
+
+/// Merges all batches into the plan's table.
+pub(crate) fn run(db: &Connection, plan: &LoadPlan<'_>, batches: &mut dyn Batches) -> Result<Outcome> {
+    let pipeline = plan.target.pipeline;
+    let keyed = !pipeline.key.is_empty();
+    match pipeline.load {
+        Load::Append => append::run(db, plan, batches),
+        Load::Overwrite if !keyed => {
+            let removed = count(db, &pipeline.destination.table)?;
+            db.execute_batch(&format!("DELETE FROM {}", ddl::quote(&pipeline.destination.table)))
+                .map_err(to("empty the table"))?;
+            let mut outcome = append::run(db, plan, batches)?;
+            outcome.counts.removed = removed;
+            Ok(outcome)
+        }
+        Load::DeleteInsert if !keyed => window::run(db, plan, batches),
+        Load::Scd2 => history::run(db, plan, batches),
+        Load::Upsert | Load::InsertOnly | Load::Overwrite | Load::DeleteInsert => keyed::run(db, plan, batches),
+    }
+}
+
+fn count(db: &Connection, table: &str) -> Result<u64> {
+    db.query_row(&format!("SELECT count(*) FROM {}", ddl::quote(table)), [], |r| r.get::<_, i64>(0))
+        .map(|n| n as u64)
+        .map_err(to("count the table's rows"))
+}
+
+/// The target's types of a batch's columns, in the batch's order.
+fn types(batch: &ShapedBatch, schema: &Schema) -> Result<Vec<DataType>> {
+    batch
+        .rows
+        .schema()
+        .fields()
+        .iter()
+        .map(|f| {
+            schema
+                .get(f.name())
+                .map(|c| c.data_type)
+                .ok_or_else(|| Error::internal(format!("column {:?} is not in the target", f.name())))
+        })
+        .collect()
+}
+
+/// `INSERT INTO t (columns) VALUES (?, …)`
+fn insert_sql(table: &str, columns: &[&str]) -> String {
+    let marks = vec!["?"; columns.len()].join(", ");
+    format!("INSERT INTO {} ({}) VALUES ({marks})", ddl::quote(table), ddl::list(columns.iter().copied()))
+}

@@ -1,0 +1,141 @@
+//! A held pipeline: one transaction a chunk.
+
+use crate::{
+    SqliteDestination, codec, ddl,
+    failure::to,
+    lock::Lock,
+    merge::{self, Outcome},
+    state,
+};
+use floodmark_connect::{Chunk, LoadPlan, Session, Stop, destination::Target};
+use floodmark_core::{
+    Counts, DataType, Error, Result, Schema,
+    pipeline::Load,
+    state::{FileEntry, RunRecord, State},
+};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+/// The name of the lock that pipelines of one database take in turn before they write, so that none of them runs into
+/// SQLite's own time limit while another loads.
+const WRITER: &str = " writer";
+
+pub(crate) struct SqliteSession {
+    destination: SqliteDestination,
+    db: Connection,
+    _lock: Option<Lock>,
+    pipeline: String,
+    state: State,
+    stop: Stop,
+}
+
+impl SqliteSession {
+    pub(crate) fn open(
+        destination: SqliteDestination,
+        mut db: Connection,
+        lock: Option<Lock>,
+        pipeline: &str,
+        stop: &Stop,
+    ) -> Result<Self> {
+        {
+            let _writer = destination.lock(WRITER, "", None, stop)?;
+            let tx = begin(&mut db)?;
+            state::create(&tx)?;
+            state::raise_token(&tx, pipeline)?;
+            tx.commit().map_err(to("take the pipeline"))?;
+        }
+        let state = state::read(&db, pipeline)?
+            .ok_or_else(|| Error::internal("the state was not there after its token was raised"))?;
+        Ok(SqliteSession {
+            destination,
+            db,
+            _lock: lock,
+            pipeline: pipeline.to_owned(),
+            state,
+            stop: stop.clone(),
+        })
+    }
+}
+
+fn begin(db: &mut Connection) -> Result<Transaction<'_>> {
+    db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(to("begin a write transaction"))
+}
+
+impl Session for SqliteSession {
+    fn state(&self) -> &State {
+        &self.state
+    }
+
+    fn table(&self, table: &str) -> Result<Option<Schema>> {
+        ddl::table(&self.db, table)
+    }
+
+    fn load(&mut self, plan: &LoadPlan<'_>, chunk: &mut dyn Chunk) -> Result<Counts> {
+        let _writer = self.destination.lock(WRITER, "", None, &self.stop)?;
+        let tx = begin(&mut self.db)?;
+        let target = &plan.target;
+        if plan.forget {
+            state::forget(&tx, &self.pipeline)?;
+            tx.execute_batch(&format!("DROP TABLE IF EXISTS {}", ddl::quote(&target.pipeline.destination.table)))
+                .map_err(to("drop the table for a full refresh"))?;
+        }
+        ddl::prepare(&tx, target.pipeline, target.schema, target.changes, moment_type(target))?;
+        let mut chunk = Storable { inner: chunk, schema: target.schema };
+        let Outcome { counts, lineage } = merge::run(&tx, plan, &mut chunk)?;
+        let commit = chunk.inner.seal(counts, lineage)?;
+        state::write(&tx, &self.pipeline, &target.pipeline.destination.table, self.state.token, &commit)?;
+        self.stop.check()?;
+        tx.commit().map_err(to("commit"))?;
+        self.state = state::read(&self.db, &self.pipeline)?
+            .ok_or_else(|| Error::internal("the state was not there after a commit"))?;
+        Ok(commit.run.counts)
+    }
+
+    fn record(&mut self, run: &RunRecord, files: &[(String, FileEntry)]) -> Result<()> {
+        let _writer = self.destination.lock(WRITER, "", None, &Stop::default())?;
+        let tx = begin(&mut self.db)?;
+        let newest: i64 = tx
+            .query_row("SELECT token FROM _floodmark_state WHERE pipeline = ?1", [&self.pipeline], |r| r.get(0))
+            .map_err(to("read the fencing token"))?;
+        // A run that was fenced off may still say how it ended, but no longer speaks for the files.
+        if newest == self.state.token {
+            state::write_files(&tx, &self.pipeline, files)?;
+        }
+        state::write_run(&tx, run)?;
+        tx.commit().map_err(to("record the run"))
+    }
+}
+
+/// The type of `valid_from` and `valid_to`: the version's, or an instant where there is none.
+fn moment_type(target: &Target<'_>) -> DataType {
+    match (target.pipeline.load, target.version) {
+        (Load::Scd2, Some(version)) => version,
+        _ => DataType::TimestampTz { nanos: false },
+    }
+}
+
+/// Refuses what SQLite would change without a word: it stores NaN as NULL.
+struct Storable<'a> {
+    inner: &'a mut dyn Chunk,
+    schema: &'a Schema,
+}
+
+impl merge::Batches for Storable<'_> {
+    fn next(&mut self) -> Result<Option<floodmark_connect::ShapedBatch>> {
+        let Some(batch) = self.inner.next()? else { return Ok(None) };
+        for (field, array) in batch.rows.schema().fields().iter().zip(batch.rows.columns()) {
+            if self.schema.get(field.name()).is_none_or(|c| c.data_type != DataType::Double) {
+                continue;
+            }
+            let cells = crate::bind::Cells::new(array, DataType::Double)?;
+            if (0..batch.rows.num_rows()).any(|row| cells.is_nan(row)) {
+                return Err(Error::internal(format!("NaN reached SQLite in column {:?}", field.name())));
+            }
+        }
+        Ok(Some(batch))
+    }
+}
+
+/// The text of a value as it stands in a tombstone or in a message.
+pub(crate) fn display(stored: rusqlite::types::ValueRef<'_>) -> String {
+    codec::decode_as_stored(stored).to_string()
+}

@@ -1,0 +1,412 @@
+//! The `_floodmark_*` tables: their format, and reading and writing them. Nothing here begins or ends a transaction.
+
+use crate::failure::{failed, to};
+use chrono::{DateTime, SecondsFormat, Utc};
+use floodmark_connect::destination::KeptReject;
+use floodmark_core::{
+    Code, Counts, DataType, Error, Result, Value,
+    state::{Commit, FORMAT, FileEntry, Lineage, Mark, Reject, RunRecord, State, WatermarkMove},
+};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+/// Tables of format 1.
+const TABLES: &str = r#"
+CREATE TABLE _floodmark_meta (format INTEGER NOT NULL);
+CREATE TABLE _floodmark_state (
+  pipeline TEXT PRIMARY KEY, token INTEGER NOT NULL, "table" TEXT, schema TEXT, source_schema TEXT,
+  watermark_column TEXT, watermark_type TEXT, watermark TEXT, pending TEXT, updated_at TEXT
+) WITHOUT ROWID;
+CREATE TABLE _floodmark_runs (
+  run TEXT PRIMARY KEY, pipeline TEXT NOT NULL, status TEXT NOT NULL, load TEXT NOT NULL,
+  started_at TEXT NOT NULL, finished_at TEXT,
+  read INTEGER, transformed INTEGER, skipped INTEGER, rejected INTEGER, superseded INTEGER, stale INTEGER,
+  unchanged INTEGER, inserted INTEGER, updated INTEGER, deleted INTEGER, delete_noop INTEGER, removed INTEGER,
+  watermark_column TEXT, watermark_before TEXT, watermark_after TEXT, error TEXT
+) WITHOUT ROWID;
+CREATE TABLE _floodmark_files (
+  pipeline TEXT NOT NULL, file TEXT NOT NULL, size INTEGER NOT NULL, modified INTEGER NOT NULL, hash TEXT NOT NULL,
+  rows INTEGER NOT NULL, complete INTEGER NOT NULL, lineage TEXT, PRIMARY KEY (pipeline, file)
+) WITHOUT ROWID;
+CREATE TABLE _floodmark_boundary (
+  pipeline TEXT NOT NULL, file TEXT NOT NULL, hash TEXT NOT NULL, rows INTEGER NOT NULL,
+  PRIMARY KEY (pipeline, file, hash)
+) WITHOUT ROWID;
+CREATE TABLE _floodmark_rejects (
+  id INTEGER PRIMARY KEY, pipeline TEXT NOT NULL, run TEXT NOT NULL, file TEXT NOT NULL, line INTEGER NOT NULL,
+  "column" TEXT, reason TEXT NOT NULL, raw TEXT NOT NULL
+);
+CREATE TABLE _floodmark_tombstones (
+  pipeline TEXT NOT NULL, key TEXT NOT NULL, version TEXT, PRIMARY KEY (pipeline, key)
+) WITHOUT ROWID;
+"#;
+
+/// Whether the state tables are there; an error when a newer Floodmark wrote them.
+pub(crate) fn present(db: &Connection) -> Result<bool> {
+    let there: bool = db
+        .query_row("SELECT count(*) FROM sqlite_schema WHERE name = '_floodmark_meta'", [], |r| r.get(0))
+        .map_err(to("read the database"))?;
+    if !there {
+        return Ok(false);
+    }
+    let format: Option<i64> = db
+        .query_row("SELECT format FROM _floodmark_meta", [], |r| r.get(0))
+        .optional()
+        .map_err(|e| failed("read the state", e))?;
+    match format {
+        Some(FORMAT) => Ok(true),
+        Some(newer) if newer > FORMAT => Err(Error::new(
+            Code::StateTooNew,
+            format!("the state has format {newer}, and this Floodmark knows {FORMAT}"),
+        )
+        .state("nothing was written")
+        .help("use the newer Floodmark that wrote it")),
+        other => Err(Error::new(Code::StateDamaged, format!("_floodmark_meta holds the format {other:?}"))
+            .state("nothing was written")
+            .help("restore the database from a backup, or drop the _floodmark_* tables to begin anew")),
+    }
+}
+
+/// Creates the state tables where they are missing.
+pub(crate) fn create(db: &Connection) -> Result<()> {
+    if present(db)? {
+        return Ok(());
+    }
+    db.execute_batch(TABLES).map_err(to("create the state tables"))?;
+    db.execute("INSERT INTO _floodmark_meta VALUES (?1)", [FORMAT]).map_err(to("create the state tables"))?;
+    Ok(())
+}
+
+/// Raises the fencing token and returns it.
+pub(crate) fn raise_token(db: &Connection, pipeline: &str) -> Result<i64> {
+    db.query_row(
+        "INSERT INTO _floodmark_state (pipeline, token) VALUES (?1, 1)
+         ON CONFLICT (pipeline) DO UPDATE SET token = token + 1 RETURNING token",
+        [pipeline],
+        |r| r.get(0),
+    )
+    .map_err(to("raise the fencing token"))
+}
+
+fn damaged(what: &str, text: &str) -> Error {
+    Error::new(Code::StateDamaged, format!("the state holds {what} {text:?}"))
+        .state("nothing was written")
+        .help("see `floodmark state show`; `floodmark state reset` begins anew and leaves the table as it is")
+}
+
+fn mark(column: Option<String>, data_type: Option<String>, value: Option<String>) -> Result<Option<Mark>> {
+    let (Some(column), Some(type_name), Some(text)) = (column, data_type, value) else { return Ok(None) };
+    let data_type = DataType::parse(&type_name).ok_or_else(|| damaged("the type", &type_name))?;
+    let value = Value::parse(&text, data_type).ok_or_else(|| damaged("the watermark", &text))?;
+    Ok(Some(Mark { column, data_type, value }))
+}
+
+/// A pipeline's state; `None` where there is none.
+pub(crate) fn read(db: &Connection, pipeline: &str) -> Result<Option<State>> {
+    type Text = Option<String>;
+    type Columns = (i64, Text, Text, Text, Text, Text, Text, Text, Text);
+    let row: Option<Columns> = db
+        .query_row(
+            "SELECT token, \"table\", schema, watermark_column, watermark_type, watermark, pending, updated_at,
+                    source_schema
+             FROM _floodmark_state WHERE pipeline = ?1",
+            [pipeline],
+            |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?, r.get(5)?, r.get(6)?, r.get(7)?, r.get(8)?)),
+        )
+        .optional()
+        .map_err(to("read the state"))?;
+    let Some((token, table, schema, column, data_type, watermark, pending, updated_at, source_schema)) = row else { return Ok(None) };
+    let parse_schema = |text: Option<String>| match text {
+        None => Ok(None),
+        Some(text) => serde_json::from_str(&text).map(Some).map_err(|e| damaged("the schema", &text).cause(e)),
+    };
+    let mut state = State {
+        token,
+        table,
+        schema: parse_schema(schema)?,
+        source_schema: parse_schema(source_schema)?,
+        watermark: mark(column.clone(), data_type.clone(), watermark)?,
+        pending: mark(column, data_type, pending)?,
+        updated_at: updated_at.and_then(|t| DateTime::parse_from_rfc3339(&t).ok()).map(|t| t.with_timezone(&Utc)),
+        ..State::default()
+    };
+    let fail = to("read the state");
+    let mut files = db
+        .prepare("SELECT file, size, modified, hash, rows, complete, lineage FROM _floodmark_files WHERE pipeline = ?1")
+        .map_err(&fail)?;
+    let mut rows = files.query([pipeline]).map_err(&fail)?;
+    while let Some(row) = rows.next().map_err(&fail)? {
+        let (name, entry) = file_entry(row)?;
+        state.files.insert(name, entry);
+    }
+    let mut boundary =
+        db.prepare("SELECT file, hash, rows FROM _floodmark_boundary WHERE pipeline = ?1").map_err(&fail)?;
+    let mut rows = boundary.query([pipeline]).map_err(&fail)?;
+    while let Some(row) = rows.next().map_err(&fail)? {
+        let (file, hash, n): (String, String, i64) =
+            row.get(0).and_then(|f| Ok((f, row.get(1)?, row.get(2)?))).map_err(&fail)?;
+        state.boundary.insert((file, parse_hash(&hash)?), n as u64);
+    }
+    Ok(Some(state))
+}
+
+fn parse_hash(text: &str) -> Result<u128> {
+    u128::from_str_radix(text, 16).map_err(|_| damaged("the hash", text))
+}
+
+fn file_entry(row: &Row<'_>) -> Result<(String, FileEntry)> {
+    let fail = to("read the file ledger");
+    let get = || -> rusqlite::Result<(String, i64, i64, String, i64, bool, Option<String>)> {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?))
+    };
+    let (name, size, modified, hash, rows, complete, lineage) = get().map_err(fail)?;
+    let lineage = match lineage {
+        None => None,
+        Some(text) => Some(parse_lineage(&text).ok_or_else(|| damaged("the lineage", &text))?),
+    };
+    let entry =
+        FileEntry { size: size as u64, modified, hash: parse_hash(&hash)?, rows: rows as u64, complete, lineage };
+    Ok((name, entry))
+}
+
+/// `rows:fingerprint:first-last,first-last`
+fn format_lineage(lineage: &Lineage) -> String {
+    let ranges: Vec<String> = lineage.ranges.iter().map(|(a, b)| format!("{a}-{b}")).collect();
+    format!("{}:{:032x}:{}", lineage.rows, lineage.fingerprint, ranges.join(","))
+}
+
+fn parse_lineage(text: &str) -> Option<Lineage> {
+    let mut parts = text.splitn(3, ':');
+    let rows = parts.next()?.parse().ok()?;
+    let fingerprint = u128::from_str_radix(parts.next()?, 16).ok()?;
+    let ranges = parts
+        .next()?
+        .split(',')
+        .filter(|r| !r.is_empty())
+        .map(|r| r.split_once('-').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?))))
+        .collect::<Option<_>>()?;
+    Some(Lineage { ranges, rows, fingerprint })
+}
+
+/// Writes everything a commit holds.
+pub(crate) fn write(db: &Connection, pipeline: &str, table: &str, token: i64, commit: &Commit) -> Result<()> {
+    write_position(db, pipeline, table, token, commit)?;
+    write_rejects(db, pipeline, commit)?;
+    write_run(db, &commit.run)
+}
+
+/// Writes where a pipeline stands. The fence is in the statement: with an older token no row matches.
+pub(crate) fn write_position(db: &Connection, pipeline: &str, table: &str, token: i64, commit: &Commit) -> Result<()> {
+    let fail = to("write the state");
+    let json = |schema| serde_json::to_string(schema).map_err(|e| Error::internal("a schema has no JSON form").cause(e));
+    let source_schema = commit.source_schema.as_ref().map(json).transpose()?;
+    let mark = commit.watermark.as_ref().or(commit.pending.as_ref());
+    let changed = db
+        .execute(
+            "UPDATE _floodmark_state SET \"table\" = ?3, schema = ?4, watermark_column = ?5, watermark_type = ?6,
+               watermark = ?7, pending = ?8, updated_at = ?9, source_schema = ?10 WHERE pipeline = ?1 AND token = ?2",
+            params![
+                pipeline,
+                token,
+                table,
+                json(&commit.schema)?,
+                mark.map(|m| &m.column),
+                mark.map(|m| m.data_type.to_string()),
+                commit.watermark.as_ref().map(|m| m.value.to_string()),
+                commit.pending.as_ref().map(|m| m.value.to_string()),
+                timestamp(&commit.run.finished_at.unwrap_or(commit.run.started_at)),
+                source_schema,
+            ],
+        )
+        .map_err(&fail)?;
+    if changed != 1 {
+        return Err(fenced(pipeline));
+    }
+    write_files(db, pipeline, &commit.files)?;
+    if let Some(boundary) = &commit.boundary {
+        db.execute("DELETE FROM _floodmark_boundary WHERE pipeline = ?1", [pipeline]).map_err(&fail)?;
+        let mut insert = db.prepare_cached("INSERT INTO _floodmark_boundary VALUES (?1, ?2, ?3, ?4)").map_err(&fail)?;
+        for ((file, hash), n) in boundary {
+            insert.execute(params![pipeline, file, format!("{hash:032x}"), *n as i64]).map_err(&fail)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_rejects(db: &Connection, pipeline: &str, commit: &Commit) -> Result<()> {
+    let fail = to("write the rejects");
+    let mut insert = db
+        .prepare_cached(
+            "INSERT INTO _floodmark_rejects (pipeline, run, file, line, \"column\", reason, raw) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )
+        .map_err(&fail)?;
+    for r in &commit.rejects {
+        insert
+            .execute(params![pipeline, commit.run.run, r.slice, r.line as i64, r.column, r.reason, r.raw])
+            .map_err(&fail)?;
+    }
+    Ok(())
+}
+
+/// A run whose token is not the newest.
+pub(crate) fn fenced(pipeline: &str) -> Error {
+    Error::new(Code::Fenced, format!("pipeline {pipeline:?} was taken over by a newer run while this one was held up"))
+        .state("this run's open transaction was rolled back; the newer run's data stands")
+        .help("nothing needs repair; see `floodmark runs` for the newer run")
+}
+
+pub(crate) fn write_files(db: &Connection, pipeline: &str, files: &[(String, FileEntry)]) -> Result<()> {
+    let fail = to("write the file ledger");
+    let mut insert = db
+        .prepare_cached("INSERT OR REPLACE INTO _floodmark_files VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")
+        .map_err(&fail)?;
+    for (name, f) in files {
+        insert
+            .execute(params![
+                pipeline,
+                name,
+                f.size as i64,
+                f.modified,
+                format!("{:032x}", f.hash),
+                f.rows as i64,
+                f.complete,
+                f.lineage.as_ref().map(format_lineage)
+            ])
+            .map_err(&fail)?;
+    }
+    Ok(())
+}
+
+pub(crate) fn write_run(db: &Connection, run: &RunRecord) -> Result<()> {
+    let c = &run.counts;
+    let n = |v: u64| v as i64;
+    let w = run.watermark.as_ref();
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO _floodmark_runs VALUES
+         (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)",
+    )
+    .and_then(|mut s| {
+        s.execute(params![
+            run.run,
+            run.pipeline,
+            run.status,
+            run.load,
+            timestamp(&run.started_at),
+            run.finished_at.as_ref().map(timestamp),
+            n(c.read),
+            c.transformed.map(n),
+            n(c.skipped),
+            n(c.rejected),
+            n(c.superseded),
+            n(c.stale),
+            n(c.unchanged),
+            n(c.inserted),
+            n(c.updated),
+            n(c.deleted),
+            n(c.delete_noop),
+            n(c.removed),
+            w.map(|w| &w.column),
+            w.and_then(|w| w.before.as_ref()),
+            w.and_then(|w| w.after.as_ref()),
+            run.error
+        ])
+    })
+    .map_err(to("write the run ledger"))?;
+    Ok(())
+}
+
+fn timestamp(at: &DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// Forgets a pipeline's position: state but the token, file ledger, boundary, tombstones.
+pub(crate) fn forget(db: &Connection, pipeline: &str) -> Result<()> {
+    let fail = to("reset the state");
+    for table in ["files", "boundary", "tombstones"] {
+        db.execute(&format!("DELETE FROM _floodmark_{table} WHERE pipeline = ?1"), [pipeline]).map_err(&fail)?;
+    }
+    db.execute(
+        "UPDATE _floodmark_state SET \"table\" = NULL, schema = NULL, source_schema = NULL, watermark_column = NULL, watermark_type = NULL,
+           watermark = NULL, pending = NULL, updated_at = NULL WHERE pipeline = ?1",
+        [pipeline],
+    )
+    .map_err(&fail)?;
+    Ok(())
+}
+
+const RUN_COLUMNS: &str = "run, pipeline, status, load, started_at, finished_at, read, transformed, skipped, rejected,
+  superseded, stale, unchanged, inserted, updated, deleted, delete_noop, removed, watermark_column, watermark_before,
+  watermark_after, error";
+
+/// Runs, newest first.
+pub(crate) fn runs(db: &Connection, pipeline: Option<&str>, id: Option<&str>, limit: usize) -> Result<Vec<RunRecord>> {
+    let fail = to("read the run ledger");
+    let sql = format!(
+        "SELECT {RUN_COLUMNS} FROM _floodmark_runs WHERE (?1 IS NULL OR pipeline = ?1) AND (?2 IS NULL OR run = ?2)
+         ORDER BY started_at DESC, run DESC LIMIT ?3"
+    );
+    db.prepare(&sql)
+        .and_then(|mut s| s.query_map(params![pipeline, id, limit as i64], run_record)?.collect())
+        .map_err(fail)
+}
+
+fn run_record(r: &Row<'_>) -> rusqlite::Result<RunRecord> {
+    let time = |at: usize| -> rusqlite::Result<Option<DateTime<Utc>>> {
+        let text: Option<String> = r.get(at)?;
+        Ok(text.and_then(|t| DateTime::parse_from_rfc3339(&t).ok()).map(|t| t.with_timezone(&Utc)))
+    };
+    let n = |at: usize| -> rusqlite::Result<u64> { Ok(r.get::<_, Option<i64>>(at)?.unwrap_or(0) as u64) };
+    let column: Option<String> = r.get(18)?;
+    Ok(RunRecord {
+        run: r.get(0)?,
+        pipeline: r.get(1)?,
+        status: r.get(2)?,
+        load: r.get(3)?,
+        started_at: time(4)?.unwrap_or_default(),
+        finished_at: time(5)?,
+        counts: Counts {
+            read: n(6)?,
+            transformed: r.get::<_, Option<i64>>(7)?.map(|v| v as u64),
+            skipped: n(8)?,
+            rejected: n(9)?,
+            superseded: n(10)?,
+            stale: n(11)?,
+            unchanged: n(12)?,
+            inserted: n(13)?,
+            updated: n(14)?,
+            deleted: n(15)?,
+            delete_noop: n(16)?,
+            removed: n(17)?,
+        },
+        watermark: match column {
+            None => None,
+            Some(column) => Some(WatermarkMove { column, before: r.get(19)?, after: r.get(20)? }),
+        },
+        error: r.get(21)?,
+    })
+}
+
+/// Kept rejects, oldest first.
+pub(crate) fn rejects(db: &Connection, pipeline: Option<&str>) -> Result<Vec<KeptReject>> {
+    db.prepare(
+        "SELECT id, pipeline, run, file, line, \"column\", reason, raw FROM _floodmark_rejects
+         WHERE ?1 IS NULL OR pipeline = ?1 ORDER BY id",
+    )
+    .and_then(|mut s| {
+        s.query_map([pipeline], |r| {
+            Ok(KeptReject {
+                id: r.get(0)?,
+                pipeline: r.get(1)?,
+                run: r.get(2)?,
+                reject: Reject {
+                    slice: r.get(3)?,
+                    line: r.get::<_, i64>(4)? as u64,
+                    column: r.get(5)?,
+                    reason: r.get(6)?,
+                    raw: r.get(7)?,
+                },
+            })
+        })?
+        .collect()
+    })
+    .map_err(to("read the rejects"))
+}
