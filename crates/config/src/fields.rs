@@ -35,6 +35,8 @@ pub enum Kind {
     Map,
     /// A name: of a column, a table, a connection.
     Name,
+    /// A value of the watermark's column, as text.
+    Point,
     /// Text, which may be empty.
     Text,
     /// One name or a list of them.
@@ -75,6 +77,7 @@ impl Kind {
             Kind::Record { short: Some(_) } => "a mapping of its fields, or a name",
             Kind::Map => "a mapping of names",
             Kind::Name => "a name",
+            Kind::Point => "a value of the column",
             Kind::Text => "a text",
             Kind::List => "a name or a list of names",
             Kind::Url => "a connection URL",
@@ -146,6 +149,7 @@ impl Field {
             Kind::Limit => "N|N%",
             Kind::Char => "CHAR",
             Kind::Type => "TYPE",
+            Kind::Point => "VALUE",
             Kind::Url => "URL",
             Kind::Text | Kind::Schedule | Kind::FormatVersion | Kind::Later => "TEXT",
         })
@@ -266,7 +270,7 @@ pub const FIELDS: &[Field] = &[
     .flag("watermark"),
     Field::new(
         "pipelines.*.watermark.start",
-        Kind::Name,
+        Kind::Point,
         "Rows before this are never loaded; read by the column's type.",
     )
     .flag("start"),

@@ -101,7 +101,7 @@ fn watermark(p: &Pipeline, out: &mut Vec<Lint>) {
             out,
             p,
             "exclusive-boundary",
-            format!("rows with the same {:?} as the last one loaded are never read", w.column),
+            "rows with the same cursor as the last one loaded are never read".to_owned(),
             "two rows written in the same instant may arrive in different runs; the second is lost",
             "take out `boundary: exclusive`; rows at the boundary are recognised and not loaded twice",
         );
@@ -111,7 +111,7 @@ fn watermark(p: &Pipeline, out: &mut Vec<Lint>) {
             out,
             p,
             "cursor-nulls",
-            format!("rows whose {:?} is NULL are loaded on every run", w.column),
+            "rows whose cursor is NULL are loaded on every run".to_owned(),
             "the watermark cannot tell whether they were loaded before",
             "fill the column in a `transform`, or write `nulls: exclude` or `fail`",
         );

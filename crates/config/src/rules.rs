@@ -44,6 +44,12 @@ impl Words {
 /// Checks one pipeline. Settings that were wrong in themselves are reported already and take no part.
 pub(crate) fn check(p: &Pipeline, record: &Record, owner: Spot, words: Words, out: &mut Findings) {
     let mut rules = Rules { p, record, owner, words, out };
+    rules.repeats();
+    rules.rejects();
+    rules.source();
+    if !record.sound(&["load"]) || !(record.has("load") || rules.keyed()) {
+        return;
+    }
     rules.keys();
     rules.delete_insert();
     rules.append();
@@ -52,8 +58,6 @@ pub(crate) fn check(p: &Pipeline, record: &Record, owner: Spot, words: Words, ou
     rules.deletes();
     rules.nulls();
     rules.version();
-    rules.rejects();
-    rules.source();
 }
 
 struct Rules<'a> {
@@ -74,8 +78,14 @@ impl Rules<'_> {
         self.words.set("load", self.p.load.name())
     }
 
+    /// Whether a key was given, right or wrong.
     fn keyed(&self) -> bool {
-        !self.p.key.is_empty() || !self.record.sound(&["key"])
+        self.record.has("key")
+    }
+
+    /// Whether a watermark was given, right or wrong.
+    fn marked(&self) -> bool {
+        self.record.has("watermark")
     }
 
     fn keys(&mut self) {
@@ -85,6 +95,9 @@ impl Rules<'_> {
             let help = format!("name the columns that identify a row, such as {}", self.words.set("key", "id"));
             self.unsafe_at(&["load"], message, help);
         }
+    }
+
+    fn repeats(&mut self) {
         for name in ["key", "window"] {
             self.twice(self.record, name);
         }
@@ -121,11 +134,12 @@ impl Rules<'_> {
                 format!("name the columns whose values a batch replaces ({}), or the key", words.set("window", "day"));
             self.unsafe_at(&["load"], message, help);
         }
-        if let Some(w) = p.watermark.as_ref().filter(|w| !p.window.is_empty() && !p.window.contains(&w.column)) {
+        let outside = p.watermark.as_ref().is_some_and(|w| !p.window.is_empty() && !p.window.contains(&w.column));
+        if outside && let Some(column) = self.record.record("watermark").and_then(|w| w.get("column")) {
             let message = format!(
                 "the watermark column {} is not part of {}: rows behind the watermark would be left out of the windows \
                  that are replaced, and lost",
-                quoted(&w.column),
+                quoted(&column.written),
                 words.name("window")
             );
             let help = format!("take out the watermark, or name its column in {}", words.name("window"));
@@ -138,7 +152,7 @@ impl Rules<'_> {
         if self.record.has("append") && p.load != Load::Append {
             let message = format!("{} is about {} alone", words.name("append"), words.set("load", "append"));
             self.unsafe_at(&["append"], message, format!("take it out, or write {}", words.set("load", "append")));
-        } else if p.at_least_once && p.watermark.is_some() {
+        } else if p.at_least_once && self.marked() {
             let message = format!(
                 "{} adds every row again, and a watermark leaves out the rows loaded before: they contradict each other",
                 words.set("append", "at_least_once")
@@ -151,12 +165,7 @@ impl Rules<'_> {
         }
         let SourceSpec::Files(files) = &p.source;
         let stdin = files.patterns.iter().any(|f| f == "-");
-        if stdin
-            && p.load == Load::Append
-            && p.watermark.is_none()
-            && !p.at_least_once
-            && self.record.sound(&["watermark"])
-        {
+        if stdin && p.load == Load::Append && !self.marked() && !p.at_least_once && self.record.sound(&["append"]) {
             let help = format!(
                 "give a watermark column ({}), or a key ({}, which makes it an upsert), or {} if adding every row again \
                  is meant",
@@ -186,7 +195,7 @@ impl Rules<'_> {
 
     fn watermark(&mut self) {
         let (p, words) = (self.p, self.words);
-        if p.load == Load::Overwrite && p.watermark.is_some() {
+        if p.load == Load::Overwrite && self.marked() {
             let message =
                 format!("{} makes the table what the source is, and a watermark reads only a part of it", self.load());
             let help = format!(
@@ -224,7 +233,7 @@ impl Rules<'_> {
             };
             let message = format!("{} belongs to {whom}", words.set("absent_rows", setting));
             self.unsafe_at(&["absent_rows"], message, format!("take it out, or write {}", words.set("load", remedy)));
-        } else if p.watermark.is_some() {
+        } else if self.marked() {
             let message = format!(
                 "{} would take out every row that has merely not changed: with a watermark, absent only means unchanged",
                 words.set("absent_rows", setting)

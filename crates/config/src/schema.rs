@@ -62,7 +62,7 @@ fn shape(field: &Field) -> Value {
         Kind::Count => or_reference(json!({ "type": "integer", "minimum": 1 })),
         Kind::Bytes | Kind::Span => json!({ "type": ["string", "integer"], "minimum": 0 }),
         Kind::Limit => json!({ "type": ["string", "integer"], "minimum": 0 }),
-        Kind::Name | Kind::Text => text,
+        Kind::Name | Kind::Point | Kind::Text => text,
         Kind::Url | Kind::Sql | Kind::Char | Kind::Type | Kind::Schedule => json!({ "type": "string" }),
         Kind::Later => json!(false),
     }

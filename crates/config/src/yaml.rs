@@ -76,12 +76,7 @@ pub(crate) fn parse(text: &str, out: &mut Findings) -> Option<Node> {
         let (event, span) = match item {
             Ok(item) => item,
             Err(error) => {
-                let at = byte(*error.marker());
-                let d =
-                    tree.out.add(Code::ConfigInvalid, Spot::Text(at, at), format!("not valid YAML: {}", error.info()));
-                if text[at..].starts_with('\t') || text[..at].ends_with('\t') {
-                    d.help("YAML is indented with spaces, never with tabs");
-                }
+                syntax(text, byte(*error.marker()), error.info(), tree.out);
                 return None;
             }
         };
@@ -96,6 +91,22 @@ pub(crate) fn parse(text: &str, out: &mut Findings) -> Option<Node> {
             .help("`floodmark init` writes an example");
     }
     root
+}
+
+/// A mistake that leaves no tree.
+fn syntax(text: &str, at: usize, info: &str, out: &mut Findings) {
+    // The parser points at what came before, often a line above the tab that is meant.
+    let tab = text[at..].find('\t').map(|i| at + i);
+    let start = |tab: usize| text[..tab].rfind('\n').map_or(0, |i| i + 1);
+    let meant = |tab: &usize| {
+        text[start(*tab)..*tab].trim().is_empty() && (info.contains("tab") || text[at..*tab].trim().is_empty())
+    };
+    if let Some(tab) = tab.filter(meant) {
+        out.add(Code::ConfigInvalid, Spot::Text(tab, tab + 1), "a line is indented with a tab")
+            .help("indent with spaces: YAML takes no tabs");
+    } else {
+        out.add(Code::ConfigInvalid, Spot::Text(at, at), format!("not valid YAML: {info}"));
+    }
 }
 
 struct Tree<'a> {
