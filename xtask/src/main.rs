@@ -1,1 +1,45 @@
-fn main() {}
+//! The project's own chores: `cargo xtask help`.
+
+mod bench;
+mod generate;
+mod shell;
+mod test;
+
+use std::{env, process::ExitCode};
+
+const HELP: &str = "\
+cargo xtask COMMAND
+
+  test [--quick]           everything a change must pass; installs what it needs. --quick leaves out the slow steps
+  gen-docs [--check]       writes docs/reference from the code; --check fails when it is not up to date
+  gen-shop                 writes the data of examples/shop
+  bench [--runs N] [--only NAME] [--keep]
+                           measures Floodmark against sqlite3's own tools and adds a section to bench/RESULTS.md
+                           names: first, idle, delta, flat
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let rest = arguments.get(1..).unwrap_or_default();
+    let done = match arguments.first().map(String::as_str) {
+        Some("test") => test::run(rest),
+        Some("gen-docs") => generate::docs(rest),
+        Some("gen-shop") => generate::shop(rest),
+        Some("bench") => bench::run(rest),
+        // One measured child, for `bench`.
+        Some("measure") => bench::measure::child(rest),
+        Some("help" | "--help" | "-h") => {
+            shell::say(HELP.trim_end());
+            Ok(())
+        }
+        Some(other) => Err(format!("no command is called {other:?}\n\n{HELP}")),
+        None => Err(HELP.to_owned()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            shell::complain(&message);
+            ExitCode::FAILURE
+        }
+    }
+}

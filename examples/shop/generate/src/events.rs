@@ -17,9 +17,8 @@ const HALF_YEAR: u64 = 182 * 86_400;
 
 /// `events.parquet`: times to the microsecond, a visitor who is no customer has no number.
 pub(crate) fn events(random: &mut Random) -> Result<Vec<u8>, Box<dyn Error>> {
-    let mut times: Vec<i64> = (0..EVENTS)
-        .map(|_| Moment(random.below(HALF_YEAR)).epoch_micros() + random.below(1_000_000) as i64)
-        .collect();
+    let mut times: Vec<i64> =
+        (0..EVENTS).map(|_| Moment(random.below(HALF_YEAR)).epoch_micros() + random.below(1_000_000) as i64).collect();
     times.sort_unstable();
     let ids: Vec<String> = times
         .iter()
@@ -31,8 +30,10 @@ pub(crate) fn events(random: &mut Random) -> Result<Vec<u8>, Box<dyn Error>> {
         .collect();
     let customers: Int64Array =
         times.iter().map(|_| (!random.percent(30)).then(|| random.between(1, CUSTOMERS) as i64)).collect();
-    let kinds: StringArray =
-        times.iter().map(|_| Some(random.pick(&["view", "view", "view", "search", "add_to_cart", "checkout"]))).collect();
+    let kinds: StringArray = times
+        .iter()
+        .map(|_| Some(random.pick(&["view", "view", "view", "search", "add_to_cart", "checkout"])))
+        .collect();
     let schema = Arc::new(Schema::new(vec![
         Field::new("event_id", DataType::Utf8, false),
         Field::new("customer_id", DataType::Int64, true),

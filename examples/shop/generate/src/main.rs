@@ -11,8 +11,11 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 const SEED: u64 = 2024;
 
+/// A file's name and bytes.
+type Export = (String, Vec<u8>);
+
 /// Every file, by name. Each has a random sequence of its own, so that a change of one leaves the others alone.
-fn exports() -> Result<Vec<(String, Vec<u8>)>, Box<dyn Error>> {
+fn exports() -> Result<Vec<Export>, Box<dyn Error>> {
     let random = |salt: u64| Random::new(SEED ^ (salt << 32));
     let mut files = vec![
         ("customers.csv".to_owned(), people::customers(&mut random(1))),

@@ -3,11 +3,20 @@
 use crate::{moment::Moment, random::Random};
 use std::fmt::Write;
 
-const FIRST: &[&str] = &["Ada", "Björn", "Chloé", "Dmitri", "Esra", "Fatima", "Günther", "Hana", "Ivo", "Jürgen", "Kwame", "Łucja"];
-const LAST: &[&str] = &["Smith", "Müller", "O'Brien", "Nguyen", "García", "Öztürk", "van den Berg", "Ivanova", "Sørensen", "da Silva"];
+const FIRST: &[&str] =
+    &["Ada", "Björn", "Chloé", "Dmitri", "Esra", "Fatima", "Günther", "Hana", "Ivo", "Jürgen", "Kwame", "Łucja"];
+const LAST: &[&str] =
+    &["Smith", "Müller", "O'Brien", "Nguyen", "García", "Öztürk", "van den Berg", "Ivanova", "Sørensen", "da Silva"];
 const CITIES: &[(&str, &str)] = &[
-    ("Boston", "02108"), ("Cambridge", "02139"), ("Dresden", "01067"), ("Leipzig", "04109"), ("Köln", "50667"),
-    ("Newark", "07102"), ("Holtsville", "00501"), ("Zürich", "8001"), ("Paris", "75001"),
+    ("Boston", "02108"),
+    ("Cambridge", "02139"),
+    ("Dresden", "01067"),
+    ("Leipzig", "04109"),
+    ("Köln", "50667"),
+    ("Newark", "07102"),
+    ("Holtsville", "00501"),
+    ("Zürich", "8001"),
+    ("Paris", "75001"),
 ];
 const TIERS: &[&str] = &["bronze", "silver", "gold"];
 

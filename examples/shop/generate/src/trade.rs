@@ -18,7 +18,8 @@ pub(crate) fn products(random: &mut Random) -> Vec<u8> {
     for n in 1..=PRODUCTS {
         let name = format!("{}, {}", random.pick(NOUNS), random.pick(LOOKS));
         let name = if name.contains([';', '"']) { format!("\"{}\"", name.replace('"', "\"\"")) } else { name };
-        let weight = if random.percent(15) { String::new() } else { format!("{}.{}", random.below(30), random.below(10)) };
+        let weight =
+            if random.percent(15) { String::new() } else { format!("{}.{}", random.below(30), random.below(10)) };
         let cents = random.between(49, 49_999);
         let _ = writeln!(
             out,
@@ -62,11 +63,10 @@ pub(crate) fn orders(random: &mut Random) -> Vec<(String, Vec<u8>)> {
         let length = Moment::month(month + 1).0 - start.0;
         let nightly = start.plus(length - 3_600);
         let mut changed = Vec::new();
-        for place in 0..all.len() {
+        for order in &mut all {
             if !random.percent(6) {
                 continue;
             }
-            let order = &mut all[place];
             order.status = random.pick(&["paid", "shipped", "returned", "cancelled"]);
             order.updated = if random.percent(60) { nightly } else { start.plus(random.below(length - 7_200)) };
             changed.push(order.clone());

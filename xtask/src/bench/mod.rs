@@ -1,0 +1,166 @@
+//! `cargo xtask bench`: whole processes, against the database's own tools, on the same work.
+
+mod data;
+pub(crate) mod measure;
+mod report;
+mod sides;
+
+use crate::shell::{cargo, has, run as run_program, say, target};
+use report::Series;
+use sides::Side;
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
+
+const USAGE: &str = "cargo xtask bench [--runs N] [--only first|idle|delta|flat] [--keep]";
+const FLAT: &[usize] = &[100_000, 1_000_000, 10_000_000];
+
+struct Options {
+    runs: usize,
+    only: Option<String>,
+    keep: bool,
+}
+
+fn options(arguments: &[String]) -> Result<Options, String> {
+    let mut out = Options { runs: 5, only: None, keep: false };
+    let mut rest = arguments.iter();
+    while let Some(word) = rest.next() {
+        match word.as_str() {
+            "--runs" => out.runs = rest.next().and_then(|n| n.parse().ok()).filter(|n| *n > 0).ok_or(USAGE)?,
+            "--only" => {
+                let known = |name: &&String| ["first", "idle", "delta", "flat"].contains(&name.as_str());
+                out.only = Some(rest.next().filter(known).ok_or(USAGE)?.clone());
+            }
+            "--keep" => out.keep = true,
+            _ => return Err(USAGE.to_owned()),
+        }
+    }
+    Ok(out)
+}
+
+/// The command.
+pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
+    let options = options(arguments)?;
+    if !has("sqlite3") {
+        return Err("sqlite3 is not installed, and it is what Floodmark is measured against".to_owned());
+    }
+    let program = program()?;
+    let work = target().join("bench");
+    fs::create_dir_all(&work).map_err(|e| e.to_string())?;
+    let orders = data::orders(&work)?;
+    let sides = [Side::floodmark(&work, &program)?, Side::sqlite3(&work)?];
+    let wants = |name: &str| options.only.as_ref().is_none_or(|only| only == name);
+    let mut series = Vec::new();
+    let mut notes = Vec::new();
+    if wants("first") || wants("idle") || wants("delta") {
+        let first = first(&sides, &orders, if wants("first") { options.runs } else { 1 })?;
+        if wants("first") {
+            series.extend(first);
+        }
+    }
+    if wants("idle") {
+        series.extend(again(&sides, "idle re-run", "orders.csv", options.runs)?);
+    }
+    if wants("delta") {
+        let delta = data::delta(&work, &orders)?;
+        sides.iter().try_for_each(|side| side.give(&delta, "delta.csv"))?;
+        series.extend(again(&sides, "30,000-row delta", "delta.csv", options.runs)?);
+    }
+    if wants("flat") {
+        let (costs, note) = flat(&sides[0], &work, &orders, options.runs)?;
+        series.extend(costs);
+        notes.push(note);
+    }
+    say(&report::table(&series));
+    notes.iter().for_each(|note| say(note));
+    let words = std::iter::once("cargo xtask bench").chain(arguments.iter().map(String::as_str));
+    report::append(&series, &notes, &program, &words.collect::<Vec<_>>().join(" "))?;
+    if !options.keep {
+        for name in ["floodmark", "sqlite3"] {
+            fs::remove_dir_all(work.join(name)).map_err(|e| e.to_string())?;
+        }
+    }
+    Ok(())
+}
+
+/// `FLOODMARK_BIN`, or a release build.
+fn program() -> Result<PathBuf, String> {
+    if let Some(path) = env::var_os("FLOODMARK_BIN") {
+        return fs::canonicalize(&path).map_err(|e| format!("FLOODMARK_BIN: {e}"));
+    }
+    run_program(cargo().args(["build", "--release", "--package", "floodmark-cli"]))?;
+    fs::canonicalize(target().join("release/floodmark")).map_err(|e| e.to_string())
+}
+
+/// Both sides have done the same work, or their times mean nothing.
+fn same_content(sides: &[Side], job: &str) -> Result<(), String> {
+    let contents = sides.iter().map(Side::content).collect::<Result<Vec<_>, _>>()?;
+    if contents.windows(2).all(|pair| pair[0] == pair[1]) {
+        return Ok(());
+    }
+    Err(format!("{job}: the tables differ: {contents:?}"))
+}
+
+fn new_series(sides: &[Side], job: &str) -> Vec<Series> {
+    sides.iter().map(|side| Series { job: job.to_owned(), side: side.name, costs: Vec::new() }).collect()
+}
+
+/// Into nothing; leaves the loaded databases saved as `first`.
+fn first(sides: &[Side], orders: &Path, runs: usize) -> Result<Vec<Series>, String> {
+    let job = "first load, 1.5 million rows";
+    let mut series = new_series(sides, job);
+    for run in 1..=runs {
+        for (side, series) in sides.iter().zip(&mut series) {
+            side.clear()?;
+            side.give(orders, "orders.csv")?;
+            let cost = side.load("orders.csv")?;
+            say(&format!("{job} {run}/{runs} {}: {:.3} s, {:.0} MiB", side.name, cost.wall, cost.memory));
+            series.costs.push(cost);
+        }
+    }
+    same_content(sides, job)?;
+    sides.iter().try_for_each(|side| side.save("first"))?;
+    Ok(series)
+}
+
+/// Onto a fresh copy of the loaded database, each time.
+fn again(sides: &[Side], job: &str, file: &str, runs: usize) -> Result<Vec<Series>, String> {
+    let mut series = new_series(sides, job);
+    for run in 1..=runs {
+        for (side, series) in sides.iter().zip(&mut series) {
+            side.restore("first")?;
+            let cost = side.load(file)?;
+            say(&format!("{job} {run}/{runs} {}: {:.3} s, {:.0} MiB", side.name, cost.wall, cost.memory));
+            series.costs.push(cost);
+        }
+    }
+    same_content(sides, job)?;
+    Ok(series)
+}
+
+/// 10,000 new rows into tables of three sizes.
+fn flat(side: &Side, work: &Path, orders: &Path, runs: usize) -> Result<(Vec<Series>, String), String> {
+    let arrivals = data::arrivals(work, orders)?;
+    let mut series = Vec::new();
+    for rows in FLAT {
+        side.clear()?;
+        side.give(&data::endless(work, orders, *rows)?, "orders.csv")?;
+        side.load("orders.csv")?;
+        side.save("flat")?;
+        side.give(&arrivals, "arrivals.csv")?;
+        let job = format!("10,000 new rows into {rows}");
+        let mut costs = Vec::new();
+        for run in 1..=runs {
+            side.restore("flat")?;
+            let cost = side.load("arrivals.csv")?;
+            say(&format!("{job} {run}/{runs}: {:.3} s, {:.0} MiB", cost.wall, cost.memory));
+            costs.push(cost);
+        }
+        side.take("arrivals.csv")?;
+        series.push(Series { job, side: side.name, costs });
+    }
+    let walls: Vec<f64> = series.iter().map(Series::wall).collect();
+    let (low, high) = walls.iter().fold((f64::MAX, 0.0f64), |(l, h), w| (l.min(*w), h.max(*w)));
+    Ok((series, format!("Flat cost: the slowest of the three sizes takes {:.2} times the fastest.", high / low)))
+}

@@ -1,0 +1,92 @@
+//! `cargo xtask test`: everything a change must pass, on a machine with Rust, a C compiler and (as root) apt.
+
+use crate::{
+    generate,
+    shell::{self, cargo, complain, has, say, target},
+};
+use std::{process::Command, time::Instant};
+
+type Step = (&'static str, fn() -> Result<(), String>);
+
+const QUICK: &[Step] = &[("format", format), ("lints", lints), ("tests", tests)];
+const FULL: &[Step] = &[
+    ("tools", tools),
+    ("format", format),
+    ("build", build),
+    ("lints", lints),
+    ("reference pages", || generate::docs(&["--check".to_owned()])),
+    ("documentation", documentation),
+    ("tests", tests),
+];
+
+/// Runs the steps in order and stops at the first that fails.
+fn steps(steps: &[Step]) -> Result<(), String> {
+    let mut took = Vec::new();
+    for (name, step) in steps {
+        say(&format!("── {name}"));
+        let start = Instant::now();
+        if let Err(message) = step() {
+            return Err(format!("\n{name}: {message}\nnothing after this step was tried"));
+        }
+        took.push(format!("{name} {:.0} s", start.elapsed().as_secs_f64()));
+    }
+    // On standard error, so that the test runner's own summary is the last line of the output.
+    complain(&took.join(" · "));
+    Ok(())
+}
+
+/// The command.
+pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
+    match arguments {
+        [] => steps(FULL),
+        [one] if one == "--quick" => steps(QUICK),
+        _ => Err("cargo xtask test [--quick]".to_owned()),
+    }
+}
+
+/// What the tests need beside Rust: `sqlite3`, which the examples' READMEs use, as a second opinion on our databases.
+fn tools() -> Result<(), String> {
+    if has("sqlite3") {
+        return Ok(());
+    }
+    if !has("apt-get") {
+        return Err("sqlite3 is missing, and so is apt-get: install the SQLite command line by hand".to_owned());
+    }
+    let install = || shell::run(Command::new("apt-get").args(["install", "-y", "--no-install-recommends", "sqlite3"]));
+    // A fresh machine has no package lists yet.
+    install().or_else(|_| shell::run(Command::new("apt-get").arg("update")).and_then(|()| install())).map_err(|e| {
+        format!("{e}\nsqlite3 could not be installed; run this as root, or install the package sqlite3 by hand")
+    })
+}
+
+fn format() -> Result<(), String> {
+    shell::run(cargo().args(["fmt", "--all", "--check"])).map_err(|e| format!("{e}\n`cargo fmt --all` puts it right"))
+}
+
+/// The program first: the cases run it.
+fn build() -> Result<(), String> {
+    shell::run(cargo().args(["build", "--quiet", "--package", "floodmark-cli"]))
+}
+
+fn lints() -> Result<(), String> {
+    shell::run(cargo().args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
+}
+
+fn documentation() -> Result<(), String> {
+    let mut doc = cargo();
+    doc.args(["doc", "--quiet", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "--deny warnings");
+    shell::run(&mut doc)
+}
+
+/// By nextest where it is installed, else by cargo itself: nothing needs to be compiled for the tests' sake.
+fn tests() -> Result<(), String> {
+    build()?;
+    let binary = target().join("debug").join(format!("floodmark{}", std::env::consts::EXE_SUFFIX));
+    let mut test = cargo();
+    if has("cargo-nextest") {
+        test.args(["nextest", "run", "--workspace", "--no-fail-fast"]);
+    } else {
+        test.args(["test", "--quiet", "--workspace", "--no-fail-fast"]);
+    }
+    shell::run(test.env("FLOODMARK_BIN", binary))
+}
