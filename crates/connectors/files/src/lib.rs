@@ -1,1 +1,23 @@
-//! Placeholder.
+//! Files as a source: CSV, JSON Lines, JSON arrays, Parquet and Arrow IPC; plain, gzip or zstd.
+//!
+//! Text takes one way, whatever the format: [`blocks`] cuts a file into whole rows in file order, [`parallel`] hands
+//! the blocks to threads, [`csv`] and [`json`] turn each into [`cells`], and [`mod@survey`] or [`convert`] makes types
+//! or Arrow columns of those. Columnar files go through [`columnar`].
+
+mod bad;
+mod blocks;
+mod cells;
+mod columnar;
+mod convert;
+mod csv;
+mod exact;
+mod find;
+mod json;
+mod nested;
+mod open;
+mod parallel;
+mod source;
+mod survey;
+mod text;
+
+pub use source::FileSourceReader;

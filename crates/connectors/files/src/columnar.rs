@@ -1,0 +1,241 @@
+//! Parquet and Arrow IPC: types from the footer or schema message, rows batch by batch.
+
+use crate::{bad, exact, nested, open::read_error};
+use arrow::{
+    array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions},
+    compute::filter_record_batch,
+    datatypes::SchemaRef,
+    ipc::reader::{FileReader, StreamReader},
+};
+use floodmark_connect::{BadRow, Batch, ReadPlan, Stop};
+use floodmark_core::{
+    Code, Column, DataType, Error, Result, Schema,
+    error::{Place, shorten},
+    pipeline::FileFormat,
+};
+use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
+use std::{
+    fs::File,
+    io::{BufReader, Read, Seek},
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+/// Rows decoded at once.
+const BATCH_ROWS: usize = 8192;
+
+type Decoded = Box<dyn Iterator<Item = Result<RecordBatch, arrow::error::ArrowError>> + Send>;
+
+/// A columnar file, opened.
+enum Opened {
+    Parquet(Box<ParquetRecordBatchReaderBuilder<File>>),
+    File(BufReader<File>, SchemaRef),
+    Stream(BufReader<File>, SchemaRef),
+}
+
+fn damaged(name: &str, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::new(Code::BadFormat, "the file is damaged or of a kind that is not supported")
+        .in_file(name)
+        .help("fetch or write the file again; codecs read here: snappy, gzip, zstd, lz4, none")
+        .cause(cause)
+}
+
+/// The decoders check what they read, but not everything: a panic in them is about the file, too.
+fn guarded<T>(name: &str, decode: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| Err(damaged(name, "its structure contradicts itself")))
+}
+
+impl Opened {
+    fn new(mut file: File, format: FileFormat, name: &str) -> Result<Opened> {
+        if format == FileFormat::Parquet {
+            let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| damaged(name, e))?;
+            return Ok(Opened::Parquet(Box::new(builder)));
+        }
+        let mut magic = [0u8; 6];
+        let n = file.read(&mut magic).map_err(|e| read_error(name, e))?;
+        let again = |mut file: File| -> Result<BufReader<File>> {
+            file.rewind().map_err(|e| read_error(name, e))?;
+            Ok(BufReader::with_capacity(1 << 20, file))
+        };
+        let copy = file.try_clone().map_err(|e| read_error(name, e))?;
+        if magic[..n] == *b"ARROW1" {
+            let schema = FileReader::try_new(again(file)?, None).map_err(|e| damaged(name, e))?.schema();
+            Ok(Opened::File(again(copy)?, schema))
+        } else {
+            let schema = StreamReader::try_new(again(file)?, None).map_err(|e| damaged(name, e))?.schema();
+            Ok(Opened::Stream(again(copy)?, schema))
+        }
+    }
+
+    fn schema(&self) -> SchemaRef {
+        match self {
+            Opened::Parquet(builder) => builder.schema().clone(),
+            Opened::File(_, schema) | Opened::Stream(_, schema) => schema.clone(),
+        }
+    }
+
+    /// Batches of these columns, from row `skip` on where the format allows it; and how many rows that leaves out.
+    fn read(self, columns: Vec<usize>, skip: u64, name: &str) -> Result<(Decoded, u64)> {
+        Ok(match self {
+            Opened::Parquet(builder) => {
+                let mask = ProjectionMask::roots(builder.parquet_schema(), columns);
+                let builder = builder.with_projection(mask).with_batch_size(BATCH_ROWS);
+                let offset = usize::try_from(skip).unwrap_or(usize::MAX);
+                (Box::new(builder.with_offset(offset).build().map_err(|e| damaged(name, e))?), skip)
+            }
+            Opened::File(file, _) => {
+                (Box::new(FileReader::try_new(file, Some(columns)).map_err(|e| damaged(name, e))?), 0)
+            }
+            Opened::Stream(file, _) => {
+                (Box::new(StreamReader::try_new(file, Some(columns)).map_err(|e| damaged(name, e))?), 0)
+            }
+        })
+    }
+}
+
+/// Columns and number of rows. A Parquet file is asked for its footer only; an Arrow file must be walked through.
+pub(crate) fn survey(file: File, format: FileFormat, name: &str, stop: &Stop) -> Result<(Schema, u64)> {
+    guarded(name, || {
+        let opened = Opened::new(file, format, name)?;
+        let arrow = opened.schema();
+        let mut schema = Schema::default();
+        for (i, field) in arrow.fields().iter().enumerate() {
+            let place = || Place { file: Some(name.into()), column: Some(field.name().clone()), ..Place::default() };
+            let data_type = DataType::from_arrow(field.data_type())
+                .ok_or_else(|| exact::unsupported(field.data_type()).at(place()))?;
+            if let Some(before) = schema.index(field.name()) {
+                let message = format!("columns {} and {} have the same name", before + 1, i + 1);
+                return Err(Error::new(Code::BadHeader, message).at(place()).help("rename one where the file is written"));
+            }
+            if field.name().is_empty() {
+                let message = format!("column {} of {} has no name", i + 1, arrow.fields().len());
+                return Err(Error::new(Code::BadHeader, message).in_file(name).help("name it where the file is written"));
+            }
+            schema.columns.push(Column { name: field.name().clone(), data_type });
+        }
+        let rows = match opened {
+            Opened::Parquet(builder) => u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0),
+            other => {
+                let mut rows = 0;
+                for batch in other.read(Vec::new(), 0, name)?.0 {
+                    stop.check()?;
+                    rows += batch.map_err(|e| damaged(name, e))?.num_rows() as u64;
+                }
+                rows
+            }
+        };
+        Ok((schema, rows))
+    })
+}
+
+/// Batches of a columnar file in the planned types.
+pub(crate) struct ColumnarBatches {
+    decoded: Decoded,
+    /// Planned columns that the file has, and where they are in a decoded batch.
+    schema: Schema,
+    positions: Vec<usize>,
+    name: String,
+    /// Rows before the next batch.
+    passed: u64,
+    skip: u64,
+    stop: Stop,
+    done: bool,
+}
+
+/// Reads the planned columns.
+pub(crate) fn read(file: File, format: FileFormat, name: &str, plan: &ReadPlan, stop: &Stop) -> Result<ColumnarBatches> {
+    guarded(name, || {
+        let opened = Opened::new(file, format, name)?;
+        let arrow = opened.schema();
+        let mut schema = Schema::default();
+        let mut places = Vec::new();
+        for column in &plan.schema.columns {
+            if let Some(at) = arrow.fields().iter().position(|f| *f.name() == column.name) {
+                schema.columns.push(column.clone());
+                places.push(at);
+            }
+        }
+        // Decoders keep file order whatever the order asked for.
+        let mut sorted = places.clone();
+        sorted.sort_unstable();
+        let positions = places.iter().map(|p| sorted.partition_point(|s| s < p)).collect();
+        let (decoded, passed) = opened.read(sorted, plan.skip_rows, name)?;
+        let (name, stop) = (name.to_owned(), stop.clone());
+        Ok(ColumnarBatches { decoded, schema, positions, name, passed, skip: plan.skip_rows, stop, done: false })
+    })
+}
+
+impl Iterator for ColumnarBatches {
+    type Item = Result<Batch>;
+
+    fn next(&mut self) -> Option<Result<Batch>> {
+        if self.done {
+            return None;
+        }
+        let name = self.name.clone();
+        let next = guarded(&name, || self.advance());
+        self.done = !matches!(next, Ok(Some(_)));
+        next.transpose()
+    }
+}
+
+impl ColumnarBatches {
+    fn advance(&mut self) -> Result<Option<Batch>> {
+        loop {
+            self.stop.check()?;
+            let Some(batch) = self.decoded.next() else { return Ok(None) };
+            let mut batch = batch.map_err(|e| damaged(&self.name, e))?;
+            let rows = batch.num_rows() as u64;
+            let ahead = self.skip.saturating_sub(self.passed).min(rows);
+            batch = batch.slice(ahead as usize, (rows - ahead) as usize);
+            let first_row = self.passed + ahead + 1;
+            self.passed += rows;
+            if batch.num_rows() == 0 {
+                continue;
+            }
+            return self.convert(&batch, first_row).map(Some);
+        }
+    }
+
+    fn convert(&self, batch: &RecordBatch, first_row: u64) -> Result<Batch> {
+        let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.positions.len());
+        // By row, the first column that does not fit.
+        let mut lost: Vec<(usize, usize)> = Vec::new();
+        for (i, (column, &at)) in self.schema.columns.iter().zip(&self.positions).enumerate() {
+            let (array, rows) = exact::convert(batch.column(at), column.data_type).map_err(|e| {
+                e.at(Place { file: Some(self.name.clone().into()), column: Some(column.name.clone()), ..Place::default() })
+            })?;
+            arrays.push(array);
+            lost.extend(rows.into_iter().map(|row| (row, i)));
+        }
+        lost.sort_unstable();
+        lost.dedup_by_key(|(row, _)| *row);
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        let mut rows = RecordBatch::try_new_with_options(self.schema.to_arrow(), arrays, &options)?;
+        let mut bad = Vec::with_capacity(lost.len());
+        if !lost.is_empty() {
+            let mut keep = vec![true; batch.num_rows()];
+            for (row, i) in lost {
+                keep[row] = false;
+                bad.push(self.bad_row(batch, row, i, first_row)?);
+            }
+            rows = filter_record_batch(&rows, &BooleanArray::from(keep))?;
+        }
+        Ok(Batch { rows, bad, first_row, covered: batch.num_rows() as u64 })
+    }
+
+    fn bad_row(&self, batch: &RecordBatch, row: usize, column: usize, first_row: u64) -> Result<BadRow> {
+        let Column { name, data_type } = &self.schema.columns[column];
+        let number = first_row + row as u64;
+        let one = batch.column(self.positions[column]).slice(row, 1);
+        let value = if one.is_null(0) { None } else { arrow::util::display::array_value_to_string(&one, 0).ok() };
+        let place = Place {
+            file: Some(self.name.clone().into()),
+            line: None,
+            row: Some(number),
+            column: Some(name.clone()),
+            value: value.as_deref().map(shorten),
+        };
+        let error = bad::does_not_fit(name, *data_type, place);
+        Ok(BadRow { row: number, line: None, error, raw: nested::row_to_json(batch, row)? })
+    }
+}

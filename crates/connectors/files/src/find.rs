@@ -1,0 +1,180 @@
+//! From patterns to files.
+
+use crate::open;
+use floodmark_connect::Slice;
+use floodmark_core::{Code, Error, Result};
+use glob::{MatchOptions, Pattern};
+use std::{
+    collections::BTreeMap,
+    path::{Component, Path, PathBuf},
+};
+
+/// The name of standard input, as a pattern and as a slice.
+pub(crate) const STDIN: &str = "-";
+
+/// Files that match any of the patterns, by name. Standard input is not looked for here.
+pub(crate) fn find(patterns: &[String], base: &Path) -> Result<Vec<Slice>> {
+    let mut found = BTreeMap::new();
+    for pattern in patterns {
+        let paths = if is_wild(pattern) && !base.join(pattern).exists() {
+            wild(pattern, base)?
+        } else {
+            vec![literal(pattern, base)?]
+        };
+        for path in paths {
+            let name = name(&path, base, Path::new(pattern).is_absolute())?;
+            let (size, modified) = open::stat(&path, &name)?;
+            found.insert(name.clone(), Slice { name, path, size, modified });
+        }
+    }
+    Ok(found.into_values().collect())
+}
+
+fn is_wild(pattern: &str) -> bool {
+    pattern.contains(['*', '?', '['])
+}
+
+fn literal(pattern: &str, base: &Path) -> Result<PathBuf> {
+    let path = base.join(pattern);
+    if path.is_dir() {
+        return Err(Error::new(Code::SourceRead, format!("{pattern:?} is a directory"))
+            .help(format!("name the files in it: {0}/*.csv, or {0}/**/*.csv for all levels", pattern.trim_end_matches('/'))));
+    }
+    if !path.exists() {
+        return Err(missing(pattern, base, &path));
+    }
+    Ok(path)
+}
+
+fn wild(pattern: &str, base: &Path) -> Result<Vec<PathBuf>> {
+    // The base is a path, not a pattern, whatever characters it holds.
+    let full = if Path::new(pattern).is_absolute() || base.as_os_str().is_empty() {
+        pattern.to_owned()
+    } else {
+        let base = base.to_str().ok_or_else(|| not_utf8(base))?;
+        format!("{}/{pattern}", Pattern::escape(base.trim_end_matches('/')))
+    };
+    let options =
+        MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
+    let matches = glob::glob_with(&full, options).map_err(|e| {
+        Error::new(Code::BadArgument, format!("{pattern:?} is not a pattern: {}", e.msg))
+            .help("`*` and `?` match within a name, `**/` any directories, `[ab]` one of these characters")
+    })?;
+    let mut paths = Vec::new();
+    for path in matches {
+        let path = path.map_err(|e| {
+            let shown = e.path().display().to_string();
+            open::read_error(&shown, e.into()).help("check the permissions of the directory")
+        })?;
+        if !path.is_dir() {
+            paths.push(path);
+        }
+    }
+    if paths.is_empty() {
+        return Err(missing(pattern, base, &base.join(pattern)));
+    }
+    Ok(paths)
+}
+
+fn missing(pattern: &str, base: &Path, path: &Path) -> Error {
+    // The deepest directory that exists is where the search came to its end.
+    let literal = path.ancestors().skip(1).find(|dir| dir.is_dir() && !is_wild(&dir.to_string_lossy()));
+    let dir = literal.unwrap_or(base);
+    let shown = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+    let error = Error::new(Code::SourceMissing, format!("no file matches {pattern:?}, looked in {}", shown.display()));
+    let wanted = path.strip_prefix(dir).ok().and_then(|rest| rest.components().next());
+    let wanted = wanted.map(|c| c.as_os_str().to_string_lossy().into_owned()).unwrap_or_default();
+    match near(&wanted, shown) {
+        Some(near) => error.help(format!("there is {near:?} there")),
+        None => error.help("check the path; relative ones are resolved against the pipeline file's directory"),
+    }
+}
+
+/// The entry of a directory whose name is nearest, where it is near enough for a slip.
+fn near(wanted: &str, dir: &Path) -> Option<String> {
+    let names = std::fs::read_dir(dir).ok()?.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    // Enough to find a slip; a directory of millions need not be read for it.
+    let (distance, name) = (names.take(10_000))
+        .map(|name| (strsim::osa_distance(&wanted.to_lowercase(), &name.to_lowercase()), name))
+        .min()?;
+    (distance <= 1 + wanted.chars().count() / 4).then_some(name)
+}
+
+/// The name in the ledger, with `/` between parts: relative to the base, unless the file is elsewhere and was named by
+/// an absolute path.
+fn name(path: &Path, base: &Path, absolute: bool) -> Result<String> {
+    let (path, base) = (tidy(path), tidy(base));
+    let relative = match path.strip_prefix(&base) {
+        Ok(below) => below.to_path_buf(),
+        Err(_) if absolute => path.clone(),
+        Err(_) => {
+            let shared = path.components().zip(base.components()).take_while(|(a, b)| a == b).count();
+            let up = base.components().skip(shared).map(|_| Component::ParentDir);
+            up.chain(path.components().skip(shared)).collect()
+        }
+    };
+    let relative = relative.to_str().ok_or_else(|| not_utf8(&relative))?;
+    Ok(if std::path::MAIN_SEPARATOR == '/' {
+        relative.to_owned()
+    } else {
+        relative.replace(std::path::MAIN_SEPARATOR, "/")
+    })
+}
+
+/// A path without `.` and without `..` behind a name.
+fn tidy(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if matches!(out.components().next_back(), Some(Component::Normal(_))) => {
+                out.pop();
+            }
+            part => out.push(part),
+        }
+    }
+    out
+}
+
+fn not_utf8(path: &Path) -> Error {
+    Error::new(Code::SourceRead, format!("the name of {} is not UTF-8", path.display()))
+        .help("rename it: the file ledger keeps names as text")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(patterns: &[&str], base: &Path) -> Result<Vec<String>> {
+        let patterns: Vec<String> = patterns.iter().map(|p| (*p).to_owned()).collect();
+        Ok(find(&patterns, base)?.into_iter().map(|s| s.name).collect())
+    }
+
+    #[test]
+    fn files_are_found_once_and_in_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let base = dir.path().join("a[1]*");
+        std::fs::create_dir_all(base.join("sub/deep")).unwrap();
+        for file in ["b.csv", "a.csv", ".hidden.csv", "sub/c.csv", "sub/deep/d.csv", "odd[x].csv"] {
+            std::fs::write(base.join(file), "x").unwrap();
+        }
+        assert_eq!(names(&["*.csv"], &base).unwrap(), ["a.csv", "b.csv", "odd[x].csv"]);
+        assert_eq!(names(&["./b.csv", "a.csv", "*.csv", "sub/../b.csv"], &base).unwrap(), ["a.csv", "b.csv", "odd[x].csv"]);
+        assert_eq!(names(&["sub/**/*.csv"], &base).unwrap(), ["sub/c.csv", "sub/deep/d.csv"]);
+        assert_eq!(names(&["odd[x].csv"], &base).unwrap(), ["odd[x].csv"]);
+        let absolute = base.join("a.csv");
+        assert_eq!(names(&[absolute.to_str().unwrap()], &base).unwrap(), ["a.csv"]);
+    }
+
+    #[test]
+    fn what_is_missing_is_named_with_what_is_near() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("orders.csv"), "x").unwrap();
+        let error = names(&["order.csv"], dir.path()).unwrap_err();
+        assert_eq!(error.code(), Code::SourceMissing);
+        assert!(error.advice()[0].contains("orders.csv"), "{error:?}");
+        assert_eq!(names(&["*.parquet"], dir.path()).unwrap_err().code(), Code::SourceMissing);
+        let error = names(&["."], dir.path()).unwrap_err();
+        assert!(error.message().contains("directory") && error.advice()[0].contains("*.csv"), "{error:?}");
+    }
+}
