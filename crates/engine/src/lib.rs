@@ -1,7 +1,14 @@
 //! The run: plan → extract → shape → load → record, over any source and destination.
 
+mod cast;
+mod extract;
+mod load;
+mod names;
+mod plan;
 pub mod registry;
 mod run;
+mod shape;
+mod sql;
 
 pub use floodmark_connect::Stop;
 pub use run::{Engine, Outcome, RunOptions, Status};

@@ -5,12 +5,16 @@ use floodmark_core::{Code, Error, Result, pipeline::SourceSpec, url::ConnectionU
 
 /// Opens the source a pipeline names.
 pub fn source(spec: &SourceSpec) -> Result<Box<dyn Source>> {
-    let _ = spec;
-    Err(Error::internal("not built yet"))
+    match spec {
+        SourceSpec::Files(files) => Ok(Box::new(floodmark_files::FileSourceReader::new(files.clone())?)),
+    }
 }
 
 /// Opens a destination by URL. Nothing is created or locked yet.
 pub fn destination(url: &ConnectionUrl) -> Result<Box<dyn Destination>> {
-    Err(Error::new(Code::BadUrl, format!("{url} is no destination that is known"))
-        .help("destinations known here: sqlite:"))
+    match url.scheme() {
+        "sqlite" => Ok(Box::new(floodmark_sqlite::SqliteDestination::new(url)?)),
+        other => Err(Error::new(Code::BadUrl, format!("{other:?} is not a destination this version knows"))
+            .help("destinations it knows: sqlite:///relative.db, sqlite:////absolute.db")),
+    }
 }

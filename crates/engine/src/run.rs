@@ -1,14 +1,28 @@
 //! One run of one pipeline, from lock to receipt.
 
-use floodmark_connect::Stop;
-use floodmark_core::{
-    Counts, Error,
-    clock::{SharedClock, SystemClock},
-    event::{Observer, Silent},
-    pipeline::{Load, Pipeline},
-    state::WatermarkMove,
+use crate::{
+    extract::Extract,
+    load::{Chunks, Parts, movement, record},
+    names,
+    plan::{self, Plan, Reading},
+    registry,
+    shape::Shaper,
+    sql,
 };
-use std::{sync::Arc, time::Duration};
+use floodmark_connect::{Capabilities, LoadPlan, Session, Slice, Source, Stop, SurveyRequest, Target};
+use floodmark_core::{
+    Code, Counts, DataType, Error, Result, Schema, Value,
+    clock::{SharedClock, SystemClock},
+    event::{Event, Observer, Silent},
+    pipeline::{CursorNulls, LateRows, Load, Pipeline, SchemaPolicy},
+    schema::{Change, evolve},
+    state::{Mark, RunRecord, State, WatermarkMove},
+    watermark::bounds,
+};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// What a run may be told beside its pipeline.
 #[derive(Debug, Clone, Default)]
@@ -85,16 +99,329 @@ impl Default for Engine {
 impl Engine {
     /// Runs one pipeline to its end. Never panics; an error is part of the outcome.
     pub fn run(&self, pipeline: &Pipeline, options: &RunOptions) -> Outcome {
-        let _ = options;
+        let began = Instant::now();
+        let mut run = record(pipeline, &self.clock.run_id(), self.clock.now());
+        self.observer.observe(&Event::Started { pipeline: pipeline.name.clone(), run: run.run.clone() });
+        let result = self.locked(pipeline, options, &mut run);
+        let (status, error) = match result {
+            Ok(()) if run.counts.changed() || run.counts.rejected > 0 => (Status::Ok, None),
+            Ok(()) => (Status::NothingNew, None),
+            Err(error) if error.code() == Code::Busy => (Status::Busy, Some(error)),
+            Err(error) => (Status::Failed, Some(error)),
+        };
+        self.observer.observe(&Event::Finished { pipeline: pipeline.name.clone() });
         Outcome {
             pipeline: pipeline.name.clone(),
-            run: self.clock.run_id(),
-            status: Status::Failed,
+            run: run.run,
+            status,
             load: pipeline.load,
-            counts: Counts::default(),
-            watermark: None,
-            elapsed: Duration::ZERO,
-            error: Some(Error::internal("not built yet")),
+            counts: run.counts,
+            watermark: run.watermark,
+            elapsed: began.elapsed(),
+            error,
         }
     }
+
+    fn locked(&self, pipeline: &Pipeline, options: &RunOptions, run: &mut RunRecord) -> Result<()> {
+        unsafe_combinations(pipeline)?;
+        let source = registry::source(&pipeline.source)?;
+        let destination = registry::destination(&pipeline.destination.url)?;
+        let slices = source.slices();
+        if let Err(error) = slices {
+            // A database that is not there yet is not made only to note that a file is missing.
+            if destination.ledger().is_err() {
+                return Err(error.or_state("nothing was written"));
+            }
+            let mut session = destination.open(&pipeline.name, &run.run, options.wait, &self.stop)?;
+            return Err(self.failed(session.as_mut(), run, error));
+        }
+        let mut session = destination.open(&pipeline.name, &run.run, options.wait, &self.stop)?;
+        let work = Work { engine: self, pipeline, options, source: source.as_ref(), can: destination.capabilities() };
+        match slices.and_then(|slices| work.run(session.as_mut(), slices, run)) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.failed(session.as_mut(), run, error)),
+        }
+    }
+
+    /// Puts a failed run on record and says what state the data is in.
+    fn failed(&self, session: &mut dyn Session, run: &mut RunRecord, error: Error) -> Error {
+        let rows = run.counts.accounted();
+        let error = error.or_state(if rows == 0 {
+            "nothing was written to the table".to_owned()
+        } else {
+            format!("{rows} rows of this run are committed; the rest was rolled back, and a re-run goes on after them")
+        });
+        run.status = if error.code() == Code::Interrupted { "interrupted" } else { "failed" }.into();
+        run.finished_at = Some(self.clock.now());
+        run.error = Some(format!("{} {error}", error.code().number()));
+        if let Err(second) = session.record(run, &[]) {
+            tracing::warn!(error = %second, "the failed run could not be put on record");
+        }
+        error
+    }
 }
+
+/// Combinations that only the engine knows to be unsafe; `config` finds the others with their place in the file.
+fn unsafe_combinations(pipeline: &Pipeline) -> Result<()> {
+    let Some(watermark) = &pipeline.watermark else { return Ok(()) };
+    let refuse = |what: &str, help: &str| {
+        Err(Error::new(Code::Unsafe, what.to_owned()).state("nothing was written").help(help))
+    };
+    if pipeline.load == Load::Append && watermark.lookback.is_some() {
+        return refuse(
+            "`append` cannot re-read rows behind the watermark: it has no key to recognise them by",
+            "give the pipeline a key and `load: upsert`, or leave `lookback` out",
+        );
+    }
+    if pipeline.load == Load::Append && watermark.nulls == CursorNulls::Include {
+        return refuse(
+            "`append` cannot recognise rows without a watermark value when it reads their file again",
+            "give the pipeline a key and `load: upsert`, or set `nulls: exclude`",
+        );
+    }
+    Ok(())
+}
+
+/// A run that holds its pipeline's lock.
+struct Work<'a> {
+    engine: &'a Engine,
+    pipeline: &'a Pipeline,
+    options: &'a RunOptions,
+    source: &'a dyn Source,
+    can: Capabilities,
+}
+
+/// Schemas of a run: how the source is read, what the table becomes.
+struct Schemas {
+    read_as: Schema,
+    source: Option<Schema>,
+    target: Schema,
+    changes: Vec<Change>,
+}
+
+impl Work<'_> {
+    fn warn(&self, message: String) {
+        self.engine.observer.observe(&Event::Warning { pipeline: self.pipeline.name.clone(), message });
+    }
+
+    /// The state this run starts from: none at all on a full refresh, and where the table it speaks of is gone.
+    fn state(&self, session: &dyn Session, existing: Option<&Schema>) -> State {
+        let state = session.state();
+        let fresh = State { token: state.token, ..State::default() };
+        if self.options.full_refresh {
+            return fresh;
+        }
+        let table = &self.pipeline.destination.table;
+        match &state.table {
+            Some(before) if before != table => {
+                self.warn(format!("the pipeline loaded table {before:?} before; {table:?} is loaded from the beginning"));
+                fresh
+            }
+            Some(_) if existing.is_none() => {
+                self.warn(format!("table {table:?} is gone; it is loaded from the beginning"));
+                fresh
+            }
+            _ => state.clone(),
+        }
+    }
+
+    fn run(&self, session: &mut dyn Session, slices: Vec<Slice>, run: &mut RunRecord) -> Result<()> {
+        let existing = session.table(&self.pipeline.destination.table)?;
+        let mut state = self.state(session, existing.as_ref());
+        if let Some(spec) = &self.pipeline.watermark {
+            if let Some(mark) = state.watermark.as_ref().filter(|m| m.column != spec.column) {
+                return Err(Error::new(
+                    Code::Unsafe,
+                    format!("the stored watermark is of column {:?}, and the pipeline now names {:?}", mark.column, spec.column),
+                )
+                .help(format!("begin anew with `floodmark state reset {}` or `--full-refresh`", self.pipeline.name)));
+            }
+            run.watermark = Some(movement(&spec.column, state.watermark.as_ref()));
+        }
+        let Plan { readings, touched } = plan::plan(self.pipeline, self.source, slices, &state, &self.engine.stop)?;
+        if readings.is_empty() {
+            run.status = "nothing_new".into();
+            run.finished_at = Some(self.engine.clock.now());
+            return session.record(run, &touched);
+        }
+        if let Some(stale) = self.settle_pending(&mut state, &readings) {
+            self.warn(stale);
+        }
+
+        let (schemas, surveyed) = self.schemas(&readings, &state, existing.as_ref())?;
+        names::check(self.pipeline, &self.arriving(&schemas), &schemas.target, self.can)?;
+        let type_of = |name: &str| schemas.target.get(name).map(|c| c.data_type);
+        let bounds = match &self.pipeline.watermark {
+            None => None,
+            Some(spec) => {
+                let data_type = type_of(&spec.column).ok_or_else(|| Error::internal("a watermark without a type"))?;
+                state.watermark = restate(state.watermark.take(), data_type)?;
+                state.pending = restate(state.pending.take(), data_type)?;
+                let stored = state.watermark.as_ref().map(|m| &m.value);
+                Some((bounds(spec, stored, data_type, run.started_at)?, data_type))
+            }
+        };
+        let shaper = Shaper::new(
+            self.pipeline, &schemas.target, self.can, bounds, state.watermark.as_ref(), state.pending.as_ref(), &state.boundary,
+        )?;
+        let planned: u64 = surveyed.iter().map(|(rows, _)| rows).sum();
+        self.engine.observer.observe(&Event::Planned {
+            pipeline: self.pipeline.name.clone(),
+            slices: readings.len(),
+            rows: Some(planned - readings.iter().map(|r| r.skip_rows).sum::<u64>().min(planned)),
+        });
+        // Rows of an append that may yet be refused, or that must be told from those at the stored watermark.
+        let append_after = self.pipeline.load == Load::Append && self.pipeline.watermark.is_some() && state.watermark.is_some();
+        let whole = self.pipeline.whole() || append_after || self.pipeline.late_rows() == LateRows::Fail && append_after;
+        let lineage = self.pipeline.load == Load::Append && self.pipeline.transform.is_none() && !self.pipeline.at_least_once;
+
+        std::thread::scope(|scope| {
+            let extract = Extract {
+                pipeline: self.pipeline,
+                source: self.source,
+                readings: &readings,
+                read_as: &schemas.read_as,
+                stop: &self.engine.stop,
+            };
+            let mut chunks = Chunks::new(Parts {
+                pipeline: self.pipeline,
+                readings: &readings,
+                surveyed: &surveyed,
+                items: extract.start(scope)?,
+                shaper,
+                schema: &schemas.target,
+                source_schema: schemas.source.as_ref(),
+                state: state.clone(),
+                record: run.clone(),
+                observer: self.engine.observer.as_ref(),
+                clock: self.engine.clock.clone(),
+                whole,
+                lineage,
+            });
+            let mut first = true;
+            while !chunks.done {
+                let target = Target {
+                    pipeline: self.pipeline,
+                    schema: &schemas.target,
+                    changes: if first { &schemas.changes } else { &[] },
+                    version: self.pipeline.version.as_deref().and_then(type_of),
+                    now: i128::from(run.started_at.timestamp_micros()) * 1000,
+                    run: &run.run,
+                };
+                let plan = LoadPlan {
+                    target,
+                    replace: if first { replaced(&readings) } else { Vec::new() },
+                    lineage,
+                    forget: first && self.options.full_refresh,
+                    full: self.pipeline.full_read(),
+                };
+                session.load(&plan, &mut chunks)?;
+                run.clone_from(chunks.record());
+                chunks.committed();
+                first = false;
+            }
+            Ok::<(), Error>(())
+        })?;
+        if !touched.is_empty() {
+            session.record(run, &touched)?;
+        }
+        Ok(())
+    }
+
+    /// An unfinished load whose file changed is no longer resumed: what it had reached counts for nothing.
+    fn settle_pending(&self, state: &mut State, readings: &[Reading]) -> Option<String> {
+        let resumed = readings.iter().any(|r| r.skip_rows > 0);
+        let changed = readings.iter().find(|r| r.skip_rows == 0 && r.entry.as_ref().is_some_and(|e| !e.complete && e.rows > 0));
+        let changed = changed.filter(|_| !resumed)?;
+        state.pending = None;
+        Some(format!("{} changed while its load was interrupted; it is read from its beginning", changed.slice.name))
+    }
+
+    /// The columns rows arrive with, under the table's names.
+    fn arriving(&self, schemas: &Schemas) -> Schema {
+        match &schemas.source {
+            Some(_) => schemas.target.clone(),
+            None => Schema {
+                columns: schemas
+                    .target
+                    .columns
+                    .iter()
+                    .filter(|c| schemas.read_as.get(names::source_name(self.pipeline, &c.name)).is_some())
+                    .cloned()
+                    .collect(),
+            },
+        }
+    }
+
+    /// Surveys the source and settles every column's type.
+    fn schemas(&self, readings: &[Reading], state: &State, existing: Option<&Schema>) -> Result<(Schemas, Vec<(u64, u128)>)> {
+        let pipeline = self.pipeline;
+        let freeze = pipeline.schema == SchemaPolicy::Freeze && state.schema.is_some();
+        // A table somebody else made pins its columns' types before the first load does.
+        let control = ["valid_from", "valid_to", "is_current", "is_deleted"];
+        let pinned = state.schema.clone().or_else(|| {
+            let mut schema = existing.cloned()?;
+            schema.columns.retain(|c| !control.contains(&c.name.as_str()));
+            Some(schema).filter(|_| !self.options.full_refresh)
+        });
+        let pinned_source = if pipeline.transform.is_some() { state.source_schema.clone() } else { pinned.clone() };
+        let slices: Vec<Slice> = readings.iter().map(|r| r.slice.clone()).collect();
+        self.engine.observer.observe(&Event::Surveying {
+            pipeline: pipeline.name.clone(),
+            bytes: slices.iter().map(|s| s.size).sum(),
+        });
+        let request = SurveyRequest { pinned: names::pinned_types(pipeline, pinned_source.as_ref()) };
+        let survey = self.source.survey(&slices, &request, &self.engine.stop)?;
+        let surveyed = names::rename_all(pipeline, &survey.schema)?;
+        let evolved = |pinned: Option<&Schema>, arriving: &Schema, freeze| match pinned {
+            None => Ok((arriving.clone(), Vec::new())),
+            Some(pinned) => evolve(pinned, arriving, freeze),
+        };
+        // The types to read with: what is pinned, widened where that loses nothing. What still does not fit is a bad row.
+        let (read_types, changes) = evolved(pinned_source.as_ref(), &surveyed, freeze && pipeline.transform.is_none())?;
+        let read_as = Schema {
+            columns: survey
+                .schema
+                .columns
+                .iter()
+                .map(|c| {
+                    let name = names::renamed(pipeline, &c.name);
+                    let data_type = read_types.get(name).map_or(c.data_type, |t| t.data_type);
+                    floodmark_core::Column { name: c.name.clone(), data_type }
+                })
+                .collect(),
+        };
+        let schemas = match &pipeline.transform {
+            None => Schemas { read_as, source: None, target: read_types, changes },
+            Some(transform) => {
+                let mut made = sql::output_schema(transform, &names::rename_all(pipeline, &read_as)?)?;
+                for column in &mut made.columns {
+                    column.data_type = names::asked_type(pipeline, &column.name).unwrap_or(column.data_type);
+                }
+                let (target, changes) = evolved(pinned.as_ref(), &made, freeze)?;
+                Schemas { read_as, source: Some(read_types), target, changes }
+            }
+        };
+        Ok((schemas, survey.slices))
+    }
+}
+
+fn replaced(readings: &[Reading]) -> Vec<(&str, &floodmark_core::state::FileEntry)> {
+    let replace = readings.iter().filter(|r| r.replace);
+    replace.filter_map(|r| Some((r.slice.name.as_str(), r.entry.as_ref()?))).collect()
+}
+
+/// A stored mark in the type its column has now (a date that became a timestamp).
+fn restate(mark: Option<Mark>, data_type: DataType) -> Result<Option<Mark>> {
+    let Some(mark) = mark else { return Ok(None) };
+    if mark.data_type == data_type {
+        return Ok(Some(mark));
+    }
+    let text = mark.value.to_string();
+    let value = Value::parse(&text, data_type).ok_or_else(|| {
+        Error::new(Code::Unsafe, format!("the stored watermark {text} is a {}, and the column is now {data_type}", mark.data_type))
+            .help("begin anew with `floodmark state reset` or `--full-refresh`")
+    })?;
+    Ok(Some(Mark { column: mark.column, data_type, value }))
+}
+

@@ -1,0 +1,183 @@
+//! Rows from the slices in order: straight from the source, or through the transform.
+
+use crate::{
+    plan::Reading,
+    names::renamed,
+    shape::rebuild,
+    sql::Transform,
+};
+use arrow::array::{RecordBatch, new_null_array};
+use arrow::datatypes::{Field, SchemaRef};
+use crossbeam_channel::{Receiver, unbounded};
+use floodmark_connect::{BadRow, Batches, ReadPlan, Source, Stop};
+use floodmark_core::{Error, Result, Schema, pipeline::Pipeline};
+use std::thread::{Scope, ScopedJoinHandle};
+
+/// What comes out of extraction, in order.
+pub(crate) enum Item {
+    /// Rows of a slice (an index into the readings) under the table's names, with the bad ones among them.
+    Rows {
+        slice: usize,
+        rows: RecordBatch,
+        bad: Vec<BadRow>,
+        /// Rows of the slice this covers; the number of the first, from 1.
+        covered: u64,
+        first_row: u64,
+    },
+    /// Rows a transform made; they belong to no slice.
+    Made(RecordBatch),
+    /// Rows went into the transform, and these bad ones did not.
+    Read { slice: usize, covered: u64, bad: Vec<BadRow> },
+    /// A slice is read to its end.
+    End { slice: usize },
+}
+
+/// Everything extraction needs to know.
+#[derive(Clone, Copy)]
+pub(crate) struct Extract<'a> {
+    pub(crate) pipeline: &'a Pipeline,
+    pub(crate) source: &'a dyn Source,
+    pub(crate) readings: &'a [Reading],
+    /// Columns by source name, with the types to read them in.
+    pub(crate) read_as: &'a Schema,
+    pub(crate) stop: &'a Stop,
+}
+
+/// Slices one after the other.
+struct Slices<'a> {
+    extract: Extract<'a>,
+    at: usize,
+    open: Option<Box<dyn Batches>>,
+}
+
+impl Iterator for Slices<'_> {
+    type Item = Result<Item>;
+
+    fn next(&mut self) -> Option<Result<Item>> {
+        self.step().transpose()
+    }
+}
+
+impl Slices<'_> {
+    fn step(&mut self) -> Result<Option<Item>> {
+        let extract = self.extract;
+        let Some(reading) = extract.readings.get(self.at) else { return Ok(None) };
+        extract.stop.check()?;
+        let plan = ReadPlan { schema: extract.read_as.clone(), skip_rows: reading.skip_rows };
+        let open = match &mut self.open {
+            Some(open) => open,
+            None => self.open.insert(extract.source.read(&reading.slice, &plan, extract.stop)?),
+        };
+        let Some(batch) = open.next().transpose()? else {
+            self.open = None;
+            self.at += 1;
+            return Ok(Some(Item::End { slice: self.at - 1 }));
+        };
+        let fields = batch
+            .rows
+            .schema()
+            .fields()
+            .iter()
+            .map(|f| f.as_ref().clone().with_name(renamed(extract.pipeline, f.name())))
+            .collect();
+        let rows = rebuild(fields, batch.rows.columns().to_vec(), batch.rows.num_rows())?;
+        Ok(Some(Item::Rows { slice: self.at, rows, bad: batch.bad, covered: batch.covered, first_row: batch.first_row }))
+    }
+}
+
+/// All items of a run.
+pub(crate) enum Items<'scope, 'a> {
+    Straight(StraightItems<'a>),
+    Transformed(Transformed<'scope>),
+}
+
+pub(crate) struct StraightItems<'a>(Slices<'a>);
+
+pub(crate) struct Transformed<'scope> {
+    transform: Transform,
+    /// What the feeding thread has to say beside rows.
+    beside: Receiver<Result<Item>>,
+    feeder: Option<ScopedJoinHandle<'scope, ()>>,
+    done: bool,
+}
+
+impl<'a> Extract<'a> {
+    /// Starts reading. With a transform, a thread in `scope` feeds it; dropping the result ends the thread.
+    pub(crate) fn start<'scope>(self, scope: &'scope Scope<'scope, 'a>) -> Result<Items<'scope, 'a>> {
+        let slices = Slices { extract: self, at: 0, open: None };
+        let Some(sql) = &self.pipeline.transform else { return Ok(Items::Straight(StraightItems(slices))) };
+        let schema = crate::names::rename_all(self.pipeline, self.read_as)?.to_arrow();
+        let mut transform = Transform::start(sql, &schema)?;
+        let input = transform.input.take().ok_or_else(|| Error::internal("a transform without input"))?;
+        let (say, beside) = unbounded();
+        let feeder = scope.spawn(move || {
+            for item in slices {
+                let item = match item {
+                    Ok(Item::Rows { slice, rows, bad, covered, .. }) => {
+                        match all_columns(&schema, &rows) {
+                            Err(error) => Err(error),
+                            Ok(rows) => {
+                                if input.send(rows).is_err() {
+                                    return; // the run, or the statement (a LIMIT), needs no more
+                                }
+                                Ok(Item::Read { slice, covered, bad })
+                            }
+                        }
+                    }
+                    other => other,
+                };
+                let failed = item.is_err();
+                if say.send(item).is_err() || failed {
+                    return;
+                }
+            }
+        });
+        Ok(Items::Transformed(Transformed { transform, beside, feeder: Some(feeder), done: false }))
+    }
+}
+
+impl Items<'_, '_> {
+    /// The next item, `None` at the end.
+    pub(crate) fn next(&mut self) -> Result<Option<Item>> {
+        match self {
+            Items::Straight(items) => items.0.next().transpose(),
+            Items::Transformed(items) => items.next(),
+        }
+    }
+}
+
+impl Transformed<'_> {
+    fn next(&mut self) -> Result<Option<Item>> {
+        if let Ok(item) = self.beside.try_recv() {
+            return item.map(Some);
+        }
+        if !self.done {
+            if let Some(rows) = self.transform.next()? {
+                return Ok(Some(Item::Made(rows)));
+            }
+            self.done = true;
+        }
+        // The statement is through; what the feeder still says (ends of slices, an error) is not lost.
+        if let Ok(item) = self.beside.recv() {
+            return item.map(Some);
+        }
+        if let Some(feeder) = self.feeder.take()
+            && feeder.join().is_err()
+        {
+            return Err(Error::internal("the reading thread panicked"));
+        }
+        Ok(None)
+    }
+}
+
+/// The batch with every column of the table `source`, NULL where the file has none.
+fn all_columns(schema: &SchemaRef, rows: &RecordBatch) -> Result<RecordBatch> {
+    let arrays = schema
+        .fields()
+        .iter()
+        .map(|f: &std::sync::Arc<Field>| {
+            rows.column_by_name(f.name()).cloned().unwrap_or_else(|| new_null_array(f.data_type(), rows.num_rows()))
+        })
+        .collect();
+    rebuild(schema.fields().iter().map(|f| f.as_ref().clone()).collect(), arrays, rows.num_rows())
+}

@@ -1,0 +1,366 @@
+//! From extracted rows to the destination's transactions: chunks, their accounting and their receipts.
+
+use crate::{
+    extract::{Item, Items},
+    plan::Reading,
+    shape::{Misfit, Origin, Shaper},
+};
+use chrono::{DateTime, Utc};
+use floodmark_connect::{BadRow, Chunk, ShapedBatch};
+use floodmark_core::{
+    Code, Counts, Error, Result, Schema,
+    clock::SharedClock,
+    event::{Event, Observer},
+    pipeline::{AbsentRows, Load, OnBadRow, Pipeline, RejectLimit},
+    state::{Commit, FileEntry, Lineage, Mark, Reject, RunRecord, State, WatermarkMove},
+};
+
+/// Where a slice stands in this run.
+#[derive(Debug, Clone, Default)]
+struct Progress {
+    /// Rows read, those of earlier runs included.
+    rows: u64,
+    ended: bool,
+    settled: bool,
+    /// Something happened to it since the last commit.
+    dirty: bool,
+    lineage: Option<Lineage>,
+}
+
+/// The stream of a run, cut into chunks.
+pub(crate) struct Chunks<'r, 'scope, 'a> {
+    pub(crate) pipeline: &'r Pipeline,
+    pub(crate) readings: &'r [Reading],
+    /// By reading: rows there are, and the hash of the content.
+    pub(crate) surveyed: &'r [(u64, u128)],
+    pub(crate) items: Items<'scope, 'a>,
+    pub(crate) shaper: Shaper<'r>,
+    pub(crate) schema: &'r Schema,
+    pub(crate) source_schema: Option<&'r Schema>,
+    pub(crate) state: State,
+    pub(crate) record: RunRecord,
+    pub(crate) observer: &'r dyn Observer,
+    pub(crate) clock: SharedClock,
+    /// One transaction for the whole run.
+    pub(crate) whole: bool,
+    /// Which rows of the table come from which slice is on record.
+    pub(crate) lineage: bool,
+    progress: Vec<Progress>,
+    rejects: Vec<Reject>,
+    /// Of the open chunk, beside what the destination counts.
+    chunk: Counts,
+    chunk_rows: u64,
+    rejected_total: u64,
+    read_total: u64,
+    /// Everything is read.
+    pub(crate) done: bool,
+}
+
+/// What `Chunks` is made of.
+pub(crate) struct Parts<'r, 'scope, 'a> {
+    pub(crate) pipeline: &'r Pipeline,
+    pub(crate) readings: &'r [Reading],
+    pub(crate) surveyed: &'r [(u64, u128)],
+    pub(crate) items: Items<'scope, 'a>,
+    pub(crate) shaper: Shaper<'r>,
+    pub(crate) schema: &'r Schema,
+    pub(crate) source_schema: Option<&'r Schema>,
+    pub(crate) state: State,
+    pub(crate) record: RunRecord,
+    pub(crate) observer: &'r dyn Observer,
+    pub(crate) clock: SharedClock,
+    pub(crate) whole: bool,
+    pub(crate) lineage: bool,
+}
+
+impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
+    pub(crate) fn new(parts: Parts<'r, 'scope, 'a>) -> Self {
+        let progress = parts
+            .readings
+            .iter()
+            .map(|r| Progress {
+                rows: r.skip_rows,
+                lineage: r.entry.as_ref().filter(|_| r.skip_rows > 0).and_then(|e| e.lineage.clone()),
+                ..Progress::default()
+            })
+            .collect();
+        let Parts { pipeline, readings, surveyed, items, shaper, schema, source_schema, state, record, observer, clock, whole, lineage } = parts;
+        Chunks {
+            pipeline, readings, surveyed, items, shaper, schema, source_schema, state, record, observer, clock, whole, lineage,
+            progress, rejects: Vec::new(), chunk: Counts::default(), chunk_rows: 0, rejected_total: 0, read_total: 0,
+            done: false,
+        }
+    }
+
+    fn warn(&self, message: String) {
+        self.observer.observe(&Event::Warning { pipeline: self.pipeline.name.clone(), message });
+    }
+
+    fn read(&mut self, slice: usize, rows: u64) {
+        self.chunk.read += rows;
+        self.read_total += rows;
+        self.progress[slice].rows += rows;
+        self.progress[slice].dirty = true;
+        self.observer.observe(&Event::Progress { pipeline: self.pipeline.name.clone(), rows: self.read_total });
+    }
+
+    /// A bad row ends the run, or is set aside.
+    fn bad(&mut self, slice: &str, line: u64, error: Error, raw: String) -> Result<()> {
+        if self.pipeline.on_bad_row == OnBadRow::Fail {
+            return Err(error);
+        }
+        self.rejects.push(Reject {
+            slice: slice.to_owned(),
+            line,
+            column: error.place().and_then(|p| p.column.clone()),
+            reason: reason(&error),
+            raw,
+        });
+        self.chunk.rejected += 1;
+        self.rejected_total += 1;
+        if let Some(RejectLimit::Rows(limit)) = self.pipeline.max_rejects
+            && self.rejected_total > limit
+        {
+            return Err(too_many(self.rejected_total, &limit.to_string(), error));
+        }
+        Ok(())
+    }
+
+    fn bad_rows(&mut self, slice: usize, bad: Vec<BadRow>) -> Result<()> {
+        let name = &self.readings[slice].slice.name;
+        for row in bad {
+            self.bad(name, row.line.unwrap_or(row.row), row.error, row.raw)?;
+        }
+        Ok(())
+    }
+
+    fn misfits(&mut self, slice: Option<usize>, misfits: Vec<Misfit>, row_of: impl Fn(usize) -> u64) -> Result<()> {
+        for misfit in misfits {
+            let row = row_of(misfit.row);
+            let mut place = misfit.error.place().cloned().unwrap_or_default();
+            place.row = (row > 0).then_some(row);
+            let mut error = misfit.error.at(place);
+            let mut name = "transform";
+            if let Some(slice) = slice {
+                let slice = &self.readings[slice].slice;
+                error = error.in_file(slice.path.clone());
+                name = &slice.name;
+            }
+            self.bad(name, row, error, misfit.raw)?;
+        }
+        Ok(())
+    }
+
+    fn shape(&mut self, slice: Option<usize>, rows: arrow::array::RecordBatch, row_of: impl Fn(usize) -> u64) -> Result<Option<ShapedBatch>> {
+        // Rows a transform made belong to no file: they count as known once any file was.
+        let known = slice.map_or_else(|| self.readings.iter().all(|r| r.known), |s| self.readings[s].known);
+        let name = slice.map_or("transform", |s| self.readings[s].slice.name.as_str());
+        let shaped = self.shaper.shape(rows, &Origin { slice: name, known })?;
+        if self.shaper.take_settled() {
+            match slice {
+                Some(slice) => self.progress[slice].settled = true,
+                None => self.progress.iter_mut().for_each(|p| p.settled = true),
+            }
+        }
+        self.chunk.skipped += shaped.skipped;
+        self.misfits(slice, shaped.misfits, row_of)?;
+        self.chunk_rows += shaped.rows.num_rows() as u64;
+        let batch = ShapedBatch { rows: shaped.rows, delete: shaped.delete, slice: slice.unwrap_or(0) };
+        Ok((batch.rows.num_rows() > 0).then_some(batch))
+    }
+
+    fn verdict(&self) -> Result<()> {
+        self.shaper.verdict()?;
+        if let Some(RejectLimit::Percent(limit)) = self.pipeline.max_rejects
+            && self.rejected_total as f64 * 100.0 > limit * self.read_total as f64
+        {
+            let cause = Error::new(Code::TooManyRejects, format!("{} of {} rows", self.rejected_total, self.read_total));
+            return Err(too_many(self.rejected_total, &format!("{limit}% of {}", self.read_total), cause));
+        }
+        if let Some((rows, slice)) = self.shaper.late_skipped() {
+            self.warn(format!("{rows} rows behind the watermark were left out (`late_rows: skip`), the first in {slice}"));
+        }
+        Ok(())
+    }
+
+    fn files(&mut self) -> Vec<(String, FileEntry)> {
+        if self.pipeline.at_least_once {
+            return Vec::new();
+        }
+        let mut files = Vec::new();
+        for ((reading, progress), (_, hash)) in self.readings.iter().zip(&mut self.progress).zip(self.surveyed) {
+            if !progress.dirty && !progress.ended {
+                continue;
+            }
+            progress.dirty = false;
+            let complete = progress.ended && !progress.settled;
+            // A watermark tells known rows from new ones; only without it, or before the end, is a lineage needed.
+            let keep_lineage = self.pipeline.watermark.is_none() || !complete;
+            files.push((
+                reading.slice.name.clone(),
+                FileEntry {
+                    size: reading.slice.size,
+                    modified: reading.slice.modified,
+                    hash: *hash,
+                    rows: if progress.settled && progress.ended { 0 } else { progress.rows },
+                    complete,
+                    lineage: (keep_lineage && self.lineage).then(|| progress.lineage.clone().unwrap_or_default()),
+                },
+            ));
+        }
+        files
+    }
+}
+
+impl Chunk for Chunks<'_, '_, '_> {
+    fn next(&mut self) -> Result<Option<ShapedBatch>> {
+        loop {
+            if self.done || (!self.whole && self.chunk_rows >= self.pipeline.commit_every) {
+                return Ok(None);
+            }
+            match self.items.next()? {
+                None => {
+                    self.done = true;
+                    self.verdict()?;
+                }
+                Some(Item::End { slice }) => {
+                    self.progress[slice].ended = true;
+                    self.progress[slice].dirty = true;
+                }
+                Some(Item::Read { slice, covered, bad }) => {
+                    self.read(slice, covered);
+                    let rejected = self.chunk.rejected;
+                    self.bad_rows(slice, bad)?;
+                    // Rows that never reached the transform are still accounted for.
+                    *self.chunk.transformed.get_or_insert(0) += self.chunk.rejected - rejected;
+                }
+                Some(Item::Rows { slice, rows, bad, covered, first_row }) => {
+                    self.read(slice, covered);
+                    let bad_numbers: Vec<u64> = bad.iter().map(|b| b.row).collect();
+                    self.bad_rows(slice, bad)?;
+                    let row_of = |good: usize| number(first_row, &bad_numbers, good);
+                    if let Some(batch) = self.shape(Some(slice), rows, row_of)? {
+                        return Ok(Some(batch));
+                    }
+                }
+                Some(Item::Made(rows)) => {
+                    *self.chunk.transformed.get_or_insert(0) += rows.num_rows() as u64;
+                    if let Some(batch) = self.shape(None, rows, |_| 0)? {
+                        return Ok(Some(batch));
+                    }
+                }
+            }
+        }
+    }
+
+    fn seal(&mut self, counts: Counts, lineage: Vec<(usize, Lineage)>) -> Result<Commit> {
+        let mut sum = counts;
+        sum.add(&self.chunk);
+        if self.pipeline.transform.is_some() {
+            sum.transformed.get_or_insert(0);
+        }
+        sum.check()?;
+        refuse_empty(self.pipeline, &sum)?;
+        for (slice, part) in lineage {
+            self.progress[slice].lineage.get_or_insert_default().extend(part);
+        }
+        self.record.counts.add(&sum);
+        let (stored, highest) = (self.state.watermark.clone(), self.shaper.highest());
+        let watermark = if self.done { highest.clone().or(stored.clone()) } else { stored };
+        let now = self.clock.now();
+        self.record.finished_at = Some(now);
+        self.record.status = if self.done { "ok" } else { "partial" }.into();
+        if let Some(moved) = &mut self.record.watermark {
+            moved.after = watermark.as_ref().map(|m| m.value.to_string());
+        }
+        Ok(Commit {
+            schema: self.schema.clone(),
+            source_schema: self.source_schema.cloned(),
+            watermark,
+            pending: highest.filter(|_| !self.done),
+            boundary: self.shaper.boundary(),
+            files: self.files(),
+            rejects: std::mem::take(&mut self.rejects),
+            run: self.record.clone(),
+        })
+    }
+}
+
+impl Chunks<'_, '_, '_> {
+    /// Makes ready for the next chunk, after a commit.
+    pub(crate) fn committed(&mut self) {
+        self.chunk = Counts::default();
+        self.chunk_rows = 0;
+        self.observer.observe(&Event::Committed { pipeline: self.pipeline.name.clone(), counts: self.record.counts });
+    }
+
+    /// Rows by outcome, of what is committed.
+    pub(crate) fn record(&self) -> &RunRecord {
+        &self.record
+    }
+}
+
+/// An empty source must not empty a table unless that is asked for.
+fn refuse_empty(pipeline: &Pipeline, sum: &Counts) -> Result<()> {
+    let replaces = pipeline.load == Load::Overwrite || pipeline.absent_rows != AbsentRows::Keep;
+    if !replaces || pipeline.allow_empty || sum.inserted + sum.updated + sum.unchanged + sum.stale > 0 {
+        return Ok(());
+    }
+    Err(Error::new(Code::EmptyReplace, "the source holds no rows, and the table would become empty")
+        .state("the table stands as it was")
+        .help("check the source; if it is meant to be empty, set `allow_empty: true`"))
+}
+
+fn too_many(rejected: u64, limit: &str, last: Error) -> Error {
+    let reason = last.to_string();
+    Error::new(Code::TooManyRejects, format!("{rejected} rows were rejected, and `max_rejects` is {limit}; the last: {reason}"))
+        .state("nothing was written, the rejects neither")
+        .help("correct the source, or raise `max_rejects`")
+}
+
+fn reason(error: &Error) -> String {
+    let value = error.place().and_then(|p| p.value.as_ref()).map(|v| format!(": {v:?}")).unwrap_or_default();
+    format!("{} {}{value}", error.code().number(), error.message())
+}
+
+/// The number in its slice of the `good`-th good row of a batch that begins at `first`, bad rows counted.
+fn number(first: u64, bad: &[u64], good: usize) -> u64 {
+    let mut number = first + good as u64;
+    for row in bad {
+        if *row <= number {
+            number += 1;
+        }
+    }
+    number
+}
+
+/// How the watermark stands before a run.
+pub(crate) fn movement(column: &str, before: Option<&Mark>) -> WatermarkMove {
+    let before = before.map(|m| m.value.to_string());
+    WatermarkMove { column: column.to_owned(), after: before.clone(), before }
+}
+
+/// A fresh line of the run ledger.
+pub(crate) fn record(pipeline: &Pipeline, run: &str, started_at: DateTime<Utc>) -> RunRecord {
+    RunRecord {
+        run: run.to_owned(),
+        pipeline: pipeline.name.clone(),
+        status: "failed".into(),
+        load: pipeline.load.name().into(),
+        started_at,
+        finished_at: None,
+        counts: Counts::default(),
+        watermark: None,
+        error: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::number;
+
+    #[test]
+    fn good_rows_are_numbered_around_bad_ones() {
+        assert_eq!((0..4).map(|g| number(10, &[11, 12], g)).collect::<Vec<_>>(), [10, 13, 14, 15]);
+    }
+}

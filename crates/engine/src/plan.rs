@@ -1,0 +1,140 @@
+//! What is new? From what there is now and what the receipts say was loaded before.
+
+use floodmark_connect::{Slice, Source, Stop};
+use floodmark_core::{
+    Code, Error, Result,
+    pipeline::{ChangedFiles, Load, Pipeline},
+    state::{FileEntry, State},
+};
+use std::path::PathBuf;
+
+/// A slice to be read, and how.
+#[derive(Debug, Clone)]
+pub(crate) struct Reading {
+    pub(crate) slice: Slice,
+    /// Rows at the beginning that are committed already.
+    pub(crate) skip_rows: u64,
+    /// Seen before: rows at or behind the watermark are known. A slice never seen may hold older rows that are not.
+    pub(crate) known: bool,
+    /// Its earlier rows in the table go before these are added.
+    pub(crate) replace: bool,
+    /// What was known of it.
+    pub(crate) entry: Option<FileEntry>,
+}
+
+/// What a run will do with the slices there are.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    pub(crate) readings: Vec<Reading>,
+    /// Slices with a new modification time and the same content.
+    pub(crate) touched: Vec<(String, FileEntry)>,
+}
+
+/// How a slice stands to its ledger entry.
+enum Standing {
+    New,
+    Unchanged,
+    Touched(FileEntry),
+    /// The load of this very content stopped half-way.
+    Unfinished(FileEntry),
+    Changed(FileEntry),
+}
+
+fn standing(source: &dyn Source, slice: &Slice, entry: Option<&FileEntry>, stop: &Stop) -> Result<Standing> {
+    let Some(entry) = entry.cloned() else { return Ok(Standing::New) };
+    let same = if entry.size == slice.size && entry.modified == slice.modified {
+        true
+    } else {
+        entry.size == slice.size && source.hash(slice, stop)? == entry.hash
+    };
+    Ok(match (same, entry.complete) {
+        (true, true) if entry.modified == slice.modified => Standing::Unchanged,
+        (true, true) => Standing::Touched(FileEntry { modified: slice.modified, ..entry }),
+        (true, false) => Standing::Unfinished(entry),
+        (false, _) => Standing::Changed(entry),
+    })
+}
+
+/// Decides what to read.
+pub(crate) fn plan(pipeline: &Pipeline, source: &dyn Source, slices: Vec<Slice>, state: &State, stop: &Stop) -> Result<Plan> {
+    let mut plan = Plan::default();
+    let mut unchanged = Vec::new();
+    let all = slices.len();
+    for slice in slices {
+        if pipeline.at_least_once {
+            plan.readings.push(fresh(slice, None));
+            continue;
+        }
+        match standing(source, &slice, state.files.get(&slice.name), stop)? {
+            Standing::New => plan.readings.push(fresh(slice, None)),
+            Standing::Unchanged => unchanged.push(slice),
+            Standing::Touched(entry) => {
+                plan.touched.push((slice.name.clone(), entry));
+                unchanged.push(slice);
+            }
+            Standing::Unfinished(entry) => plan.readings.push(unfinished(pipeline, slice, entry)),
+            Standing::Changed(entry) => {
+                let reading = changed(pipeline, source, slice, entry, stop)?;
+                plan.readings.push(reading);
+            }
+        }
+    }
+    // Where absence means something, one changed file makes every file count; so does one that is gone.
+    if pipeline.full_read() {
+        let gone = state.files.len() > all || state.files.keys().any(|name| !has(&plan, &unchanged, name));
+        if !plan.readings.is_empty() || gone {
+            plan.readings.extend(unchanged.into_iter().map(|s| fresh(s, None)));
+            plan.readings.iter_mut().for_each(|r| r.skip_rows = 0);
+            plan.readings.sort_by(|a, b| a.slice.name.cmp(&b.slice.name));
+        }
+    }
+    Ok(plan)
+}
+
+fn has(plan: &Plan, unchanged: &[Slice], name: &str) -> bool {
+    plan.readings.iter().any(|r| r.slice.name == name) || unchanged.iter().any(|s| s.name == name)
+}
+
+fn fresh(slice: Slice, entry: Option<FileEntry>) -> Reading {
+    Reading { slice, skip_rows: 0, known: false, replace: false, entry }
+}
+
+fn unfinished(pipeline: &Pipeline, slice: Slice, entry: FileEntry) -> Reading {
+    if entry.rows == 0 {
+        // Read to its end, but `settle` left rows behind: the watermark tells them from the loaded ones.
+        return Reading { known: true, ..fresh(slice, Some(entry)) };
+    }
+    // The committed rows are not read again, unless this run merges everything anyway.
+    let skip_rows = if pipeline.whole() { 0 } else { entry.rows };
+    Reading { skip_rows, ..fresh(slice, Some(entry)) }
+}
+
+fn changed(pipeline: &Pipeline, source: &dyn Source, slice: Slice, entry: FileEntry, stop: &Stop) -> Result<Reading> {
+    let append = pipeline.load == Load::Append;
+    if !entry.complete {
+        // Half of an older content is in the table. A keyed load puts the newer over it; an append takes it out first.
+        return Ok(Reading { known: entry.rows == 0, replace: append && entry.rows > 0, ..fresh(slice, Some(entry)) });
+    }
+    if pipeline.watermark.is_some() {
+        return Ok(Reading { known: true, ..fresh(slice, Some(entry)) });
+    }
+    let path: PathBuf = slice.path.clone();
+    match pipeline.changed_files {
+        ChangedFiles::Reload => Ok(Reading { replace: append, ..fresh(slice, Some(entry)) }),
+        ChangedFiles::Fail => Err(Error::new(Code::ChangedFile, "a file that was loaded before has changed")
+            .in_file(path)
+            .state("nothing was written")
+            .help("put new rows into a new file")
+            .help("or set `changed_files: reload` to load it again in place of its earlier rows, or `append_tail` if it only grew")),
+        ChangedFiles::AppendTail => {
+            if slice.size >= entry.size && source.hash_prefix(&slice, entry.size, stop)? == entry.hash {
+                return Ok(Reading { skip_rows: entry.rows, ..fresh(slice, Some(entry)) });
+            }
+            Err(Error::new(Code::ChangedFile, "the part of a file that was loaded before has changed")
+                .in_file(path)
+                .state("nothing was written")
+                .help("`changed_files: append_tail` needs files that only grow at their end")
+                .help("set `changed_files: reload` to load it again in place of its earlier rows"))
+        }
+    }
+}

@@ -1,0 +1,468 @@
+//! Rows on their way: typed exactly, bad ones set aside, known ones left out, deletes marked.
+
+use crate::{cast, sql::Condition};
+use arrow::{
+    array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array},
+    buffer::BooleanBuffer,
+    compute::{filter_record_batch, kernels::cmp},
+    datatypes::{Field, Float64Type, Schema as ArrowSchema},
+    error::ArrowError,
+};
+use floodmark_connect::Capabilities;
+use floodmark_core::{
+    Code, DataType, Error, Result, Schema, Value,
+    error::{Place, shorten},
+    fingerprint::RowHasher,
+    pipeline::{CursorNulls, LateRows, Load, Pipeline},
+    state::{Boundary, Mark},
+    watermark::Bounds,
+};
+use std::sync::Arc;
+
+/// A row set aside after it was read: its index in the batch, what is wrong, and the row as JSON.
+pub(crate) struct Misfit {
+    pub(crate) row: usize,
+    pub(crate) error: Error,
+    pub(crate) raw: String,
+}
+
+/// Where a batch comes from, as far as the watermark is concerned.
+pub(crate) struct Origin<'a> {
+    pub(crate) slice: &'a str,
+    /// Seen before: rows at or behind the watermark are known.
+    pub(crate) known: bool,
+}
+
+/// A batch after shaping.
+pub(crate) struct Shaped {
+    pub(crate) rows: RecordBatch,
+    pub(crate) delete: Option<BooleanArray>,
+    pub(crate) skipped: u64,
+    pub(crate) misfits: Vec<Misfit>,
+}
+
+/// Cursor, bounds and what was met so far.
+struct Cursor {
+    column: String,
+    data_type: DataType,
+    bounds: Bounds,
+    start: Option<Value>,
+    stored: Option<Value>,
+    nulls: CursorNulls,
+    late: LateRows,
+    highest: Option<Value>,
+    null_rows: u64,
+    late_rows: u64,
+    late_slice: Option<String>,
+    settled: bool,
+    boundary: Option<BoundaryTracker>,
+}
+
+/// `append`: which rows at the watermark are loaded, by file and hash.
+struct BoundaryTracker {
+    /// Those of earlier runs, by file; taken away as they are met again.
+    earlier: Boundary,
+    /// Those at the highest cursor after this run.
+    now: Boundary,
+}
+
+/// Shapes batches of one run.
+pub(crate) struct Shaper<'a> {
+    pipeline: &'a Pipeline,
+    target: &'a Schema,
+    can: Capabilities,
+    condition: Option<Condition>,
+    cursor: Option<Cursor>,
+    hasher: RowHasher,
+}
+
+impl<'a> Shaper<'a> {
+    pub(crate) fn new(
+        pipeline: &'a Pipeline,
+        target: &'a Schema,
+        can: Capabilities,
+        bounds: Option<(Bounds, DataType)>,
+        stored: Option<&Mark>,
+        pending: Option<&Mark>,
+        boundary: &Boundary,
+    ) -> Result<Self> {
+        let condition = pipeline.delete_when.as_deref().map(|sql| Condition::new(sql, target)).transpose()?;
+        let cursor = match (&pipeline.watermark, bounds) {
+            (Some(spec), Some((bounds, data_type))) => {
+                let stored = stored.map(|m| m.value.clone());
+                Some(Cursor {
+                    column: spec.column.clone(),
+                    data_type,
+                    start: spec.start.as_ref().and_then(|s| Value::parse(s, data_type)),
+                    bounds,
+                    nulls: spec.nulls,
+                    late: pipeline.late_rows(),
+                    highest: later(stored.clone(), pending.map(|m| m.value.clone())),
+                    stored,
+                    null_rows: 0,
+                    late_rows: 0,
+                    late_slice: None,
+                    settled: false,
+                    boundary: (pipeline.load == Load::Append)
+                        .then(|| BoundaryTracker { earlier: boundary.clone(), now: boundary.clone() }),
+                })
+            }
+            _ => None,
+        };
+        Ok(Shaper { pipeline, target, can, condition, cursor, hasher: RowHasher::default() })
+    }
+
+    /// The highest cursor of all rows let through, earlier runs included.
+    pub(crate) fn highest(&self) -> Option<Mark> {
+        let cursor = self.cursor.as_ref()?;
+        let value = cursor.highest.clone()?;
+        Some(Mark { column: cursor.column.clone(), data_type: cursor.data_type, value })
+    }
+
+    /// The rows at the highest cursor, for `append`.
+    pub(crate) fn boundary(&self) -> Option<Boundary> {
+        Some(self.cursor.as_ref()?.boundary.as_ref()?.now.clone())
+    }
+
+    /// Whether `settle` left rows of the slices since the last call for a later run.
+    pub(crate) fn take_settled(&mut self) -> bool {
+        self.cursor.as_mut().is_some_and(|c| std::mem::take(&mut c.settled))
+    }
+
+    /// Late rows that were left out, with the first file that held some.
+    pub(crate) fn late_skipped(&self) -> Option<(u64, &str)> {
+        let cursor = self.cursor.as_ref().filter(|c| c.late == LateRows::Skip && c.late_rows > 0)?;
+        Some((cursor.late_rows, cursor.late_slice.as_deref().unwrap_or_default()))
+    }
+
+    /// What can only be told when all rows are seen: NULL cursors and late rows, with their counts.
+    pub(crate) fn verdict(&self) -> Result<()> {
+        let Some(cursor) = &self.cursor else { return Ok(()) };
+        if cursor.nulls == CursorNulls::Fail && cursor.null_rows > 0 {
+            return Err(Error::new(
+                Code::NullCursor,
+                format!("{} rows have no value in the watermark column {:?}", cursor.null_rows, cursor.column),
+            )
+            .help("load them too with `nulls: include`, or leave them out with `nulls: exclude`, under `watermark:`"));
+        }
+        if cursor.late == LateRows::Fail && cursor.late_rows > 0 {
+            let mut error = Error::new(
+                Code::LateRows,
+                format!(
+                    "{} rows of files never seen before lie behind the watermark {}",
+                    cursor.late_rows,
+                    cursor.stored.as_ref().unwrap_or(&Value::Null)
+                ),
+            )
+            .help("if they are a late delivery, load them: `late_rows: load` under `watermark:`")
+            .help("if the file repeats rows that are loaded already, leave them out: `late_rows: skip`")
+            .help("with a key and `load: upsert` neither is needed: a row is loaded once, however often it comes");
+            if let Some(slice) = &cursor.late_slice {
+                error = error.in_file(slice);
+            }
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// Shapes one batch. `rows` are columns of the target by name, not yet of its types where a transform made them.
+    pub(crate) fn shape(&mut self, rows: RecordBatch, origin: &Origin<'_>) -> Result<Shaped> {
+        let mut misfits = Vec::new();
+        let rows = self.to_target(&rows, &mut misfits)?;
+        self.check_nulls(&rows, &mut misfits)?;
+        misfits.sort_by_key(|m| m.row);
+        misfits.dedup_by_key(|m| m.row);
+        let rows = if misfits.is_empty() {
+            rows
+        } else {
+            let mut keep = vec![true; rows.num_rows()];
+            misfits.iter().for_each(|m| keep[m.row] = false);
+            filter_record_batch(&rows, &BooleanArray::from(keep))?
+        };
+        let before = rows.num_rows();
+        let rows = self.apply_cursor(rows, origin)?;
+        let skipped = (before - rows.num_rows()) as u64;
+        let delete = match &self.condition {
+            None => None,
+            Some(condition) => Some(condition.holds(&self.widened(&rows)?)?),
+        };
+        Ok(Shaped { rows, delete, skipped, misfits })
+    }
+
+    /// Columns in the target's order and types; what does not convert exactly is a misfit.
+    fn to_target(&self, rows: &RecordBatch, misfits: &mut Vec<Misfit>) -> Result<RecordBatch> {
+        let (mut fields, mut arrays): (Vec<Field>, Vec<ArrayRef>) = (Vec::new(), Vec::new());
+        for column in &self.target.columns {
+            let Some(array) = rows.column_by_name(&column.name) else { continue };
+            let to = column.data_type.to_arrow();
+            let cast = cast::exact(array, &to)?;
+            for row in cast.bad.iter().flat_map(BooleanBuffer::set_indices) {
+                let value = cell_text(array, row);
+                misfits.push(Misfit {
+                    row,
+                    error: Error::new(Code::BadValue, format!("a value is not a {}", column.data_type))
+                        .at(Place { column: Some(column.name.clone()), value: Some(shorten(&value)), ..Place::default() })
+                        .help(format!("give the column a type that holds it: `columns: {{{}: {{type: text}}}}`", column.name))
+                        .help("or keep such rows aside: `on_bad_row: reject`"),
+                    raw: row_json(rows, row),
+                });
+            }
+            fields.push(Field::new(&column.name, to, true));
+            arrays.push(cast.array);
+        }
+        rebuild(fields, arrays, rows.num_rows())
+    }
+
+    fn check_nulls(&self, rows: &RecordBatch, misfits: &mut Vec<Misfit>) -> Result<()> {
+        let mut refuse = |array: &ArrayRef, name: &str, code: Code, message: String, help: &str| {
+            let Some(nulls) = array.nulls().filter(|n| n.null_count() > 0) else { return };
+            for row in (0..array.len()).filter(|row| nulls.is_null(*row)) {
+                misfits.push(Misfit {
+                    row,
+                    error: Error::new(code, message.clone())
+                        .at(Place { column: Some(name.to_owned()), ..Place::default() })
+                        .help(help),
+                    raw: row_json(rows, row),
+                });
+            }
+        };
+        for key in &self.pipeline.key {
+            let array = rows.column_by_name(key).ok_or_else(|| {
+                Error::new(Code::BadHeader, format!("a file has no column {key:?}, which is part of the key"))
+                    .help("correct the file, or narrow the pattern of the source so that it leaves it out")
+            })?;
+            let message = format!("key column {key:?} is NULL");
+            refuse(array, key, Code::NullKey, message, "a row without its key cannot be told from others: correct the source, or keep such rows aside with `on_bad_row: reject`");
+        }
+        for column in self.pipeline.columns.iter().filter(|c| c.not_null) {
+            let message = format!("column {:?} is NULL and is set to `not_null`", column.name);
+            let help = "correct the source, or keep such rows aside with `on_bad_row: reject`";
+            match rows.column_by_name(&column.name) {
+                Some(array) => refuse(array, &column.name, Code::NullValue, message, help),
+                None => {
+                    let nulls = new_null_array(&arrow::datatypes::DataType::Int64, rows.num_rows());
+                    refuse(&nulls, &column.name, Code::NullValue, message, help);
+                }
+            }
+        }
+        if self.can.nan {
+            return Ok(());
+        }
+        for (field, array) in rows.schema().fields().iter().zip(rows.columns()) {
+            let Some(doubles) = array.as_primitive_opt::<Float64Type>() else { continue };
+            for row in (0..doubles.len()).filter(|row| doubles.is_valid(*row) && doubles.value(*row).is_nan()) {
+                misfits.push(Misfit {
+                    row,
+                    error: Error::new(Code::Unstorable, "the destination cannot hold NaN: it would become NULL")
+                        .at(Place { column: Some(field.name().clone()), value: Some("NaN".into()), ..Place::default() })
+                        .help(format!("decide with `transform`, for example: nullif({0}, 'NaN'::double) AS {0}", field.name()))
+                        .help("or keep such rows aside: `on_bad_row: reject`"),
+                    raw: row_json(rows, row),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// All of the target's columns, NULL where the batch has none.
+    fn widened(&self, rows: &RecordBatch) -> Result<RecordBatch> {
+        let arrays = self
+            .target
+            .columns
+            .iter()
+            .map(|c| {
+                rows.column_by_name(&c.name)
+                    .cloned()
+                    .unwrap_or_else(|| new_null_array(&c.data_type.to_arrow(), rows.num_rows()))
+            })
+            .collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+        Ok(RecordBatch::try_new_with_options(self.target.to_arrow(), arrays, &options)?)
+    }
+
+    fn apply_cursor(&mut self, rows: RecordBatch, origin: &Origin<'_>) -> Result<RecordBatch> {
+        let Some(cursor) = &mut self.cursor else { return Ok(rows) };
+        let array = rows.column_by_name(&cursor.column).cloned().ok_or_else(|| {
+            Error::new(Code::NullCursor, format!("a file has no column {:?}, the watermark", cursor.column))
+                .in_file(origin.slice)
+                .help("correct the file, or narrow the pattern of the source so that it leaves it out")
+        })?;
+        let mut keep = vec![true; rows.num_rows()];
+        if array.null_count() > 0 {
+            for (_, keep) in keep.iter_mut().enumerate().filter(|(row, _)| array.is_null(*row)) {
+                cursor.null_rows += 1;
+                *keep = cursor.nulls == CursorNulls::Include;
+            }
+        }
+        let compare = |op: fn(&dyn arrow::array::Datum, &dyn arrow::array::Datum) -> Result<BooleanArray, ArrowError>, value: &Value| {
+            op(&array, &value.to_scalar(cursor.data_type)?).map_err(Error::from)
+        };
+        // NULL compares as NULL, which `true_rows` leaves alone: those rows are settled above.
+        if let Some(start) = &cursor.start {
+            drop_rows(&mut keep, &compare(cmp::lt, start)?);
+        }
+        if let Some(until) = &cursor.bounds.until {
+            let young = compare(cmp::gt, until)?;
+            cursor.settled |= drop_rows(&mut keep, &young) > 0;
+        }
+        if let Some(stored) = &cursor.stored {
+            let append = self.pipeline.load == Load::Append;
+            if origin.known {
+                let from = if append { stored } else { cursor.bounds.from.as_ref().unwrap_or(stored) };
+                drop_rows(&mut keep, &compare(cmp::lt, from)?);
+                if cursor.bounds.exclusive {
+                    drop_rows(&mut keep, &compare(cmp::eq, from)?);
+                }
+            } else if cursor.late != LateRows::Load {
+                let late = drop_rows(&mut keep, &compare(cmp::lt, stored)?);
+                if late > 0 {
+                    cursor.late_rows += late;
+                    cursor.late_slice.get_or_insert_with(|| origin.slice.to_owned());
+                }
+            }
+            if let Some(boundary) = &mut cursor.boundary
+                && !(cursor.late == LateRows::Load && !origin.known)
+            {
+                let at = compare(cmp::eq, stored)?;
+                for row in true_rows(&at) {
+                    if keep[row] && boundary.recognise(origin, row_hash(&mut self.hasher, &rows, self.target, row)?) {
+                        keep[row] = false;
+                        if !origin.known {
+                            cursor.late_rows += 1;
+                            cursor.late_slice.get_or_insert_with(|| origin.slice.to_owned());
+                        }
+                    }
+                }
+            }
+        }
+        let rows = if keep.iter().all(|k| *k) { rows } else { filter_record_batch(&rows, &BooleanArray::from(keep))? };
+        let array = rows.column_by_name(&cursor.column).cloned();
+        if let Some(array) = array {
+            cursor.advance(&array, &rows, self.target, origin.slice, &mut self.hasher)?;
+        }
+        Ok(rows)
+    }
+}
+
+impl Cursor {
+    /// Takes the batch's highest cursor into account.
+    fn advance(&mut self, array: &ArrayRef, rows: &RecordBatch, target: &Schema, slice: &str, hasher: &mut RowHasher) -> Result<()> {
+        let Some(highest) = maximum(array, self.data_type)? else { return Ok(()) };
+        let order = self.highest.as_ref().and_then(|h| highest.compare(h));
+        if self.highest.is_none() || order == Some(std::cmp::Ordering::Greater) {
+            self.highest = Some(highest.clone());
+            if let Some(boundary) = &mut self.boundary {
+                boundary.now.clear();
+            }
+        } else if order != Some(std::cmp::Ordering::Equal) {
+            return Ok(());
+        }
+        let Some(boundary) = &mut self.boundary else { return Ok(()) };
+        let at = cmp::eq(array, &highest.to_scalar(self.data_type)?)?;
+        for row in true_rows(&at) {
+            *boundary.now.entry((slice.to_owned(), row_hash(hasher, rows, target, row)?)).or_default() += 1;
+        }
+        Ok(())
+    }
+}
+
+impl BoundaryTracker {
+    /// Whether this row at the watermark was loaded before: by the same file for a known one, by any for a new one.
+    fn recognise(&mut self, origin: &Origin<'_>, hash: u128) -> bool {
+        let key = if origin.known {
+            Some((origin.slice.to_owned(), hash))
+        } else {
+            self.earlier.iter().find(|((_, h), n)| *h == hash && **n > 0).map(|(k, _)| k.clone())
+        };
+        match key.and_then(|k| self.earlier.get_mut(&k)) {
+            Some(n) if *n > 0 => {
+                *n -= 1;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+/// The hash of a row by its names and values; NULLs are left out, so that a column added later changes nothing.
+fn row_hash(hasher: &mut RowHasher, rows: &RecordBatch, target: &Schema, row: usize) -> Result<u128> {
+    hasher.start();
+    for column in &target.columns {
+        let Some(array) = rows.column_by_name(&column.name).filter(|a| a.is_valid(row)) else { continue };
+        hasher.cell(&Value::Text(column.name.clone()));
+        hasher.cell(&Value::from_array(array, row, column.data_type)?);
+    }
+    Ok(hasher.finish())
+}
+
+/// The highest value of a column, `None` where all are NULL.
+fn maximum(array: &ArrayRef, data_type: DataType) -> Result<Option<Value>> {
+    use arrow::{compute::max, datatypes as dt};
+    macro_rules! of {
+        ($t:ty) => {{
+            let array = array.as_primitive::<$t>();
+            let Some(highest) = max(array) else { return Ok(None) };
+            arrow::array::PrimitiveArray::<$t>::from_value(highest, 1).with_data_type(array.data_type().clone())
+        }};
+    }
+    let one: ArrayRef = match data_type {
+        DataType::BigInt => Arc::new(of!(dt::Int64Type)),
+        DataType::Decimal(..) => Arc::new(of!(dt::Decimal128Type)),
+        DataType::Double => Arc::new(of!(dt::Float64Type)),
+        DataType::Date => Arc::new(of!(dt::Date32Type)),
+        DataType::Time => Arc::new(of!(dt::Time64NanosecondType)),
+        DataType::Timestamp { nanos: false } | DataType::TimestampTz { nanos: false } => {
+            Arc::new(of!(dt::TimestampMicrosecondType))
+        }
+        DataType::Timestamp { nanos: true } | DataType::TimestampTz { nanos: true } => {
+            Arc::new(of!(dt::TimestampNanosecondType))
+        }
+        DataType::Text => return Ok(arrow::compute::max_string(array.as_string::<i32>()).map(|s| Value::Text(s.to_owned()))),
+        DataType::Bool | DataType::Bytes | DataType::Json => {
+            return Err(Error::new(Code::Unsafe, format!("a {data_type} column cannot be a watermark"))
+                .state("nothing was written")
+                .help("choose a column that grows: a number, a date or a timestamp"));
+        }
+    };
+    Value::from_array(&one, 0, data_type).map(Some)
+}
+
+/// The later of two values.
+fn later(a: Option<Value>, b: Option<Value>) -> Option<Value> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(if b.compare(&a) == Some(std::cmp::Ordering::Greater) { b } else { a }),
+        (a, b) => a.or(b),
+    }
+}
+
+fn true_rows(array: &BooleanArray) -> impl Iterator<Item = usize> + '_ {
+    array.values().set_indices().filter(|row| array.is_valid(*row))
+}
+
+/// Unmarks the rows where `mask` is true; returns how many were still marked.
+fn drop_rows(keep: &mut [bool], mask: &BooleanArray) -> u64 {
+    let mut dropped = 0;
+    for row in true_rows(mask) {
+        dropped += u64::from(std::mem::take(&mut keep[row]));
+    }
+    dropped
+}
+
+pub(crate) fn rebuild(fields: Vec<Field>, arrays: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    Ok(RecordBatch::try_new_with_options(Arc::new(ArrowSchema::new(fields)), arrays, &options)?)
+}
+
+fn cell_text(array: &ArrayRef, row: usize) -> String {
+    arrow::util::display::array_value_to_string(array, row).unwrap_or_default()
+}
+
+/// A row as a JSON object of texts, for the reject table.
+fn row_json(rows: &RecordBatch, row: usize) -> String {
+    let mut object = serde_json::Map::new();
+    for (field, array) in rows.schema().fields().iter().zip(rows.columns()) {
+        let value = if array.is_null(row) { serde_json::Value::Null } else { cell_text(array, row).into() };
+        object.insert(field.name().clone(), value);
+    }
+    serde_json::Value::Object(object).to_string()
+}
