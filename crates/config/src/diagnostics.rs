@@ -1,6 +1,6 @@
 //! Mistakes with their places, collected.
 
-use floodmark_core::{Code, Error, error::Place, types::TYPE_NAMES};
+use floodmark_core::{Code, Error, error::Place};
 use std::{
     fmt,
     ops::Range,
@@ -211,8 +211,10 @@ impl From<Diagnostics> for Error {
         for help in &first.help {
             error = error.help(help);
         }
-        if all.list.len() > 1 {
-            error = error.help(format!("{} more mistakes were found", all.list.len() - 1));
+        match all.list.len() - 1 {
+            0 => {}
+            1 => error = error.help("one more mistake was found"),
+            more => error = error.help(format!("{more} more mistakes were found")),
         }
         error.state("nothing was read or written")
     }
@@ -229,14 +231,6 @@ pub(crate) fn nearest<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> 
         .filter(|(distance, k)| *distance <= allowed && *distance < k.chars().count())
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, k)| k)
-}
-
-/// The names of column types, and the type a wrong one was probably meant to be.
-pub(crate) fn type_help(wrong: &str) -> String {
-    match nearest(wrong, TYPE_NAMES.iter().copied()) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("the types are {}", TYPE_NAMES.join(", ")),
-    }
 }
 
 /// Text of the user's own, as quoted in a message: one line, cut short, control characters spelt out.

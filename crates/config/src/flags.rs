@@ -1,11 +1,11 @@
 //! The one-liner: the same fields as flags, through the same reader, resolver and rules.
 
 use crate::{
-    diagnostics::{Diagnostics, Findings, Spot},
+    diagnostics::{Diagnostics, Findings, Spot, nearest},
     fields::{FIELDS, Field, Kind, load_flags},
     read::Reader,
-    resolve,
-    rules::{self, Words},
+    resolve, rules,
+    words::Words,
     yaml::{Data, Member, Node},
 };
 use floodmark_core::{Code, pipeline::Pipeline};
@@ -70,8 +70,12 @@ fn build(
         let path = argument.map(|(_, path)| *path);
         let named = |f: &&Field| path.map_or(f.flag == Some(*flag), |path| f.path == path);
         let Some(field) = FIELDS.iter().find(named) else {
-            let known: Vec<&str> = load_flags().filter_map(|f| f.flag).chain([TABLE_FLAG, PIPELINE_FLAG]).collect();
-            out.add(Code::BadArgument, Spot::Whole, format!("--{flag} is not a flag of load")).suggest(flag, &known);
+            let known = load_flags().filter_map(|f| f.flag).chain([TABLE_FLAG, PIPELINE_FLAG]);
+            let d = out.add(Code::BadArgument, Spot::Whole, format!("--{flag} is not a flag of load"));
+            d.help(match nearest(flag, known) {
+                Some(near) => format!("did you mean --{near}?"),
+                None => "`floodmark load --help` lists the flags".to_owned(),
+            });
             continue;
         };
         let flag = argument.map(|(name, _)| *name).or(field.flag)?;

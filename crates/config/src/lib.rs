@@ -16,11 +16,13 @@ mod lint;
 mod page;
 mod project;
 mod read;
+mod record;
 mod render;
 mod resolve;
 mod rules;
 mod schema;
 mod values;
+mod words;
 mod yaml;
 
 pub use diagnostics::{Diagnostic, Diagnostics};

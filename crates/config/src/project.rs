@@ -1,14 +1,16 @@
 //! A pipeline file, opened.
 
 use crate::{
-    diagnostics::{Diagnostics, Findings, Spot, nearest, quoted},
+    diagnostics::{Diagnostics, Findings, Spot, quoted},
     interpolate::Env,
-    read::{Named, Reader, Record, Value},
+    read::Reader,
+    record::{Named, Record, Value},
     resolve::{self, Connections},
-    rules::{self, Words},
+    rules,
+    words::Words,
     yaml::{self, Data},
 };
-use floodmark_core::{Code, Error, Result, pipeline::Pipeline, url::ConnectionUrl};
+use floodmark_core::{Code, pipeline::Pipeline, url::ConnectionUrl};
 use std::{
     collections::HashMap,
     io::Read,
@@ -61,26 +63,6 @@ impl Project {
             }
             _ => Err(Diagnostics::new(path, text, out)),
         }
-    }
-
-    /// The pipelines of those names, in the file's order; all of them where none is named.
-    ///
-    /// # Errors
-    /// `FM0104` for a name that is not in the file.
-    pub fn select(&self, names: &[String]) -> Result<Vec<&Pipeline>> {
-        for name in names {
-            if !self.pipelines.iter().any(|p| p.name == *name) {
-                let known: Vec<&str> = self.pipelines.iter().map(|p| p.name.as_str()).collect();
-                let help = match nearest(name, known.iter().copied()) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("the pipelines are {}", known.join(", ")),
-                };
-                return Err(Error::new(Code::UnknownPipeline, format!("there is no pipeline {}", quoted(name)))
-                    .in_file(&self.path)
-                    .help(help));
-            }
-        }
-        Ok(self.pipelines.iter().filter(|p| names.is_empty() || names.contains(&p.name)).collect())
     }
 }
 

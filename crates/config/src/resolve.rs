@@ -3,8 +3,9 @@
 use crate::{
     diagnostics::{Findings, Spot, nearest, quoted},
     fields::Kind,
-    read::{Given, Named, Reader, Record, Value},
-    rules::Words,
+    read::Reader,
+    record::{Given, Named, Record, Value},
+    words::Words,
 };
 use floodmark_core::{Code, pipeline::*, url::ConnectionUrl};
 use std::path::Path;

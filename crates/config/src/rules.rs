@@ -2,44 +2,14 @@
 
 use crate::{
     diagnostics::{Findings, Spot, quoted},
-    fields::field,
-    read::{Record, Value},
+    record::{Record, Value},
+    words::Words,
 };
 use floodmark_core::{
     Code,
     pipeline::{AbsentRows, ChangedFiles, CsvOptions, FileFormat, Load, OnBadRow, OnNull, Pipeline, SourceSpec},
 };
 use std::collections::HashSet;
-
-/// How settings are spelt in messages: as in the file, or as flags.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Words {
-    File,
-    Flags,
-}
-
-impl Words {
-    /// A field of a pipeline by its name: `` `on_null` `` or `--on-null`.
-    pub(crate) fn name(self, name: &str) -> String {
-        match self.flag(name) {
-            Some(flag) => format!("--{flag}"),
-            None => format!("`{name}`"),
-        }
-    }
-
-    /// A field with its value: `` `load: upsert` `` or `--load upsert`.
-    pub(crate) fn set(self, name: &str, value: &str) -> String {
-        match self.flag(name) {
-            Some(flag) => format!("--{flag} {value}"),
-            None => format!("`{name}: {value}`"),
-        }
-    }
-
-    fn flag(self, name: &str) -> Option<&'static str> {
-        let at = if name == "watermark" { "watermark.column" } else { name };
-        field(&format!("pipelines.*.{at}")).and_then(|f| f.flag).filter(|_| self == Words::Flags)
-    }
-}
 
 /// Checks one pipeline. Settings that were wrong in themselves are reported already and take no part.
 pub(crate) fn check(p: &Pipeline, record: &Record, owner: Spot, words: Words, out: &mut Findings) {
@@ -162,6 +132,16 @@ impl Rules<'_> {
                 message,
                 "keep one of the two; with the watermark each row is added once".to_owned(),
             );
+        }
+        if p.load == Load::Append
+            && let Some(watermark) = self.record.record("watermark")
+            && let Some(given) = watermark.get("lookback")
+        {
+            let name = words.name("watermark.lookback");
+            let message =
+                format!("{name} would add rows twice: an append recognises only the rows at the watermark itself");
+            let help = format!("take it out, or give a key and write {}", words.set("load", "upsert"));
+            self.out.add(Code::Unsafe, given.at, message).help(help);
         }
         let SourceSpec::Files(files) = &p.source;
         let stdin = files.patterns.iter().any(|f| f == "-");
@@ -330,21 +310,20 @@ impl Rules<'_> {
             && source.sound(&["names", "header"])
             && let Some(given) = source.get("header")
         {
-            let help = format!("list them in {}", self.source_name("names"));
+            let help = format!("list them in {}", self.words.name("source.names"));
             self.out.add(Code::Unsafe, given.at, "without a header the columns have no names").help(help);
         }
         let other = files.format.is_some_and(|f| f != FileFormat::Csv);
         if other && files.csv != CsvOptions::default() {
             for name in ["delimiter", "quote", "header", "names", "null"] {
                 if let Some(given) = source.get(name) {
-                    let message = format!("{} is about CSV, and the format is another", self.source_name(name));
+                    let message = format!(
+                        "{} is about CSV, and the format is another",
+                        self.words.name(&format!("source.{name}"))
+                    );
                     self.out.add(Code::Unsafe, given.key, message).help("take it out");
                 }
             }
         }
-    }
-
-    fn source_name(&self, name: &str) -> String {
-        self.words.name(&format!("source.{name}")).replace("source.", "")
     }
 }

@@ -95,13 +95,14 @@ pub(crate) fn parse(text: &str, out: &mut Findings) -> Option<Node> {
 
 /// A mistake that leaves no tree.
 fn syntax(text: &str, at: usize, info: &str, out: &mut Findings) {
-    // The parser points at what came before, often a line above the tab that is meant.
-    let tab = text[at..].find('\t').map(|i| at + i);
-    let start = |tab: usize| text[..tab].rfind('\n').map_or(0, |i| i + 1);
-    let meant = |tab: &usize| {
-        text[start(*tab)..*tab].trim().is_empty() && (info.contains("tab") || text[at..*tab].trim().is_empty())
-    };
-    if let Some(tab) = tab.filter(meant) {
+    // The parser points somewhere near: often at the line above the tab that is meant.
+    let line = text[..at].rfind('\n').map_or(0, |i| i + 1);
+    let tab = text[line..].find('\t').map(|i| line + i).filter(|tab| {
+        let start = text[..*tab].rfind('\n').map_or(0, |i| i + 1);
+        let near = info.contains("tab") || text[at.min(*tab)..*tab].trim().is_empty();
+        near && text[start..*tab].trim().is_empty()
+    });
+    if let Some(tab) = tab {
         out.add(Code::ConfigInvalid, Spot::Text(tab, tab + 1), "a line is indented with a tab")
             .help("indent with spaces: YAML takes no tabs");
     } else {

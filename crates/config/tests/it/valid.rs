@@ -3,7 +3,7 @@
 use super::{EXAMPLE, env, parse, pipeline};
 use floodmark_config::{Project, lint};
 use floodmark_core::{
-    Code, DataType,
+    DataType,
     pipeline::{AbsentRows, Load, RejectLimit, SourceSpec, Span},
 };
 use std::{path::Path, time::Duration};
@@ -65,20 +65,6 @@ fn an_alias_stands_for_a_whole_value() {
         (project.pipelines[1].destination.table.as_str(), &project.pipelines[1].key[..]),
         ("b", &["id".to_owned()][..])
     );
-}
-
-#[test]
-fn pipelines_are_selected_by_name_in_file_order() {
-    let project = parse(EXAMPLE).unwrap();
-    let names = |of: &[&str]| -> Vec<String> {
-        let of: Vec<String> = of.iter().map(|s| (*s).to_owned()).collect();
-        project.select(&of).unwrap().iter().map(|p| p.name.clone()).collect()
-    };
-    assert_eq!(names(&[]).len(), 4);
-    assert_eq!(names(&["stock", "orders"]), ["orders", "stock"]);
-    let error = project.select(&["ordres".to_owned()]).unwrap_err();
-    assert_eq!(error.code(), Code::UnknownPipeline);
-    assert!(error.advice()[0].contains("`orders`"), "{error:?}");
 }
 
 #[test]
