@@ -77,19 +77,17 @@ pub(super) fn replay(cx: &Context, keepers: &Keepers, name: &str) -> Result<u8, 
     Ok(worst)
 }
 
-/// Strategies for which a few rows are not an addition but everything there is.
+/// Pipelines for which a few rows are not an addition but everything there is.
 fn refuse_replacing(pipeline: &Pipeline) -> Result<()> {
-    let replaces = match pipeline.load {
-        Load::Overwrite => "the table",
-        Load::DeleteInsert if !pipeline.window.is_empty() => "all rows of their window",
-        _ => return Ok(()),
-    };
-    Err(Error::new(
-        Code::Unsafe,
-        format!("`load: {}` would replace {replaces} by the rejected rows", pipeline.load.name()),
-    )
-    .state("nothing was changed")
-    .help("correct the source, run the pipeline again, and drop the rejects with `floodmark rejects drop`"))
+    let replaces_window = pipeline.load == Load::DeleteInsert && !pipeline.window.is_empty();
+    if !replaces_window && !pipeline.full_read() && pipeline.load != Load::Overwrite {
+        return Ok(());
+    }
+    let (name, what) = (&pipeline.name, if replaces_window { "all rows of their window" } else { "the table" });
+    Err(Error::new(Code::Unsafe, format!("pipeline {name:?} would replace {what} by the rejected rows"))
+        .state("nothing was changed")
+        .help(format!("read everything again: floodmark state reset {name}, then floodmark run {name}"))
+        .help(format!("then drop the old rejects: floodmark rejects drop --all {name}")))
 }
 
 /// The pipeline with the rejects as its source: what is late is wanted, what is absent means nothing, and a row that

@@ -11,7 +11,7 @@ use floodmark_core::{
     state::{Boundary, Mark, State},
 };
 use serde_json::json;
-use std::{cmp::Ordering, fmt::Write as _, io::Read, path::Path};
+use std::{cmp::Ordering, fmt::Write as _, io::Read, path::Path, time::Duration};
 
 /// `floodmark state`
 pub(super) fn state(cx: &Context, args: &StateArgs) -> Result<u8, Failure> {
@@ -125,7 +125,8 @@ fn text(name: &str, state: Option<&State>) -> String {
 
 fn set(cx: &Context, keepers: &Keepers, name: &str, value: &str) -> Result<()> {
     let mut ledger = keepers.of(name)?.destination.ledger()?;
-    let mut state = ledger.state(name)?.ok_or_else(|| never_ran(name))?;
+    let seen = ledger.state(name)?.ok_or_else(|| never_ran(name))?;
+    let mut state = seen.clone();
     let (column, data_type) = cursor(keepers, name, &state)?;
     let value = Value::parse(value, data_type).filter(|v| !v.is_null()).ok_or_else(|| {
         Error::new(Code::BadArgument, format!("{value:?} is not a {data_type}, the type of column {column:?}"))
@@ -148,8 +149,18 @@ fn set(cx: &Context, keepers: &Keepers, name: &str, value: &str) -> Result<()> {
     // Both belong to the old position: rows recognised at it, and how far an unfinished load had come.
     state.pending = None;
     state.boundary = Boundary::new();
-    // A file that counts as loaded would not be opened again, whatever the watermark says.
-    state.files.values_mut().for_each(|file| file.complete = false);
+    // A file that counts as loaded would not be opened again, whatever the watermark says. This is how a file is kept
+    // on record whose rows the watermark alone tells apart.
+    for file in state.files.values_mut() {
+        file.complete = false;
+        file.rows = 0;
+    }
+    // A run may have committed while the question stood; its watermark must not be lost.
+    if ledger.state(name)?.as_ref() != Some(&seen) {
+        return Err(Error::new(Code::Busy, format!("pipeline {name:?} ran in the meantime"))
+            .state("nothing was changed")
+            .help("look at `floodmark state show` and decide again"));
+    }
     ledger.set_state(name, Some(&state))?;
     let before = before.map(|v| v.to_string());
     if cx.printer.json() {
@@ -204,17 +215,21 @@ fn reset(cx: &Context, keepers: &Keepers, name: &str) -> Result<()> {
 fn import(cx: &Context, keepers: &Keepers, file: &Path) -> Result<()> {
     let states = state_file::read(&read(file)?).map_err(|e| e.in_file(file))?;
     // Every name is looked up before any state is written.
+    let homes = states.iter().map(|(name, _)| keepers.of(name)).collect::<Result<Vec<_>>>()?;
     let mut replaced = Vec::new();
-    for (name, _) in &states {
-        if keepers.of(name)?.destination.ledger()?.state(name)?.is_some() {
+    for ((name, _), keeper) in states.iter().zip(&homes) {
+        // State may be moved to a database that does not exist yet. Opening a session makes it.
+        drop(keeper.destination.open(name, "state import", Some(Duration::ZERO), &cx.stop)?);
+        if keeper.destination.ledger()?.state(name)?.is_some_and(|s| s != State { token: s.token, ..State::default() })
+        {
             replaced.push(name.as_str());
         }
     }
     if !replaced.is_empty() {
         cx.printer.confirm(&format!("the state of {} is replaced", replaced.join(", ")), cx.global.yes)?;
     }
-    for (done, (name, state)) in states.iter().enumerate() {
-        let result = keepers.of(name)?.destination.ledger().and_then(|mut ledger| ledger.set_state(name, Some(state)));
+    for (done, ((name, state), keeper)) in states.iter().zip(homes).enumerate() {
+        let result = keeper.destination.ledger().and_then(|mut ledger| ledger.set_state(name, Some(state)));
         result.map_err(|e| e.state(format!("{done} of {} states were imported", states.len())))?;
         if cx.printer.json() {
             cx.printer.object(&json!({"pipeline": name, "imported": true}))?;

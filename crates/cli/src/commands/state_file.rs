@@ -1,7 +1,7 @@
 //! The state as JSON: what `state export` prints and `state import` reads.
 //!
-//! `{"floodmark_state": 1, "pipelines": [{"pipeline", "table", "schema", "watermark", "pending", "boundary", "files",
-//! "updated_at"}]}`. Values of a cursor are text with their type beside them, hashes are 32 hexadecimal digits. The
+//! `{"floodmark_state": 1, "pipelines": [{"pipeline", "table", "schema", "source_schema", "watermark", "pending",
+//! "boundary", "files", "updated_at"}]}`. Values of a cursor are text with their type beside them, hashes are 32 hexadecimal digits. The
 //! fencing token stays where it is: it belongs to the database, not to the pipeline.
 
 use chrono::{DateTime, Utc};
@@ -30,6 +30,7 @@ struct Entry {
     pipeline: String,
     table: Option<String>,
     schema: Option<Vec<Column>>,
+    source_schema: Option<Vec<Column>>,
     watermark: Option<MarkEntry>,
     pending: Option<MarkEntry>,
     boundary: Vec<BoundaryEntry>,
@@ -159,6 +160,7 @@ fn entry(pipeline: &str, state: &State) -> Entry {
         pipeline: pipeline.to_owned(),
         table: state.table.clone(),
         schema: state.schema.as_ref().map(|schema| schema.columns.clone()),
+        source_schema: state.source_schema.as_ref().map(|schema| schema.columns.clone()),
         watermark: state.watermark.as_ref().map(mark_entry),
         pending: state.pending.as_ref().map(mark_entry),
         boundary: state
@@ -201,6 +203,7 @@ fn state(entry: Entry) -> Result<State, String> {
         token: 0,
         table: entry.table,
         schema: entry.schema.map(|columns| Schema { columns }),
+        source_schema: entry.source_schema.map(|columns| Schema { columns }),
         watermark: entry.watermark.map(mark).transpose()?,
         pending: entry.pending.map(mark).transpose()?,
         boundary: entry.boundary.into_iter().map(|b| ((b.file, b.row.0), b.count)).collect::<Boundary>(),
@@ -228,6 +231,7 @@ mod tests {
             token: 0,
             table: Some("orders".into()),
             schema: Some(Schema::new([("id", DataType::BigInt), ("price", DataType::Decimal(10, 2))])),
+            source_schema: Some(Schema::new([("cents", DataType::BigInt)])),
             watermark: Some(mark(1_704_067_200_123_456_000)),
             pending: Some(mark(-1000)),
             boundary: [(("a.csv".to_owned(), u128::MAX), 2)].into(),

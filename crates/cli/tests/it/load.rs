@@ -1,0 +1,102 @@
+//! `load`: the one-liner.
+
+use crate::support::Scratch;
+
+const URL: &str = "sqlite:///shop.db";
+
+#[test]
+fn the_table_is_named_by_the_file() {
+    let scratch = Scratch::new();
+    scratch.write("orders.csv", "id,n,at\n1,10,2024-01-01\n2,20,2024-01-02\n");
+    let args = ["load", "orders.csv", URL, "--key", "id", "--watermark", "at"];
+    let value = scratch.one(&args);
+    assert_eq!(
+        (&value["pipeline"], &value["load"], &value["rows"]["inserted"]),
+        (&"orders".into(), &"upsert".into(), &2.into())
+    );
+    assert_eq!(scratch.one(&args)["status"], "nothing_new");
+    assert!(scratch.fingerprint(URL, "orders").starts_with("fm1-2-"));
+}
+
+#[test]
+fn flags_say_what_the_file_would() {
+    let scratch = Scratch::new();
+    scratch.write("in.txt", "1;007;x\n2;;-\n");
+    let value = scratch.one(&[
+        "load",
+        "in.txt",
+        URL,
+        "--table",
+        "parts",
+        "--pipeline",
+        "p",
+        "--file-format",
+        "csv",
+        "--delimiter",
+        ";",
+        "--header=false",
+        "--names",
+        "id,code,note",
+        "--null",
+        "-",
+        "--load",
+        "upsert",
+        "--key",
+        "id",
+        "--version",
+        "none",
+        "--column",
+        "code=text",
+    ]);
+    assert_eq!((&value["pipeline"], &value["rows"]["inserted"]), (&"p".into(), &2.into()));
+    let state = scratch.one(&["state", "show", "p", "--destination", URL]);
+    assert_eq!(state["table"], "parts");
+    assert_eq!(state["schema"][1]["type"], "text");
+}
+
+#[test]
+fn several_files_as_a_shell_hands_them_over() {
+    let scratch = Scratch::new();
+    scratch.write("a.csv", "id\n1\n");
+    scratch.write("b.csv", "id\n2\n");
+    let ran = scratch.run(&["load", "a.csv", "b.csv", URL, "--key", "id"]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(ran.stderr.contains("--table"), "{}", ran.stderr);
+    let value = scratch.one(&["load", "a.csv", "b.csv", URL, "--key", "id", "--table", "t", "--version", "none"]);
+    assert_eq!(value["rows"]["inserted"], 2, "{value}");
+}
+
+#[test]
+fn standard_input() {
+    use std::{io::Write as _, process::Stdio};
+    let scratch = Scratch::new();
+    let args = ["load", "-", URL, "--table", "t", "--key", "id", "--version", "none", "--file-format", "csv"];
+    let mut child =
+        scratch.command(&args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"id,n\n1,1\n").unwrap();
+    let ran = scratch.ran(&child.wait_with_output().unwrap());
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(scratch.fingerprint(URL, "t").starts_with("fm1-1-"));
+}
+
+#[test]
+fn an_unsafe_load_is_refused_and_says_what_to_do() {
+    let scratch = Scratch::new();
+    scratch.write("orders.csv", "id\n1\n");
+    let ran = scratch.run(&["load", "orders.csv", URL, "--load", "upsert"]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(ran.stderr.contains("--key"), "{}", ran.stderr);
+    assert!(!scratch.path().join("shop.db").exists());
+}
+
+#[test]
+fn a_password_is_never_shown() {
+    let scratch = Scratch::new();
+    scratch.write("orders.csv", "id\n1\n");
+    for format in ["text", "json"] {
+        let ran =
+            scratch.run(&["load", "orders.csv", "nodb://app:s3cret@db/shop", "--key", "id", "--format", format, "-v"]);
+        assert_ne!(ran.code, 0);
+        assert!(!format!("{ran:?}").contains("s3cret"), "{ran:?}");
+    }
+}

@@ -1,0 +1,149 @@
+//! `run`: twice, several at a time, and one that fails among others.
+
+use crate::support::{Scratch, keys, shown};
+
+const URL: &str = "sqlite:///shop.db";
+
+#[test]
+fn a_second_run_has_nothing_to_do() {
+    let scratch = Scratch::project();
+    insta::assert_snapshot!("run_first", shown(&scratch.run(&["run"])));
+    let before = scratch.fingerprint(URL, "orders");
+    insta::assert_snapshot!("run_second", shown(&scratch.run(&["run"])));
+    assert_eq!(scratch.fingerprint(URL, "orders"), before);
+    assert!(before.starts_with("fm1-6-"), "{before}");
+}
+
+#[test]
+fn what_is_added_is_loaded() {
+    let scratch = Scratch::project();
+    scratch.ok(&["run"]);
+    let file = "data/orders-2024-02.csv";
+    let text = scratch.read(file) + "1007,Gus Meyer,20095,15.00,paid,2024-02-20 10:00:00\n";
+    scratch.write(file, &text);
+    let value = scratch.one(&["run"]);
+    assert_eq!(value["rows"]["inserted"], 1, "{value}");
+    assert_eq!(value["watermark"]["before"], "2024-02-14 17:55:00");
+    assert_eq!(value["watermark"]["after"], "2024-02-20 10:00:00");
+}
+
+#[test]
+fn json_has_the_keys_of_the_specification() {
+    let scratch = Scratch::project();
+    let value = scratch.one(&["run"]);
+    assert_eq!(keys(&value), ["pipeline", "run", "status", "load", "rows", "watermark", "seconds"]);
+    assert_eq!(
+        keys(&value["rows"]),
+        [
+            "read",
+            "transformed",
+            "skipped",
+            "rejected",
+            "superseded",
+            "stale",
+            "unchanged",
+            "inserted",
+            "updated",
+            "deleted",
+            "delete_noop",
+            "removed"
+        ]
+    );
+    assert_eq!(keys(&value["watermark"]), ["column", "before", "after"]);
+    assert_eq!((&value["status"], &value["load"]), (&"ok".into(), &"upsert".into()));
+    assert_eq!(
+        (&value["rows"]["read"], &value["rows"]["inserted"], &value["rows"]["superseded"]),
+        (&7.into(), &6.into(), &1.into())
+    );
+    assert!(value["rows"]["transformed"].is_null());
+    assert!(value["watermark"]["before"].is_null());
+    assert_eq!(scratch.one(&["run"])["status"], "nothing_new");
+}
+
+/// Three pipelines, the second of which has a value that does not fit.
+fn three() -> Scratch {
+    let scratch = Scratch::new();
+    let pipeline = |n: &str| {
+        format!(
+            "  {n}:\n    source: {{ files: {n}.csv }}\n    destination: {{ url: 'sqlite:///{n}.db', table: {n} }}\n    key: id\n    version: none\n    columns: {{ n: bigint }}\n"
+        )
+    };
+    let file = ["a", "b", "c"].map(pipeline).concat();
+    scratch.write("floodmark.yaml", &format!("version: 1\npipelines:\n{file}"));
+    scratch.write("a.csv", "id,n\n1,1\n");
+    scratch.write("b.csv", "id,n\n1,1\n2,12a\n");
+    scratch.write("c.csv", "id,n\n1,1\n2,2\n");
+    scratch
+}
+
+#[test]
+fn one_that_fails_stops_no_other() {
+    for jobs in ["1", "3"] {
+        let scratch = three();
+        let mut objects = scratch.json(&["run", "--jobs", jobs], 1);
+        objects.sort_by_key(|o| o["pipeline"].to_string());
+        let status: Vec<&str> = objects.iter().map(|o| o["status"].as_str().unwrap()).collect();
+        assert_eq!(status, ["ok", "failed", "ok"], "{objects:?}");
+        let error = &objects[1]["error"];
+        assert_eq!(keys(error), ["code", "message", "place", "state", "help"]);
+        assert_eq!(error["code"], "FM0301");
+        assert_eq!(keys(&error["place"]), ["file", "line", "row", "column", "value"]);
+        assert_eq!((&error["place"]["line"], &error["place"]["column"]), (&3.into(), &"n".into()));
+        assert!(objects[0].get("error").is_none());
+    }
+}
+
+#[test]
+fn an_error_says_where_and_what_to_do() {
+    let scratch = three();
+    let ran = scratch.run(&["run"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    for part in [
+        "error[FM0301]: ",
+        "b.csv:3",
+        "column \"n\"",
+        "\"12a\"",
+        "  state: ",
+        "  help: ",
+        "  more: floodmark explain FM0301\n",
+    ] {
+        assert!(ran.stderr.contains(part), "{part} is not in {}", ran.stderr);
+    }
+    assert!(ran.stdout.contains("3 pipelines: 2 loaded, 1 failed"), "{}", ran.stdout);
+}
+
+#[test]
+fn only_the_named_ones_run() {
+    let scratch = three();
+    let objects = scratch.json(&["run", "c", "a", "c"], 0);
+    let names: Vec<&str> = objects.iter().map(|o| o["pipeline"].as_str().unwrap()).collect();
+    assert_eq!(names, ["c", "a"]);
+}
+
+#[test]
+fn a_full_refresh_asks_first() {
+    let scratch = Scratch::project();
+    scratch.ok(&["run"]);
+    let before = scratch.fingerprint(URL, "orders");
+    let ran = scratch.run(&["run", "--full-refresh"]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.contains("--yes"), "{}", ran.stderr);
+    let value = scratch.one(&["run", "--full-refresh", "--yes"]);
+    assert_eq!(value["rows"]["inserted"], 6, "{value}");
+    assert_eq!(scratch.fingerprint(URL, "orders"), before);
+}
+
+#[test]
+fn runs_are_on_record() {
+    let scratch = Scratch::project();
+    let run = scratch.one(&["run"])["run"].as_str().unwrap().to_owned();
+    scratch.ok(&["run"]);
+    let runs = scratch.json(&["runs"], 0);
+    assert_eq!(runs.last().unwrap()["run"], run.as_str());
+    assert_eq!(scratch.json(&["runs", "orders", "--limit", "1"], 0).len(), 1);
+    let value = scratch.one(&["runs", "show", &run, "--destination", URL]);
+    assert_eq!((&value["status"], &value["rows"]["inserted"]), (&"ok".into(), &6.into()));
+    assert!(scratch.ok(&["runs"]).contains(&run));
+    assert!(scratch.ok(&["runs", "show", &run]).contains("7 read: 6 inserted, 1 superseded"));
+    assert_eq!(scratch.run(&["runs", "show", "none"]).code, 2);
+}
