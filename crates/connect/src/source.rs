@@ -2,7 +2,7 @@
 
 use crate::Stop;
 use arrow::array::RecordBatch;
-use floodmark_core::{DataType, Error, Result, Schema};
+use floodmark_core::{Code, DataType, Error, Result, Schema};
 use std::collections::HashMap;
 
 /// A part of a source that can be read again and gives the same rows: a file now, a key range of a table later.
@@ -36,13 +36,16 @@ pub struct Survey {
 }
 
 /// How a slice is to be read.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct ReadPlan {
     /// Columns to produce, by their names in the source, with the types to convert to. A column the slice lacks is
     /// left out of the batches; `Batch::rows` keeps this order.
     pub schema: Schema,
     /// Rows to leave out at the beginning (they are committed already).
     pub skip_rows: u64,
+    /// Columns, by source name, in which NULL makes a bad row, with the code to say so. A source that cannot keep such
+    /// a row as it stands may leave this to the engine, which checks again.
+    pub required: Vec<(String, Code)>,
 }
 
 /// A row that cannot be turned into the planned types.

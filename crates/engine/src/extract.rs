@@ -2,7 +2,7 @@
 
 use crate::{
     plan::Reading,
-    names::renamed,
+    names::{renamed, source_name},
     shape::rebuild,
     sql::Transform,
 };
@@ -10,7 +10,7 @@ use arrow::array::{RecordBatch, new_null_array};
 use arrow::datatypes::{Field, SchemaRef};
 use crossbeam_channel::{Receiver, unbounded};
 use floodmark_connect::{BadRow, Batches, ReadPlan, Source, Stop};
-use floodmark_core::{Error, Result, Schema, pipeline::Pipeline};
+use floodmark_core::{Code, Error, Result, Schema, pipeline::Pipeline};
 use std::thread::{Scope, ScopedJoinHandle};
 
 /// What comes out of extraction, in order.
@@ -63,7 +63,11 @@ impl Slices<'_> {
         let extract = self.extract;
         let Some(reading) = extract.readings.get(self.at) else { return Ok(None) };
         extract.stop.check()?;
-        let plan = ReadPlan { schema: extract.read_as.clone(), skip_rows: reading.skip_rows };
+        let plan = ReadPlan {
+            schema: extract.read_as.clone(),
+            skip_rows: reading.skip_rows,
+            required: required(extract.pipeline),
+        };
         let open = match &mut self.open {
             Some(open) => open,
             None => self.open.insert(extract.source.read(&reading.slice, &plan, extract.stop)?),
@@ -83,6 +87,16 @@ impl Slices<'_> {
         let rows = rebuild(fields, batch.rows.columns().to_vec(), batch.rows.num_rows())?;
         Ok(Some(Item::Rows { slice: self.at, rows, bad: batch.bad, covered: batch.covered, first_row: batch.first_row }))
     }
+}
+
+/// Columns that must not be NULL, by source name. With a transform that is for its output to show.
+fn required(pipeline: &Pipeline) -> Vec<(String, Code)> {
+    if pipeline.transform.is_some() {
+        return Vec::new();
+    }
+    let key = pipeline.key.iter().map(|k| (k.as_str(), Code::NullKey));
+    let not_null = pipeline.columns.iter().filter(|c| c.not_null).map(|c| (c.name.as_str(), Code::NullValue));
+    key.chain(not_null).map(|(name, code)| (source_name(pipeline, name).to_owned(), code)).collect()
 }
 
 /// All items of a run.

@@ -104,9 +104,11 @@ fn unfinished(pipeline: &Pipeline, slice: Slice, entry: FileEntry) -> Reading {
         // Read to its end, but `settle` left rows behind: the watermark tells them from the loaded ones.
         return Reading { known: true, ..fresh(slice, Some(entry)) };
     }
-    // The committed rows are not read again, unless this run merges everything anyway.
-    let skip_rows = if pipeline.whole() { 0 } else { entry.rows };
-    Reading { skip_rows, ..fresh(slice, Some(entry)) }
+    if pipeline.whole() {
+        // The pipeline has changed since: this run merges everything anyway, an append in place of what is there.
+        return Reading { replace: pipeline.load == Load::Append, ..fresh(slice, Some(entry)) };
+    }
+    Reading { skip_rows: entry.rows, ..fresh(slice, Some(entry)) }
 }
 
 fn changed(pipeline: &Pipeline, source: &dyn Source, slice: Slice, entry: FileEntry, stop: &Stop) -> Result<Reading> {

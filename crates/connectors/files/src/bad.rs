@@ -85,6 +85,14 @@ impl Context {
         }
     }
 
+    /// The error of a NULL in a column that must not hold one.
+    pub(crate) fn null(&self, column: &str, code: Code, line: u64) -> Error {
+        let what = if code == Code::NullKey { "is part of the key and is NULL" } else { "must not be NULL and is" };
+        Error::new(code, format!("column {column:?} {what}"))
+            .at(self.place(line, Some(column), None))
+            .help("correct the file; `on_bad_row: reject` sets such rows aside")
+    }
+
     /// The error of a value that does not fit its column.
     pub(crate) fn misfit(&self, column: &str, data_type: DataType, value: String, line: u64) -> Error {
         does_not_fit(column, data_type, self.place(line, Some(column), Some(value)))

@@ -230,9 +230,9 @@ impl Source for FileSourceReader {
         let has: std::collections::HashSet<&String> = has.iter().collect();
         let columns = plan.schema.columns.iter().filter(|c| has.contains(&c.name)).cloned().collect();
         let schema = Schema { columns };
-        let (shape, context) = (file.shape.clone(), file.context.clone());
+        let (shape, context, required) = (file.shape.clone(), file.context.clone(), plan.required.clone());
         let converted = self.over(slice, *file, stop, || {
-            let mut converter = Converter::new(&shape, &schema, &context);
+            let mut converter = Converter::new(&shape, &schema, &required, &context);
             Box::new(move |block: &Block| converter.convert(block))
         })?;
         Ok(Box::new(TextBatches { converted, passed: 0, skip: plan.skip_rows }))

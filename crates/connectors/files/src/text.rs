@@ -149,10 +149,12 @@ pub(crate) struct Converter {
     schema: Schema,
     arrow: arrow::datatypes::SchemaRef,
     context: Context,
+    /// Positions in `schema` of columns in which NULL is bad, with the code that says so.
+    required: Vec<(usize, Code)>,
 }
 
 impl Converter {
-    pub(crate) fn new(shape: &Shape, schema: &Schema, context: &Context) -> Converter {
+    pub(crate) fn new(shape: &Shape, schema: &Schema, required: &[(String, Code)], context: &Context) -> Converter {
         let names: Vec<String> = schema.columns.iter().map(|c| c.name.clone()).collect();
         let (wanted, width) = match shape {
             Shape::Csv { header, .. } => {
@@ -167,6 +169,7 @@ impl Converter {
             arrow: schema.to_arrow(),
             schema: schema.clone(),
             context: context.clone(),
+            required: required.iter().filter_map(|(name, code)| Some((schema.index(name)?, *code))).collect(),
         }
     }
 
@@ -179,6 +182,10 @@ impl Converter {
         let arrays = (self.schema.columns.iter().enumerate())
             .map(|(i, c)| convert::column(&self.grid, chars, i, c.data_type, &mut misfits))
             .collect::<Result<Vec<_>>>()?;
+        for (column, _) in &self.required {
+            let cells = self.grid.column(*column).enumerate();
+            misfits.extend(cells.filter(|(_, c)| c.kind.is_none()).map(|(row, _)| convert::Misfit { row, column: *column }));
+        }
         let options = RecordBatchOptions::new().with_row_count(Some(self.grid.rows.len()));
         let mut rows = RecordBatch::try_new_with_options(self.arrow.clone(), arrays, &options)?;
         // One column of a bad row is enough to say; the first one.
@@ -201,8 +208,15 @@ impl Converter {
                     let line = lines.line(at.start as usize);
                     let Some(m) = misfits.next() else { break };
                     let column = &self.schema.columns[m.column];
-                    let value = self.grid.cell(m.row, m.column).map_or_else(String::new, |c| convert::shown(chars, c));
-                    let error = self.context.misfit(&column.name, column.data_type, value, line);
+                    let cell = self.grid.cell(m.row, m.column).filter(|c| c.kind.is_some());
+                    let code = self.required.iter().find(|(n, _)| *n == m.column).map(|(_, code)| *code);
+                    let error = match (cell, code) {
+                        (None, Some(code)) => self.context.null(&column.name, code, line),
+                        _ => {
+                            let value = cell.map_or_else(String::new, |c| convert::shown(chars, c));
+                            self.context.misfit(&column.name, column.data_type, value, line)
+                        }
+                    };
                     bad.push(bad::row(&block.bytes, at, line, error));
                 }
                 _ => {

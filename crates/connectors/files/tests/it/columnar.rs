@@ -128,7 +128,7 @@ fn columns_come_in_the_order_of_the_plan_and_rows_can_be_left_out() {
         let slice = &source.slices().unwrap()[0];
         let schema = Schema::new([("t", DataType::Text), ("missing", DataType::Bool), ("id", DataType::Text)]);
         for skip in 0..7 {
-            let plan = ReadPlan { schema: schema.clone(), skip_rows: skip };
+            let plan = ReadPlan { schema: schema.clone(), skip_rows: skip, ..ReadPlan::default() };
             let (mut rows, mut next) = (Vec::new(), skip + 1);
             for batch in source.read(slice, &plan, &Stop::default()).unwrap() {
                 let batch = batch.unwrap();

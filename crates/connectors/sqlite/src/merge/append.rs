@@ -75,8 +75,16 @@ fn add(all: &mut Vec<(usize, Lineage)>, slice: usize, part: Lineage) {
 
 /// Deletes a file's earlier rows, after making sure that exactly they are found.
 fn remove(db: &Connection, plan: &LoadPlan<'_>, file: &str, entry: &FileEntry) -> Result<u64> {
-    let Some(lineage) = &entry.lineage else { return Ok(0) };
     let table = &plan.target.pipeline.destination.table;
+    let Some(lineage) = &entry.lineage else {
+        if entry.rows == 0 {
+            return Ok(0);
+        }
+        return Err(Error::new(Code::ChangedFile, format!("{file:?} changed, and which rows of table {table:?} are its own is not known"))
+            .state("nothing was written")
+            .help("a `transform` makes rows that belong to no file: give the pipeline a key and `load: upsert`, or a watermark")
+            .help("or load everything again with `--full-refresh`"));
+    };
     let rowid = rowid_name(db, table)?;
     let fail = to("find the earlier rows of a file");
     // In the order of names' first insertion: the order the hashes were made in does not matter to their sum, but the
