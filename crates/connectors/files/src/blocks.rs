@@ -4,10 +4,7 @@
 //! leaves the fields to the threads behind it.
 
 use crate::open::Input;
-use floodmark_core::{
-    Code, Error, Result,
-    error::Place,
-};
+use floodmark_core::{Code, Error, Result, error::Place};
 use memchr::memchr_iter;
 
 /// Whole rows of a text file.

@@ -104,11 +104,15 @@ pub(crate) fn survey(file: File, format: FileFormat, name: &str, stop: &Stop) ->
                 .ok_or_else(|| exact::unsupported(field.data_type()).at(place()))?;
             if let Some(before) = schema.index(field.name()) {
                 let message = format!("columns {} and {} have the same name", before + 1, i + 1);
-                return Err(Error::new(Code::BadHeader, message).at(place()).help("rename one where the file is written"));
+                return Err(Error::new(Code::BadHeader, message)
+                    .at(place())
+                    .help("rename one where the file is written"));
             }
             if field.name().is_empty() {
                 let message = format!("column {} of {} has no name", i + 1, arrow.fields().len());
-                return Err(Error::new(Code::BadHeader, message).in_file(name).help("name it where the file is written"));
+                return Err(Error::new(Code::BadHeader, message)
+                    .in_file(name)
+                    .help("name it where the file is written"));
             }
             schema.columns.push(Column { name: field.name().clone(), data_type });
         }
@@ -142,7 +146,13 @@ pub(crate) struct ColumnarBatches {
 }
 
 /// Reads the planned columns.
-pub(crate) fn read(file: File, format: FileFormat, name: &str, plan: &ReadPlan, stop: &Stop) -> Result<ColumnarBatches> {
+pub(crate) fn read(
+    file: File,
+    format: FileFormat,
+    name: &str,
+    plan: &ReadPlan,
+    stop: &Stop,
+) -> Result<ColumnarBatches> {
     guarded(name, || {
         let opened = Opened::new(file, format, name)?;
         let arrow = opened.schema();
@@ -202,7 +212,11 @@ impl ColumnarBatches {
         let mut lost: Vec<(usize, usize)> = Vec::new();
         for (i, (column, &at)) in self.schema.columns.iter().zip(&self.positions).enumerate() {
             let (array, rows) = exact::convert(batch.column(at), column.data_type).map_err(|e| {
-                e.at(Place { file: Some(self.name.clone().into()), column: Some(column.name.clone()), ..Place::default() })
+                e.at(Place {
+                    file: Some(self.name.clone().into()),
+                    column: Some(column.name.clone()),
+                    ..Place::default()
+                })
             })?;
             arrays.push(array);
             lost.extend(rows.into_iter().map(|row| (row, i)));

@@ -3,8 +3,8 @@
 use crate::cells::{CellAt, Chars, Grid};
 use arrow::{
     array::{
-        ArrayRef, BinaryArray, BooleanArray, BooleanBufferBuilder, Date32Array, Decimal128Array, Float64Array, Int64Array,
-        NullBufferBuilder, PrimitiveArray, StringArray, Time64NanosecondArray, TimestampMicrosecondArray,
+        ArrayRef, BinaryArray, BooleanArray, BooleanBufferBuilder, Date32Array, Decimal128Array, Float64Array,
+        Int64Array, NullBufferBuilder, PrimitiveArray, StringArray, Time64NanosecondArray, TimestampMicrosecondArray,
         TimestampNanosecondArray,
     },
     buffer::{NullBuffer, OffsetBuffer, ScalarBuffer},

@@ -37,8 +37,10 @@ fn is_wild(pattern: &str) -> bool {
 fn literal(pattern: &str, base: &Path) -> Result<PathBuf> {
     let path = base.join(pattern);
     if path.is_dir() {
-        return Err(Error::new(Code::SourceRead, format!("{pattern:?} is a directory"))
-            .help(format!("name the files in it: {0}/*.csv, or {0}/**/*.csv for all levels", pattern.trim_end_matches('/'))));
+        return Err(Error::new(Code::SourceRead, format!("{pattern:?} is a directory")).help(format!(
+            "name the files in it: {0}/*.csv, or {0}/**/*.csv for all levels",
+            pattern.trim_end_matches('/')
+        )));
     }
     if !path.exists() {
         return Err(missing(pattern, base, &path));
@@ -159,7 +161,10 @@ mod tests {
             std::fs::write(base.join(file), "x").unwrap();
         }
         assert_eq!(names(&["*.csv"], &base).unwrap(), ["a.csv", "b.csv", "odd[x].csv"]);
-        assert_eq!(names(&["./b.csv", "a.csv", "*.csv", "sub/../b.csv"], &base).unwrap(), ["a.csv", "b.csv", "odd[x].csv"]);
+        assert_eq!(
+            names(&["./b.csv", "a.csv", "*.csv", "sub/../b.csv"], &base).unwrap(),
+            ["a.csv", "b.csv", "odd[x].csv"]
+        );
         assert_eq!(names(&["sub/**/*.csv"], &base).unwrap(), ["sub/c.csv", "sub/deep/d.csv"]);
         assert_eq!(names(&["odd[x].csv"], &base).unwrap(), ["odd[x].csv"]);
         let absolute = base.join("a.csv");

@@ -99,7 +99,11 @@ impl Node {
                         let mut key = String::new();
                         nodes.0.write(i, &mut key)?;
                         // JSON has text keys only; other keys are shown as their JSON text.
-                        if key.starts_with('"') { out.push_str(&key) } else { quote(&key, out)? }
+                        if key.starts_with('"') {
+                            out.push_str(&key)
+                        } else {
+                            quote(&key, out)?
+                        }
                         out.push(':');
                         nodes.1.write(i, out)?;
                     }

@@ -97,7 +97,8 @@ impl Input {
             Packing::Plain => Box::new(raw),
             Packing::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(BufReader::with_capacity(256 << 10, raw))),
             Packing::Zstd => Box::new(
-                zstd::Decoder::with_buffer(BufReader::with_capacity(256 << 10, raw)).map_err(|e| read_error(name, e))?,
+                zstd::Decoder::with_buffer(BufReader::with_capacity(256 << 10, raw))
+                    .map_err(|e| read_error(name, e))?,
             ),
         };
         Ok((Input { reader, packing, name: name.to_owned(), carry: Vec::new(), ended: false }, slot))

@@ -161,8 +161,11 @@ impl Union {
             }
         }
         if self.columns.len() > MAX_COLUMNS {
-            return Err(Error::new(Code::BadFormat, format!("the source has more than {MAX_COLUMNS} different columns"))
-                .help("keys that are data belong into a nested object, which is loaded as one json column"));
+            return Err(Error::new(
+                Code::BadFormat,
+                format!("the source has more than {MAX_COLUMNS} different columns"),
+            )
+            .help("keys that are data belong into a nested object, which is loaded as one json column"));
         }
         Ok(())
     }

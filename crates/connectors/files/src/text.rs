@@ -40,9 +40,16 @@ impl Cutter {
 /// What tells how to parse blocks; every thread makes its own parser of it.
 #[derive(Debug, Clone)]
 pub(crate) enum Shape {
-    Csv { options: CsvOptions, header: Header, max_row: usize },
+    Csv {
+        options: CsvOptions,
+        header: Header,
+        max_row: usize,
+    },
     /// `spanned`: rows are the block's spans, not its lines.
-    Json { spanned: bool, max_row: usize },
+    Json {
+        spanned: bool,
+        max_row: usize,
+    },
 }
 
 /// A text file at its first row.
@@ -184,7 +191,9 @@ impl Converter {
             .collect::<Result<Vec<_>>>()?;
         for (column, _) in &self.required {
             let cells = self.grid.column(*column).enumerate();
-            misfits.extend(cells.filter(|(_, c)| c.kind.is_none()).map(|(row, _)| convert::Misfit { row, column: *column }));
+            misfits.extend(
+                cells.filter(|(_, c)| c.kind.is_none()).map(|(row, _)| convert::Misfit { row, column: *column }),
+            );
         }
         let options = RecordBatchOptions::new().with_row_count(Some(self.grid.rows.len()));
         let mut rows = RecordBatch::try_new_with_options(self.arrow.clone(), arrays, &options)?;

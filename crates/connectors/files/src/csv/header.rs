@@ -28,8 +28,11 @@ pub(crate) fn check_options(options: &CsvOptions) -> Result<()> {
     let reserved = |b: u8| matches!(b, b'\n' | b'\r' | 0) || !b.is_ascii();
     let clash = options.delimiter.is_some_and(|d| reserved(d) || d == options.quote) || reserved(options.quote);
     if clash {
-        return Err(Error::new(Code::BadArgument, "the CSV delimiter and quote must be two different ASCII characters")
-            .help("set `delimiter:` and `quote:` to one printable character each, or to a tab"));
+        return Err(Error::new(
+            Code::BadArgument,
+            "the CSV delimiter and quote must be two different ASCII characters",
+        )
+        .help("set `delimiter:` and `quote:` to one printable character each, or to a tab"));
     }
     Ok(())
 }
@@ -74,9 +77,12 @@ impl Header {
             options.names.clone()
         } else {
             let (given, there) = (options.names.len(), found.len());
-            return Err(Error::new(Code::BadHeader, format!("`names:` lists {given} columns and the file has {there}"))
-                .at(place)
-                .help("give one name for each column, in file order"));
+            return Err(Error::new(
+                Code::BadHeader,
+                format!("`names:` lists {given} columns and the file has {there}"),
+            )
+            .at(place)
+            .help("give one name for each column, in file order"));
         };
         let hint = other_delimiter(&names, delimiter);
         Ok(Header { delimiter, names: unique(names, &place)?, line, hint })
@@ -213,12 +219,11 @@ impl Fields {
     fn check(self, place: &Place) -> Result<Vec<String>> {
         match self.flaw {
             None => Ok(self.names),
-            Some((RowFlaw::Encoding(offset, _), _)) => Err(Error::new(
-                Code::BadEncoding,
-                format!("byte {} of the header is not UTF-8", offset + 1),
-            )
-            .at(place.clone())
-            .help("convert the file: iconv -f WINDOWS-1252 -t UTF-8 (or from whatever encoding it has)")),
+            Some((RowFlaw::Encoding(offset, _), _)) => {
+                Err(Error::new(Code::BadEncoding, format!("byte {} of the header is not UTF-8", offset + 1))
+                    .at(place.clone())
+                    .help("convert the file: iconv -f WINDOWS-1252 -t UTF-8 (or from whatever encoding it has)"))
+            }
             Some((RowFlaw::AfterQuote(field), _)) => Err(Error::new(
                 Code::BadHeader,
                 format!("text stands behind the closing quote of column {}", field + 1),

@@ -97,7 +97,7 @@ mod tests {
         assert_eq!(end("a,b\nc"), 4);
         assert_eq!(end("a,\"b\nc"), 0);
         assert_eq!(end("x\na,\"b\nc"), 2);
-        assert_eq!(end("a,\"b\"\"\n\"\nc"), 10);
+        assert_eq!(end("a,\"b\"\"\n\"\nc"), 9);
         assert_eq!(end("5\" disk,b\n\"c\n"), 10);
     }
 

@@ -39,7 +39,11 @@ impl Elements {
             Some(begun) => spans.push((begun as u32, self.last as u32)),
             None if closing && !self.any => {}
             None => {
-                return Err(Self::flaw(at, "an element of the JSON array is missing between commas", "correct the file"));
+                return Err(Self::flaw(
+                    at,
+                    "an element of the JSON array is missing between commas",
+                    "correct the file",
+                ));
             }
         }
         self.any = true;
@@ -96,7 +100,11 @@ impl Cut for Elements {
                     ));
                 }
                 (Part::After, _) => {
-                    return Err(Self::flaw(at, "text follows the end of the JSON array", "remove it, or set `format: jsonl`"));
+                    return Err(Self::flaw(
+                        at,
+                        "text follows the end of the JSON array",
+                        "remove it, or set `format: jsonl`",
+                    ));
                 }
                 (Part::Inside, b',') if self.depth == 0 => self.close(at, spans, false)?,
                 (Part::Inside, b']') if self.depth == 0 => {

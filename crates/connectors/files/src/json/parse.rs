@@ -135,10 +135,13 @@ impl JsonParser {
             Err(error) => rows.flawed(at, flaw(&error)),
         }
         if self.keys.grow && self.keys.names.len() > MAX_COLUMNS {
-            return Err(Error::new(Code::BadFormat, format!("the objects have more than {MAX_COLUMNS} different keys"))
-                .at(floodmark_core::error::Place { line: Some(line()), ..Default::default() })
-                .in_file(&self.name)
-                .help("keys that are data belong into a nested object, which is loaded as one json column"));
+            return Err(Error::new(
+                Code::BadFormat,
+                format!("the objects have more than {MAX_COLUMNS} different keys"),
+            )
+            .at(floodmark_core::error::Place { line: Some(line()), ..Default::default() })
+            .in_file(&self.name)
+            .help("keys that are data belong into a nested object, which is loaded as one json column"));
         }
         Ok(())
     }
@@ -209,6 +212,8 @@ impl<'de> Visitor<'de> for Object<'_> {
             if std::mem::replace(&mut self.keys.met[key], self.keys.current) == self.keys.current {
                 return Err(M::Error::custom(format!("the key {:?} occurs twice", self.keys.names[key])));
             }
+            // A broken string makes the row bad whether or not its column is wanted.
+            let cell = self.cell(value.get()).map_err(M::Error::custom)?;
             let slot = self.keys.slots[key];
             if slot == UNWANTED {
                 continue;
@@ -216,7 +221,7 @@ impl<'de> Visitor<'de> for Object<'_> {
             if slot >= self.row.len() {
                 self.row.resize(slot + 1, CellAt::ABSENT);
             }
-            self.row[slot] = self.cell(value.get()).map_err(M::Error::custom)?;
+            self.row[slot] = cell;
         }
         Ok(())
     }
@@ -230,7 +235,9 @@ impl Object<'_> {
             [b'n', ..] => CellAt::NULL,
             [b't' | b'f', ..] => CellAt::block(start, end, Cell::Bool),
             [b'{' | b'[', ..] => CellAt::block(start, end, Cell::Nested),
-            [b'"', inner @ .., b'"'] if memchr(b'\\', inner).is_none() => CellAt::block(start + 1, end - 1, Cell::Quoted),
+            [b'"', inner @ .., b'"'] if memchr(b'\\', inner).is_none() => {
+                CellAt::block(start + 1, end - 1, Cell::Quoted)
+            }
             [b'"', ..] => {
                 let begun = self.resolved.len();
                 self.resolved.extend_from_slice(serde_json::from_str::<String>(text)?.as_bytes());

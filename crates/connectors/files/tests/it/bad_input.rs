@@ -19,11 +19,9 @@ fn empty_files_are_errors_even_beside_others() {
 
 #[test]
 fn other_encodings_are_named() {
-    for (bytes, name) in [
-        (&b"\xff\xfea\0,\0b\0"[..], "UTF-16"),
-        (b"\xfe\xff\0a\0,", "UTF-16"),
-        (b"\xff\xfe\0\0a\0\0\0", "UTF-32"),
-    ] {
+    for (bytes, name) in
+        [(&b"\xff\xfea\0,\0b\0"[..], "UTF-16"), (b"\xfe\xff\0a\0,", "UTF-16"), (b"\xff\xfe\0\0a\0\0\0", "UTF-32")]
+    {
         let error = error_of("a.csv", bytes);
         assert_eq!(error.code(), Code::BadEncoding);
         assert!(error.message().contains(name) && error.advice()[0].contains("iconv"), "{error:?}");
@@ -90,7 +88,9 @@ fn headers_must_name_every_column_once() {
 #[test]
 fn a_row_beyond_the_limit_is_an_error_and_loads_when_it_is_raised() {
     let big = "x".repeat(50 << 20);
-    for (name, text) in [("a.csv", format!("a,b\n1,2\n3,{big}\n4,5\n")), ("a.jsonl", format!("{{\"a\":1}}\n\n{{\"a\":\"{big}\"}}\n"))] {
+    for (name, text) in
+        [("a.csv", format!("a,b\n1,2\n3,{big}\n4,5\n")), ("a.jsonl", format!("{{\"a\":1}}\n\n{{\"a\":\"{big}\"}}\n"))]
+    {
         let error = error_of(name, &text);
         assert_eq!((error.code(), line(&error)), (Code::RowTooLarge, Some(3)), "{error:?}");
         let got = load_with(name, &text, |s| s.max_row_bytes = 64 << 20).unwrap();

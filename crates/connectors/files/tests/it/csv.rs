@@ -12,11 +12,9 @@ fn nothing_is_null_and_quoted_nothing_is_text() {
 
 #[test]
 fn line_ends_byte_order_marks_and_blank_lines() {
-    for text in [
-        "\u{feff}a,b\r\n1,x\r\n\r\n2,\"y\r\nz\"\r\n",
-        "a,b\n1,x\n\n\n2,\"y\r\nz\"",
-        "\n\na,b\n1,x\r\n2,\"y\r\nz\"\r",
-    ] {
+    for text in
+        ["\u{feff}a,b\r\n1,x\r\n\r\n2,\"y\r\nz\"\r\n", "a,b\n1,x\n\n\n2,\"y\r\nz\"", "\n\na,b\n1,x\r\n2,\"y\r\nz\"\r"]
+    {
         let got = load_text("a.csv", text).unwrap();
         assert_eq!(got.lines(), ["1|x", "2|y\r\nz"], "{text:?}");
         assert_eq!(got.types(), ["a bigint", "b text"]);
@@ -79,7 +77,14 @@ fn every_type_is_read_as_it_is_written() {
     assert_eq!(
         got.types(),
         [
-            "i bigint", "d decimal(19,2)", "x double", "t text", "day date", "ts timestamp", "tz timestamptz", "b boolean",
+            "i bigint",
+            "d decimal(19,2)",
+            "x double",
+            "t text",
+            "day date",
+            "ts timestamp",
+            "tz timestamptz",
+            "b boolean",
             "ns timestamp_ns"
         ]
     );

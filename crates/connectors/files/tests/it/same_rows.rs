@@ -94,7 +94,8 @@ fn a_reader_that_stops_early_stops_the_threads() {
     let source = FileSourceReader::new(spec(dir.path(), &["a.csv"])).unwrap().tuned(4, 4096);
     let schema = floodmark_core::Schema::new([("a", floodmark_core::DataType::BigInt)]);
     let slice = &source.slices().unwrap()[0];
-    let mut batches = source.read(slice, &ReadPlan { schema, skip_rows: 0, ..ReadPlan::default() }, &Stop::default()).unwrap();
+    let mut batches =
+        source.read(slice, &ReadPlan { schema, skip_rows: 0, ..ReadPlan::default() }, &Stop::default()).unwrap();
     assert!(batches.next().unwrap().unwrap().covered > 0);
     drop(batches);
 }

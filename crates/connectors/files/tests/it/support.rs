@@ -65,7 +65,9 @@ pub(crate) fn load(source: &FileSourceReader, pinned: &[(&str, DataType)]) -> Re
         assert_eq!(*hash, source.hash_prefix(slice, slice.size, &stop)?);
         loaded.surveyed.push(*rows);
         let mut next = 1;
-        for batch in source.read(slice, &ReadPlan { schema: schema.clone(), skip_rows: 0, ..ReadPlan::default() }, &stop)? {
+        for batch in
+            source.read(slice, &ReadPlan { schema: schema.clone(), skip_rows: 0, ..ReadPlan::default() }, &stop)?
+        {
             let batch = batch?;
             assert_eq!(batch.first_row, next);
             assert_eq!(batch.covered as usize, batch.rows.num_rows() + batch.bad.len());
