@@ -55,7 +55,7 @@ fn the_mistakes_are_refused() {
 /// What is unsafe but allowed is a warning with a reason.
 #[test]
 fn the_lint_names_what_doubles_and_what_forgets() {
-    for (file, part) in [("doubles.yaml", "at_least_once"), ("forgets.yaml", "memory")] {
+    for (file, part) in [("doubles.yaml", "at_least_once"), ("forgets.yaml", "gone when the run ends")] {
         let project = root().join("examples/lesson/6-mistakes");
         let output = Command::new(floodmark().unwrap())
             .current_dir(&project)
