@@ -54,7 +54,8 @@ impl Diagnostics {
 pub(crate) fn blot(text: &str) -> String {
     let mut out = text.as_bytes().to_vec();
     let mut from = 0;
-    while let Some(start) = text[from..].find("://").map(|i| from + i + 3) {
+    // Two slashes and not `://`: a URL whose colon was forgotten is refused, and shown with its password.
+    while let Some(start) = text[from..].find("//").map(|i| from + i + 2) {
         let rest = &text[start..];
         let end = start + rest.find(|c: char| c.is_whitespace() || "\"'<>".contains(c)).unwrap_or(rest.len());
         let url = &text[start..end];
@@ -95,12 +96,12 @@ mod tests {
 
     #[test]
     fn passwords_in_the_clear_are_blotted_out_and_references_are_not() {
-        let text = "a: postgres://app:hünter2@db/x?sslmode=off&auth_token=abc\nb: pg://u:${PW}@h/d\nc: x://u:a/b@h/d";
+        let text = "a: postgres://app:hünter2@db/x?sslmode=off&auth_token=abc\nb: pg://u:${PW}@h/d\nc: x://u:a/b@h/d\nd: pg//u:pw@h";
         let shown = blot(text);
         assert_eq!(shown.len(), text.len());
         assert_eq!(
             shown,
-            "a: postgres://app:********@db/x?sslmode=off&auth_token=***\nb: pg://u:${PW}@h/d\nc: x://u:***@h/d"
+            "a: postgres://app:********@db/x?sslmode=off&auth_token=***\nb: pg://u:${PW}@h/d\nc: x://u:***@h/d\nd: pg//u:**@h"
         );
     }
 }
