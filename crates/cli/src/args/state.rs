@@ -42,6 +42,8 @@ pub(crate) enum StateCommand {
     /// Put back what `export` printed (asks first)
     Import {
         /// The file, or `-` for standard input
-        file: PathBuf,
+        // Not `file`: that is the pipeline file's id, and ids are shared with the global options.
+        #[arg(value_name = "FILE")]
+        exported: PathBuf,
     },
 }

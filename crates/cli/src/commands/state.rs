@@ -29,7 +29,7 @@ pub(super) fn state(cx: &Context, args: &StateArgs) -> Result<u8, Failure> {
                 cx.printer.text(&format!("{document:#}\n"))?;
             }
         }
-        StateCommand::Import { file } => import(cx, &keepers, file)?,
+        StateCommand::Import { exported } => import(cx, &keepers, exported)?,
     }
     Ok(0)
 }
