@@ -111,7 +111,7 @@ pub(crate) fn rows(counts: &Counts) -> String {
         ("stale", counts.stale),
         ("skipped", counts.skipped),
         ("rejected", counts.rejected),
-        ("deleted before", counts.delete_noop),
+        ("already gone", counts.delete_noop),
     ];
     let mut parts: Vec<String> =
         outcomes.iter().filter(|(_, n)| *n > 0).map(|(word, n)| format!("{} {word}", number(*n))).collect();
@@ -128,7 +128,7 @@ pub(crate) fn rows(counts: &Counts) -> String {
 pub(crate) fn watermark(mark: &WatermarkMove) -> Option<String> {
     let column = clean(&mark.column);
     Some(match (&mark.before, &mark.after) {
-        (Some(before), Some(after)) if before == after => format!("{column} at {}", clean(after)),
+        (Some(before), Some(after)) if before == after => format!("{column} still {}", clean(after)),
         (Some(before), Some(after)) => format!("{column} {} → {}", clean(before), clean(after)),
         (None, Some(after)) => format!("{column} → {}", clean(after)),
         _ => return None,
@@ -260,7 +260,7 @@ mod tests {
         let mark = |b: Option<&str>, a: Option<&str>| {
             watermark(&WatermarkMove { column: "at".into(), before: b.map(Into::into), after: a.map(Into::into) })
         };
-        assert_eq!(mark(Some("1"), Some("1")).as_deref(), Some("at at 1"));
+        assert_eq!(mark(Some("1"), Some("1")).as_deref(), Some("at still 1"));
         assert_eq!(mark(Some("1"), Some("2")).as_deref(), Some("at 1 → 2"));
         assert_eq!(mark(None, Some("2")).as_deref(), Some("at → 2"));
         assert_eq!(mark(None, None), None);
