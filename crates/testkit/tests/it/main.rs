@@ -1,5 +1,7 @@
 //! Cases, lessons and the shop, played against the real program.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a helper that panics is a test that fails")]
+
 mod cases;
 mod kill;
 mod lesson;
