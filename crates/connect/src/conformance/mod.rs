@@ -1,0 +1,260 @@
+//! What every destination must do, as tests that a connector runs against itself. A failed expectation panics.
+//!
+//! Each function takes a fresh, empty destination and says in its name what holds.
+
+#![expect(clippy::unwrap_used, reason = "this suite is test code: a failed expectation is a panic")]
+
+mod scene;
+
+use crate::{Destination, Stop};
+use floodmark_core::{
+    Code, Value,
+    pipeline::{AbsentRows, Deletes, Load, OnNull},
+    schema::Change,
+    Column, DataType,
+    state::{Mark, RunRecord},
+};
+use scene::{Row, Scene};
+use std::time::Duration;
+
+/// Every test with its name, for a connector's own harness.
+pub const ALL: &[(&str, fn(&dyn Destination))] = &[
+    ("a first load creates the table and its state", first_load),
+    ("the same rows again change nothing", replay),
+    ("older rows never win, ties go to the later", versions),
+    ("a deleted row is not raised by an older copy", tombstones),
+    ("soft deletes mark, and the row can come back", soft_deletes),
+    ("an incoming NULL keeps what is there when told to", keep_nulls),
+    ("rows of a batch supersede each other the same in any order", any_order),
+    ("an overwrite makes the table the source and rewrites nothing equal", overwrite),
+    ("insert_only leaves existing rows alone", insert_only),
+    ("history opens a version only for new content", history),
+    ("an error in the middle leaves nothing behind", rollback),
+    ("a second holder is refused at once", lock),
+    ("new and wider columns arrive in the load's transaction", evolve),
+    ("a failed run is on record", failed_run),
+    ("the fingerprint does not depend on order", fingerprint),
+];
+
+fn first_load(destination: &dyn Destination) {
+    let scene = Scene::new(Load::Upsert);
+    let mut session = scene.open(destination);
+    assert_eq!(session.table("t").unwrap(), None);
+    let counts = scene.load(session.as_mut(), &[Row::new(1, "a", 1), Row::new(2, "b", 1)]).unwrap();
+    assert_eq!((counts.inserted, counts.accounted()), (2, 2));
+    let state = session.state().clone();
+    assert_eq!(state.watermark.as_ref().map(|m| &m.value), Some(&Value::Int(1)));
+    assert_eq!(state.schema.as_ref(), Some(&scene.schema));
+    drop(session);
+    // State outlives the process that wrote it.
+    assert_eq!(scene.open(destination).state().watermark, state.watermark);
+    assert_eq!(destination.ledger().unwrap().runs(Some("p"), 10).unwrap().len(), 1);
+}
+
+fn replay(destination: &dyn Destination) {
+    let scene = Scene::new(Load::Upsert);
+    let rows = [Row::new(1, "a", 1), Row::new(2, "b", 2)];
+    scene.load(scene.open(destination).as_mut(), &rows).unwrap();
+    let before = destination.fingerprint("t").unwrap();
+    let counts = scene.load(scene.open(destination).as_mut(), &rows).unwrap();
+    assert_eq!((counts.unchanged, counts.changed()), (2, false));
+    assert_eq!(destination.fingerprint("t").unwrap(), before);
+}
+
+fn versions(destination: &dyn Destination) {
+    let scene = Scene::new(Load::Upsert);
+    scene.load(scene.open(destination).as_mut(), &[Row::new(1, "new", 5)]).unwrap();
+    let counts = scene.load(scene.open(destination).as_mut(), &[Row::new(1, "old", 4)]).unwrap();
+    assert_eq!(counts.stale, 1);
+    let counts = scene.load(scene.open(destination).as_mut(), &[Row::new(1, "tie", 5)]).unwrap();
+    assert_eq!(counts.updated, 1);
+    scene.expect(destination, &[Row::new(1, "tie", 5)]);
+}
+
+fn tombstones(destination: &dyn Destination) {
+    let scene = Scene::new(Load::Upsert);
+    scene.load(scene.open(destination).as_mut(), &[Row::new(1, "a", 1), Row::new(2, "b", 1)]).unwrap();
+    let counts = scene.load(scene.open(destination).as_mut(), &[Row::deleted(1, 3), Row::deleted(9, 3)]).unwrap();
+    assert_eq!((counts.deleted, counts.delete_noop), (1, 1));
+    let counts = scene.load(scene.open(destination).as_mut(), &[Row::new(1, "a", 2), Row::new(9, "x", 2)]).unwrap();
+    assert_eq!(counts.stale, 2);
+    scene.expect(destination, &[Row::new(2, "b", 1)]);
+    let counts = scene.load(scene.open(destination).as_mut(), &[Row::new(1, "again", 4)]).unwrap();
+    assert_eq!(counts.inserted, 1);
+    let counts = scene.load(scene.open(destination).as_mut(), &[Row::deleted(1, 3)]).unwrap();
+    assert_eq!(counts.stale, 1);
+}
+
+fn soft_deletes(destination: &dyn Destination) {
+    let mut scene = Scene::new(Load::Upsert);
+    scene.pipeline.deletes = Deletes::Soft;
+    scene.load(scene.open(destination).as_mut(), &[Row::new(1, "a", 1)]).unwrap();
+    let live = destination.fingerprint("t").unwrap();
+    assert_eq!(scene.load(scene.open(destination).as_mut(), &[Row::deleted(1, 2)]).unwrap().deleted, 1);
+    let marked = destination.fingerprint("t").unwrap();
+    assert_eq!(marked.rows, 1);
+    assert_ne!(marked, live);
+    let again = scene.load(scene.open(destination).as_mut(), &[Row::deleted(1, 2)]).unwrap();
+    assert_eq!((again.delete_noop, destination.fingerprint("t").unwrap()), (1, marked));
+    assert_eq!(scene.load(scene.open(destination).as_mut(), &[Row::new(1, "a", 1)]).unwrap().stale, 1);
+    assert_eq!(scene.load(scene.open(destination).as_mut(), &[Row::new(1, "a", 3)]).unwrap().updated, 1);
+}
+
+fn keep_nulls(destination: &dyn Destination) {
+    let mut scene = Scene::new(Load::Upsert);
+    scene.pipeline.on_null = OnNull::Keep;
+    scene.load(scene.open(destination).as_mut(), &[Row::new(1, "a", 1)]).unwrap();
+    // The loser's value must not show through the winner's NULL: the table's does.
+    let counts = scene.load(scene.open(destination).as_mut(), &[Row::new(1, "loser", 2), Row::null(1, 3)]).unwrap();
+    assert_eq!((counts.updated, counts.superseded), (1, 1));
+    scene.expect(destination, &[Row::new(1, "a", 3)]);
+}
+
+fn any_order(destination: &dyn Destination) {
+    let rows = [Row::new(1, "a", 1), Row::new(1, "b", 3), Row::deleted(1, 2), Row::new(2, "c", 1), Row::deleted(2, 5)];
+    let mut orders = vec![rows.to_vec()];
+    orders.push(rows.iter().rev().cloned().collect());
+    orders.push([2, 4, 0, 3, 1].iter().map(|i| rows[*i].clone()).collect());
+    for (n, order) in orders.into_iter().enumerate() {
+        let mut scene = Scene::new(Load::Upsert);
+        scene.pipeline.name = format!("p{n}");
+        scene.pipeline.destination.table = format!("t{n}");
+        let counts = scene.load(scene.open(destination).as_mut(), &order).unwrap();
+        assert_eq!((counts.inserted, counts.delete_noop, counts.superseded), (1, 1, 3), "order {n}");
+        scene.expect(destination, &[Row::new(1, "b", 3)]);
+    }
+}
+
+fn overwrite(destination: &dyn Destination) {
+    let scene = Scene::new(Load::Overwrite);
+    scene.load(scene.open(destination).as_mut(), &[Row::new(1, "a", 1), Row::new(2, "b", 1)]).unwrap();
+    let counts = scene.load(scene.open(destination).as_mut(), &[Row::new(2, "b", 1), Row::new(3, "c", 1)]).unwrap();
+    assert_eq!((counts.inserted, counts.unchanged, counts.updated, counts.removed), (1, 1, 0, 1));
+    scene.expect(destination, &[Row::new(2, "b", 1), Row::new(3, "c", 1)]);
+    let mut keyless = Scene::new(Load::Overwrite);
+    keyless.pipeline.key.clear();
+    keyless.pipeline.name = "q".into();
+    keyless.pipeline.destination.table = "u".into();
+    let rows = [Row::new(1, "a", 1), Row::new(1, "a", 1)];
+    keyless.load(keyless.open(destination).as_mut(), &rows).unwrap();
+    let counts = keyless.load(keyless.open(destination).as_mut(), &rows).unwrap();
+    assert_eq!((counts.inserted, counts.removed), (2, 2));
+    keyless.expect(destination, &rows);
+}
+
+fn insert_only(destination: &dyn Destination) {
+    let scene = Scene::new(Load::InsertOnly);
+    scene.load(scene.open(destination).as_mut(), &[Row::new(1, "a", 1)]).unwrap();
+    let rows = [Row::new(1, "b", 2), Row::new(2, "c", 1), Row::new(2, "d", 2)];
+    let counts = scene.load(scene.open(destination).as_mut(), &rows).unwrap();
+    assert_eq!((counts.unchanged, counts.inserted, counts.superseded), (1, 1, 1));
+    scene.expect(destination, &[Row::new(1, "a", 1), Row::new(2, "d", 2)]);
+}
+
+fn history(destination: &dyn Destination) {
+    let mut scene = Scene::new(Load::Scd2);
+    scene.pipeline.absent_rows = AbsentRows::Keep;
+    let counts = scene.load(scene.open(destination).as_mut(), &[Row::new(1, "b", 3), Row::new(1, "a", 1)]).unwrap();
+    assert_eq!(counts.inserted, 2);
+    let before = destination.fingerprint("t").unwrap();
+    let counts = scene.load(scene.open(destination).as_mut(), &[Row::new(1, "a", 1), Row::new(1, "b", 3)]).unwrap();
+    assert_eq!((counts.unchanged, counts.changed()), (2, false));
+    assert_eq!(destination.fingerprint("t").unwrap(), before);
+    // A version that arrives late goes where it belongs, as if it had come first.
+    scene.load(scene.open(destination).as_mut(), &[Row::new(1, "late", 2)]).unwrap();
+    let mut whole = Scene::new(Load::Scd2);
+    whole.pipeline.absent_rows = AbsentRows::Keep;
+    whole.pipeline.name = "q".into();
+    whole.pipeline.destination.table = "u".into();
+    let all = [Row::new(1, "a", 1), Row::new(1, "late", 2), Row::new(1, "b", 3)];
+    whole.load(whole.open(destination).as_mut(), &all).unwrap();
+    assert_eq!(destination.fingerprint("t").unwrap(), destination.fingerprint("u").unwrap());
+}
+
+fn rollback(destination: &dyn Destination) {
+    let scene = Scene::new(Load::Upsert);
+    scene.load(scene.open(destination).as_mut(), &[Row::new(1, "a", 1)]).unwrap();
+    let before = destination.fingerprint("t").unwrap();
+    for fail_at in [scene::Fail::AfterRows, scene::Fail::AtSeal] {
+        let mut session = scene.open(destination);
+        let error = scene.load_failing(session.as_mut(), &[Row::new(2, "b", 9)], fail_at).unwrap_err();
+        assert_eq!(error.code(), Code::Internal);
+        assert_eq!(destination.fingerprint("t").unwrap(), before);
+        // The session is still good for the run's record, and for another try.
+        assert_eq!(session.state().watermark.as_ref().map(|m| &m.value), Some(&Value::Int(1)));
+    }
+    assert_eq!(scene.load(scene.open(destination).as_mut(), &[Row::new(2, "b", 9)]).unwrap().inserted, 1);
+}
+
+fn lock(destination: &dyn Destination) {
+    let scene = Scene::new(Load::Upsert);
+    let held = scene.open(destination);
+    let second = destination.open("p", "r2", Some(Duration::ZERO), &Stop::default());
+    assert_eq!(second.err().map(|e| e.code()), Some(Code::Busy));
+    // Another pipeline is not in the way.
+    drop(destination.open("other", "r3", Some(Duration::ZERO), &Stop::default()).unwrap());
+    drop(held);
+    drop(destination.open("p", "r4", Some(Duration::ZERO), &Stop::default()).unwrap());
+}
+
+/// A holder whose lock was lost to another cannot commit. `lose` takes the lock away without the holder's knowing.
+pub fn fence(destination: &dyn Destination, lose: &dyn Fn()) {
+    let scene = Scene::new(Load::Upsert);
+    let mut zombie = scene.open(destination);
+    lose();
+    let mut second = scene.open(destination);
+    scene.load(second.as_mut(), &[Row::new(1, "second", 2)]).unwrap();
+    drop(second);
+    let error = scene.load(zombie.as_mut(), &[Row::new(1, "zombie", 9)]).unwrap_err();
+    assert_eq!(error.code(), Code::Fenced);
+    drop(zombie);
+    scene.expect(destination, &[Row::new(1, "second", 2)]);
+}
+
+fn evolve(destination: &dyn Destination) {
+    let mut scene = Scene::new(Load::Upsert);
+    scene.load(scene.open(destination).as_mut(), &[Row::new(1, "a", 1), Row::new(2, "b", 2)]).unwrap();
+    scene.changes = vec![
+        Change::Add(Column { name: "extra".into(), data_type: DataType::Text }),
+        Change::Widen { name: "at".into(), from: DataType::BigInt, to: DataType::Decimal(21, 2) },
+    ];
+    scene.schema.columns[2].data_type = DataType::Decimal(21, 2);
+    scene.schema.columns.push(Column { name: "extra".into(), data_type: DataType::Text });
+    let mut session = scene.open(destination);
+    assert!(scene.load_failing(session.as_mut(), &[], scene::Fail::AtSeal).is_err());
+    assert_eq!(session.table("t").unwrap().map(|t| t.columns.len()), Some(3), "schema changes roll back too");
+    scene.load(session.as_mut(), &[]).unwrap();
+    assert_eq!(session.table("t").unwrap().as_ref(), Some(&scene.schema));
+    // Old versions compare with new ones across the change.
+    assert_eq!(scene.load(session.as_mut(), &[Row::new(1, "old", 0)]).unwrap().stale, 1);
+    assert_eq!(scene.load(session.as_mut(), &[Row::new(1, "new", 3)]).unwrap().updated, 1);
+}
+
+fn failed_run(destination: &dyn Destination) {
+    let scene = Scene::new(Load::Upsert);
+    let run = RunRecord { status: "failed".into(), error: Some("FM0301 no".into()), ..scene.record() };
+    scene.open(destination).record(&run, &[]).unwrap();
+    let found = destination.ledger().unwrap().run(&run.run).unwrap().unwrap();
+    assert_eq!((found.status.as_str(), found.error), ("failed", run.error));
+}
+
+fn fingerprint(destination: &dyn Destination) {
+    let rows = [Row::new(1, "a", 1), Row::null(2, 2), Row::new(3, "", 3)];
+    let mut prints = Vec::new();
+    for n in 0..rows.len() {
+        let mut scene = Scene::new(Load::Upsert);
+        scene.pipeline.name = format!("p{n}");
+        scene.pipeline.destination.table = format!("t{n}");
+        let mut order = rows.to_vec();
+        order.rotate_left(n);
+        scene.load(scene.open(destination).as_mut(), &order).unwrap();
+        prints.push(destination.fingerprint(&scene.pipeline.destination.table).unwrap());
+    }
+    assert!(prints.windows(2).all(|p| p[0] == p[1]), "{prints:?}");
+    assert_eq!(prints[0].rows, 3);
+}
+
+/// A mark of the scene's cursor.
+pub(crate) fn mark(value: i64) -> Mark {
+    Mark { column: "at".into(), data_type: DataType::BigInt, value: Value::Int(value) }
+}

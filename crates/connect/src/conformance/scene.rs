@@ -1,0 +1,206 @@
+//! A small pipeline with hand-made rows, and what is needed to load them without an engine.
+
+use super::mark;
+use crate::{Chunk, Destination, LoadPlan, Session, ShapedBatch, Stop, Target};
+use arrow::{
+    array::{ArrayRef, BooleanArray, Decimal128Array, Int64Array, RecordBatch, StringArray},
+};
+use chrono::DateTime;
+use floodmark_core::{
+    Counts, DataType, Error, Result, Schema,
+    pipeline::{
+        AbsentRows, COMMIT_EVERY, ChangedFiles, CsvOptions, Deletes, DestinationSpec, FileSource, Load, MAX_ROW_BYTES,
+        OnBadRow, OnNull, Pipeline, SchemaPolicy, SourceSpec,
+    },
+    schema::Change,
+    state::{Commit, Lineage, RunRecord},
+    url::ConnectionUrl,
+};
+use std::{sync::Arc, time::Duration};
+
+/// A row of the table `t (id bigint, name text, at bigint)`, keyed by `id`, versioned by `at`.
+#[derive(Debug, Clone)]
+pub(crate) struct Row {
+    id: i64,
+    name: Option<String>,
+    at: i64,
+    delete: bool,
+}
+
+impl Row {
+    pub(crate) fn new(id: i64, name: &str, at: i64) -> Row {
+        Row { id, name: Some(name.into()), at, delete: false }
+    }
+
+    pub(crate) fn null(id: i64, at: i64) -> Row {
+        Row { id, name: None, at, delete: false }
+    }
+
+    pub(crate) fn deleted(id: i64, at: i64) -> Row {
+        Row { id, name: None, at, delete: true }
+    }
+}
+
+/// Where a load is made to fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fail {
+    Never,
+    AfterRows,
+    AtSeal,
+}
+
+pub(crate) struct Scene {
+    pub(crate) pipeline: Pipeline,
+    pub(crate) schema: Schema,
+    pub(crate) changes: Vec<Change>,
+}
+
+impl Scene {
+    pub(crate) fn new(load: Load) -> Scene {
+        let files = FileSource {
+            patterns: Vec::new(),
+            base: Default::default(),
+            format: None,
+            csv: CsvOptions::default(),
+            max_row_bytes: MAX_ROW_BYTES,
+        };
+        Scene {
+            pipeline: Pipeline {
+                name: "p".into(),
+                source: SourceSpec::Files(files),
+                destination: DestinationSpec { url: ConnectionUrl::parse("scene:").unwrap_or_else(fail), table: "t".into() },
+                load,
+                key: vec!["id".into()],
+                watermark: None,
+                version: Some("at".into()),
+                window: Vec::new(),
+                on_null: OnNull::Overwrite,
+                delete_when: None,
+                deletes: Deletes::Hard,
+                absent_rows: if load == Load::Overwrite { AbsentRows::Delete } else { AbsentRows::Keep },
+                transform: None,
+                columns: Vec::new(),
+                schema: SchemaPolicy::Evolve,
+                on_bad_row: OnBadRow::Fail,
+                max_rejects: None,
+                changed_files: ChangedFiles::Reload,
+                allow_empty: false,
+                at_least_once: false,
+                commit_every: COMMIT_EVERY,
+                schedule: None,
+            },
+            schema: Schema::new([("id", DataType::BigInt), ("name", DataType::Text), ("at", DataType::BigInt)]),
+            changes: Vec::new(),
+        }
+    }
+
+    pub(crate) fn open(&self, destination: &dyn Destination) -> Box<dyn Session> {
+        destination.open(&self.pipeline.name, "r", Some(Duration::ZERO), &Stop::default()).unwrap_or_else(fail)
+    }
+
+    pub(crate) fn record(&self) -> RunRecord {
+        RunRecord {
+            run: format!("run of {}", self.pipeline.name),
+            pipeline: self.pipeline.name.clone(),
+            status: "ok".into(),
+            load: self.pipeline.load.name().into(),
+            started_at: DateTime::from_timestamp(1_700_000_000, 0).unwrap_or_default(),
+            finished_at: None,
+            counts: Counts::default(),
+            watermark: None,
+            error: None,
+        }
+    }
+
+    pub(crate) fn load(&self, session: &mut dyn Session, rows: &[Row]) -> Result<Counts> {
+        self.load_failing(session, rows, Fail::Never)
+    }
+
+    pub(crate) fn load_failing(&self, session: &mut dyn Session, rows: &[Row], fail: Fail) -> Result<Counts> {
+        let target = Target {
+            pipeline: &self.pipeline,
+            schema: &self.schema,
+            changes: &self.changes,
+            version: self.schema.get("at").map(|c| c.data_type),
+            now: 0,
+            run: "r",
+        };
+        let plan = LoadPlan { target, replace: Vec::new(), lineage: false, forget: false, full: true };
+        // One row a batch: how rows are cut into batches must not matter.
+        let batches = rows.iter().map(|row| self.batch(std::slice::from_ref(row))).collect();
+        session.load(&plan, &mut Hand { scene: self, batches, fail, read: rows.len() as u64 })
+    }
+
+    fn batch(&self, rows: &[Row]) -> ShapedBatch {
+        let at: ArrayRef = match self.schema.get("at").map(|c| c.data_type) {
+            Some(DataType::Decimal(p, s)) => {
+                let unscaled = rows.iter().map(|r| i128::from(r.at) * 10i128.pow(u32::from(s))).collect::<Vec<_>>();
+                let array = Decimal128Array::from(unscaled).with_precision_and_scale(p, s as i8);
+                Arc::new(array.unwrap_or_else(|e| fail(e.into())))
+            }
+            _ => Arc::new(Int64Array::from_iter_values(rows.iter().map(|r| r.at))),
+        };
+        let arrays: Vec<ArrayRef> = vec![
+            Arc::new(Int64Array::from_iter_values(rows.iter().map(|r| r.id))),
+            Arc::new(StringArray::from_iter(rows.iter().map(|r| r.name.as_deref()))),
+            at,
+        ];
+        let fields = self.schema.to_arrow().fields().iter().take(3).cloned().collect::<Vec<_>>();
+        let schema = Arc::new(arrow::datatypes::Schema::new(fields));
+        let delete = BooleanArray::from_iter(rows.iter().map(|r| Some(r.delete)));
+        let rows = RecordBatch::try_new(schema, arrays).unwrap_or_else(|e| fail(e.into()));
+        ShapedBatch { rows, delete: delete.has_true().then_some(delete), slice: 0 }
+    }
+
+    /// The table holds exactly these rows: compared by fingerprint with a table that was only ever loaded once.
+    pub(crate) fn expect(&self, destination: &dyn Destination, rows: &[Row]) {
+        let mut clean = Scene::new(Load::Append);
+        clean.pipeline.name = format!("clean {}", self.pipeline.name);
+        clean.pipeline.destination.table = format!("clean {}", self.pipeline.destination.table);
+        clean.pipeline.key.clear();
+        clean.schema = self.schema.clone();
+        clean.load(clean.open(destination).as_mut(), rows).unwrap_or_else(fail);
+        let print = |table: &str| destination.fingerprint(table).unwrap_or_else(fail);
+        assert_eq!(print(&self.pipeline.destination.table), print(&clean.pipeline.destination.table));
+    }
+}
+
+#[expect(clippy::panic, reason = "this suite is test code: a failed expectation is a panic")]
+fn fail<T>(error: Error) -> T {
+    panic!("{error:?}")
+}
+
+/// Rows handed over by hand.
+struct Hand<'a> {
+    scene: &'a Scene,
+    batches: std::collections::VecDeque<ShapedBatch>,
+    fail: Fail,
+    read: u64,
+}
+
+impl Chunk for Hand<'_> {
+    fn next(&mut self) -> Result<Option<ShapedBatch>> {
+        match self.batches.pop_front() {
+            None if self.fail == Fail::AfterRows => Err(Error::internal("made to fail")),
+            batch => Ok(batch),
+        }
+    }
+
+    fn seal(&mut self, counts: Counts, _lineage: Vec<(usize, Lineage)>) -> Result<Commit> {
+        if self.fail == Fail::AtSeal {
+            return Err(Error::internal("made to fail"));
+        }
+        let counts = Counts { read: self.read, ..counts };
+        counts.check()?;
+        Ok(Commit {
+            schema: self.scene.schema.clone(),
+            source_schema: None,
+            watermark: Some(mark(1)),
+            pending: None,
+            boundary: None,
+            files: Vec::new(),
+            rejects: Vec::new(),
+            run: RunRecord { counts, ..self.scene.record() },
+        })
+    }
+}
