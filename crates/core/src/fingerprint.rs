@@ -5,7 +5,7 @@
 //! its row hashes modulo 2^128 with the number of rows: the same for every order, different for a missing or doubled row.
 
 use crate::{error::Result, schema::Schema, text, types::DataType, value::Value};
-use arrow::{array::RecordBatch, array::Array};
+use arrow::{array::Array, array::RecordBatch};
 use std::fmt;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -129,7 +129,10 @@ mod tests {
     #[test]
     fn equal_content_is_equal_and_neighbours_are_not() {
         assert_eq!(hash(&[Value::Int(5)]), hash(&[Value::Decimal(500, 2)]));
-        assert_ne!(hash(&[Value::Text("ab".into()), Value::Text("c".into())]), hash(&[Value::Text("a".into()), Value::Text("bc".into())]));
+        assert_ne!(
+            hash(&[Value::Text("ab".into()), Value::Text("c".into())]),
+            hash(&[Value::Text("a".into()), Value::Text("bc".into())])
+        );
         assert_ne!(hash(&[Value::Null]), hash(&[Value::Text(String::new())]));
         assert_ne!(hash(&[Value::Int(1)]), hash(&[Value::Text("1".into())]));
     }

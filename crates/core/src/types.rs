@@ -38,8 +38,19 @@ pub enum DataType {
 
 /// The names a person may write for a type, best spelling first.
 pub const TYPE_NAMES: &[&str] = &[
-    "boolean", "bigint", "decimal(p,s)", "double", "text", "bytes", "date", "time", "timestamp", "timestamp_ns",
-    "timestamptz", "timestamptz_ns", "json",
+    "boolean",
+    "bigint",
+    "decimal(p,s)",
+    "double",
+    "text",
+    "bytes",
+    "date",
+    "time",
+    "timestamp",
+    "timestamp_ns",
+    "timestamptz",
+    "timestamptz_ns",
+    "json",
 ];
 
 impl DataType {
@@ -183,9 +194,17 @@ mod tests {
     #[test]
     fn names_read_back() {
         for t in [
-            DataType::Bool, DataType::BigInt, DataType::Decimal(10, 2), DataType::Double, DataType::Text,
-            DataType::Bytes, DataType::Date, DataType::Time, DataType::Timestamp { nanos: true },
-            DataType::TimestampTz { nanos: false }, DataType::Json,
+            DataType::Bool,
+            DataType::BigInt,
+            DataType::Decimal(10, 2),
+            DataType::Double,
+            DataType::Text,
+            DataType::Bytes,
+            DataType::Date,
+            DataType::Time,
+            DataType::Timestamp { nanos: true },
+            DataType::TimestampTz { nanos: false },
+            DataType::Json,
         ] {
             assert_eq!(DataType::parse(&t.to_string()), Some(t));
         }

@@ -37,8 +37,10 @@ impl ConnectionUrl {
             None => rest,
             Some("") => return Ok(None),
             Some(path) => path.strip_prefix('/').ok_or_else(|| {
-                Error::new(Code::BadUrl, format!("{self} names a host, and a file has none"))
-                    .help(format!("write {}:///{path} for a relative path, {}:////{path} for an absolute one", self.scheme, self.scheme))
+                Error::new(Code::BadUrl, format!("{self} names a host, and a file has none")).help(format!(
+                    "write {}:///{path} for a relative path, {}:////{path} for an absolute one",
+                    self.scheme, self.scheme
+                ))
             })?,
         };
         if path.is_empty() {
@@ -76,7 +78,9 @@ fn redact(text: &str) -> String {
     let query: Vec<String> = out[question + 1..]
         .split('&')
         .map(|pair| match pair.split_once('=') {
-            Some((k, _)) if ["password", "secret", "token", "key"].iter().any(|s| k.to_ascii_lowercase().contains(s)) => {
+            Some((k, _))
+                if ["password", "secret", "token", "key"].iter().any(|s| k.to_ascii_lowercase().contains(s)) =>
+            {
                 format!("{k}=***")
             }
             _ => pair.to_owned(),

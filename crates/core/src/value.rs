@@ -104,9 +104,9 @@ impl Value {
             (Value::Null, _) => new_null_array(&data_type.to_arrow(), 1),
             (Value::Bool(v), DataType::Bool) => Arc::new(arrow::array::BooleanArray::from(vec![*v])),
             (Value::Int(v), DataType::BigInt) => Arc::new(arrow::array::Int64Array::from(vec![*v])),
-            (Value::Decimal(v, s), DataType::Decimal(p, s2)) if *s == s2 => Arc::new(
-                arrow::array::Decimal128Array::from(vec![*v]).with_precision_and_scale(p, s2 as i8)?,
-            ),
+            (Value::Decimal(v, s), DataType::Decimal(p, s2)) if *s == s2 => {
+                Arc::new(arrow::array::Decimal128Array::from(vec![*v]).with_precision_and_scale(p, s2 as i8)?)
+            }
             (Value::Double(v), DataType::Double) => Arc::new(arrow::array::Float64Array::from(vec![*v])),
             (Value::Text(v), DataType::Text | DataType::Json) => {
                 Arc::new(arrow::array::StringArray::from(vec![v.as_str()]))

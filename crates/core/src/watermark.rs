@@ -24,9 +24,12 @@ pub fn bounds(spec: &WatermarkSpec, stored: Option<&Value>, data_type: DataType,
     let start = match &spec.start {
         None => None,
         Some(text) => Some(Value::parse(text, data_type).ok_or_else(|| {
-            Error::new(Code::BadValue, format!("`start: {text}` is not a {data_type}, the type of column {:?}", spec.column))
-                .state("nothing was written")
-                .help("write it as the column's values are written")
+            Error::new(
+                Code::BadValue,
+                format!("`start: {text}` is not a {data_type}, the type of column {:?}", spec.column),
+            )
+            .state("nothing was written")
+            .help("write it as the column's values are written")
         })?),
     };
     let from = match stored {
@@ -34,8 +37,7 @@ pub fn bounds(spec: &WatermarkSpec, stored: Option<&Value>, data_type: DataType,
         Some(mark) => {
             let back = match spec.lookback {
                 None => mark.clone(),
-                Some(span) => shift_back(mark, span)
-                    .ok_or_else(|| unit_error("lookback", &spec.column, data_type))?,
+                Some(span) => shift_back(mark, span).ok_or_else(|| unit_error("lookback", &spec.column, data_type))?,
             };
             match start {
                 Some(start) if start.compare(&back) == Some(std::cmp::Ordering::Greater) => Some(start),
@@ -94,8 +96,13 @@ mod tests {
 
     fn spec() -> WatermarkSpec {
         WatermarkSpec {
-            column: "at".into(), start: None, lookback: None, settle: None, exclusive: false,
-            nulls: CursorNulls::Fail, late_rows: None,
+            column: "at".into(),
+            start: None,
+            lookback: None,
+            settle: None,
+            exclusive: false,
+            nulls: CursorNulls::Fail,
+            late_rows: None,
         }
     }
 

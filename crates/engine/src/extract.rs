@@ -1,8 +1,8 @@
 //! Rows from the slices in order: straight from the source, or through the transform.
 
 use crate::{
-    plan::Reading,
     names::{renamed, source_name},
+    plan::Reading,
     shape::rebuild,
     sql::Transform,
 };
@@ -85,7 +85,13 @@ impl Slices<'_> {
             .map(|f| f.as_ref().clone().with_name(renamed(extract.pipeline, f.name())))
             .collect();
         let rows = rebuild(fields, batch.rows.columns().to_vec(), batch.rows.num_rows())?;
-        Ok(Some(Item::Rows { slice: self.at, rows, bad: batch.bad, covered: batch.covered, first_row: batch.first_row }))
+        Ok(Some(Item::Rows {
+            slice: self.at,
+            rows,
+            bad: batch.bad,
+            covered: batch.covered,
+            first_row: batch.first_row,
+        }))
     }
 }
 

@@ -84,10 +84,41 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
                 ..Progress::default()
             })
             .collect();
-        let Parts { pipeline, readings, surveyed, items, shaper, schema, source_schema, state, record, observer, clock, whole, lineage } = parts;
+        let Parts {
+            pipeline,
+            readings,
+            surveyed,
+            items,
+            shaper,
+            schema,
+            source_schema,
+            state,
+            record,
+            observer,
+            clock,
+            whole,
+            lineage,
+        } = parts;
         Chunks {
-            pipeline, readings, surveyed, items, shaper, schema, source_schema, state, record, observer, clock, whole, lineage,
-            progress, rejects: Vec::new(), chunk: Counts::default(), chunk_rows: 0, rejected_total: 0, read_total: 0,
+            pipeline,
+            readings,
+            surveyed,
+            items,
+            shaper,
+            schema,
+            source_schema,
+            state,
+            record,
+            observer,
+            clock,
+            whole,
+            lineage,
+            progress,
+            rejects: Vec::new(),
+            chunk: Counts::default(),
+            chunk_rows: 0,
+            rejected_total: 0,
+            read_total: 0,
             done: false,
         }
     }
@@ -151,7 +182,12 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
         Ok(())
     }
 
-    fn shape(&mut self, slice: Option<usize>, rows: arrow::array::RecordBatch, row_of: impl Fn(usize) -> u64) -> Result<Option<ShapedBatch>> {
+    fn shape(
+        &mut self,
+        slice: Option<usize>,
+        rows: arrow::array::RecordBatch,
+        row_of: impl Fn(usize) -> u64,
+    ) -> Result<Option<ShapedBatch>> {
         // Rows a transform made belong to no file: they count as known once any file was.
         let known = slice.map_or_else(|| self.readings.iter().all(|r| r.known), |s| self.readings[s].known);
         let name = slice.map_or("transform", |s| self.readings[s].slice.name.as_str());
@@ -174,11 +210,14 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
         if let Some(RejectLimit::Percent(limit)) = self.pipeline.max_rejects
             && self.rejected_total as f64 * 100.0 > limit * self.read_total as f64
         {
-            let cause = Error::new(Code::TooManyRejects, format!("{} of {} rows", self.rejected_total, self.read_total));
+            let cause =
+                Error::new(Code::TooManyRejects, format!("{} of {} rows", self.rejected_total, self.read_total));
             return Err(too_many(self.rejected_total, &format!("{limit}% of {}", self.read_total), cause));
         }
         if let Some((rows, slice)) = self.shaper.late_skipped() {
-            self.warn(format!("{rows} rows behind the watermark were left out (`late_rows: skip`), the first in {slice}"));
+            self.warn(format!(
+                "{rows} rows behind the watermark were left out (`late_rows: skip`), the first in {slice}"
+            ));
         }
         Ok(())
     }
@@ -313,9 +352,12 @@ fn refuse_empty(pipeline: &Pipeline, sum: &Counts) -> Result<()> {
 
 fn too_many(rejected: u64, limit: &str, last: Error) -> Error {
     let reason = last.to_string();
-    Error::new(Code::TooManyRejects, format!("{rejected} rows were rejected, and `max_rejects` is {limit}; the last: {reason}"))
-        .state("nothing was written, the rejects neither")
-        .help("correct the source, or raise `max_rejects`")
+    Error::new(
+        Code::TooManyRejects,
+        format!("{rejected} rows were rejected, and `max_rejects` is {limit}; the last: {reason}"),
+    )
+    .state("nothing was written, the rejects neither")
+    .help("correct the source, or raise `max_rejects`")
 }
 
 fn reason(error: &Error) -> String {

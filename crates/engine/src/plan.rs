@@ -56,7 +56,13 @@ fn standing(source: &dyn Source, slice: &Slice, entry: Option<&FileEntry>, stop:
 }
 
 /// Decides what to read.
-pub(crate) fn plan(pipeline: &Pipeline, source: &dyn Source, slices: Vec<Slice>, state: &State, stop: &Stop) -> Result<Plan> {
+pub(crate) fn plan(
+    pipeline: &Pipeline,
+    source: &dyn Source,
+    slices: Vec<Slice>,
+    state: &State,
+    stop: &Stop,
+) -> Result<Plan> {
     let mut plan = Plan::default();
     let mut unchanged = Vec::new();
     let all = slices.len();

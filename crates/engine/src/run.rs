@@ -164,9 +164,8 @@ impl Engine {
 /// Combinations that only the engine knows to be unsafe; `config` finds the others with their place in the file.
 fn unsafe_combinations(pipeline: &Pipeline) -> Result<()> {
     let Some(watermark) = &pipeline.watermark else { return Ok(()) };
-    let refuse = |what: &str, help: &str| {
-        Err(Error::new(Code::Unsafe, what.to_owned()).state("nothing was written").help(help))
-    };
+    let refuse =
+        |what: &str, help: &str| Err(Error::new(Code::Unsafe, what.to_owned()).state("nothing was written").help(help));
     if pipeline.load == Load::Append && watermark.lookback.is_some() {
         return refuse(
             "`append` cannot re-read rows behind the watermark: it has no key to recognise them by",
@@ -214,7 +213,9 @@ impl Work<'_> {
         let table = &self.pipeline.destination.table;
         match &state.table {
             Some(before) if before != table => {
-                self.warn(format!("the pipeline loaded table {before:?} before; {table:?} is loaded from the beginning"));
+                self.warn(format!(
+                    "the pipeline loaded table {before:?} before; {table:?} is loaded from the beginning"
+                ));
                 fresh
             }
             Some(_) if existing.is_none() => {
@@ -232,7 +233,10 @@ impl Work<'_> {
             if let Some(mark) = state.watermark.as_ref().filter(|m| m.column != spec.column) {
                 return Err(Error::new(
                     Code::Unsafe,
-                    format!("the stored watermark is of column {:?}, and the pipeline now names {:?}", mark.column, spec.column),
+                    format!(
+                        "the stored watermark is of column {:?}, and the pipeline now names {:?}",
+                        mark.column, spec.column
+                    ),
                 )
                 .help(format!("begin anew with `floodmark state reset {}` or `--full-refresh`", self.pipeline.name)));
             }
@@ -262,7 +266,13 @@ impl Work<'_> {
             }
         };
         let shaper = Shaper::new(
-            self.pipeline, &schemas.target, self.can, bounds, state.watermark.as_ref(), state.pending.as_ref(), &state.boundary,
+            self.pipeline,
+            &schemas.target,
+            self.can,
+            bounds,
+            state.watermark.as_ref(),
+            state.pending.as_ref(),
+            &state.boundary,
         )?;
         let planned: u64 = surveyed.iter().map(|(rows, _)| rows).sum();
         self.engine.observer.observe(&Event::Planned {
@@ -271,9 +281,12 @@ impl Work<'_> {
             rows: Some(planned - readings.iter().map(|r| r.skip_rows).sum::<u64>().min(planned)),
         });
         // Rows of an append that may yet be refused, or that must be told from those at the stored watermark.
-        let append_after = self.pipeline.load == Load::Append && self.pipeline.watermark.is_some() && state.watermark.is_some();
-        let whole = self.pipeline.whole() || append_after || self.pipeline.late_rows() == LateRows::Fail && append_after;
-        let lineage = self.pipeline.load == Load::Append && self.pipeline.transform.is_none() && !self.pipeline.at_least_once;
+        let append_after =
+            self.pipeline.load == Load::Append && self.pipeline.watermark.is_some() && state.watermark.is_some();
+        let whole =
+            self.pipeline.whole() || append_after || self.pipeline.late_rows() == LateRows::Fail && append_after;
+        let lineage =
+            self.pipeline.load == Load::Append && self.pipeline.transform.is_none() && !self.pipeline.at_least_once;
 
         std::thread::scope(|scope| {
             let extract = Extract {
@@ -331,7 +344,8 @@ impl Work<'_> {
     /// An unfinished load whose file changed is no longer resumed: what it had reached counts for nothing.
     fn settle_pending(&self, state: &mut State, readings: &[Reading]) -> Option<String> {
         let resumed = readings.iter().any(|r| r.skip_rows > 0);
-        let changed = readings.iter().find(|r| r.skip_rows == 0 && r.entry.as_ref().is_some_and(|e| !e.complete && e.rows > 0));
+        let changed =
+            readings.iter().find(|r| r.skip_rows == 0 && r.entry.as_ref().is_some_and(|e| !e.complete && e.rows > 0));
         let changed = changed.filter(|_| !resumed)?;
         state.pending = None;
         Some(format!("{} changed while its load was interrupted; it is read from its beginning", changed.slice.name))
@@ -354,7 +368,12 @@ impl Work<'_> {
     }
 
     /// Surveys the source and settles every column's type.
-    fn schemas(&self, readings: &[Reading], state: &State, existing: Option<&Schema>) -> Result<(Schemas, Vec<(u64, u128)>)> {
+    fn schemas(
+        &self,
+        readings: &[Reading],
+        state: &State,
+        existing: Option<&Schema>,
+    ) -> Result<(Schemas, Vec<(u64, u128)>)> {
         let pipeline = self.pipeline;
         let freeze = pipeline.schema == SchemaPolicy::Freeze && state.schema.is_some();
         // A table somebody else made pins its columns' types before the first load does.
@@ -366,10 +385,9 @@ impl Work<'_> {
         });
         let pinned_source = if pipeline.transform.is_some() { state.source_schema.clone() } else { pinned.clone() };
         let slices: Vec<Slice> = readings.iter().map(|r| r.slice.clone()).collect();
-        self.engine.observer.observe(&Event::Surveying {
-            pipeline: pipeline.name.clone(),
-            bytes: slices.iter().map(|s| s.size).sum(),
-        });
+        self.engine
+            .observer
+            .observe(&Event::Surveying { pipeline: pipeline.name.clone(), bytes: slices.iter().map(|s| s.size).sum() });
         let request = SurveyRequest { pinned: names::pinned_types(pipeline, pinned_source.as_ref()) };
         let survey = self.source.survey(&slices, &request, &self.engine.stop)?;
         let surveyed = names::rename_all(pipeline, &survey.schema)?;
@@ -419,9 +437,11 @@ fn restate(mark: Option<Mark>, data_type: DataType) -> Result<Option<Mark>> {
     }
     let text = mark.value.to_string();
     let value = Value::parse(&text, data_type).ok_or_else(|| {
-        Error::new(Code::Unsafe, format!("the stored watermark {text} is a {}, and the column is now {data_type}", mark.data_type))
-            .help("begin anew with `floodmark state reset` or `--full-refresh`")
+        Error::new(
+            Code::Unsafe,
+            format!("the stored watermark {text} is a {}, and the column is now {data_type}", mark.data_type),
+        )
+        .help("begin anew with `floodmark state reset` or `--full-refresh`")
     })?;
     Ok(Some(Mark { column: mark.column, data_type, value }))
 }
-

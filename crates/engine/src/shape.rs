@@ -73,6 +73,8 @@ pub(crate) struct Shaper<'a> {
     can: Capabilities,
     condition: Option<Condition>,
     cursor: Option<Cursor>,
+    /// `boundary: exclusive`: rows at `start` are left out too.
+    exclusive: bool,
     hasher: RowHasher,
 }
 
@@ -109,7 +111,8 @@ impl<'a> Shaper<'a> {
             }
             _ => None,
         };
-        Ok(Shaper { pipeline, target, can, condition, cursor, hasher: RowHasher::default() })
+        let exclusive = pipeline.watermark.as_ref().is_some_and(|w| w.exclusive);
+        Ok(Shaper { pipeline, target, can, condition, cursor, exclusive, hasher: RowHasher::default() })
     }
 
     /// The highest cursor of all rows let through, earlier runs included.
@@ -201,8 +204,15 @@ impl<'a> Shaper<'a> {
                 misfits.push(Misfit {
                     row,
                     error: Error::new(Code::BadValue, format!("a value is not a {}", column.data_type))
-                        .at(Place { column: Some(column.name.clone()), value: Some(shorten(&value)), ..Place::default() })
-                        .help(format!("give the column a type that holds it: `columns: {{{}: {{type: text}}}}`", column.name))
+                        .at(Place {
+                            column: Some(column.name.clone()),
+                            value: Some(shorten(&value)),
+                            ..Place::default()
+                        })
+                        .help(format!(
+                            "give the column a type that holds it: `columns: {{{}: {{type: text}}}}`",
+                            column.name
+                        ))
                         .help("or keep such rows aside: `on_bad_row: reject`"),
                     raw: row_json(rows, row),
                 });
@@ -232,7 +242,13 @@ impl<'a> Shaper<'a> {
                     .help("correct the file, or narrow the pattern of the source so that it leaves it out")
             })?;
             let message = format!("key column {key:?} is NULL");
-            refuse(array, key, Code::NullKey, message, "a row without its key cannot be told from others: correct the source, or keep such rows aside with `on_bad_row: reject`");
+            refuse(
+                array,
+                key,
+                Code::NullKey,
+                message,
+                "a row without its key cannot be told from others: correct the source, or keep such rows aside with `on_bad_row: reject`",
+            );
         }
         for column in self.pipeline.columns.iter().filter(|c| c.not_null) {
             let message = format!("column {:?} is NULL and is set to `not_null`", column.name);
@@ -255,7 +271,10 @@ impl<'a> Shaper<'a> {
                     row,
                     error: Error::new(Code::Unstorable, "the destination cannot hold NaN: it would become NULL")
                         .at(Place { column: Some(field.name().clone()), value: Some("NaN".into()), ..Place::default() })
-                        .help(format!("decide with `transform`, for example: nullif({0}, 'NaN'::double) AS {0}", field.name()))
+                        .help(format!(
+                            "decide with `transform`, for example: nullif({0}, 'NaN'::double) AS {0}",
+                            field.name()
+                        ))
                         .help("or keep such rows aside: `on_bad_row: reject`"),
                     raw: row_json(rows, row),
                 });
@@ -294,12 +313,13 @@ impl<'a> Shaper<'a> {
                 *keep = cursor.nulls == CursorNulls::Include;
             }
         }
-        let compare = |op: fn(&dyn arrow::array::Datum, &dyn arrow::array::Datum) -> Result<BooleanArray, ArrowError>, value: &Value| {
-            op(&array, &value.to_scalar(cursor.data_type)?).map_err(Error::from)
-        };
+        let compare =
+            |op: fn(&dyn arrow::array::Datum, &dyn arrow::array::Datum) -> Result<BooleanArray, ArrowError>,
+             value: &Value| { op(&array, &value.to_scalar(cursor.data_type)?).map_err(Error::from) };
         // NULL compares as NULL, which `true_rows` leaves alone: those rows are settled above.
         if let Some(start) = &cursor.start {
-            drop_rows(&mut keep, &compare(cmp::lt, start)?);
+            let before = if self.exclusive { cmp::lt_eq } else { cmp::lt };
+            drop_rows(&mut keep, &compare(before, start)?);
         }
         if let Some(until) = &cursor.bounds.until {
             let young = compare(cmp::gt, until)?;
@@ -346,7 +366,14 @@ impl<'a> Shaper<'a> {
 
 impl Cursor {
     /// Takes the batch's highest cursor into account.
-    fn advance(&mut self, array: &ArrayRef, rows: &RecordBatch, target: &Schema, slice: &str, hasher: &mut RowHasher) -> Result<()> {
+    fn advance(
+        &mut self,
+        array: &ArrayRef,
+        rows: &RecordBatch,
+        target: &Schema,
+        slice: &str,
+        hasher: &mut RowHasher,
+    ) -> Result<()> {
         let Some(highest) = maximum(array, self.data_type)? else { return Ok(()) };
         let order = self.highest.as_ref().and_then(|h| highest.compare(h));
         if self.highest.is_none() || order == Some(std::cmp::Ordering::Greater) {
@@ -417,7 +444,9 @@ fn maximum(array: &ArrayRef, data_type: DataType) -> Result<Option<Value>> {
         DataType::Timestamp { nanos: true } | DataType::TimestampTz { nanos: true } => {
             Arc::new(of!(dt::TimestampNanosecondType))
         }
-        DataType::Text => return Ok(arrow::compute::max_string(array.as_string::<i32>()).map(|s| Value::Text(s.to_owned()))),
+        DataType::Text => {
+            return Ok(arrow::compute::max_string(array.as_string::<i32>()).map(|s| Value::Text(s.to_owned())));
+        }
         DataType::Bool | DataType::Bytes | DataType::Json => {
             return Err(Error::new(Code::Unsafe, format!("a {data_type} column cannot be a watermark"))
                 .state("nothing was written")

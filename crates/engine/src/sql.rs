@@ -10,9 +10,7 @@ use datafusion::{
     common::DFSchema,
     error::DataFusionError,
     execution::{SendableRecordBatchStream, TaskContext},
-    physical_plan::{
-        PhysicalExpr, stream::RecordBatchStreamAdapter, streaming::PartitionStream,
-    },
+    physical_plan::{PhysicalExpr, stream::RecordBatchStreamAdapter, streaming::PartitionStream},
     prelude::{DataFrame, SessionConfig, SessionContext},
 };
 use floodmark_core::{Code, Column, DataType, Error, Result, Schema};
@@ -96,9 +94,16 @@ pub(crate) fn output_schema(sql: &str, source: &Schema) -> Result<Schema> {
     let mut columns = Vec::new();
     for field in frame.schema().fields() {
         let data_type = DataType::from_arrow(field.data_type()).ok_or_else(|| {
-            Error::new(Code::Transform, format!("column {:?} of the transform is {}, which no destination holds", field.name(), field.data_type()))
-                .state("nothing was written")
-                .help("cast it in the transform, for example to VARCHAR")
+            Error::new(
+                Code::Transform,
+                format!(
+                    "column {:?} of the transform is {}, which no destination holds",
+                    field.name(),
+                    field.data_type()
+                ),
+            )
+            .state("nothing was written")
+            .help("cast it in the transform, for example to VARCHAR")
         })?;
         columns.push(Column { name: field.name().clone(), data_type });
     }
@@ -172,11 +177,8 @@ impl Condition {
 
     /// Which rows it holds for; NULL is no. `batch` has the schema the condition was made for.
     pub(crate) fn holds(&self, batch: &RecordBatch) -> Result<BooleanArray> {
-        let value = self
-            .expr
-            .evaluate(batch)
-            .and_then(|v| v.into_array(batch.num_rows()))
-            .map_err(|e| failed(&self.sql, e))?;
+        let value =
+            self.expr.evaluate(batch).and_then(|v| v.into_array(batch.num_rows())).map_err(|e| failed(&self.sql, e))?;
         let value = value.as_boolean();
         Ok(match value.nulls() {
             None => value.clone(),

@@ -8,17 +8,19 @@ mod scene;
 
 use crate::{Destination, Stop};
 use floodmark_core::{
-    Code, Value,
+    Code, Column, DataType, Value,
     pipeline::{AbsentRows, Deletes, Load, OnNull},
     schema::Change,
-    Column, DataType,
     state::{Mark, RunRecord},
 };
 use scene::{Row, Scene};
 use std::time::Duration;
 
+/// A test: takes a fresh, empty destination.
+pub type Test = fn(&dyn Destination);
+
 /// Every test with its name, for a connector's own harness.
-pub const ALL: &[(&str, fn(&dyn Destination))] = &[
+pub const ALL: &[(&str, Test)] = &[
     ("a first load creates the table and its state", first_load),
     ("the same rows again change nothing", replay),
     ("older rows never win, ties go to the later", versions),

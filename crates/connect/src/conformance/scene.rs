@@ -2,9 +2,7 @@
 
 use super::mark;
 use crate::{Chunk, Destination, LoadPlan, Session, ShapedBatch, Stop, Target};
-use arrow::{
-    array::{ArrayRef, BooleanArray, Decimal128Array, Int64Array, RecordBatch, StringArray},
-};
+use arrow::array::{ArrayRef, BooleanArray, Decimal128Array, Int64Array, RecordBatch, StringArray};
 use chrono::DateTime;
 use floodmark_core::{
     Counts, DataType, Error, Result, Schema,
@@ -68,7 +66,10 @@ impl Scene {
             pipeline: Pipeline {
                 name: "p".into(),
                 source: SourceSpec::Files(files),
-                destination: DestinationSpec { url: ConnectionUrl::parse("scene:").unwrap_or_else(fail), table: "t".into() },
+                destination: DestinationSpec {
+                    url: ConnectionUrl::parse("scene:").unwrap_or_else(fail),
+                    table: "t".into(),
+                },
                 load,
                 key: vec!["id".into()],
                 watermark: None,

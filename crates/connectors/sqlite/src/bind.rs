@@ -111,7 +111,9 @@ impl<'a> Cells<'a> {
         }
         match (mine, stored) {
             (ValueRef::Null, _) | (_, ValueRef::Null) | (ValueRef::Integer(_), ValueRef::Integer(_)) => false,
-            (ValueRef::Text(_), ValueRef::Text(_)) if matches!(self.data_type, DataType::Text | DataType::Json) => false,
+            (ValueRef::Text(_), ValueRef::Text(_)) if matches!(self.data_type, DataType::Text | DataType::Json) => {
+                false
+            }
             _ => match (crate::codec::decode(mine, self.data_type), crate::codec::decode(stored, self.data_type)) {
                 (Some(a), Some(b)) => a.compare(&b) == Some(std::cmp::Ordering::Equal),
                 _ => false,

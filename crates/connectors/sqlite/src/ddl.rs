@@ -47,7 +47,13 @@ pub(crate) fn table(db: &Connection, table: &str) -> Result<Option<Schema>> {
 }
 
 /// Brings the table to the target: creates it, or applies the changes, and sees to the index the merge needs.
-pub(crate) fn prepare(db: &Connection, pipeline: &Pipeline, schema: &Schema, changes: &[Change], at: DataType) -> Result<()> {
+pub(crate) fn prepare(
+    db: &Connection,
+    pipeline: &Pipeline,
+    schema: &Schema,
+    changes: &[Change],
+    at: DataType,
+) -> Result<()> {
     let name = &pipeline.destination.table;
     let control = control_columns(pipeline, at);
     for column in &control {
@@ -73,7 +79,12 @@ pub(crate) fn prepare(db: &Connection, pipeline: &Pipeline, schema: &Schema, cha
     }
     for column in schema.columns.iter().chain(&control) {
         if !existing.columns.iter().any(|c| c.name.eq_ignore_ascii_case(&column.name)) {
-            let sql = format!("ALTER TABLE {} ADD COLUMN {} {}", quote(name), quote(&column.name), codec::declared(column.data_type));
+            let sql = format!(
+                "ALTER TABLE {} ADD COLUMN {} {}",
+                quote(name),
+                quote(&column.name),
+                codec::declared(column.data_type)
+            );
             db.execute_batch(&sql).map_err(to("add a column"))?;
             if column.name == "is_deleted" || column.name == "is_current" {
                 let value = i32::from(column.name == "is_current");
@@ -86,10 +97,13 @@ pub(crate) fn prepare(db: &Connection, pipeline: &Pipeline, schema: &Schema, cha
         let index = quote(&format!("{name}_floodmark_key"));
         db.execute_batch(&format!("CREATE UNIQUE INDEX {index} ON {} ({})", quote(name), list(key.iter().copied())))
             .map_err(|cause| {
-                Error::new(Code::TableShape, format!("the table {name:?} has no unique index on its key, and none can be made"))
-                    .state("nothing was written")
-                    .help("remove rows with equal keys from the table, or choose another key")
-                    .cause(cause)
+                Error::new(
+                    Code::TableShape,
+                    format!("the table {name:?} has no unique index on its key, and none can be made"),
+                )
+                .state("nothing was written")
+                .help("remove rows with equal keys from the table, or choose another key")
+                .cause(cause)
             })?;
     }
     Ok(())
@@ -167,7 +181,9 @@ fn has_unique(db: &Connection, table: &str, key: &[&str]) -> Result<bool> {
 fn widen(db: &Connection, table: &str, column: &str, to_type: DataType) -> Result<()> {
     let failed = to("widen a column");
     let kept: Vec<String> = db
-        .prepare("SELECT sql FROM sqlite_schema WHERE tbl_name = ?1 AND type IN ('index', 'trigger') AND sql IS NOT NULL")
+        .prepare(
+            "SELECT sql FROM sqlite_schema WHERE tbl_name = ?1 AND type IN ('index', 'trigger') AND sql IS NOT NULL",
+        )
         .and_then(|mut s| s.query_map([table], |r| r.get(0))?.collect())
         .map_err(&failed)?;
     struct Old {

@@ -173,9 +173,7 @@ fn fingerprint(db: &Connection, table: &str) -> Result<Fingerprint> {
         hasher.start();
         for (at, column) in schema.columns.iter().enumerate() {
             let stored = row.get_ref(at).map_err(&fail)?;
-            hasher.cell(
-                &codec::decode(stored, column.data_type).unwrap_or_else(|| codec::decode_as_stored(stored)),
-            );
+            hasher.cell(&codec::decode(stored, column.data_type).unwrap_or_else(|| codec::decode_as_stored(stored)));
         }
         print.add(hasher.finish());
     }

@@ -30,7 +30,10 @@ pub(crate) fn failed(doing: &str, error: rusqlite::Error) -> Error {
         ),
         _ => (Code::DestinationWrite, "nothing needs repair: after the cause is mended, run again"),
     };
-    Error::new(code, format!("SQLite failed to {doing}")).state("the open transaction was rolled back").help(help).cause(error)
+    Error::new(code, format!("SQLite failed to {doing}"))
+        .state("the open transaction was rolled back")
+        .help(help)
+        .cause(error)
 }
 
 /// `map_err` shorthand.

@@ -25,6 +25,8 @@ pub(crate) struct SqliteSession {
     _lock: Option<Lock>,
     pipeline: String,
     state: State,
+    /// Whether the table was empty before this session's first load.
+    was_empty: Option<bool>,
     stop: Stop,
 }
 
@@ -51,6 +53,7 @@ impl SqliteSession {
             _lock: lock,
             pipeline: pipeline.to_owned(),
             state,
+            was_empty: None,
             stop: stop.clone(),
         })
     }
@@ -79,12 +82,17 @@ impl Session for SqliteSession {
                 .map_err(to("drop the table for a full refresh"))?;
         }
         ddl::prepare(&tx, target.pipeline, target.schema, target.changes, moment_type(target))?;
+        let was_empty = match self.was_empty {
+            Some(known) => known,
+            None => merge::is_empty(&tx, &target.pipeline.destination.table)?,
+        };
         let mut chunk = Storable { inner: chunk, schema: target.schema };
-        let Outcome { counts, lineage } = merge::run(&tx, plan, &mut chunk)?;
+        let Outcome { counts, lineage } = merge::run(&tx, plan, was_empty, &mut chunk)?;
         let commit = chunk.inner.seal(counts, lineage)?;
         state::write(&tx, &self.pipeline, &target.pipeline.destination.table, self.state.token, &commit)?;
         self.stop.check()?;
         tx.commit().map_err(to("commit"))?;
+        self.was_empty = Some(was_empty);
         self.state = state::read(&self.db, &self.pipeline)?
             .ok_or_else(|| Error::internal("the state was not there after a commit"))?;
         Ok(commit.run.counts)

@@ -114,7 +114,9 @@ pub(crate) fn read(db: &Connection, pipeline: &str) -> Result<Option<State>> {
         )
         .optional()
         .map_err(to("read the state"))?;
-    let Some((token, table, schema, column, data_type, watermark, pending, updated_at, source_schema)) = row else { return Ok(None) };
+    let Some((token, table, schema, column, data_type, watermark, pending, updated_at, source_schema)) = row else {
+        return Ok(None);
+    };
     let parse_schema = |text: Option<String>| match text {
         None => Ok(None),
         Some(text) => serde_json::from_str(&text).map(Some).map_err(|e| damaged("the schema", &text).cause(e)),
@@ -197,7 +199,8 @@ pub(crate) fn write(db: &Connection, pipeline: &str, table: &str, token: i64, co
 /// Writes where a pipeline stands. The fence is in the statement: with an older token no row matches.
 pub(crate) fn write_position(db: &Connection, pipeline: &str, table: &str, token: i64, commit: &Commit) -> Result<()> {
     let fail = to("write the state");
-    let json = |schema| serde_json::to_string(schema).map_err(|e| Error::internal("a schema has no JSON form").cause(e));
+    let json =
+        |schema| serde_json::to_string(schema).map_err(|e| Error::internal("a schema has no JSON form").cause(e));
     let source_schema = commit.source_schema.as_ref().map(json).transpose()?;
     let mark = commit.watermark.as_ref().or(commit.pending.as_ref());
     let changed = db

@@ -90,7 +90,11 @@ fn remove(db: &Connection, plan: &LoadPlan<'_>, file: &str, entry: &FileEntry) -
     // In the order of names' first insertion: the order the hashes were made in does not matter to their sum, but the
     // order of cells within a row does, so it follows the table, as the batches do.
     let names = plan.target.schema.names();
-    let sql = format!("SELECT {} FROM {} WHERE {rowid} BETWEEN ?1 AND ?2", ddl::list(names.iter().copied()), ddl::quote(table));
+    let sql = format!(
+        "SELECT {} FROM {} WHERE {rowid} BETWEEN ?1 AND ?2",
+        ddl::list(names.iter().copied()),
+        ddl::quote(table)
+    );
     let mut select = db.prepare(&sql).map_err(&fail)?;
     let (mut rows, mut sum, mut bytes) = (0u64, 0u128, Vec::new());
     for (first, last) in &lineage.ranges {
@@ -107,7 +111,10 @@ fn remove(db: &Connection, plan: &LoadPlan<'_>, file: &str, entry: &FileEntry) -
     if rows != lineage.rows || sum != lineage.fingerprint {
         return Err(Error::new(
             Code::ChangedFile,
-            format!("{file:?} changed, and its {} earlier rows cannot be told apart in table {table:?} any more", lineage.rows),
+            format!(
+                "{file:?} changed, and its {} earlier rows cannot be told apart in table {table:?} any more",
+                lineage.rows
+            ),
         )
         .state("nothing was written")
         .help("rows were edited, deleted or renumbered (VACUUM) by another program")
@@ -128,8 +135,11 @@ pub(super) fn rowid_name(db: &Connection, table: &str) -> Result<&'static str> {
         .into_iter()
         .find(|name| !schema.columns.iter().any(|c| c.name.eq_ignore_ascii_case(name)))
         .ok_or_else(|| {
-            Error::new(Code::TableShape, format!("table {table:?} has columns rowid, _rowid_ and oid: its row ids have no name"))
-                .state("nothing was written")
-                .help("rename one of them with `columns:`, or set `changed_files: fail`")
+            Error::new(
+                Code::TableShape,
+                format!("table {table:?} has columns rowid, _rowid_ and oid: its row ids have no name"),
+            )
+            .state("nothing was written")
+            .help("rename one of them with `columns:`, or set `changed_files: fail`")
         })
 }

@@ -56,7 +56,9 @@ impl<'a> History<'a> {
     fn new(db: &'a Connection, plan: &'a LoadPlan<'a>) -> Result<Self> {
         let pipeline = plan.target.pipeline;
         let mut columns = pipeline.key.clone();
-        columns.extend(plan.target.schema.names().into_iter().filter(|n| !pipeline.key.iter().any(|k| k == n)).map(str::to_owned));
+        columns.extend(
+            plan.target.schema.names().into_iter().filter(|n| !pipeline.key.iter().any(|k| k == n)).map(str::to_owned),
+        );
         let version = match (&pipeline.version, plan.target.version) {
             (Some(name), Some(data_type)) => {
                 let at = columns.iter().position(|c| c == name);
@@ -246,14 +248,12 @@ impl<'a> History<'a> {
     }
 
     fn insert(&self, row: &Staged, to_moment: &Stored) -> Result<i64> {
-        let names: Vec<&str> = self.columns.iter().map(String::as_str).chain(["valid_from", "valid_to", "is_current"]).collect();
+        let names: Vec<&str> =
+            self.columns.iter().map(String::as_str).chain(["valid_from", "valid_to", "is_current"]).collect();
         let sql = super::insert_sql(&self.plan.target.pipeline.destination.table, &names);
         let current = Stored::Integer(i64::from(*to_moment == Stored::Null));
         let values = row.content.iter().chain([&row.at, to_moment, &current]);
-        self.db
-            .prepare_cached(&sql)
-            .and_then(|mut s| s.insert(params_from_iter(values)))
-            .map_err(to("open a version"))
+        self.db.prepare_cached(&sql).and_then(|mut s| s.insert(params_from_iter(values))).map_err(to("open a version"))
     }
 
     fn rewrite(&self, rowid: i64, content: &[Stored]) -> Result<()> {

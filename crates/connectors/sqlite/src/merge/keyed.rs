@@ -21,9 +21,10 @@ use floodmark_core::{
 use rusqlite::Connection;
 use std::cmp::Ordering;
 
-pub(super) fn run(db: &Connection, plan: &LoadPlan<'_>, batches: &mut dyn Batches) -> Result<Outcome> {
+/// `was_empty`: the table held no row when the run began.
+pub(super) fn run(db: &Connection, plan: &LoadPlan<'_>, was_empty: bool, batches: &mut dyn Batches) -> Result<Outcome> {
     let pipeline = plan.target.pipeline;
-    let mut merge = Merge::new(db, plan)?;
+    let mut merge = Merge::new(db, plan, was_empty)?;
     while let Some(batch) = batches.next()? {
         let types = types(&batch, plan.target.schema)?;
         let cells = bind::columns(&batch.rows, &types)?;
@@ -45,8 +46,9 @@ struct Merge<'db> {
     versioned: bool,
     soft: bool,
     rowid: &'static str,
-    /// Nothing was in the table, so an insert is tried before any look-up.
-    was_empty: bool,
+    /// The table was empty when the run began and nothing is ever deleted: an insert is tried before any look-up, and
+    /// a row that is found was put there by this run, so that no other record of the keys met is needed.
+    fresh: bool,
     seen: Seen<'db>,
     tombstones: Option<Tombstones<'db>>,
     /// Row ids the source still holds are kept here, where absence means something.
@@ -67,12 +69,10 @@ struct Incoming {
 }
 
 impl<'db> Merge<'db> {
-    fn new(db: &'db Connection, plan: &LoadPlan<'db>) -> Result<Self> {
+    fn new(db: &'db Connection, plan: &LoadPlan<'db>, was_empty: bool) -> Result<Self> {
         let pipeline = plan.target.pipeline;
         let table = &pipeline.destination.table;
-        let was_empty = !db
-            .query_row(&format!("SELECT EXISTS (SELECT 1 FROM {})", ddl::quote(table)), [], |r| r.get::<_, bool>(0))
-            .map_err(to("read the table"))?;
+        let tombstones = plan.target.version.map(|v| Tombstones::new(db, &pipeline.name, v)).transpose()?;
         let replaces = pipeline.load == Load::Overwrite
             || pipeline.absent_rows == AbsentRows::Delete
             || (pipeline.load == Load::DeleteInsert && !pipeline.window.is_empty());
@@ -99,9 +99,9 @@ impl<'db> Merge<'db> {
             versioned: pipeline.version.is_some(),
             soft: pipeline.deletes == Deletes::Soft,
             rowid: super::append::rowid_name(db, table)?,
-            was_empty,
+            fresh: was_empty && pipeline.delete_when.is_none() && !tombstones.as_ref().is_some_and(Tombstones::any),
             seen: Seen::new(db),
-            tombstones: plan.target.version.map(|v| Tombstones::new(db, &pipeline.name, v)).transpose()?,
+            tombstones,
             track_absent,
             window: Vec::new(),
             counts: Counts::default(),
@@ -124,14 +124,17 @@ impl<'db> Merge<'db> {
     }
 
     fn row(&mut self, statements: &mut Statements<'_>, cells: &[Cells<'_>], row: usize, delete: bool) -> Result<()> {
-        let hash = statements.hash(cells, row, &mut self.scratch, &mut self.bytes);
-        let before = self.seen.get(hash)?;
         self.note_window(cells, row)?;
-        if self.was_empty && before.is_none() && !delete && !self.tombstones.as_ref().is_some_and(Tombstones::any)
-            && statements.insert(self.db, cells, row, &mut self.scratch)?.is_some()
-        {
-            return self.settle(hash, None, Fate::Inserted);
+        if self.fresh && statements.insert(self.db, cells, row, &mut self.scratch)?.is_some() {
+            self.counts.inserted += 1;
+            return Ok(());
         }
+        let (hash, before) = if self.fresh {
+            (0, Some(Fate::Inserted))
+        } else {
+            let hash = statements.hash(cells, row, &mut self.scratch, &mut self.bytes);
+            (hash, self.seen.get(hash)?)
+        };
         let incoming = self.find(statements, cells, row, before.is_some())?;
         let fate = match before {
             None => {
@@ -169,7 +172,13 @@ impl<'db> Merge<'db> {
 
     /// Looks the key up in the table, then among the tombstones. `in_batch`: tombstones of this load count even where
     /// those of earlier loads do not.
-    fn find(&mut self, statements: &mut Statements<'_>, cells: &[Cells<'_>], row: usize, in_batch: bool) -> Result<Incoming> {
+    fn find(
+        &mut self,
+        statements: &mut Statements<'_>,
+        cells: &[Cells<'_>],
+        row: usize,
+        in_batch: bool,
+    ) -> Result<Incoming> {
         if let Some(found) = statements.find(cells, row, &mut self.scratch)? {
             return Ok(Incoming {
                 existing: Existing::Row { deleted: found.deleted },
@@ -238,7 +247,9 @@ impl<'db> Merge<'db> {
             }
             Rule::DeleteNoop => {
                 match incoming.existing {
-                    Existing::Row { .. } if incoming.order == Ordering::Greater => statements.touch(cells, row, scratch)?,
+                    Existing::Row { .. } if incoming.order == Ordering::Greater => {
+                        statements.touch(cells, row, scratch)?
+                    }
                     Existing::Row { .. } => {}
                     Existing::Absent | Existing::Tombstone => self.bury(statements, cells, row)?,
                 }
@@ -283,12 +294,12 @@ impl<'db> Merge<'db> {
 
     /// Notes what became of a key; the copy it had before, if any, is superseded.
     fn settle(&mut self, hash: u64, before: Option<Fate>, now: Fate) -> Result<()> {
+        *slot(&mut self.counts, now) += 1;
         if let Some(before) = before {
             *slot(&mut self.counts, before) -= 1;
             self.counts.superseded += 1;
         }
-        *slot(&mut self.counts, now) += 1;
-        self.seen.set(hash, now)
+        if self.fresh { Ok(()) } else { self.seen.set(hash, now) }
     }
 
     fn finish(mut self) -> Result<Outcome> {
@@ -305,7 +316,10 @@ impl<'db> Merge<'db> {
         if !self.pipeline.window.is_empty() {
             let equal: Vec<String> =
                 self.pipeline.window.iter().map(|w| format!("w.{0} IS {table}.{0}", ddl::quote(w))).collect();
-            condition.push_str(&format!(" AND EXISTS (SELECT 1 FROM temp._floodmark_window w WHERE {})", equal.join(" AND ")));
+            condition.push_str(&format!(
+                " AND EXISTS (SELECT 1 FROM temp._floodmark_window w WHERE {})",
+                equal.join(" AND ")
+            ));
         }
         let sql = if self.soft {
             format!("UPDATE {table} SET is_deleted = 1 WHERE is_deleted IS NOT 1 AND {condition}")

@@ -25,8 +25,8 @@ pub(crate) struct Outcome {
     pub(crate) lineage: Vec<(usize, Lineage)>,
 }
 
-/// Merges all batches into the plan's table.
-pub(crate) fn run(db: &Connection, plan: &LoadPlan<'_>, batches: &mut dyn Batches) -> Result<Outcome> {
+/// Merges all batches into the plan's table. `was_empty`: it held no row when the run began.
+pub(crate) fn run(db: &Connection, plan: &LoadPlan<'_>, was_empty: bool, batches: &mut dyn Batches) -> Result<Outcome> {
     let pipeline = plan.target.pipeline;
     let keyed = !pipeline.key.is_empty();
     match pipeline.load {
@@ -41,8 +41,16 @@ pub(crate) fn run(db: &Connection, plan: &LoadPlan<'_>, batches: &mut dyn Batche
         }
         Load::DeleteInsert if !keyed => window::run(db, plan, batches),
         Load::Scd2 => history::run(db, plan, batches),
-        Load::Upsert | Load::InsertOnly | Load::Overwrite | Load::DeleteInsert => keyed::run(db, plan, batches),
+        Load::Upsert | Load::InsertOnly | Load::Overwrite | Load::DeleteInsert => {
+            keyed::run(db, plan, was_empty, batches)
+        }
     }
+}
+
+/// Whether the table holds no row.
+pub(crate) fn is_empty(db: &Connection, table: &str) -> Result<bool> {
+    db.query_row(&format!("SELECT NOT EXISTS (SELECT 1 FROM {})", ddl::quote(table)), [], |r| r.get(0))
+        .map_err(to("read the table"))
 }
 
 fn count(db: &Connection, table: &str) -> Result<u64> {

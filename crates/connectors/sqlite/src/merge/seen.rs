@@ -16,8 +16,7 @@ pub(super) enum Fate {
     DeleteNoop = 6,
 }
 
-const FATES: [Fate; 6] =
-    [Fate::Inserted, Fate::Updated, Fate::Unchanged, Fate::Stale, Fate::Deleted, Fate::DeleteNoop];
+const FATES: [Fate; 6] = [Fate::Inserted, Fate::Updated, Fate::Unchanged, Fate::Stale, Fate::Deleted, Fate::DeleteNoop];
 
 /// Keys held in memory before they go to a temporary table: about 9 bytes each, twice that while growing.
 const IN_MEMORY: usize = 3_500_000;

@@ -118,8 +118,11 @@ impl<'db> Statements<'db> {
         };
 
         let version_mark = key.len() + 1;
-        let set_version =
-            pipeline.version.as_deref().filter(|_| version.is_some()).map(|v| format!("{} = ?{version_mark}", ddl::quote(v)));
+        let set_version = pipeline
+            .version
+            .as_deref()
+            .filter(|_| version.is_some())
+            .map(|v| format!("{} = ?{version_mark}", ddl::quote(v)));
         let delete = if soft {
             let also = set_version.as_ref().map(|s| format!(", {s}")).unwrap_or_default();
             prepare(format!("UPDATE {table} SET is_deleted = 1{also} WHERE {matches}"))?
@@ -138,7 +141,19 @@ impl<'db> Statements<'db> {
                 restore: prepare(format!("INSERT INTO {table} SELECT * FROM {BEFORE} WHERE {matches}"))?,
             }),
         };
-        Ok(Statements { table: pipeline.destination.table.clone(), key, data, version, soft, select, insert, update, delete, touch, before })
+        Ok(Statements {
+            table: pipeline.destination.table.clone(),
+            key,
+            data,
+            version,
+            soft,
+            select,
+            insert,
+            update,
+            delete,
+            touch,
+            before,
+        })
     }
 
     /// A hash of the row's key.
@@ -188,7 +203,13 @@ impl<'db> Statements<'db> {
     }
 
     /// Inserts the row unless its key is there; returns the new row id.
-    pub(super) fn insert(&mut self, db: &Connection, cells: &[Cells<'_>], row: usize, scratch: &mut String) -> Result<Option<i64>> {
+    pub(super) fn insert(
+        &mut self,
+        db: &Connection,
+        cells: &[Cells<'_>],
+        row: usize,
+        scratch: &mut String,
+    ) -> Result<Option<i64>> {
         let fail = to("insert a row");
         let order = self.key.iter().chain(self.data.iter().map(|(i, _)| i));
         for (n, at) in order.enumerate() {
@@ -251,14 +272,26 @@ impl<'db> Statements<'db> {
     }
 }
 
-fn bind_key(statement: &mut Statement<'_>, key: &[usize], cells: &[Cells<'_>], row: usize, scratch: &mut String) -> Result<()> {
+fn bind_key(
+    statement: &mut Statement<'_>,
+    key: &[usize],
+    cells: &[Cells<'_>],
+    row: usize,
+    scratch: &mut String,
+) -> Result<()> {
     for (n, at) in key.iter().enumerate() {
         cells[*at].bind(statement, n + 1, row, scratch).map_err(|e| failed("bind a key", e))?;
     }
     Ok(())
 }
 
-fn run(statement: &mut Statement<'_>, key: &[usize], cells: &[Cells<'_>], row: usize, scratch: &mut String) -> Result<()> {
+fn run(
+    statement: &mut Statement<'_>,
+    key: &[usize],
+    cells: &[Cells<'_>],
+    row: usize,
+    scratch: &mut String,
+) -> Result<()> {
     bind_key(statement, key, cells, row, scratch)?;
     statement.raw_execute().map_err(to("keep a row's earlier state"))?;
     Ok(())

@@ -16,7 +16,9 @@ pub(super) struct Tombstones<'db> {
 impl<'db> Tombstones<'db> {
     pub(super) fn new(db: &'db Connection, pipeline: &'db str, version: DataType) -> Result<Self> {
         let any = db
-            .query_row("SELECT EXISTS (SELECT 1 FROM _floodmark_tombstones WHERE pipeline = ?1)", [pipeline], |r| r.get(0))
+            .query_row("SELECT EXISTS (SELECT 1 FROM _floodmark_tombstones WHERE pipeline = ?1)", [pipeline], |r| {
+                r.get(0)
+            })
             .map_err(to("read the tombstones"))?;
         Ok(Tombstones { db, pipeline, version, any })
     }

@@ -25,13 +25,14 @@ pub(super) fn run(db: &Connection, plan: &LoadPlan<'_>, batches: &mut dyn Batche
     let same_window: Vec<String> = window.iter().enumerate().map(|(n, w)| format!("{w} IS ?{}", n + 1)).collect();
     let same_window = same_window.join(" AND ");
     let mut outcome = Outcome::default();
-    let mut windows =
-        db.prepare(&format!("SELECT DISTINCT {} FROM temp.{STAGE}", window.join(", "))).map_err(&fail)?;
+    let mut windows = db.prepare(&format!("SELECT DISTINCT {} FROM temp.{STAGE}", window.join(", "))).map_err(&fail)?;
     let mut new_rows = db.prepare(&format!("SELECT {names} FROM temp.{STAGE} WHERE {same_window}")).map_err(&fail)?;
     let mut old_rows = db.prepare(&format!("SELECT {names} FROM {table} WHERE {same_window}")).map_err(&fail)?;
     let mut delete = db.prepare(&format!("DELETE FROM {table} WHERE {same_window}")).map_err(&fail)?;
     let mut insert = db
-        .prepare(&format!("INSERT INTO {table} ({names}) SELECT {names} FROM temp.{STAGE} WHERE {same_window} ORDER BY rowid"))
+        .prepare(&format!(
+            "INSERT INTO {table} ({names}) SELECT {names} FROM temp.{STAGE} WHERE {same_window} ORDER BY rowid"
+        ))
         .map_err(&fail)?;
     let mut found = windows.query([]).map_err(&fail)?;
     while let Some(row) = found.next().map_err(&fail)? {
