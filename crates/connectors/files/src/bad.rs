@@ -80,7 +80,8 @@ impl Context {
             RowFlaw::Json(said, lines, at) => {
                 Error::new(Code::BadFormat, format!("not a JSON object: {said} (byte {at} of the line)"))
                     .at(self.place(line + *lines as u64, None, Some(shorten(&String::from_utf8_lossy(row)))))
-                    .help("correct the file; `on_bad_row: reject` sets such rows aside")
+                    .help("JSON Lines holds one whole object a line; other layouts are read as one array of objects")
+                    .help("`on_bad_row: reject` sets such rows aside")
             }
         }
     }
@@ -90,7 +91,8 @@ impl Context {
         let what = if code == Code::NullKey { "is part of the key and is NULL" } else { "must not be NULL and is" };
         Error::new(code, format!("column {column:?} {what}"))
             .at(self.place(line, Some(column), None))
-            .help("correct the file; `on_bad_row: reject` sets such rows aside")
+            .help("JSON Lines holds one whole object a line; other layouts are read as one array of objects")
+            .help("`on_bad_row: reject` sets such rows aside")
     }
 
     /// The error of a value that does not fit its column.

@@ -45,6 +45,11 @@ fn literal(pattern: &str, base: &Path) -> Result<PathBuf> {
     if !path.exists() {
         return Err(missing(pattern, base, &path));
     }
+    // A pipe gives its bytes once, and files are read twice: for their types, then for their rows.
+    if !path.is_file() {
+        return Err(Error::new(Code::SourceRead, format!("{pattern:?} is not a regular file"))
+            .help("to read from a pipe, connect it to standard input and give `-` as the file"));
+    }
     Ok(path)
 }
 
@@ -68,7 +73,7 @@ fn wild(pattern: &str, base: &Path) -> Result<Vec<PathBuf>> {
             let shown = e.path().display().to_string();
             open::read_error(&shown, e.into()).help("check the permissions of the directory")
         })?;
-        if !path.is_dir() {
+        if path.is_file() {
             paths.push(path);
         }
     }

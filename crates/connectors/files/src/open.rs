@@ -270,9 +270,9 @@ fn by_name(name: &str, head: &[u8]) -> Option<FileFormat> {
     let stem = [".gz", ".gzip", ".zst", ".zstd"].iter().find_map(|end| lower.strip_suffix(end)).unwrap_or(&lower);
     match Path::new(stem).extension()?.to_str()? {
         "csv" | "tsv" | "tab" | "txt" | "psv" => Some(FileFormat::Csv),
-        "jsonl" | "ndjson" => Some(FileFormat::Jsonl),
-        "json" if first_letter(head) == Some(b'[') => Some(FileFormat::Json),
-        "json" => Some(FileFormat::Jsonl),
+        // Both names are used for both; rows are objects, so an array can only be that of all rows.
+        "json" | "jsonl" | "ndjson" if first_letter(head) == Some(b'[') => Some(FileFormat::Json),
+        "json" | "jsonl" | "ndjson" => Some(FileFormat::Jsonl),
         "parquet" | "pq" => Some(FileFormat::Parquet),
         "arrow" | "arrows" | "feather" | "ipc" => Some(FileFormat::Arrow),
         _ => None,

@@ -92,8 +92,8 @@ fn setup(db: &Connection) -> rusqlite::Result<()> {
     db.pragma_update(None, "journal_mode", "WAL")?;
     // A commit that was reported survives a power cut.
     db.pragma_update(None, "synchronous", "FULL")?;
-    // 32 MiB of pages, then SQLite spills to the log: memory stays bounded whatever the load's size.
-    db.pragma_update(None, "cache_size", -32_768)?;
+    // 16 MiB of pages, then SQLite spills to the log: memory stays bounded whatever the load's size.
+    db.pragma_update(None, "cache_size", -16_384)?;
     db.pragma_update(None, "temp_store", "FILE")?;
     db.set_prepared_statement_cache_capacity(64);
     Ok(())

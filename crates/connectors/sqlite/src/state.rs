@@ -157,10 +157,9 @@ fn parse_hash(text: &str) -> Result<u128> {
 
 fn file_entry(row: &Row<'_>) -> Result<(String, FileEntry)> {
     let fail = to("read the file ledger");
-    let get = || -> rusqlite::Result<(String, i64, i64, String, i64, bool, Option<String>)> {
-        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?))
-    };
-    let (name, size, modified, hash, rows, complete, lineage) = get().map_err(fail)?;
+    type Columns = (String, i64, i64, String, i64, bool, Option<String>);
+    let columns: rusqlite::Result<Columns> = row.try_into();
+    let (name, size, modified, hash, rows, complete, lineage) = columns.map_err(fail)?;
     let lineage = match lineage {
         None => None,
         Some(text) => Some(parse_lineage(&text).ok_or_else(|| damaged("the lineage", &text))?),

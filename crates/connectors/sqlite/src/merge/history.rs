@@ -258,7 +258,7 @@ impl<'a> History<'a> {
 
     fn rewrite(&self, rowid: i64, content: &[Stored]) -> Result<()> {
         let set: Vec<String> = self.columns.iter().map(|c| format!("{} = ?", ddl::quote(c))).collect();
-        self.execute(&set.join(", "), content.iter().cloned().collect(), rowid)
+        self.execute(&set.join(", "), content.to_vec(), rowid)
     }
 
     fn set(&self, rowid: i64, set: &str, value: &Stored) -> Result<()> {
