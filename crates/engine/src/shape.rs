@@ -341,7 +341,7 @@ impl<'a> Shaper<'a> {
                 }
             }
             if let Some(boundary) = &mut cursor.boundary
-                && !(cursor.late == LateRows::Load && !origin.known)
+                && (cursor.late != LateRows::Load || origin.known)
             {
                 let at = compare(cmp::eq, stored)?;
                 for row in true_rows(&at) {

@@ -91,8 +91,7 @@ impl Context {
         let what = if code == Code::NullKey { "is part of the key and is NULL" } else { "must not be NULL and is" };
         Error::new(code, format!("column {column:?} {what}"))
             .at(self.place(line, Some(column), None))
-            .help("JSON Lines holds one whole object a line; other layouts are read as one array of objects")
-            .help("`on_bad_row: reject` sets such rows aside")
+            .help("correct the file; `on_bad_row: reject` sets such rows aside")
     }
 
     /// The error of a value that does not fit its column.

@@ -213,7 +213,7 @@ mod tests {
         });
         let work = || -> Work<u64> {
             Box::new(move |block: &Block| {
-                if block.line % 3 == 0 {
+                if block.line.is_multiple_of(3) {
                     std::thread::yield_now();
                 }
                 if fail_at == Some(block.line) {
