@@ -4,7 +4,7 @@ use crate::cells::{CellAt, Chars, Grid};
 use arrow::{
     array::{
         ArrayRef, BinaryArray, BooleanArray, BooleanBufferBuilder, Date32Array, Decimal128Array, Float64Array,
-        Int64Array, NullBufferBuilder, PrimitiveArray, StringArray, Time64NanosecondArray, TimestampMicrosecondArray,
+        Int64Array, PrimitiveArray, StringArray, Time64NanosecondArray, TimestampMicrosecondArray,
         TimestampNanosecondArray,
     },
     buffer::{NullBuffer, OffsetBuffer, ScalarBuffer},
@@ -88,7 +88,7 @@ impl Cells<'_> {
     ) -> PrimitiveArray<T> {
         let len = self.grid.rows.len();
         let mut values = Vec::with_capacity(len);
-        let mut valid = NullBufferBuilder::new(len);
+        let mut valid = Validity::default();
         for (row, cell) in self.grid.column(self.column).enumerate() {
             let value = match cell.kind {
                 None => None,
@@ -100,25 +100,25 @@ impl Cells<'_> {
                     value
                 }
             };
-            valid.append(value.is_some());
+            valid.append(row, value.is_some());
             values.push(value.unwrap_or_default());
         }
-        array(values.into(), valid.finish())
+        array(values.into(), valid.finish(len))
     }
 
     fn booleans(self) -> ArrayRef {
         let len = self.grid.rows.len();
         let mut values = BooleanBufferBuilder::new(len);
-        let mut valid = NullBufferBuilder::new(len);
+        let mut valid = Validity::default();
         for (row, cell) in self.grid.column(self.column).enumerate() {
             let value = cell.kind.and_then(|_| text::parse_bool(self.chars.of(cell)));
             if value.is_none() && cell.kind.is_some() {
                 self.misfits.push(Misfit { row, column: self.column });
             }
-            valid.append(value.is_some());
+            valid.append(row, value.is_some());
             values.append(value.unwrap_or_default());
         }
-        Arc::new(BooleanArray::new(values.finish(), valid.finish()))
+        Arc::new(BooleanArray::new(values.finish(), valid.finish(len)))
     }
 
     /// `write` appends the cell's bytes, or says that they do not fit.
@@ -129,7 +129,7 @@ impl Cells<'_> {
         let len = self.grid.rows.len();
         let mut offsets = Vec::with_capacity(len + 1);
         let mut values = Vec::new();
-        let mut valid = NullBufferBuilder::new(len);
+        let mut valid = Validity::default();
         // Blocks have a size (`blocks::Sizes`) whose sixfold 31 bits hold.
         offsets.push(0i32);
         for (row, cell) in self.grid.column(self.column).enumerate() {
@@ -143,10 +143,37 @@ impl Cells<'_> {
                     fits
                 }
             };
-            valid.append(fits);
+            valid.append(row, fits);
             offsets.push(values.len() as i32);
         }
-        (OffsetBuffer::new(offsets.into()), values, valid.finish())
+        (OffsetBuffer::new(offsets.into()), values, valid.finish(len))
+    }
+}
+
+/// Which rows are not NULL, kept only from the first NULL on: most columns have none.
+#[derive(Default)]
+struct Validity(Option<BooleanBufferBuilder>);
+
+impl Validity {
+    /// Rows come one by one.
+    #[inline]
+    fn append(&mut self, row: usize, valid: bool) {
+        match &mut self.0 {
+            Some(bits) => bits.append(valid),
+            None if valid => {}
+            None => {
+                let mut bits = BooleanBufferBuilder::new(row + 1);
+                bits.append_n(row, true);
+                bits.append(false);
+                self.0 = Some(bits);
+            }
+        }
+    }
+
+    fn finish(self, len: usize) -> Option<NullBuffer> {
+        let mut bits = self.0?;
+        debug_assert_eq!(bits.len(), len, "one bit a row");
+        Some(NullBuffer::new(bits.finish()))
     }
 }
 
