@@ -62,7 +62,7 @@ pub struct ShapedBatch {
     /// A subset of the target's columns, in the target's order and types. A column that is missing is absent from the
     /// input: kept where a row exists, NULL where it is new.
     pub rows: RecordBatch,
-    /// Which rows mark a delete.
+    /// Which rows mark a delete; only where the pipeline has a `delete_when`.
     pub delete: Option<BooleanArray>,
     /// Which slice they came from (an index into the run's slices).
     pub slice: usize,

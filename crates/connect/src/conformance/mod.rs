@@ -74,7 +74,8 @@ fn versions(destination: &dyn Destination) {
 }
 
 fn tombstones(destination: &dyn Destination) {
-    let scene = Scene::new(Load::Upsert);
+    let mut scene = Scene::new(Load::Upsert);
+    scene.pipeline.delete_when = Some("gone".into());
     scene.load(scene.open(destination).as_mut(), &[Row::new(1, "a", 1), Row::new(2, "b", 1)]).unwrap();
     let counts = scene.load(scene.open(destination).as_mut(), &[Row::deleted(1, 3), Row::deleted(9, 3)]).unwrap();
     assert_eq!((counts.deleted, counts.delete_noop), (1, 1));
@@ -90,6 +91,7 @@ fn tombstones(destination: &dyn Destination) {
 fn soft_deletes(destination: &dyn Destination) {
     let mut scene = Scene::new(Load::Upsert);
     scene.pipeline.deletes = Deletes::Soft;
+    scene.pipeline.delete_when = Some("gone".into());
     scene.load(scene.open(destination).as_mut(), &[Row::new(1, "a", 1)]).unwrap();
     let live = destination.fingerprint("t").unwrap();
     assert_eq!(scene.load(scene.open(destination).as_mut(), &[Row::deleted(1, 2)]).unwrap().deleted, 1);
@@ -121,6 +123,7 @@ fn any_order(destination: &dyn Destination) {
         let mut scene = Scene::new(Load::Upsert);
         scene.pipeline.name = format!("p{n}");
         scene.pipeline.destination.table = format!("t{n}");
+        scene.pipeline.delete_when = Some("gone".into());
         let counts = scene.load(scene.open(destination).as_mut(), &order).unwrap();
         assert_eq!((counts.inserted, counts.delete_noop, counts.superseded), (1, 1, 3), "order {n}");
         scene.expect(destination, &[Row::new(1, "b", 3)]);

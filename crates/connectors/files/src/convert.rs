@@ -156,18 +156,20 @@ struct Validity(Option<BooleanBufferBuilder>);
 
 impl Validity {
     /// Rows come one by one.
-    #[inline]
+    #[inline(always)]
     fn append(&mut self, row: usize, valid: bool) {
-        match &mut self.0 {
-            Some(bits) => bits.append(valid),
-            None if valid => {}
-            None => {
-                let mut bits = BooleanBufferBuilder::new(row + 1);
-                bits.append_n(row, true);
-                bits.append(false);
-                self.0 = Some(bits);
-            }
+        if self.0.is_some() || !valid {
+            self.keep(row, valid);
         }
+    }
+
+    fn keep(&mut self, row: usize, valid: bool) {
+        let bits = self.0.get_or_insert_with(|| {
+            let mut bits = BooleanBufferBuilder::new(row + 1);
+            bits.append_n(row, true);
+            bits
+        });
+        bits.append(valid);
     }
 
     fn finish(self, len: usize) -> Option<NullBuffer> {

@@ -53,8 +53,8 @@ impl Ledger for SqliteLedger {
     fn set_state(&mut self, pipeline: &str, new: Option<&State>) -> Result<()> {
         self.change(pipeline, |db| {
             let token = state::raise_token(db, pipeline)?;
-            state::forget(db, pipeline)?;
-            let Some(new) = new else { return Ok(()) };
+            let Some(new) = new else { return state::forget(db, pipeline) };
+            state::forget_position(db, pipeline)?;
             let now = chrono::Utc::now();
             let run = RunRecord {
                 run: String::new(),

@@ -320,10 +320,16 @@ fn timestamp(at: &DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// Forgets a pipeline's position: state but the token, file ledger, boundary, tombstones.
+/// Forgets all of a pipeline but its token, runs and rejects.
 pub(crate) fn forget(db: &Connection, pipeline: &str) -> Result<()> {
+    db.execute("DELETE FROM _floodmark_tombstones WHERE pipeline = ?1", [pipeline]).map_err(to("reset the state"))?;
+    forget_position(db, pipeline)
+}
+
+/// Forgets where a pipeline stands. Tombstones stay: what was deleted must not come back because a position moved (P5).
+pub(crate) fn forget_position(db: &Connection, pipeline: &str) -> Result<()> {
     let fail = to("reset the state");
-    for table in ["files", "boundary", "tombstones"] {
+    for table in ["files", "boundary"] {
         db.execute(&format!("DELETE FROM _floodmark_{table} WHERE pipeline = ?1"), [pipeline]).map_err(&fail)?;
     }
     db.execute(
