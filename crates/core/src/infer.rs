@@ -56,6 +56,8 @@ impl Guess {
             Cell::Number => self.number(value),
             Cell::Quoted => self.moment(value),
             Cell::Bare => match value.first() {
+                // What looks like a date is no number, and most columns of dates hold nothing else.
+                Some(b'0'..=b'9') if matches!(value, [_, _, _, _, b'-', _, _, b'-', ..]) => self.moment(value),
                 Some(b'0'..=b'9' | b'-' | b'.') => match self.number(value) {
                     0 => self.moment(value),
                     fits => fits,

@@ -50,17 +50,26 @@ impl Opened {
             let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| damaged(name, e))?;
             return Ok(Opened::Parquet(Box::new(builder)));
         }
-        let mut magic = [0u8; 6];
-        let n = file.read(&mut magic).map_err(|e| read_error(name, e))?;
+        let size = file.metadata().map_err(|e| read_error(name, e))?.len();
+        let mut head = Vec::new();
+        (&mut file).take(8).read_to_end(&mut head).map_err(|e| read_error(name, e))?;
         let again = |mut file: File| -> Result<BufReader<File>> {
             file.rewind().map_err(|e| read_error(name, e))?;
             Ok(BufReader::with_capacity(1 << 20, file))
         };
         let copy = file.try_clone().map_err(|e| read_error(name, e))?;
-        if magic[..n] == *b"ARROW1" {
+        if head.starts_with(b"ARROW1") {
             let schema = FileReader::try_new(again(file)?, None).map_err(|e| damaged(name, e))?.schema();
             Ok(Opened::File(again(copy)?, schema))
         } else {
+            // The reader allocates what the first message says it is long, so that must be looked at before.
+            let length = match head.as_slice() {
+                [0xff, 0xff, 0xff, 0xff, length @ ..] => <[u8; 4]>::try_from(length).ok().map(u32::from_le_bytes),
+                _ => None,
+            };
+            if length.is_none_or(|length| u64::from(length) > size) {
+                return Err(damaged(name, "it begins neither like an Arrow file nor like an Arrow stream"));
+            }
             let schema = StreamReader::try_new(again(file)?, None).map_err(|e| damaged(name, e))?.schema();
             Ok(Opened::Stream(again(copy)?, schema))
         }
