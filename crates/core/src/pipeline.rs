@@ -297,9 +297,11 @@ pub struct ColumnSpec {
 impl Pipeline {
     /// Whether the whole run is one destination transaction.
     ///
-    /// Strategies that replace, and loads whose rows map to no source position or may yet be refused as a whole.
+    /// Strategies that replace, loads whose rows map to no source position or may yet be refused as a whole, and
+    /// `insert_only`: after a part of it were committed, the rest would leave that part's rows alone as existing ones,
+    /// and which of two copies of a new key stays would depend on where the run was cut (P8).
     pub fn whole(&self) -> bool {
-        matches!(self.load, Load::Overwrite | Load::DeleteInsert | Load::Scd2)
+        matches!(self.load, Load::Overwrite | Load::InsertOnly | Load::DeleteInsert | Load::Scd2)
             || self.transform.is_some()
             || self.keeps_nulls()
             || self.absent_rows != AbsentRows::Keep
