@@ -68,7 +68,8 @@ pub(crate) fn prepare(
     }
     let key = key_columns(pipeline);
     let Some(existing) = table(db, name)? else {
-        return create(db, name, schema, &control, &key);
+        create(db, name, schema, &control, &key)?;
+        return index_window(db, pipeline);
     };
     for change in changes {
         if let Change::Widen { name: column, to, .. } = change
@@ -106,7 +107,22 @@ pub(crate) fn prepare(
                 .cause(cause)
             })?;
     }
-    Ok(())
+    index_window(db, pipeline)
+}
+
+/// Finds a window's rows without reading the table: a batch of many windows would else read it once for each.
+fn index_window(db: &Connection, pipeline: &Pipeline) -> Result<()> {
+    if pipeline.load != Load::DeleteInsert || pipeline.window.is_empty() {
+        return Ok(());
+    }
+    let table = &pipeline.destination.table;
+    db.execute_batch(&format!(
+        "CREATE INDEX IF NOT EXISTS {} ON {} ({})",
+        quote(&format!("{table}_floodmark_window")),
+        quote(table),
+        list(pipeline.window.iter().map(String::as_str))
+    ))
+    .map_err(to("index the window"))
 }
 
 /// The columns that must be unique together.
