@@ -1,8 +1,8 @@
 //! Files as a source: CSV, JSON Lines, JSON arrays, Parquet and Arrow IPC; plain, gzip or zstd.
 //!
-//! Text takes one way, whatever the format: [`blocks`] cuts a file into whole rows in file order, [`parallel`] hands
-//! the blocks to threads, [`csv`] and [`json`] turn each into [`cells`], and [`mod@survey`] or [`convert`] makes types
-//! or Arrow columns of those. Columnar files go through [`columnar`].
+//! Text takes one way, whatever the format: `blocks` cuts a file into whole rows in file order, `parallel` hands
+//! the blocks to threads, `csv` and `json` turn each into `cells`, and `survey` or `convert` makes types
+//! or Arrow columns of those. Columnar files go through `columnar`.
 
 mod bad;
 mod blocks;
