@@ -47,12 +47,14 @@ pub(crate) fn table(db: &Connection, table: &str) -> Result<Option<Schema>> {
 }
 
 /// Brings the table to the target: creates it, or applies the changes, and sees to the index the merge needs.
+/// `loaded`: this pipeline has loaded the table before, so its key is settled.
 pub(crate) fn prepare(
     db: &Connection,
     pipeline: &Pipeline,
     schema: &Schema,
     changes: &[Change],
     at: DataType,
+    loaded: bool,
 ) -> Result<()> {
     let name = &pipeline.destination.table;
     let control = control_columns(pipeline, at);
@@ -95,6 +97,15 @@ pub(crate) fn prepare(
         }
     }
     if !key.is_empty() && !has_unique(db, name, &key)? {
+        if loaded {
+            return Err(Error::new(
+                Code::TableShape,
+                format!("the pipeline loaded table {name:?} before, and not with the key {}", pipeline.key.join(", ")),
+            )
+            .state("nothing was written")
+            .help("under another key, rows of the table would overwrite each other: go back to the earlier key and strategy")
+            .help("or load everything again with `--full-refresh`, or into another table"));
+        }
         let index = quote(&format!("{name}_floodmark_key"));
         db.execute_batch(&format!("CREATE UNIQUE INDEX {index} ON {} ({})", quote(name), list(key.iter().copied())))
             .map_err(|cause| {

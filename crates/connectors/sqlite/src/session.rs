@@ -81,7 +81,10 @@ impl Session for SqliteSession {
             tx.execute_batch(&format!("DROP TABLE IF EXISTS {}", ddl::quote(&target.pipeline.destination.table)))
                 .map_err(to("drop the table for a full refresh"))?;
         }
-        ddl::prepare(&tx, target.pipeline, target.schema, target.changes, moment_type(target))?;
+        // Of this table: a pipeline that moved to another one starts afresh there.
+        let table = Some(&target.pipeline.destination.table);
+        let loaded = !plan.forget && self.state.schema.is_some() && self.state.table.as_ref() == table;
+        ddl::prepare(&tx, target.pipeline, target.schema, target.changes, moment_type(target), loaded)?;
         let was_empty = match self.was_empty {
             Some(known) => known,
             None => merge::is_empty(&tx, &target.pipeline.destination.table)?,
