@@ -89,6 +89,10 @@ pub trait Source: Send + Sync {
     /// The hash of the first `bytes` of a slice, to tell a file that grew from one that changed.
     fn hash_prefix(&self, slice: &Slice, bytes: u64, stop: &Stop) -> Result<u128>;
 
+    /// Whether a row ends at that many bytes, so that what follows are rows of their own. `false` where that cannot be
+    /// told.
+    fn row_ends_at(&self, slice: &Slice, bytes: u64) -> Result<bool>;
+
     /// Reads all of the slices for their columns and types: every row of text, the footer of a columnar file.
     fn survey(&self, slices: &[Slice], request: &SurveyRequest, stop: &Stop) -> Result<Survey>;
 

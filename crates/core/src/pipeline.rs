@@ -140,6 +140,17 @@ choices! {
 }
 
 impl Load {
+    /// Whether a table that was loaded with `before` may be loaded with this from now on. An append knows no rows by
+    /// their key, and a history has more than one row a key; all others keep one row a key, or replace.
+    pub fn may_follow(self, before: Load) -> bool {
+        let kind = |load| match load {
+            Load::Append => 0,
+            Load::Scd2 => 1,
+            Load::Overwrite | Load::Upsert | Load::InsertOnly | Load::DeleteInsert => 2,
+        };
+        kind(self) == kind(before)
+    }
+
     /// As written in the pipeline file.
     pub fn name(self) -> &'static str {
         Load::NAMES.iter().find(|(_, l)| *l == self).map_or("", |(n, _)| n)
@@ -303,6 +314,8 @@ impl Pipeline {
     pub fn whole(&self) -> bool {
         matches!(self.load, Load::Overwrite | Load::InsertOnly | Load::DeleteInsert | Load::Scd2)
             || self.transform.is_some()
+            // Whether a new row that is deleted at once leaves a mark must not depend on where the run was cut.
+            || (self.delete_when.is_some() && self.deletes == Deletes::Soft)
             || self.keeps_nulls()
             || self.absent_rows != AbsentRows::Keep
             || (self.on_bad_row == OnBadRow::Reject && self.max_rejects.is_some())

@@ -27,8 +27,8 @@ struct Progress {
     lineage: Option<Lineage>,
 }
 
-/// The stream of a run, cut into chunks.
-pub(crate) struct Chunks<'r, 'scope, 'a> {
+/// What a run streams, from where to where.
+pub(crate) struct Parts<'r, 'scope, 'a> {
     pub(crate) pipeline: &'r Pipeline,
     pub(crate) readings: &'r [Reading],
     /// By reading: rows there are, and the hash of the content.
@@ -45,6 +45,11 @@ pub(crate) struct Chunks<'r, 'scope, 'a> {
     pub(crate) whole: bool,
     /// Which rows of the table come from which slice is on record.
     pub(crate) lineage: bool,
+}
+
+/// The stream of a run, cut into chunks.
+pub(crate) struct Chunks<'r, 'scope, 'a> {
+    parts: Parts<'r, 'scope, 'a>,
     progress: Vec<Progress>,
     rejects: Vec<Reject>,
     /// Of the open chunk, beside what the destination counts.
@@ -54,23 +59,6 @@ pub(crate) struct Chunks<'r, 'scope, 'a> {
     read_total: u64,
     /// Everything is read.
     pub(crate) done: bool,
-}
-
-/// What `Chunks` is made of.
-pub(crate) struct Parts<'r, 'scope, 'a> {
-    pub(crate) pipeline: &'r Pipeline,
-    pub(crate) readings: &'r [Reading],
-    pub(crate) surveyed: &'r [(u64, u128)],
-    pub(crate) items: Items<'scope, 'a>,
-    pub(crate) shaper: Shaper<'r>,
-    pub(crate) schema: &'r Schema,
-    pub(crate) source_schema: Option<&'r Schema>,
-    pub(crate) state: State,
-    pub(crate) record: RunRecord,
-    pub(crate) observer: &'r dyn Observer,
-    pub(crate) clock: SharedClock,
-    pub(crate) whole: bool,
-    pub(crate) lineage: bool,
 }
 
 impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
@@ -84,35 +72,8 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
                 ..Progress::default()
             })
             .collect();
-        let Parts {
-            pipeline,
-            readings,
-            surveyed,
-            items,
-            shaper,
-            schema,
-            source_schema,
-            state,
-            record,
-            observer,
-            clock,
-            whole,
-            lineage,
-        } = parts;
         Chunks {
-            pipeline,
-            readings,
-            surveyed,
-            items,
-            shaper,
-            schema,
-            source_schema,
-            state,
-            record,
-            observer,
-            clock,
-            whole,
-            lineage,
+            parts,
             progress,
             rejects: Vec::new(),
             chunk: Counts::default(),
@@ -124,7 +85,7 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
     }
 
     fn warn(&self, message: String) {
-        self.observer.observe(&Event::Warning { pipeline: self.pipeline.name.clone(), message });
+        self.parts.observer.observe(&Event::Warning { pipeline: self.parts.pipeline.name.clone(), message });
     }
 
     fn read(&mut self, slice: usize, rows: u64) {
@@ -132,12 +93,14 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
         self.read_total += rows;
         self.progress[slice].rows += rows;
         self.progress[slice].dirty = true;
-        self.observer.observe(&Event::Progress { pipeline: self.pipeline.name.clone(), rows: self.read_total });
+        self.parts
+            .observer
+            .observe(&Event::Progress { pipeline: self.parts.pipeline.name.clone(), rows: self.read_total });
     }
 
     /// A bad row ends the run, or is set aside.
     fn bad(&mut self, slice: &str, line: u64, error: Error, raw: String) -> Result<()> {
-        if self.pipeline.on_bad_row == OnBadRow::Fail {
+        if self.parts.pipeline.on_bad_row == OnBadRow::Fail {
             return Err(error);
         }
         self.rejects.push(Reject {
@@ -149,7 +112,7 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
         });
         self.chunk.rejected += 1;
         self.rejected_total += 1;
-        if let Some(RejectLimit::Rows(limit)) = self.pipeline.max_rejects
+        if let Some(RejectLimit::Rows(limit)) = self.parts.pipeline.max_rejects
             && self.rejected_total > limit
         {
             return Err(too_many(self.rejected_total, &limit.to_string(), error));
@@ -158,7 +121,7 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
     }
 
     fn bad_rows(&mut self, slice: usize, bad: Vec<BadRow>) -> Result<()> {
-        let name = &self.readings[slice].slice.name;
+        let name = &self.parts.readings[slice].slice.name;
         for row in bad {
             self.bad(name, row.line.unwrap_or(row.row), row.error, row.raw)?;
         }
@@ -173,7 +136,7 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
             let mut error = misfit.error.at(place);
             let mut name = "transform";
             if let Some(slice) = slice {
-                let slice = &self.readings[slice].slice;
+                let slice = &self.parts.readings[slice].slice;
                 error = error.in_file(slice.path.clone());
                 name = &slice.name;
             }
@@ -189,10 +152,10 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
         row_of: impl Fn(usize) -> u64,
     ) -> Result<Option<ShapedBatch>> {
         // Rows a transform made belong to no file: they count as known once any file was.
-        let known = slice.map_or_else(|| self.readings.iter().all(|r| r.known), |s| self.readings[s].known);
-        let name = slice.map_or("transform", |s| self.readings[s].slice.name.as_str());
-        let shaped = self.shaper.shape(rows, &Origin { slice: name, known })?;
-        if self.shaper.take_settled() {
+        let known = slice.map_or_else(|| self.parts.readings.iter().all(|r| r.known), |s| self.parts.readings[s].known);
+        let name = slice.map_or("transform", |s| self.parts.readings[s].slice.name.as_str());
+        let shaped = self.parts.shaper.shape(rows, &Origin { slice: name, known })?;
+        if self.parts.shaper.take_settled() {
             match slice {
                 Some(slice) => self.progress[slice].settled = true,
                 None => self.progress.iter_mut().for_each(|p| p.settled = true),
@@ -206,15 +169,15 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
     }
 
     fn verdict(&self) -> Result<()> {
-        self.shaper.verdict()?;
-        if let Some(RejectLimit::Percent(limit)) = self.pipeline.max_rejects
+        self.parts.shaper.verdict()?;
+        if let Some(RejectLimit::Percent(limit)) = self.parts.pipeline.max_rejects
             && self.rejected_total as f64 * 100.0 > limit * self.read_total as f64
         {
             let cause =
                 Error::new(Code::TooManyRejects, format!("{} of {} rows", self.rejected_total, self.read_total));
             return Err(too_many(self.rejected_total, &format!("{limit}% of {}", self.read_total), cause));
         }
-        if let Some((rows, slice)) = self.shaper.late_skipped() {
+        if let Some((rows, slice)) = self.parts.shaper.late_skipped() {
             self.warn(format!(
                 "{rows} rows behind the watermark were left out (`late_rows: skip`), the first in {slice}"
             ));
@@ -223,18 +186,20 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
     }
 
     fn files(&mut self) -> Vec<(String, FileEntry)> {
-        if self.pipeline.at_least_once {
+        if self.parts.pipeline.at_least_once {
             return Vec::new();
         }
         let mut files = Vec::new();
-        for ((reading, progress), (_, hash)) in self.readings.iter().zip(&mut self.progress).zip(self.surveyed) {
+        for ((reading, progress), (_, hash)) in
+            self.parts.readings.iter().zip(&mut self.progress).zip(self.parts.surveyed)
+        {
             if !progress.dirty && !progress.ended {
                 continue;
             }
             progress.dirty = false;
             let complete = progress.ended && !progress.settled;
             // A watermark tells known rows from new ones; only without it, or before the end, is a lineage needed.
-            let keep_lineage = self.pipeline.watermark.is_none() || !complete;
+            let keep_lineage = self.parts.pipeline.watermark.is_none() || !complete;
             files.push((
                 reading.slice.name.clone(),
                 FileEntry {
@@ -243,7 +208,7 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
                     hash: *hash,
                     rows: if progress.settled && progress.ended { 0 } else { progress.rows },
                     complete,
-                    lineage: (keep_lineage && self.lineage).then(|| progress.lineage.clone().unwrap_or_default()),
+                    lineage: (keep_lineage && self.parts.lineage).then(|| progress.lineage.clone().unwrap_or_default()),
                 },
             ));
         }
@@ -254,10 +219,10 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
 impl Chunk for Chunks<'_, '_, '_> {
     fn next(&mut self) -> Result<Option<ShapedBatch>> {
         loop {
-            if self.done || (!self.whole && self.chunk_rows >= self.pipeline.commit_every) {
+            if self.done || (!self.parts.whole && self.chunk_rows >= self.parts.pipeline.commit_every) {
                 return Ok(None);
             }
-            match self.items.next()? {
+            match self.parts.items.next()? {
                 None => {
                     self.done = true;
                     self.verdict()?;
@@ -295,32 +260,32 @@ impl Chunk for Chunks<'_, '_, '_> {
     fn seal(&mut self, counts: Counts, lineage: Vec<(usize, Lineage)>) -> Result<Commit> {
         let mut sum = counts;
         sum.add(&self.chunk);
-        if self.pipeline.transform.is_some() {
+        if self.parts.pipeline.transform.is_some() {
             sum.transformed.get_or_insert(0);
         }
         sum.check()?;
-        refuse_empty(self.pipeline, &sum)?;
+        refuse_empty(self.parts.pipeline, &sum)?;
         for (slice, part) in lineage {
             self.progress[slice].lineage.get_or_insert_default().extend(part);
         }
-        self.record.counts.add(&sum);
-        let (stored, highest) = (self.state.watermark.clone(), self.shaper.highest());
+        self.parts.record.counts.add(&sum);
+        let (stored, highest) = (self.parts.state.watermark.clone(), self.parts.shaper.highest());
         let watermark = if self.done { highest.clone().or(stored.clone()) } else { stored };
-        let now = self.clock.now();
-        self.record.finished_at = Some(now);
-        self.record.status = if self.done { "ok" } else { "partial" }.into();
-        if let Some(moved) = &mut self.record.watermark {
+        let now = self.parts.clock.now();
+        self.parts.record.finished_at = Some(now);
+        self.parts.record.status = if self.done { "ok" } else { "partial" }.into();
+        if let Some(moved) = &mut self.parts.record.watermark {
             moved.after = watermark.as_ref().map(|m| m.value.to_string());
         }
         Ok(Commit {
-            schema: self.schema.clone(),
-            source_schema: self.source_schema.cloned(),
+            schema: self.parts.schema.clone(),
+            source_schema: self.parts.source_schema.cloned(),
             watermark,
             pending: highest.filter(|_| !self.done),
-            boundary: self.shaper.boundary(),
+            boundary: self.parts.shaper.boundary(),
             files: self.files(),
             rejects: std::mem::take(&mut self.rejects),
-            run: self.record.clone(),
+            run: self.parts.record.clone(),
         })
     }
 }
@@ -330,12 +295,15 @@ impl Chunks<'_, '_, '_> {
     pub(crate) fn committed(&mut self) {
         self.chunk = Counts::default();
         self.chunk_rows = 0;
-        self.observer.observe(&Event::Committed { pipeline: self.pipeline.name.clone(), counts: self.record.counts });
+        self.parts.observer.observe(&Event::Committed {
+            pipeline: self.parts.pipeline.name.clone(),
+            counts: self.parts.record.counts,
+        });
     }
 
     /// Rows by outcome, of what is committed.
     pub(crate) fn record(&self) -> &RunRecord {
-        &self.record
+        &self.parts.record
     }
 }
 

@@ -63,6 +63,7 @@ pub(crate) fn plan(
     state: &State,
     stop: &Stop,
 ) -> Result<Plan> {
+    refuse_half_loaded(pipeline, &slices, state)?;
     let mut plan = Plan::default();
     let mut unchanged = Vec::new();
     let all = slices.len();
@@ -95,6 +96,26 @@ pub(crate) fn plan(
         }
     }
     Ok(plan)
+}
+
+/// An append that stopped half-way and whose file is gone (renamed, most likely) would add the renamed file's rows to
+/// those that are in.
+fn refuse_half_loaded(pipeline: &Pipeline, slices: &[Slice], state: &State) -> Result<()> {
+    if pipeline.load != Load::Append || pipeline.at_least_once {
+        return Ok(());
+    }
+    let half = state
+        .files
+        .iter()
+        .find(|(name, entry)| !entry.complete && entry.rows > 0 && !slices.iter().any(|slice| slice.name == **name));
+    let Some((name, entry)) = half else { return Ok(()) };
+    Err(Error::new(
+        Code::ChangedFile,
+        format!("{} rows of {name:?} were loaded before its load was interrupted, and the file is gone", entry.rows),
+    )
+    .state("nothing was written")
+    .help("put the file back under its name, and the load goes on after those rows")
+    .help("or load everything again with `--full-refresh`"))
 }
 
 fn has(plan: &Plan, unchanged: &[Slice], name: &str) -> bool {
@@ -136,6 +157,13 @@ fn changed(pipeline: &Pipeline, source: &dyn Source, slice: Slice, entry: FileEn
             .help("or set `changed_files: reload` to load it again in place of its earlier rows, or `append_tail` if it only grew")),
         ChangedFiles::AppendTail => {
             if slice.size >= entry.size && source.hash_prefix(&slice, entry.size, stop)? == entry.hash {
+                if !source.row_ends_at(&slice, entry.size)? {
+                    return Err(Error::new(Code::ChangedFile, "the last row that was loaded of a file has grown, or may have")
+                        .in_file(path)
+                        .state("nothing was written")
+                        .help("`changed_files: append_tail` needs plain text files whose rows are complete when they are read")
+                        .help("set `changed_files: reload` to load it again in place of its earlier rows"));
+                }
                 return Ok(Reading { skip_rows: entry.rows, ..fresh(slice, Some(entry)) });
             }
             Err(Error::new(Code::ChangedFile, "the part of a file that was loaded before has changed")

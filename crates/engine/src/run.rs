@@ -163,6 +163,12 @@ impl Engine {
 
 /// Combinations that only the engine knows to be unsafe; `config` finds the others with their place in the file.
 fn unsafe_combinations(pipeline: &Pipeline) -> Result<()> {
+    let table = &pipeline.destination.table;
+    if ["_floodmark_", "sqlite_"].iter().any(|own| table.to_ascii_lowercase().starts_with(own)) {
+        return Err(Error::new(Code::Unsafe, format!("a table cannot be called {table:?}"))
+            .state("nothing was written")
+            .help("names that begin with _floodmark_ or sqlite_ are kept: choose another"));
+    }
     let Some(watermark) = &pipeline.watermark else { return Ok(()) };
     let refuse =
         |what: &str, help: &str| Err(Error::new(Code::Unsafe, what.to_owned()).state("nothing was written").help(help));

@@ -7,7 +7,7 @@ use floodmark_core::{
 };
 use std::{
     fs::File,
-    io::{self, BufReader, Read, Seek},
+    io::{self, BufReader, Read, Seek, SeekFrom},
     path::Path,
     sync::{Arc, OnceLock},
     time::UNIX_EPOCH,
@@ -224,6 +224,24 @@ pub(crate) fn hash(path: &Path, name: &str, limit: Option<u64>, stop: &Stop) -> 
             Err(e) => return Err(read_error(name, e)),
         }
     }
+}
+
+/// Whether a line of a plain text file ends at that many bytes: with them, or with what follows them.
+pub(crate) fn line_ends_at(path: &Path, name: &str, bytes: u64) -> Result<bool> {
+    let mut file = open_file(path, name)?;
+    let mut read = |at: u64, buffer: &mut [u8]| {
+        file.seek(SeekFrom::Start(at)).and_then(|_| read_full(&mut file, buffer)).map_err(|e| read_error(name, e))
+    };
+    let mut magic = [0; 4];
+    let known = read(0, &mut magic)?;
+    if Packing::of(&magic[..known]) != Packing::Plain {
+        return Ok(false);
+    }
+    let mut around = [0; 3];
+    let start = bytes.saturating_sub(1);
+    let found = read(start, &mut around)?;
+    let (before, after) = around[..found].split_at(found.min((bytes - start) as usize));
+    Ok(before.is_empty() || before == b"\n" || after.is_empty() || after[0] == b'\n' || after == b"\r\n")
 }
 
 /// Size and modification time (nanoseconds since the epoch) of a file.

@@ -204,6 +204,10 @@ impl Source for FileSourceReader {
         open::hash(&self.path(slice)?, &slice.name, Some(bytes), stop)
     }
 
+    fn row_ends_at(&self, slice: &Slice, bytes: u64) -> Result<bool> {
+        open::line_ends_at(&self.path(slice)?, &slice.name, bytes)
+    }
+
     fn survey(&self, slices: &[Slice], request: &SurveyRequest, stop: &Stop) -> Result<Survey> {
         let mut union = Union::default();
         let mut totals = Vec::with_capacity(slices.len());

@@ -9,15 +9,35 @@ use crate::{
 };
 use floodmark_connect::{Chunk, LoadPlan, Session, Stop, destination::Target};
 use floodmark_core::{
-    Counts, DataType, Error, Result, Schema,
+    Code, Counts, DataType, Error, Result, Schema,
     pipeline::Load,
     state::{FileEntry, RunRecord, State},
 };
 use rusqlite::{Connection, Transaction, TransactionBehavior};
+use std::time::Duration;
 
 /// The name of the lock that pipelines of one database take in turn before they write, so that none of them runs into
-/// SQLite's own time limit while another loads.
-const WRITER: &str = " writer";
+/// SQLite's own time limit while another loads. Empty, as no pipeline's name is.
+const WRITER: &str = "";
+
+/// How long a pipeline waits for its turn to write. A chunk of the largest size takes well under a minute; a process that
+/// was stopped (SIGSTOP) takes for ever.
+const TURN: Duration = Duration::from_secs(600);
+
+/// Takes a turn at writing. Not getting one is no `Busy`: it is another pipeline that has it.
+fn turn(destination: &SqliteDestination, pipeline: &str, stop: &Stop) -> Result<Option<Lock>> {
+    let holder = format!("pipeline {pipeline:?} (process {})", std::process::id());
+    destination.lock(WRITER, &holder, Some(TURN), stop).map_err(|error| match error.code() {
+        Code::Busy => Error::new(
+            Code::DestinationBusy,
+            format!("the database was not free for writing within {} minutes", TURN.as_secs() / 60),
+        )
+        .state("nothing was written")
+        .help("another pipeline writes to it, or its process was stopped: let it finish, or end it")
+        .cause(error),
+        _ => error,
+    })
+}
 
 pub(crate) struct SqliteSession {
     destination: SqliteDestination,
@@ -39,7 +59,7 @@ impl SqliteSession {
         stop: &Stop,
     ) -> Result<Self> {
         {
-            let _writer = destination.lock(WRITER, "", None, stop)?;
+            let _writer = turn(&destination, pipeline, stop)?;
             let tx = begin(&mut db)?;
             state::create(&tx)?;
             state::raise_token(&tx, pipeline)?;
@@ -73,7 +93,7 @@ impl Session for SqliteSession {
     }
 
     fn load(&mut self, plan: &LoadPlan<'_>, chunk: &mut dyn Chunk) -> Result<Counts> {
-        let _writer = self.destination.lock(WRITER, "", None, &self.stop)?;
+        let _writer = turn(&self.destination, &self.pipeline, &self.stop)?;
         let tx = begin(&mut self.db)?;
         let target = &plan.target;
         if plan.forget {
@@ -84,6 +104,10 @@ impl Session for SqliteSession {
         // Of this table: a pipeline that moved to another one starts afresh there.
         let table = Some(&target.pipeline.destination.table);
         let loaded = !plan.forget && self.state.schema.is_some() && self.state.table.as_ref() == table;
+        state::refuse_shared(&tx, &self.pipeline, &target.pipeline.destination.table)?;
+        if loaded {
+            state::refuse_other_load(&tx, &self.pipeline, target.pipeline.load)?;
+        }
         ddl::prepare(&tx, target.pipeline, target.schema, target.changes, moment_type(target), loaded)?;
         let was_empty = match self.was_empty {
             Some(known) => known,
@@ -102,7 +126,7 @@ impl Session for SqliteSession {
     }
 
     fn record(&mut self, run: &RunRecord, files: &[(String, FileEntry)]) -> Result<()> {
-        let _writer = self.destination.lock(WRITER, "", None, &Stop::default())?;
+        let _writer = turn(&self.destination, &self.pipeline, &Stop::default())?;
         let tx = begin(&mut self.db)?;
         let newest: i64 = tx
             .query_row("SELECT token FROM _floodmark_state WHERE pipeline = ?1", [&self.pipeline], |r| r.get(0))

@@ -5,6 +5,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use floodmark_connect::destination::KeptReject;
 use floodmark_core::{
     Code, Counts, DataType, Error, Result, Value,
+    pipeline::Load,
     state::{Commit, FORMAT, FileEntry, Lineage, Mark, Reject, RunRecord, State, WatermarkMove},
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -247,6 +248,52 @@ fn write_rejects(db: &Connection, pipeline: &str, commit: &Commit) -> Result<()>
             .map_err(&fail)?;
     }
     Ok(())
+}
+
+/// Two pipelines that load one table undo each other's work, and neither notices.
+pub(crate) fn refuse_shared(db: &Connection, pipeline: &str, table: &str) -> Result<()> {
+    let other: Option<String> = db
+        .query_row(
+            "SELECT pipeline FROM _floodmark_state WHERE \"table\" = ?1 COLLATE NOCASE AND pipeline <> ?2",
+            [table, pipeline],
+            |r| r.get(0),
+        )
+        .optional()
+        .map_err(to("read the state"))?;
+    let Some(other) = other else { return Ok(()) };
+    Err(Error::new(Code::TableShape, format!("table {table:?} is loaded by pipeline {other:?}"))
+        .state("nothing was written")
+        .help("load into another table")
+        .help(format!("if {pipeline:?} takes its place, first `floodmark state reset {other}`")))
+}
+
+/// A strategy that does not know the rows an earlier one left would double or lose them.
+pub(crate) fn refuse_other_load(db: &Connection, pipeline: &str, load: Load) -> Result<()> {
+    let before: Option<String> = db
+        .query_row(
+            "SELECT load FROM _floodmark_runs WHERE pipeline = ?1 AND status IN ('ok', 'partial')
+             ORDER BY started_at DESC, run DESC LIMIT 1",
+            [pipeline],
+            |r| r.get(0),
+        )
+        .optional()
+        .map_err(to("read the run ledger"))?;
+    let before = before.and_then(|name| Load::NAMES.iter().find(|(n, _)| *n == name).map(|(_, load)| *load));
+    match before {
+        Some(before) if !load.may_follow(before) => Err(Error::new(
+            Code::TableShape,
+            format!(
+                "the table was loaded with `load: {}`, and `load: {}` cannot go on from there",
+                before.name(),
+                load.name()
+            ),
+        )
+        .state("nothing was written")
+        .help(
+            "go back to the earlier strategy, load everything again with `--full-refresh`, or load into another table",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// A run whose token is not the newest.

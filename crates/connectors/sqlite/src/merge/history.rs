@@ -3,7 +3,7 @@
 //! The run's rows are staged, then taken key by key in the order of their versions, so that neither chunks nor the order
 //! of arrival matter. A version that arrives late is put where it belongs in the history.
 
-use super::{Batches, Outcome, window};
+use super::{Batches, Outcome, tombstones::Tombstones, window};
 use crate::{codec, ddl, failure::to};
 use floodmark_connect::LoadPlan;
 use floodmark_core::{Counts, DataType, Error, Result, Value, pipeline::AbsentRows, text};
@@ -33,6 +33,8 @@ struct History<'a> {
     columns: Vec<String>,
     version: Option<(usize, DataType)>,
     now: Stored,
+    /// Deletes that closed nothing.
+    tombstones: Option<Tombstones<'a>>,
     counts: Counts,
 }
 
@@ -76,6 +78,7 @@ impl<'a> History<'a> {
             columns,
             version,
             now: Stored::Text(now),
+            tombstones: plan.target.version.map(|v| Tombstones::new(db, &pipeline.name, v)).transpose()?,
             counts: Counts::default(),
         })
     }
@@ -194,56 +197,129 @@ impl<'a> History<'a> {
         a.iter().zip(b).enumerate().all(|(n, (a, b))| Some(n) == version || a == b)
     }
 
+    /// Puts a version where it belongs, whenever it arrives.
     fn put(&mut self, versions: &mut Vec<Version>, row: Staged) -> Result<()> {
         let at = versions.partition_point(|v| self.order(&v.from, &row.at) != Ordering::Greater);
-        let open_end = |v: &Version| v.to == Stored::Null;
-        if let Some(before) = at.checked_sub(1).map(|n| versions[n].clone()) {
+        let before = at.checked_sub(1).map(|n| versions[n].clone());
+        let next = versions.get(at).cloned();
+        // Where the history goes on after this version: at the next one, or where a delete closed it.
+        let mut until = next.as_ref().map_or(Stored::Null, |n| n.from.clone());
+        let mut adjoins_next = next.is_some();
+        let mut covered = false;
+        if let Some(before) = &before {
             let same = self.same(&before.content, &row.content);
-            let covers = open_end(&before) || self.order(&before.to, &row.at) == Ordering::Greater;
             let exact = self.order(&before.from, &row.at) == Ordering::Equal;
+            covered = self.covers(before, &row.at);
             if exact && !same {
                 self.rewrite(before.rowid, &row.content)?;
                 versions[at - 1].content = row.content;
                 self.counts.updated += 1;
                 return Ok(());
             }
-            if same && (covers || exact) {
+            if same && (covered || exact) {
                 self.counts.unchanged += 1;
                 return Ok(());
             }
-            if covers {
-                self.set(before.rowid, "valid_to = ?, is_current = 0", &row.at)?;
-                versions[at - 1].to = row.at.clone();
+            if !covered && self.order(&before.to, &row.at) == Ordering::Equal {
+                // Deleted at this very version, and a delete wins.
+                self.counts.stale += 1;
+                return Ok(());
+            }
+            if covered {
+                adjoins_next = next.as_ref().is_some_and(|n| self.order(&n.from, &before.to) == Ordering::Equal);
+                until = before.to.clone();
             }
         }
-        let next = versions.get(at).cloned();
-        if let Some(next) = &next
-            && self.same(&next.content, &row.content)
-        {
+        if !covered && let Some(deleted) = self.deleted_after(&row)? {
+            if self.order(&deleted, &row.at) == Ordering::Equal {
+                self.counts.stale += 1;
+                return Ok(());
+            }
+            if until == Stored::Null || self.order(&deleted, &until) == Ordering::Less {
+                until = deleted;
+                adjoins_next = false;
+            }
+        }
+        if let (true, Some(before)) = (covered, &before) {
+            self.set(before.rowid, "valid_to = ?, is_current = 0", &row.at)?;
+            versions[at - 1].to = row.at.clone();
+        }
+        if let Some(next) = next.filter(|n| adjoins_next && self.same(&n.content, &row.content)) {
             // The same content, known from an earlier moment on.
             self.set(next.rowid, "valid_from = ?", &row.at)?;
             versions[at].from = row.at;
             self.counts.updated += 1;
             return Ok(());
         }
-        let to_moment = next.map_or(Stored::Null, |n| n.from);
-        let rowid = self.insert(&row, &to_moment)?;
-        versions.insert(at, Version { rowid, from: row.at, to: to_moment, content: row.content });
+        let rowid = self.insert(&row, &until)?;
+        versions.insert(at, Version { rowid, from: row.at, to: until, content: row.content });
         self.counts.inserted += 1;
         Ok(())
     }
 
-    fn delete(&mut self, versions: &mut [Version], row: &Staged) -> Result<()> {
-        match versions.last_mut().filter(|v| v.to == Stored::Null) {
-            None => self.counts.delete_noop += 1,
-            Some(last) if self.order(&last.from, &row.at) == Ordering::Greater => self.counts.stale += 1,
-            Some(last) => {
-                last.to = row.at.clone();
-                let rowid = last.rowid;
-                self.set(rowid, "valid_to = ?, is_current = 0", &row.at)?;
-                self.counts.deleted += 1;
-            }
+    fn covers(&self, version: &Version, at: &Stored) -> bool {
+        version.to == Stored::Null || self.order(&version.to, at) == Ordering::Greater
+    }
+
+    /// Closes the version that stood at the moment of a delete; where none did, the delete is remembered, so that an
+    /// older version that arrives later does not open a current row (P5).
+    fn delete(&mut self, versions: &mut Vec<Version>, row: &Staged) -> Result<()> {
+        let at = versions.partition_point(|v| self.order(&v.from, &row.at) != Ordering::Greater);
+        let standing = at.checked_sub(1).filter(|n| self.covers(&versions[*n], &row.at));
+        let Some(n) = standing else {
+            self.counts.delete_noop += 1;
+            return self.remember(row);
+        };
+        if self.order(&versions[n].from, &row.at) == Ordering::Equal {
+            // A version that began with its own delete never stood.
+            let gone = versions.remove(n);
+            self.take_out(gone.rowid)?;
+            self.remember(row)?;
+        } else {
+            self.set(versions[n].rowid, "valid_to = ?, is_current = 0", &row.at)?;
+            versions[n].to = row.at.clone();
         }
+        self.counts.deleted += 1;
+        Ok(())
+    }
+
+    fn key_text(&self, row: &Staged) -> String {
+        let key = row.content[..self.key.len()].iter().map(|v| codec::decode_as_stored(v.into()).to_string());
+        serde_json::Value::from(key.collect::<Vec<_>>()).to_string()
+    }
+
+    fn moment(&self, at: &Stored) -> Option<Value> {
+        codec::decode(at.into(), self.version?.1)
+    }
+
+    fn remember(&mut self, row: &Staged) -> Result<()> {
+        let (key, at) = (self.key_text(row), self.moment(&row.at));
+        let (Some(tombstones), Some(at)) = (&mut self.tombstones, at) else { return Ok(()) };
+        match tombstones.compare(&key, &at)? {
+            Some(Ordering::Less | Ordering::Equal) => Ok(()),
+            Some(Ordering::Greater) | None => tombstones.put(&key, &at),
+        }
+    }
+
+    /// The moment of a remembered delete at or after the row's.
+    fn deleted_after(&self, row: &Staged) -> Result<Option<Stored>> {
+        let (Some(tombstones), Some(at)) = (&self.tombstones, self.moment(&row.at)) else { return Ok(None) };
+        let kept = tombstones.get(&self.key_text(row))?;
+        let later = kept.filter(|kept| matches!(kept.compare(&at), Some(Ordering::Greater | Ordering::Equal)));
+        // As SQLite keeps a version: whole numbers and doubles as such, all else as text.
+        Ok(later.map(|kept| match kept {
+            Value::Int(v) => Stored::Integer(v),
+            Value::Double(v) => Stored::Real(v),
+            other => Stored::Text(other.to_string()),
+        }))
+    }
+
+    fn take_out(&self, id: i64) -> Result<()> {
+        let rowid = super::append::rowid_name(self.db, &self.plan.target.pipeline.destination.table)?;
+        self.db
+            .prepare_cached(&format!("DELETE FROM {} WHERE {rowid} = ?", self.table))
+            .and_then(|mut s| s.execute([id]))
+            .map_err(to("take out a version"))?;
         Ok(())
     }
 

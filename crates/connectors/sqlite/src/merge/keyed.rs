@@ -163,6 +163,12 @@ impl<'db> Merge<'db> {
                     incoming
                 };
                 let rule = decide(incoming.existing, incoming.order, delete, false);
+                if rule == Rule::Delete && self.soft && fate == Fate::Inserted {
+                    // It was not there before this load, so there is nothing to mark: only the delete is remembered.
+                    statements.purge(cells, row, &mut self.scratch)?;
+                    self.bury(statements, cells, row)?;
+                    return self.settle(hash, before, Fate::DeleteNoop);
+                }
                 let now = self.apply(statements, cells, row, &incoming, rule)?;
                 combine(fate, now)
             }

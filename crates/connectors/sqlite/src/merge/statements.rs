@@ -33,6 +33,7 @@ pub(super) struct Statements<'db> {
     insert: CachedStatement<'db>,
     update: Option<CachedStatement<'db>>,
     delete: CachedStatement<'db>,
+    purge: CachedStatement<'db>,
     touch: Option<CachedStatement<'db>>,
     before: Option<Before<'db>>,
 }
@@ -129,6 +130,7 @@ impl<'db> Statements<'db> {
         } else {
             prepare(format!("DELETE FROM {table} WHERE {matches}"))?
         };
+        let purge = prepare(format!("DELETE FROM {table} WHERE {matches}"))?;
         let touch = match (soft, set_version) {
             (true, Some(set)) => Some(prepare(format!("UPDATE {table} SET {set} WHERE {matches}"))?),
             _ => None,
@@ -151,6 +153,7 @@ impl<'db> Statements<'db> {
             insert,
             update,
             delete,
+            purge,
             touch,
             before,
         })
@@ -238,6 +241,13 @@ impl<'db> Statements<'db> {
             cells[version].bind(&mut self.delete, self.key.len() + 1, row, scratch).map_err(to("delete a row"))?;
         }
         self.delete.raw_execute().map_err(to("delete a row"))?;
+        Ok(())
+    }
+
+    /// Takes the row out, where a mark is not what is meant.
+    pub(super) fn purge(&mut self, cells: &[Cells<'_>], row: usize, scratch: &mut String) -> Result<()> {
+        bind_key(&mut self.purge, &self.key, cells, row, scratch)?;
+        self.purge.raw_execute().map_err(to("take out a row"))?;
         Ok(())
     }
 

@@ -27,8 +27,8 @@ impl<'db> Tombstones<'db> {
         self.any
     }
 
-    /// How `version` compares with that of the key's tombstone; `None` where there is none.
-    pub(super) fn compare(&self, key: &str, version: &Value) -> Result<Option<Ordering>> {
+    /// The version of the key's tombstone, `None` where there is none.
+    pub(super) fn get(&self, key: &str) -> Result<Option<Value>> {
         if !self.any {
             return Ok(None);
         }
@@ -37,10 +37,12 @@ impl<'db> Tombstones<'db> {
             .prepare_cached("SELECT version FROM _floodmark_tombstones WHERE pipeline = ?1 AND key = ?2")
             .and_then(|mut s| s.query_row([self.pipeline, key], |r| r.get(0)).optional())
             .map_err(to("read a tombstone"))?;
-        Ok(kept.map(|text| {
-            let kept = text.and_then(|t| Value::parse(&t, self.version)).unwrap_or(Value::Null);
-            version.compare(&kept).unwrap_or(Ordering::Greater)
-        }))
+        Ok(kept.map(|text| text.and_then(|t| Value::parse(&t, self.version)).unwrap_or(Value::Null)))
+    }
+
+    /// How `version` compares with that of the key's tombstone; `None` where there is none.
+    pub(super) fn compare(&self, key: &str, version: &Value) -> Result<Option<Ordering>> {
+        Ok(self.get(key)?.map(|kept| version.compare(&kept).unwrap_or(Ordering::Greater)))
     }
 
     pub(super) fn put(&mut self, key: &str, version: &Value) -> Result<()> {
