@@ -104,7 +104,7 @@ impl Context {
 pub(crate) fn does_not_fit(column: &str, data_type: DataType, place: Place) -> Error {
     Error::new(Code::BadValue, format!("the value is not a {data_type}"))
         .at(place)
-        .help(format!("`columns: {{ {column:?}: {{ type: text }} }}` keeps the column as text"))
+        .help(format!("`columns: {{ {column:?}: {{ type: text }} }}` keeps the column as text; a table that is loaded already also needs `--full-refresh`"))
         .help("`on_bad_row: reject` sets such rows aside")
 }
 

@@ -1,7 +1,7 @@
 //! SQLite against the suite every destination must pass.
 
-use floodmark_connect::conformance;
-use floodmark_core::url::ConnectionUrl;
+use floodmark_connect::{Destination, Stop, conformance};
+use floodmark_core::{state::State, url::ConnectionUrl};
 use floodmark_sqlite::SqliteDestination;
 
 #[test]
@@ -20,4 +20,20 @@ fn a_zombie_is_fenced() {
     let url = ConnectionUrl::parse(&format!("sqlite:///{}", dir.path().join("t.db").display())).unwrap();
     let lose = || std::fs::remove_dir_all(dir.path().join("t.db-floodmark")).unwrap();
     conformance::fence(&SqliteDestination::new(&url).unwrap(), &lose);
+}
+
+/// A copy of the database file alone takes the position along, although the ledger still has the database open.
+#[test]
+fn a_moved_position_is_in_the_database_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| {
+        let url = ConnectionUrl::parse(&format!("sqlite:///{}", dir.path().join(name).display())).unwrap();
+        SqliteDestination::new(&url).unwrap()
+    };
+    drop(at("a.db").open("p", "r", None, &Stop::default()).unwrap());
+    let mut ledger = at("a.db").ledger().unwrap();
+    let state = State { table: Some("moved".into()), ..ledger.state("p").unwrap().unwrap() };
+    ledger.set_state("p", Some(&state)).unwrap();
+    std::fs::copy(dir.path().join("a.db"), dir.path().join("b.db")).unwrap();
+    assert_eq!(at("b.db").ledger().unwrap().state("p").unwrap().unwrap().table.as_deref(), Some("moved"));
 }
