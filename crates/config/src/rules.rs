@@ -246,7 +246,8 @@ impl Rules<'_> {
     /// A setting that would silently do nothing is worse than an error.
     fn nulls(&mut self) {
         let why = match self.p.load {
-            Load::Upsert | Load::Scd2 => return,
+            Load::Upsert => return,
+            Load::Scd2 => "scd2 keeps what was there as a version of its own",
             Load::Append => "append never meets an existing value",
             Load::Overwrite => "an overwrite puts the source in the place of what was there",
             Load::InsertOnly => "insert_only leaves existing rows alone",

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod error;
 pub mod event;
 pub mod fingerprint;
+pub mod history;
 pub mod infer;
 pub mod merge;
 pub mod pipeline;

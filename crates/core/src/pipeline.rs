@@ -314,9 +314,6 @@ impl Pipeline {
     pub fn whole(&self) -> bool {
         matches!(self.load, Load::Overwrite | Load::InsertOnly | Load::DeleteInsert | Load::Scd2)
             || self.transform.is_some()
-            // Whether a new row that is deleted at once leaves a mark must not depend on where the run was cut.
-            || (self.delete_when.is_some() && self.deletes == Deletes::Soft)
-            || self.keeps_nulls()
             || self.absent_rows != AbsentRows::Keep
             || (self.on_bad_row == OnBadRow::Reject && self.max_rejects.is_some())
     }

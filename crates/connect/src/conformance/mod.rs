@@ -105,13 +105,42 @@ fn soft_deletes(destination: &dyn Destination) {
 }
 
 fn keep_nulls(destination: &dyn Destination) {
-    let mut scene = Scene::new(Load::Upsert);
-    scene.pipeline.on_null = OnNull::Keep;
-    scene.load(scene.open(destination).as_mut(), &[Row::new(1, "a", 1)]).unwrap();
-    // The loser's value must not show through the winner's NULL: the table's does.
-    let counts = scene.load(scene.open(destination).as_mut(), &[Row::new(1, "loser", 2), Row::null(1, 3)]).unwrap();
-    assert_eq!((counts.updated, counts.superseded), (1, 1));
-    scene.expect(destination, &[Row::new(1, "a", 3)]);
+    // The column ends with its newest value that is not NULL, whatever came first and with what.
+    let rows = [Row::new(1, "a", 1), Row::new(1, "b", 2), Row::null(1, 3), Row::null(1, 4)];
+    let orders: [&[&[usize]]; 6] = [
+        &[&[0, 1, 2, 3]],
+        &[&[3, 2, 1, 0]],
+        &[&[0], &[1, 2, 3]],
+        &[&[3], &[0], &[1], &[2]],
+        &[&[2, 0], &[3, 1]],
+        &[&[1], &[3], &[0]],
+    ];
+    for (n, order) in orders.into_iter().enumerate() {
+        let mut scene = Scene::new(Load::Upsert);
+        scene.pipeline.name = format!("p{n}");
+        scene.pipeline.destination.table = format!("t{n}");
+        scene.pipeline.on_null = OnNull::Keep;
+        for batch in order {
+            let batch: Vec<Row> = batch.iter().map(|i| rows[*i].clone()).collect();
+            scene.load(scene.open(destination).as_mut(), &batch).unwrap();
+        }
+        scene.expect(destination, &[Row::new(1, "b", 4)]);
+        let again = scene.load(scene.open(destination).as_mut(), &rows).unwrap();
+        assert_eq!(again.inserted + again.updated, 0, "order {n}");
+    }
+    // A delete between two versions takes the older value away, whenever it arrives.
+    for order in [[0, 1, 2], [2, 1, 0], [2, 0, 1], [1, 2, 0]] {
+        let rows = [Row::new(1, "a", 1), Row::deleted(1, 2), Row::null(1, 3)];
+        let mut scene = Scene::new(Load::Upsert);
+        scene.pipeline.name = format!("d{order:?}");
+        scene.pipeline.destination.table = format!("d{order:?}");
+        scene.pipeline.on_null = OnNull::Keep;
+        scene.pipeline.delete_when = Some("gone".into());
+        for i in order {
+            scene.load(scene.open(destination).as_mut(), &[rows[i].clone()]).unwrap();
+        }
+        scene.expect(destination, &[Row::null(1, 3)]);
+    }
 }
 
 fn any_order(destination: &dyn Destination) {

@@ -39,6 +39,12 @@ CREATE TABLE _floodmark_rejects (
 CREATE TABLE _floodmark_tombstones (
   pipeline TEXT NOT NULL, key TEXT NOT NULL, version TEXT, PRIMARY KEY (pipeline, key)
 ) WITHOUT ROWID;
+CREATE TABLE _floodmark_kept (
+  pipeline TEXT NOT NULL, key TEXT NOT NULL, "column" TEXT NOT NULL, version, PRIMARY KEY (pipeline, key, "column")
+) WITHOUT ROWID;
+CREATE TABLE _floodmark_moments (
+  pipeline TEXT NOT NULL, key TEXT NOT NULL, at NOT NULL, deleted INTEGER NOT NULL, PRIMARY KEY (pipeline, key, at)
+) WITHOUT ROWID;
 "#;
 
 /// Whether the state tables are there; an error when a newer Floodmark wrote them.
@@ -369,7 +375,10 @@ fn timestamp(at: &DateTime<Utc>) -> String {
 
 /// Forgets all of a pipeline but its token, runs and rejects.
 pub(crate) fn forget(db: &Connection, pipeline: &str) -> Result<()> {
-    db.execute("DELETE FROM _floodmark_tombstones WHERE pipeline = ?1", [pipeline]).map_err(to("reset the state"))?;
+    for table in ["tombstones", "kept", "moments"] {
+        db.execute(&format!("DELETE FROM _floodmark_{table} WHERE pipeline = ?1"), [pipeline])
+            .map_err(to("reset the state"))?;
+    }
     forget_position(db, pipeline)
 }
 

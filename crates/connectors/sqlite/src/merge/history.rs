@@ -1,14 +1,19 @@
 //! `scd2`: a version of a row opens when its content changes, and closes when the next one opens.
 //!
-//! The run's rows are staged, then taken key by key in the order of their versions, so that neither chunks nor the order
-//! of arrival matter. A version that arrives late is put where it belongs in the history.
+//! The run's rows are staged, then taken key by key: what the table and the moments beside it say of the key, and what
+//! came in, make one timeline (the rule is in [`floodmark_core::history`]), and what differs is written.
 
-use super::{Batches, Outcome, tombstones::Tombstones, window};
+use super::{Batches, Outcome, moments::Moments, window};
 use crate::{codec, ddl, failure::to};
 use floodmark_connect::LoadPlan;
-use floodmark_core::{Counts, DataType, Error, Result, Value, pipeline::AbsentRows, text};
-use rusqlite::{Connection, params_from_iter, types::Value as Stored};
-use std::cmp::Ordering;
+use floodmark_core::{
+    Counts, DataType, Error, Result, Value,
+    history::{Fate, Span, Timeline},
+    pipeline::AbsentRows,
+    text,
+};
+use rusqlite::{CachedStatement, Connection, params_from_iter, types::Value as Stored};
+use std::{cmp::Ordering, rc::Rc};
 
 /// The staging table's column for delete marks; no source column can have this name.
 pub(super) const DELETE: &str = "_floodmark_delete";
@@ -24,34 +29,55 @@ pub(super) fn run(db: &Connection, plan: &LoadPlan<'_>, batches: &mut dyn Batche
     Ok(Outcome { counts: history.counts, lineage: Vec::new() })
 }
 
+/// A moment on the version's axis: by value, and as SQLite keeps it.
+#[derive(Debug, Clone)]
+pub(super) struct At {
+    value: Value,
+    pub(super) stored: Stored,
+}
+
+impl Ord for At {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.value.compare(&other.value).unwrap_or(Ordering::Equal)
+    }
+}
+
+impl PartialOrd for At {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for At {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for At {}
+
+/// The values of a row, in the order of the history's columns.
+type Content = Rc<[Stored]>;
+
+/// What came in for a key at one moment.
+struct Incoming {
+    at: At,
+    content: Content,
+    deleted: bool,
+}
+
 struct History<'a> {
     db: &'a Connection,
-    plan: &'a LoadPlan<'a>,
     table: String,
-    key: &'a [String],
-    /// All columns of the data, key first.
+    /// How many of the columns are the key; they come first.
+    key: usize,
     columns: Vec<String>,
     version: Option<(usize, DataType)>,
-    now: Stored,
-    /// Deletes that closed nothing.
-    tombstones: Option<Tombstones<'a>>,
+    now: At,
+    /// Only where rows have versions: without, nothing arrives late.
+    moments: Option<Moments<'a>>,
+    rows: Rows<'a>,
     counts: Counts,
-}
-
-/// A staged row.
-struct Staged {
-    content: Vec<Stored>,
-    at: Stored,
-    delete: bool,
-}
-
-/// A row of the table for one key.
-#[derive(Clone)]
-struct Version {
-    rowid: i64,
-    from: Stored,
-    to: Stored,
-    content: Vec<Stored>,
 }
 
 impl<'a> History<'a> {
@@ -72,26 +98,32 @@ impl<'a> History<'a> {
         text::format_timestamp(plan.target.now.div_euclid(1000) * 1000, true, &mut now);
         Ok(History {
             db,
-            plan,
             table: ddl::quote(&pipeline.destination.table),
-            key: &pipeline.key,
+            key: pipeline.key.len(),
+            rows: Rows::prepare(db, &pipeline.destination.table, &columns, pipeline.key.len())?,
             columns,
             version,
-            now: Stored::Text(now),
-            tombstones: plan.target.version.map(|v| Tombstones::new(db, &pipeline.name, v)).transpose()?,
+            now: moment(Stored::Text(now), DataType::TimestampTz { nanos: false }),
+            moments: version.map(|_| Moments::new(db, &pipeline.name)).transpose()?,
             counts: Counts::default(),
         })
     }
 
+    fn names(&self) -> String {
+        ddl::list(self.columns.iter().map(String::as_str))
+    }
+
+    fn key_names(&self) -> &[String] {
+        &self.columns[..self.key]
+    }
+
     fn make_stage(&self) -> Result<()> {
-        let key = ddl::list(self.key.iter().map(String::as_str));
         self.db
             .execute_batch(&format!(
                 "DROP TABLE IF EXISTS temp._floodmark_stage;
                  CREATE TEMP TABLE _floodmark_stage AS SELECT {} FROM {} WHERE 0;
-                 ALTER TABLE temp._floodmark_stage ADD COLUMN {DELETE};
-                 CREATE INDEX temp._floodmark_stage_key ON _floodmark_stage ({key})",
-                ddl::list(self.columns.iter().map(String::as_str)),
+                 ALTER TABLE temp._floodmark_stage ADD COLUMN {DELETE}",
+                self.names(),
                 self.table
             ))
             .map_err(to("make a temporary table"))
@@ -99,268 +131,200 @@ impl<'a> History<'a> {
 
     fn merge_all(&mut self) -> Result<()> {
         let fail = to("merge history");
-        let key = ddl::list(self.key.iter().map(String::as_str));
-        let sql = format!(
-            "SELECT {}, {DELETE} FROM temp._floodmark_stage ORDER BY {key}, rowid",
-            ddl::list(self.columns.iter().map(String::as_str))
-        );
+        let key = ddl::list(self.key_names().iter().map(String::as_str));
+        let sql = format!("SELECT {}, {DELETE} FROM temp._floodmark_stage ORDER BY {key}, rowid", self.names());
         let db = self.db;
         let mut statement = db.prepare(&sql).map_err(&fail)?;
         let mut rows = statement.query([]).map_err(&fail)?;
-        let mut group: Vec<Staged> = Vec::new();
+        let mut group: Vec<Incoming> = Vec::new();
         let width = self.columns.len();
         while let Some(row) = rows.next().map_err(&fail)? {
-            let content: Vec<Stored> =
-                (0..width).map(|n| row.get(n)).collect::<rusqlite::Result<_>>().map_err(&fail)?;
-            let delete = row.get::<_, Option<bool>>(width).map_err(&fail)?.unwrap_or(false);
-            let at = self.version.map_or_else(|| self.now.clone(), |(n, _)| content[n].clone());
-            if group.first().is_some_and(|g| g.content[..self.key.len()] != content[..self.key.len()]) {
-                self.merge_key(std::mem::take(&mut group))?;
+            let content: Content = (0..width).map(|n| row.get(n)).collect::<rusqlite::Result<_>>().map_err(&fail)?;
+            let deleted = row.get::<_, Option<bool>>(width).map_err(&fail)?.unwrap_or(false);
+            let at = self.version.map_or_else(|| self.now.clone(), |(n, t)| moment(content[n].clone(), t));
+            if group.first().is_some_and(|g| g.content[..self.key] != content[..self.key]) {
+                self.merge_key(&mut group)?;
             }
-            group.push(Staged { content, at, delete });
+            group.push(Incoming { at, content, deleted });
         }
         if !group.is_empty() {
-            self.merge_key(group)?;
+            self.merge_key(&mut group)?;
         }
         Ok(())
     }
 
-    /// Two moments on the version's axis; NULL is the oldest.
-    fn order(&self, a: &Stored, b: &Stored) -> Ordering {
-        let data_type = self.version.map_or(DataType::TimestampTz { nanos: false }, |(_, t)| t);
-        let value = |s: &Stored| codec::decode(s.into(), data_type).unwrap_or(Value::Null);
-        value(a).compare(&value(b)).unwrap_or(Ordering::Equal)
-    }
-
-    /// Applies the staged rows of one key, which are in source order.
-    fn merge_key(&mut self, mut group: Vec<Staged>) -> Result<()> {
-        if self.version.is_some() {
-            group.sort_by(|a, b| self.order(&a.at, &b.at));
-        }
-        // Of equal versions the later in the source counts; a delete before a row.
-        let mut kept: Vec<Staged> = Vec::with_capacity(group.len());
-        for row in group {
-            match kept.last() {
-                Some(last) if self.order(&last.at, &row.at) == Ordering::Equal => {
+    /// Merges the staged rows of one key, which are in source order, and leaves `group` empty.
+    fn merge_key(&mut self, group: &mut Vec<Incoming>) -> Result<()> {
+        group.sort_by(|a, b| a.at.cmp(&b.at));
+        let mut incoming: Vec<(At, Option<Content>)> = Vec::with_capacity(group.len());
+        let key: Content = group[0].content[..self.key].into();
+        for row in group.drain(..) {
+            let event = (!row.deleted).then_some(row.content);
+            match incoming.last_mut().filter(|last| last.0 == row.at) {
+                // Of equal versions the later in the source counts; a delete before a row.
+                Some(last) => {
                     self.counts.superseded += 1;
-                    if self.version.is_none() || row.delete || !last.delete {
-                        kept.pop();
-                        kept.push(row);
+                    if self.version.is_none() || event.is_none() || last.1.is_some() {
+                        last.1 = event;
                     }
                 }
-                _ => kept.push(row),
+                None => incoming.push((row.at, event)),
             }
         }
-        let mut versions = self.versions(&kept[0].content[..self.key.len()])?;
-        for row in kept {
-            if row.delete {
-                self.delete(&mut versions, &row)?;
-            } else {
-                self.put(&mut versions, row)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn versions(&self, key: &[Stored]) -> Result<Vec<Version>> {
-        let fail = to("read history");
-        let matches: Vec<String> = self.key.iter().map(|k| format!("{} = ?", ddl::quote(k))).collect();
-        let rowid = super::append::rowid_name(self.db, &self.plan.target.pipeline.destination.table)?;
-        let sql = format!(
-            "SELECT {rowid}, valid_from, valid_to, {} FROM {} WHERE {}",
-            ddl::list(self.columns.iter().map(String::as_str)),
-            self.table,
-            matches.join(" AND ")
-        );
-        let mut found: Vec<Version> = self
-            .db
-            .prepare_cached(&sql)
-            .and_then(|mut s| {
-                s.query_map(params_from_iter(key), |r| {
-                    Ok(Version {
-                        rowid: r.get(0)?,
-                        from: r.get(1)?,
-                        to: r.get(2)?,
-                        content: (3..3 + self.columns.len()).map(|n| r.get(n)).collect::<rusqlite::Result<_>>()?,
-                    })
-                })?
-                .collect()
-            })
-            .map_err(fail)?;
-        found.sort_by(|a, b| self.order(&a.from, &b.from));
-        Ok(found)
-    }
-
-    /// Equal content: every column but the version itself, which moves without meaning a change.
-    fn same(&self, a: &[Stored], b: &[Stored]) -> bool {
-        let version = self.version.map(|(n, _)| n);
-        a.iter().zip(b).enumerate().all(|(n, (a, b))| Some(n) == version || a == b)
-    }
-
-    /// Puts a version where it belongs, whenever it arrives.
-    fn put(&mut self, versions: &mut Vec<Version>, row: Staged) -> Result<()> {
-        let at = versions.partition_point(|v| self.order(&v.from, &row.at) != Ordering::Greater);
-        let before = at.checked_sub(1).map(|n| versions[n].clone());
-        let next = versions.get(at).cloned();
-        // Where the history goes on after this version: at the next one, or where a delete closed it.
-        let mut until = next.as_ref().map_or(Stored::Null, |n| n.from.clone());
-        let mut adjoins_next = next.is_some();
-        let mut covered = false;
-        if let Some(before) = &before {
-            let same = self.same(&before.content, &row.content);
-            let exact = self.order(&before.from, &row.at) == Ordering::Equal;
-            covered = self.covers(before, &row.at);
-            if exact && !same {
-                self.rewrite(before.rowid, &row.content)?;
-                versions[at - 1].content = row.content;
-                self.counts.updated += 1;
-                return Ok(());
-            }
-            if same && (covered || exact) {
-                self.counts.unchanged += 1;
-                return Ok(());
-            }
-            if !covered && self.order(&before.to, &row.at) == Ordering::Equal {
-                // Deleted at this very version, and a delete wins.
-                self.counts.stale += 1;
-                return Ok(());
-            }
-            if covered {
-                adjoins_next = next.as_ref().is_some_and(|n| self.order(&n.from, &before.to) == Ordering::Equal);
-                until = before.to.clone();
-            }
-        }
-        if !covered && let Some(deleted) = self.deleted_after(&row)? {
-            if self.order(&deleted, &row.at) == Ordering::Equal {
-                self.counts.stale += 1;
-                return Ok(());
-            }
-            if until == Stored::Null || self.order(&deleted, &until) == Ordering::Less {
-                until = deleted;
-                adjoins_next = false;
-            }
-        }
-        if let (true, Some(before)) = (covered, &before) {
-            self.set(before.rowid, "valid_to = ?, is_current = 0", &row.at)?;
-            versions[at - 1].to = row.at.clone();
-        }
-        if let Some(next) = next.filter(|n| adjoins_next && self.same(&n.content, &row.content)) {
-            // The same content, known from an earlier moment on.
-            self.set(next.rowid, "valid_from = ?", &row.at)?;
-            versions[at].from = row.at;
-            self.counts.updated += 1;
-            return Ok(());
-        }
-        let rowid = self.insert(&row, &until)?;
-        versions.insert(at, Version { rowid, from: row.at, to: until, content: row.content });
-        self.counts.inserted += 1;
-        Ok(())
-    }
-
-    fn covers(&self, version: &Version, at: &Stored) -> bool {
-        version.to == Stored::Null || self.order(&version.to, at) == Ordering::Greater
-    }
-
-    /// Closes the version that stood at the moment of a delete; where none did, the delete is remembered, so that an
-    /// older version that arrives later does not open a current row (P5).
-    fn delete(&mut self, versions: &mut Vec<Version>, row: &Staged) -> Result<()> {
-        let at = versions.partition_point(|v| self.order(&v.from, &row.at) != Ordering::Greater);
-        let standing = at.checked_sub(1).filter(|n| self.covers(&versions[*n], &row.at));
-        let Some(n) = standing else {
-            self.counts.delete_noop += 1;
-            return self.remember(row);
+        let axis = self.version.map_or(DataType::TimestampTz { nanos: false }, |(_, t)| t);
+        let before = self.rows.of(&key, axis)?;
+        let key_text = self.moments.as_ref().map(|_| key_text(&key));
+        let moments = match (&self.moments, &key_text) {
+            (Some(moments), Some(key)) => moments.of(key, |stored| moment(stored, axis))?,
+            _ => Vec::new(),
         };
-        if self.order(&versions[n].from, &row.at) == Ordering::Equal {
-            // A version that began with its own delete never stood.
-            let gone = versions.remove(n);
-            self.take_out(gone.rowid)?;
-            self.remember(row)?;
-        } else {
-            self.set(versions[n].rowid, "valid_to = ?, is_current = 0", &row.at)?;
-            versions[n].to = row.at.clone();
+        let known = Timeline { spans: before.iter().map(|(_, span)| span.clone()).collect(), moments: moments.clone() };
+        let version = self.version.map(|(n, _)| n);
+        // Every column but the version itself, which moves without meaning a change.
+        let same = |a: &Content, b: &Content| {
+            a.iter().zip(b.iter()).enumerate().all(|(n, (a, b))| Some(n) == version || a == b)
+        };
+        let (after, fates) = known.with(incoming, same);
+        for fate in fates {
+            *slot(&mut self.counts, fate) += 1;
         }
-        self.counts.deleted += 1;
-        Ok(())
-    }
-
-    fn key_text(&self, row: &Staged) -> String {
-        let key = row.content[..self.key.len()].iter().map(|v| codec::decode_as_stored(v.into()).to_string());
-        serde_json::Value::from(key.collect::<Vec<_>>()).to_string()
-    }
-
-    fn moment(&self, at: &Stored) -> Option<Value> {
-        codec::decode(at.into(), self.version?.1)
-    }
-
-    fn remember(&mut self, row: &Staged) -> Result<()> {
-        let (key, at) = (self.key_text(row), self.moment(&row.at));
-        let (Some(tombstones), Some(at)) = (&mut self.tombstones, at) else { return Ok(()) };
-        match tombstones.compare(&key, &at)? {
-            Some(Ordering::Less | Ordering::Equal) => Ok(()),
-            Some(Ordering::Greater) | None => tombstones.put(&key, &at),
+        self.rows.replace(before, after.spans, version)?;
+        match (&mut self.moments, key_text) {
+            (Some(kept), Some(key)) => kept.replace(&key, &moments, &after.moments),
+            _ => Ok(()),
         }
-    }
-
-    /// The moment of a remembered delete at or after the row's.
-    fn deleted_after(&self, row: &Staged) -> Result<Option<Stored>> {
-        let (Some(tombstones), Some(at)) = (&self.tombstones, self.moment(&row.at)) else { return Ok(None) };
-        let kept = tombstones.get(&self.key_text(row))?;
-        let later = kept.filter(|kept| matches!(kept.compare(&at), Some(Ordering::Greater | Ordering::Equal)));
-        // As SQLite keeps a version: whole numbers and doubles as such, all else as text.
-        Ok(later.map(|kept| match kept {
-            Value::Int(v) => Stored::Integer(v),
-            Value::Double(v) => Stored::Real(v),
-            other => Stored::Text(other.to_string()),
-        }))
-    }
-
-    fn take_out(&self, id: i64) -> Result<()> {
-        let rowid = super::append::rowid_name(self.db, &self.plan.target.pipeline.destination.table)?;
-        self.db
-            .prepare_cached(&format!("DELETE FROM {} WHERE {rowid} = ?", self.table))
-            .and_then(|mut s| s.execute([id]))
-            .map_err(to("take out a version"))?;
-        Ok(())
-    }
-
-    fn insert(&self, row: &Staged, to_moment: &Stored) -> Result<i64> {
-        let names: Vec<&str> =
-            self.columns.iter().map(String::as_str).chain(["valid_from", "valid_to", "is_current"]).collect();
-        let sql = super::insert_sql(&self.plan.target.pipeline.destination.table, &names);
-        let current = Stored::Integer(i64::from(*to_moment == Stored::Null));
-        let values = row.content.iter().chain([&row.at, to_moment, &current]);
-        self.db.prepare_cached(&sql).and_then(|mut s| s.insert(params_from_iter(values))).map_err(to("open a version"))
-    }
-
-    fn rewrite(&self, rowid: i64, content: &[Stored]) -> Result<()> {
-        let set: Vec<String> = self.columns.iter().map(|c| format!("{} = ?", ddl::quote(c))).collect();
-        self.execute(&set.join(", "), content.to_vec(), rowid)
-    }
-
-    fn set(&self, rowid: i64, set: &str, value: &Stored) -> Result<()> {
-        self.execute(set, vec![value.clone()], rowid)
-    }
-
-    fn execute(&self, set: &str, mut values: Vec<Stored>, id: i64) -> Result<()> {
-        let rowid = super::append::rowid_name(self.db, &self.plan.target.pipeline.destination.table)?;
-        values.push(Stored::Integer(id));
-        self.db
-            .prepare_cached(&format!("UPDATE {} SET {set} WHERE {rowid} = ?", self.table))
-            .and_then(|mut s| s.execute(params_from_iter(&values)))
-            .map_err(to("change a version"))?;
-        Ok(())
     }
 
     /// Closes the current version of every key that the full read no longer holds.
     fn close_absent(&mut self) -> Result<()> {
-        let key = self.key.iter().map(|k| format!("s.{0} = {1}.{0}", ddl::quote(k), self.table));
+        let key = ddl::list(self.key_names().iter().map(String::as_str));
+        let equal: Vec<String> =
+            self.key_names().iter().map(|k| format!("s.{0} = {1}.{0}", ddl::quote(k), self.table)).collect();
+        let fail = to("close absent rows");
+        self.db
+            .execute_batch(&format!("CREATE INDEX temp._floodmark_stage_key ON _floodmark_stage ({key})"))
+            .map_err(&fail)?;
         let sql = format!(
             "UPDATE {} SET valid_to = ?1, is_current = 0 WHERE is_current = 1
              AND NOT EXISTS (SELECT 1 FROM temp._floodmark_stage s WHERE {})",
             self.table,
-            key.collect::<Vec<_>>().join(" AND ")
+            equal.join(" AND ")
         );
-        self.counts.removed = self.db.execute(&sql, [&self.now]).map_err(to("close absent rows"))? as u64;
+        self.counts.removed = self.db.execute(&sql, [&self.now.stored]).map_err(fail)? as u64;
         Ok(())
+    }
+}
+
+/// The table's rows of a key: read, and brought to what they should be.
+struct Rows<'db> {
+    width: usize,
+    select: CachedStatement<'db>,
+    insert: CachedStatement<'db>,
+    update: CachedStatement<'db>,
+    delete: CachedStatement<'db>,
+}
+
+impl<'db> Rows<'db> {
+    fn prepare(db: &'db Connection, table: &str, columns: &[String], key: usize) -> Result<Self> {
+        let rowid = super::append::rowid_name(db, table)?;
+        let name = ddl::quote(table);
+        let all: Vec<&str> =
+            columns.iter().map(String::as_str).chain(["valid_from", "valid_to", "is_current"]).collect();
+        let matches: Vec<String> = columns[..key].iter().map(|k| format!("{} = ?", ddl::quote(k))).collect();
+        let set: Vec<String> = all.iter().map(|c| format!("{} = ?", ddl::quote(c))).collect();
+        let prepare = |sql: String| db.prepare_cached(&sql).map_err(to("prepare the merge"));
+        Ok(Rows {
+            width: columns.len(),
+            select: prepare(format!(
+                "SELECT {}, valid_from, valid_to, {rowid} FROM {name} WHERE {}",
+                ddl::list(columns.iter().map(String::as_str)),
+                matches.join(" AND ")
+            ))?,
+            insert: prepare(super::insert_sql(table, &all))?,
+            update: prepare(format!("UPDATE {name} SET {} WHERE {rowid} = ?", set.join(", ")))?,
+            delete: prepare(format!("DELETE FROM {name} WHERE {rowid} = ?"))?,
+        })
+    }
+
+    /// Those of a key with their row ids, in the order of their moments.
+    fn of(&mut self, key: &[Stored], axis: DataType) -> Result<Vec<(i64, Span<At, Content>)>> {
+        let width = self.width;
+        let mut found: Vec<(i64, Span<At, Content>)> = self
+            .select
+            .query_map(params_from_iter(key), |r| {
+                let to: Stored = r.get(width + 1)?;
+                let span = Span {
+                    from: moment(r.get(width)?, axis),
+                    to: (to != Stored::Null).then(|| moment(to, axis)),
+                    content: (0..width).map(|n| r.get(n)).collect::<rusqlite::Result<_>>()?,
+                };
+                Ok((r.get(width + 2)?, span))
+            })
+            .and_then(Iterator::collect)
+            .map_err(to("read history"))?;
+        found.sort_by(|a, b| a.1.from.cmp(&b.1.from));
+        Ok(found)
+    }
+
+    /// Writes what differs. A version's own column says when it began.
+    fn replace(
+        &mut self,
+        before: Vec<(i64, Span<At, Content>)>,
+        after: Vec<Span<At, Content>>,
+        version: Option<usize>,
+    ) -> Result<()> {
+        let fail = to("write history");
+        let mut after = after.into_iter().peekable();
+        for (rowid, old) in before {
+            while let Some(new) = after.next_if(|new| new.from < old.from) {
+                self.insert.execute(params_from_iter(values(&new, version))).map_err(&fail)?;
+            }
+            match after.next_if(|new| new.from == old.from) {
+                None => {
+                    self.delete.execute([rowid]).map_err(&fail)?;
+                }
+                Some(new) if new.to == old.to && new.content == old.content => {}
+                Some(new) => {
+                    let all = values(&new, version).chain([Stored::Integer(rowid)]);
+                    self.update.execute(params_from_iter(all)).map_err(&fail)?;
+                }
+            }
+        }
+        for new in after {
+            self.insert.execute(params_from_iter(values(&new, version))).map_err(&fail)?;
+        }
+        Ok(())
+    }
+}
+
+/// The values of a row of the table.
+fn values(span: &Span<At, Content>, version: Option<usize>) -> impl Iterator<Item = Stored> {
+    let content = span.content.iter().enumerate().map(move |(n, value)| match version {
+        Some(version) if n == version => &span.from.stored,
+        _ => value,
+    });
+    let to = span.to.as_ref().map_or(Stored::Null, |to| to.stored.clone());
+    let current = Stored::Integer(i64::from(span.to.is_none()));
+    content.cloned().chain([span.from.stored.clone(), to, current])
+}
+
+fn moment(stored: Stored, axis: DataType) -> At {
+    At { value: codec::decode((&stored).into(), axis).unwrap_or(Value::Null), stored }
+}
+
+/// The key as the moments keep it.
+fn key_text(key: &[Stored]) -> String {
+    let parts: Vec<String> = key.iter().map(|v| codec::decode_as_stored(v.into()).to_string()).collect();
+    serde_json::Value::from(parts).to_string()
+}
+
+fn slot(counts: &mut Counts, fate: Fate) -> &mut u64 {
+    match fate {
+        Fate::Inserted => &mut counts.inserted,
+        Fate::Updated => &mut counts.updated,
+        Fate::Unchanged => &mut counts.unchanged,
+        Fate::Stale => &mut counts.stale,
+        Fate::Deleted => &mut counts.deleted,
+        Fate::DeleteNoop => &mut counts.delete_noop,
     }
 }

@@ -2,8 +2,9 @@
 
 use super::{
     Batches, Outcome,
+    kept::Kept,
     seen::{Fate, Seen},
-    statements::{Statements, create_before},
+    statements::{Nulls, Statements},
     tombstones::Tombstones,
     types,
 };
@@ -51,6 +52,8 @@ struct Merge<'db> {
     fresh: bool,
     seen: Seen<'db>,
     tombstones: Option<Tombstones<'db>>,
+    /// With `on_null: keep` and versions.
+    kept: Option<Kept<'db>>,
     /// Row ids the source still holds are kept here, where absence means something.
     track_absent: bool,
     /// Positions in the batch of the window's columns.
@@ -66,6 +69,7 @@ struct Incoming {
     order: Ordering,
     same: bool,
     rowid: Option<i64>,
+    nulls: Nulls,
 }
 
 impl<'db> Merge<'db> {
@@ -73,6 +77,10 @@ impl<'db> Merge<'db> {
         let pipeline = plan.target.pipeline;
         let table = &pipeline.destination.table;
         let tombstones = plan.target.version.map(|v| Tombstones::new(db, &pipeline.name, v)).transpose()?;
+        let kept = match pipeline.version.is_some() && pipeline.keeps_nulls() {
+            true => Some(Kept::new(db, &pipeline.name)?),
+            false => None,
+        };
         let replaces = pipeline.load == Load::Overwrite
             || pipeline.absent_rows == AbsentRows::Delete
             || (pipeline.load == Load::DeleteInsert && !pipeline.window.is_empty());
@@ -90,9 +98,6 @@ impl<'db> Merge<'db> {
             }
             db.execute_batch(&sql).map_err(to("make a temporary table"))?;
         }
-        if pipeline.keeps_nulls() {
-            create_before(db, table, &pipeline.key)?;
-        }
         Ok(Merge {
             db,
             pipeline,
@@ -102,6 +107,7 @@ impl<'db> Merge<'db> {
             fresh: was_empty && pipeline.delete_when.is_none() && !tombstones.as_ref().is_some_and(Tombstones::any),
             seen: Seen::new(db),
             tombstones,
+            kept,
             track_absent,
             window: Vec::new(),
             counts: Counts::default(),
@@ -125,7 +131,7 @@ impl<'db> Merge<'db> {
 
     fn row(&mut self, statements: &mut Statements<'_>, cells: &[Cells<'_>], row: usize, delete: bool) -> Result<()> {
         self.note_window(cells, row)?;
-        if self.fresh && statements.insert(self.db, cells, row, &mut self.scratch)?.is_some() {
+        if self.fresh && statements.insert(self.db, cells, row, false, &mut self.scratch)?.is_some() {
             self.counts.inserted += 1;
             return Ok(());
         }
@@ -135,7 +141,7 @@ impl<'db> Merge<'db> {
             let hash = statements.hash(cells, row, &mut self.scratch, &mut self.bytes);
             (hash, self.seen.get(hash)?)
         };
-        let incoming = self.find(statements, cells, row, before.is_some())?;
+        let incoming = self.find(statements, cells, row, delete, before.is_some())?;
         let fate = match before {
             None => {
                 if self.pipeline.load == Load::InsertOnly && incoming.existing == (Existing::Row { deleted: false }) {
@@ -145,31 +151,23 @@ impl<'db> Merge<'db> {
                 // A keyed overwrite makes the table the source: what the table held counts for nothing.
                 let versioned = self.versioned && self.pipeline.load != Load::Overwrite;
                 let incoming = self.raise(incoming);
-                let rule = decide(incoming.existing, incoming.order, delete, versioned);
-                self.apply(statements, cells, row, &incoming, rule)?
+                match decide(incoming.existing, incoming.order, delete, versioned) {
+                    Rule::Stale if self.fill(statements, cells, row, &incoming, delete)? => Fate::Updated,
+                    rule => self.apply(statements, cells, row, &incoming, rule)?,
+                }
             }
             Some(fate) => {
                 // Newest in the batch first: the table now shows the winner so far, by version or, without, by order.
                 let left_alone = self.pipeline.load == Load::InsertOnly && fate == Fate::Unchanged;
                 let rule = decide(incoming.existing, incoming.order, delete, self.versioned);
-                if rule == Rule::Stale || left_alone {
+                if left_alone || (rule == Rule::Stale && !self.fill(statements, cells, row, &incoming, delete)?) {
                     self.counts.superseded += 1;
                     return Ok(());
                 }
-                let touched = matches!(fate, Fate::Inserted | Fate::Updated | Fate::Deleted);
-                let incoming = if touched && statements.restore(cells, row, &mut self.scratch)? {
-                    self.find(statements, cells, row, false)?
-                } else {
-                    incoming
+                let now = match rule {
+                    Rule::Stale => Fate::Updated,
+                    _ => self.apply(statements, cells, row, &incoming, rule)?,
                 };
-                let rule = decide(incoming.existing, incoming.order, delete, false);
-                if rule == Rule::Delete && self.soft && fate == Fate::Inserted {
-                    // It was not there before this load, so there is nothing to mark: only the delete is remembered.
-                    statements.purge(cells, row, &mut self.scratch)?;
-                    self.bury(statements, cells, row)?;
-                    return self.settle(hash, before, Fate::DeleteNoop);
-                }
-                let now = self.apply(statements, cells, row, &incoming, rule)?;
                 combine(fate, now)
             }
         };
@@ -183,17 +181,20 @@ impl<'db> Merge<'db> {
         statements: &mut Statements<'_>,
         cells: &[Cells<'_>],
         row: usize,
+        delete: bool,
         in_batch: bool,
     ) -> Result<Incoming> {
         if let Some(found) = statements.find(cells, row, &mut self.scratch)? {
             return Ok(Incoming {
                 existing: Existing::Row { deleted: found.deleted },
                 order: found.order,
-                same: found.same && !found.deleted,
+                same: found.same && found.deleted == delete,
                 rowid: Some(found.rowid),
+                nulls: found.nulls,
             });
         }
-        let absent = Incoming { existing: Existing::Absent, order: Ordering::Equal, same: false, rowid: None };
+        let nowhere = |existing, order| Incoming { existing, order, same: false, rowid: None, nulls: Nulls::default() };
+        let absent = nowhere(Existing::Absent, Ordering::Equal);
         let Some(tombstones) = self.tombstones.as_ref().filter(|t| t.any()) else { return Ok(absent) };
         if self.pipeline.load == Load::Overwrite && !in_batch {
             return Ok(absent);
@@ -202,7 +203,7 @@ impl<'db> Merge<'db> {
         let Some(version) = version else { return Ok(absent) };
         Ok(match tombstones.compare(&key, &version)? {
             None => absent,
-            Some(order) => Incoming { existing: Existing::Tombstone, order, same: false, rowid: None },
+            Some(order) => nowhere(Existing::Tombstone, order),
         })
     }
 
@@ -227,36 +228,43 @@ impl<'db> Merge<'db> {
         let scratch = &mut self.scratch;
         let fate = match rule {
             Rule::Stale => Fate::Stale,
-            Rule::Write if incoming.same => Fate::Unchanged,
             Rule::Write => {
-                statements.save(cells, row, scratch)?;
-                statements.update(cells, row, scratch)?;
-                Fate::Updated
+                if !incoming.same {
+                    statements.update(cells, row, false, scratch)?;
+                }
+                self.date_cells(statements, cells, row, incoming)?;
+                if incoming.same { Fate::Unchanged } else { Fate::Updated }
             }
             Rule::Insert => {
-                let rowid = statements.insert(self.db, cells, row, scratch)?;
-                if incoming.existing == Existing::Tombstone
-                    && let Some(tombstones) = &self.tombstones
-                {
-                    tombstones.remove(&statements.tombstone(cells, row).0)?;
-                }
-                self.keep(rowid)?;
+                self.insert(statements, cells, row, incoming, false)?;
                 return Ok(Fate::Inserted);
             }
+            // What is marked keeps the content of the row that marked it, as any newest row does.
+            Rule::Delete if self.soft => {
+                statements.update(cells, row, true, scratch)?;
+                self.date_cells(statements, cells, row, incoming)?;
+                return Ok(Fate::Deleted);
+            }
             Rule::Delete => {
-                statements.save(cells, row, scratch)?;
                 statements.delete(cells, row, scratch)?;
-                if !self.soft {
-                    self.bury(statements, cells, row)?;
+                if let Some(kept) = &self.kept {
+                    kept.remove(&statements.tombstone(cells, row).0, None)?;
                 }
+                self.bury(statements, cells, row)?;
                 return Ok(Fate::Deleted);
             }
             Rule::DeleteNoop => {
                 match incoming.existing {
-                    Existing::Row { .. } if incoming.order == Ordering::Greater => {
-                        statements.touch(cells, row, scratch)?
+                    Existing::Row { .. } => {
+                        if !incoming.same {
+                            statements.update(cells, row, true, scratch)?;
+                        }
+                        self.date_cells(statements, cells, row, incoming)?;
                     }
-                    Existing::Row { .. } => {}
+                    // Marked from the start: a delete that comes before its rows ends as one that comes after them.
+                    Existing::Absent | Existing::Tombstone if self.soft => {
+                        self.insert(statements, cells, row, incoming, true)?;
+                    }
                     Existing::Absent | Existing::Tombstone => self.bury(statements, cells, row)?,
                 }
                 return Ok(Fate::DeleteNoop);
@@ -264,6 +272,107 @@ impl<'db> Merge<'db> {
         };
         self.keep(incoming.rowid)?;
         Ok(fate)
+    }
+
+    fn insert(
+        &mut self,
+        statements: &mut Statements<'_>,
+        cells: &[Cells<'_>],
+        row: usize,
+        incoming: &Incoming,
+        deleted: bool,
+    ) -> Result<()> {
+        let rowid = statements.insert(self.db, cells, row, deleted, &mut self.scratch)?;
+        // Values older than a delete must not fill the NULLs of a row newer than it, so there it stays known.
+        if incoming.existing == Existing::Tombstone
+            && self.kept.is_none()
+            && let Some(tombstones) = &self.tombstones
+        {
+            tombstones.remove(&statements.tombstone(cells, row).0)?;
+        }
+        self.keep(if deleted { None } else { rowid })
+    }
+
+    /// `on_null: keep`: after a row was written over another, notes which values are now older than their row.
+    fn date_cells(
+        &mut self,
+        statements: &Statements<'_>,
+        cells: &[Cells<'_>],
+        row: usize,
+        incoming: &Incoming,
+    ) -> Result<()> {
+        let Some(kept) = &mut self.kept else { return Ok(()) };
+        let Nulls { kept: left, version: Some(version), .. } = &incoming.nulls else { return Ok(()) };
+        let key = statements.tombstone(cells, row).0;
+        let dated = kept.of(&key)?;
+        for (column, _) in &dated {
+            if statements.given(column, cells, row).is_some() {
+                kept.remove(&key, Some(column))?;
+            }
+        }
+        if incoming.order == Ordering::Greater {
+            for column in left.iter().map(|at| statements.name(*at)) {
+                if !dated.iter().any(|(c, _)| c == column) {
+                    kept.put(&key, column, version)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// `on_null: keep`: a row older than the one there still brings the values that are older than its own, or missing;
+    /// a delete takes those away that are older than it. Whether it changed anything.
+    fn fill(
+        &mut self,
+        statements: &Statements<'_>,
+        cells: &[Cells<'_>],
+        row: usize,
+        incoming: &Incoming,
+        delete: bool,
+    ) -> Result<bool> {
+        let (Some(kept), Existing::Row { .. }) = (&mut self.kept, incoming.existing) else { return Ok(false) };
+        let (key, value) = statements.tombstone(cells, row);
+        let (Some(version), Some(value)) = (statements.stored_version(cells, row), value) else { return Ok(false) };
+        let buried = match &self.tombstones {
+            Some(tombstones) => tombstones.compare(&key, &value)?,
+            None => None,
+        };
+        let remembered = matches!(buried, Some(Ordering::Less | Ordering::Equal));
+        let dated = kept.of(&key)?;
+        let mut changed = false;
+        if delete && !self.soft {
+            for (column, since) in &dated {
+                if statements.compare(cells, row, since, &mut self.scratch) != Ordering::Less {
+                    statements.put(self.db, cells, row, (column, None), &mut self.scratch)?;
+                    kept.remove(&key, Some(column))?;
+                    changed = true;
+                }
+            }
+            if !remembered {
+                self.bury(statements, cells, row)?;
+            }
+            return Ok(changed);
+        }
+        if remembered {
+            return Ok(false);
+        }
+        for at in &incoming.nulls.open {
+            let column = statements.name(*at);
+            statements.put(self.db, cells, row, (column, Some(*at)), &mut self.scratch)?;
+            kept.put(&key, column, &version)?;
+            changed = true;
+        }
+        for (column, since) in &dated {
+            let Some(at) = statements.given(column, cells, row).filter(|at| !incoming.nulls.open.contains(at)) else {
+                continue;
+            };
+            if statements.compare(cells, row, since, &mut self.scratch) == Ordering::Greater {
+                statements.put(self.db, cells, row, (column, Some(at)), &mut self.scratch)?;
+                kept.put(&key, column, &version)?;
+                changed = true;
+            }
+        }
+        Ok(changed)
     }
 
     fn bury(&mut self, statements: &Statements<'_>, cells: &[Cells<'_>], row: usize) -> Result<()> {

@@ -2,7 +2,9 @@
 
 mod append;
 mod history;
+mod kept;
 mod keyed;
+mod moments;
 mod seen;
 mod statements;
 mod tombstones;

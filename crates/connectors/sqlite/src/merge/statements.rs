@@ -6,7 +6,10 @@ use crate::{
     failure::{failed, to},
 };
 use floodmark_core::{Code, Error, Result, pipeline::Pipeline};
-use rusqlite::{CachedStatement, Connection, Statement};
+use rusqlite::{
+    CachedStatement, Connection, Statement,
+    types::{Value as Stored, ValueRef},
+};
 use std::cmp::Ordering;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -18,45 +21,38 @@ pub(super) struct Found {
     pub(super) same: bool,
     pub(super) deleted: bool,
     pub(super) rowid: i64,
+    pub(super) nulls: Nulls,
+}
+
+/// Where NULL met a value in columns that keep theirs, by position in the batch. Empty without versions.
+#[derive(Default)]
+pub(super) struct Nulls {
+    /// NULL came in, and there is a value.
+    pub(super) kept: Vec<usize>,
+    /// A value came in, and there is none.
+    pub(super) open: Vec<usize>,
+    /// The version of the row that is there.
+    pub(super) version: Option<Stored>,
 }
 
 /// Where the columns of a batch stand, and the statements over them.
 pub(super) struct Statements<'db> {
     table: String,
+    names: Vec<String>,
+    /// The condition that finds a row by its key.
+    matches: String,
     /// Positions in the batch of the key's columns, in the key's order.
     key: Vec<usize>,
     /// Positions of all others, and whether a NULL there keeps what is found.
     data: Vec<(usize, bool)>,
     version: Option<usize>,
+    /// Whether any column keeps its value against NULL.
+    keeps: bool,
     soft: bool,
     select: CachedStatement<'db>,
     insert: CachedStatement<'db>,
     update: Option<CachedStatement<'db>>,
     delete: CachedStatement<'db>,
-    purge: CachedStatement<'db>,
-    touch: Option<CachedStatement<'db>>,
-    before: Option<Before<'db>>,
-}
-
-/// Statements that save a row as it was before this load, and put it back (`on_null: keep`).
-struct Before<'db> {
-    save: CachedStatement<'db>,
-    drop: CachedStatement<'db>,
-    restore: CachedStatement<'db>,
-}
-
-const BEFORE: &str = "temp._floodmark_before";
-
-/// Makes the empty table of rows as they were.
-pub(super) fn create_before(db: &Connection, table: &str, key: &[String]) -> Result<()> {
-    db.execute_batch(&format!(
-        "DROP TABLE IF EXISTS {BEFORE};
-         CREATE TEMP TABLE _floodmark_before AS SELECT * FROM {} WHERE 0;
-         CREATE INDEX temp._floodmark_before_key ON _floodmark_before ({})",
-        ddl::quote(table),
-        ddl::list(key.iter().map(String::as_str))
-    ))
-    .map_err(to("make a temporary table"))
 }
 
 impl<'db> Statements<'db> {
@@ -93,7 +89,7 @@ impl<'db> Statements<'db> {
         let mut marks: Vec<String> = (1..=columns.len()).map(|n| format!("?{n}")).collect();
         if soft {
             columns.push("is_deleted");
-            marks.push("0".into());
+            marks.push(format!("?{}", columns.len()));
         }
         let insert = prepare(format!(
             "INSERT INTO {table} ({}) VALUES ({}) ON CONFLICT ({}) DO NOTHING",
@@ -111,41 +107,20 @@ impl<'db> Statements<'db> {
             })
             .collect();
         if soft {
-            set.push("is_deleted = 0".into());
+            set.push(format!("is_deleted = ?{}", key.len() + data.len() + 1));
         }
         let update = match set.is_empty() {
             true => None,
             false => Some(prepare(format!("UPDATE {table} SET {} WHERE {matches}", set.join(", ")))?),
         };
 
-        let version_mark = key.len() + 1;
-        let set_version = pipeline
-            .version
-            .as_deref()
-            .filter(|_| version.is_some())
-            .map(|v| format!("{} = ?{version_mark}", ddl::quote(v)));
-        let delete = if soft {
-            let also = set_version.as_ref().map(|s| format!(", {s}")).unwrap_or_default();
-            prepare(format!("UPDATE {table} SET is_deleted = 1{also} WHERE {matches}"))?
-        } else {
-            prepare(format!("DELETE FROM {table} WHERE {matches}"))?
-        };
-        let purge = prepare(format!("DELETE FROM {table} WHERE {matches}"))?;
-        let touch = match (soft, set_version) {
-            (true, Some(set)) => Some(prepare(format!("UPDATE {table} SET {set} WHERE {matches}"))?),
-            _ => None,
-        };
-        let before = match data.iter().any(|(_, keep)| *keep) {
-            false => None,
-            true => Some(Before {
-                save: prepare(format!("INSERT INTO {BEFORE} SELECT * FROM {table} WHERE {matches}"))?,
-                drop: prepare(format!("DELETE FROM {table} WHERE {matches}"))?,
-                restore: prepare(format!("INSERT INTO {table} SELECT * FROM {BEFORE} WHERE {matches}"))?,
-            }),
-        };
+        let delete = prepare(format!("DELETE FROM {table} WHERE {matches}"))?;
         Ok(Statements {
             table: pipeline.destination.table.clone(),
+            names: names.iter().map(|n| (*n).to_owned()).collect(),
+            matches,
             key,
+            keeps: data.iter().any(|(_, keep)| *keep),
             data,
             version,
             soft,
@@ -153,9 +128,6 @@ impl<'db> Statements<'db> {
             insert,
             update,
             delete,
-            purge,
-            touch,
-            before,
         })
     }
 
@@ -180,6 +152,7 @@ impl<'db> Statements<'db> {
             same: true,
             deleted: found.get::<_, Option<bool>>(1).map_err(&fail)?.unwrap_or(false),
             rowid: found.get(0).map_err(&fail)?,
+            nulls: Nulls::default(),
         };
         for (n, (at, keep)) in self.data.iter().enumerate() {
             let (stored, cell) = (found.get_ref(n + 2).map_err(&fail)?, &cells[*at]);
@@ -201,16 +174,27 @@ impl<'db> Statements<'db> {
             if out.same && !(*keep && cell.is_null(row)) {
                 out.same = cell.same(row, stored, scratch);
             }
+            if *keep && self.version.is_some() {
+                match (cell.is_null(row), stored == ValueRef::Null) {
+                    (true, false) => out.nulls.kept.push(*at),
+                    (false, true) => out.nulls.open.push(*at),
+                    _ => {}
+                }
+            }
+            if self.version == Some(*at) && self.keeps {
+                out.nulls.version = stored.try_into().ok();
+            }
         }
         Ok(Some(out))
     }
 
-    /// Inserts the row unless its key is there; returns the new row id.
+    /// Inserts the row unless its key is there; returns the new row id. `deleted`: as one marked deleted.
     pub(super) fn insert(
         &mut self,
         db: &Connection,
         cells: &[Cells<'_>],
         row: usize,
+        deleted: bool,
         scratch: &mut String,
     ) -> Result<Option<i64>> {
         let fail = to("insert a row");
@@ -218,61 +202,88 @@ impl<'db> Statements<'db> {
         for (n, at) in order.enumerate() {
             cells[*at].bind(&mut self.insert, n + 1, row, scratch).map_err(&fail)?;
         }
+        if self.soft {
+            self.insert.raw_bind_parameter(self.key.len() + self.data.len() + 1, deleted).map_err(&fail)?;
+        }
         let inserted = self.insert.raw_execute().map_err(&fail)?;
         Ok((inserted == 1).then(|| db.last_insert_rowid()))
     }
 
-    /// Writes the row over the one with its key.
-    pub(super) fn update(&mut self, cells: &[Cells<'_>], row: usize, scratch: &mut String) -> Result<()> {
+    /// Writes the row over the one with its key. `deleted`: and marks that deleted.
+    pub(super) fn update(
+        &mut self,
+        cells: &[Cells<'_>],
+        row: usize,
+        deleted: bool,
+        scratch: &mut String,
+    ) -> Result<()> {
         let Some(update) = &mut self.update else { return Ok(()) };
         let fail = to("update a row");
         bind_key(update, &self.key, cells, row, scratch)?;
         for (n, (at, _)) in self.data.iter().enumerate() {
             cells[*at].bind(update, self.key.len() + n + 1, row, scratch).map_err(&fail)?;
         }
+        if self.soft {
+            update.raw_bind_parameter(self.key.len() + self.data.len() + 1, deleted).map_err(&fail)?;
+        }
         update.raw_execute().map_err(&fail)?;
         Ok(())
     }
 
-    /// Takes the row out, or marks it.
+    /// Takes the row out.
     pub(super) fn delete(&mut self, cells: &[Cells<'_>], row: usize, scratch: &mut String) -> Result<()> {
         bind_key(&mut self.delete, &self.key, cells, row, scratch)?;
-        if let (true, Some(version)) = (self.soft, self.version) {
-            cells[version].bind(&mut self.delete, self.key.len() + 1, row, scratch).map_err(to("delete a row"))?;
-        }
         self.delete.raw_execute().map_err(to("delete a row"))?;
         Ok(())
     }
 
-    /// Takes the row out, where a mark is not what is meant.
-    pub(super) fn purge(&mut self, cells: &[Cells<'_>], row: usize, scratch: &mut String) -> Result<()> {
-        bind_key(&mut self.purge, &self.key, cells, row, scratch)?;
-        self.purge.raw_execute().map_err(to("take out a row"))?;
+    /// Writes one value of the row over the one there (`None` is NULL), and nothing else of it.
+    pub(super) fn put(
+        &self,
+        db: &Connection,
+        cells: &[Cells<'_>],
+        row: usize,
+        (column, value): (&str, Option<usize>),
+        scratch: &mut String,
+    ) -> Result<()> {
+        let fail = to("write a kept value");
+        let sql = format!(
+            "UPDATE {} SET {} = ?{} WHERE {}",
+            ddl::quote(&self.table),
+            ddl::quote(column),
+            self.key.len() + 1,
+            self.matches
+        );
+        let mut update = db.prepare_cached(&sql).map_err(&fail)?;
+        bind_key(&mut update, &self.key, cells, row, scratch)?;
+        match value {
+            Some(at) => cells[at].bind(&mut update, self.key.len() + 1, row, scratch),
+            None => update.raw_bind_parameter(self.key.len() + 1, rusqlite::types::Null),
+        }
+        .map_err(&fail)?;
+        update.raw_execute().map_err(&fail)?;
         Ok(())
     }
 
-    /// Gives a row that is marked deleted a newer version.
-    pub(super) fn touch(&mut self, cells: &[Cells<'_>], row: usize, scratch: &mut String) -> Result<()> {
-        let (Some(touch), Some(version)) = (&mut self.touch, self.version) else { return Ok(()) };
-        bind_key(touch, &self.key, cells, row, scratch)?;
-        cells[version].bind(touch, self.key.len() + 1, row, scratch).map_err(to("mark a row"))?;
-        touch.raw_execute().map_err(to("mark a row"))?;
-        Ok(())
+    /// Where in the batch a column stands that keeps its value, if the row has a value for it.
+    pub(super) fn given(&self, column: &str, cells: &[Cells<'_>], row: usize) -> Option<usize> {
+        let keeps = |(at, keep): &&(usize, bool)| *keep && self.names[*at] == column && !cells[*at].is_null(row);
+        self.data.iter().find(keeps).map(|(at, _)| *at)
     }
 
-    /// Saves the row as it was before this load touches it, where that may be needed again.
-    pub(super) fn save(&mut self, cells: &[Cells<'_>], row: usize, scratch: &mut String) -> Result<()> {
-        let Some(before) = &mut self.before else { return Ok(()) };
-        run(&mut before.save, &self.key, cells, row, scratch)
+    pub(super) fn name(&self, at: usize) -> &str {
+        &self.names[at]
     }
 
-    /// Puts the row back as it was before this load (or takes it out if it was not there). `false`: nothing is ever
-    /// saved for these columns.
-    pub(super) fn restore(&mut self, cells: &[Cells<'_>], row: usize, scratch: &mut String) -> Result<bool> {
-        let Some(before) = &mut self.before else { return Ok(false) };
-        run(&mut before.drop, &self.key, cells, row, scratch)?;
-        run(&mut before.restore, &self.key, cells, row, scratch)?;
-        Ok(true)
+    /// The row's version as the table would hold it.
+    pub(super) fn stored_version(&self, cells: &[Cells<'_>], row: usize) -> Option<Stored> {
+        let mut scratch = String::new();
+        self.version.and_then(|at| cells[at].stored(row, &mut scratch).try_into().ok())
+    }
+
+    /// How the row's version compares with a stored one.
+    pub(super) fn compare(&self, cells: &[Cells<'_>], row: usize, stored: &Stored, scratch: &mut String) -> Ordering {
+        self.version.and_then(|at| cells[at].compare(row, stored.into(), scratch)).unwrap_or(Ordering::Equal)
     }
 
     /// The row's key and version as a tombstone keeps them.
@@ -292,17 +303,5 @@ fn bind_key(
     for (n, at) in key.iter().enumerate() {
         cells[*at].bind(statement, n + 1, row, scratch).map_err(|e| failed("bind a key", e))?;
     }
-    Ok(())
-}
-
-fn run(
-    statement: &mut Statement<'_>,
-    key: &[usize],
-    cells: &[Cells<'_>],
-    row: usize,
-    scratch: &mut String,
-) -> Result<()> {
-    bind_key(statement, key, cells, row, scratch)?;
-    statement.raw_execute().map_err(to("keep a row's earlier state"))?;
     Ok(())
 }
