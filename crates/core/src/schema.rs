@@ -16,6 +16,16 @@ pub struct Column {
     /// Its type.
     #[serde(rename = "type")]
     pub data_type: DataType,
+    /// No value was ever seen, so nothing says its type: it is text until the first value decides.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub undecided: bool,
+}
+
+impl Column {
+    /// A column whose type is known.
+    pub fn new(name: impl Into<String>, data_type: DataType) -> Self {
+        Column { name: name.into(), data_type, undecided: false }
+    }
 }
 
 /// The columns of a table in order.
@@ -44,7 +54,7 @@ pub enum Change {
 impl Schema {
     /// From name and type pairs.
     pub fn new(columns: impl IntoIterator<Item = (impl Into<String>, DataType)>) -> Self {
-        Schema { columns: columns.into_iter().map(|(n, data_type)| Column { name: n.into(), data_type }).collect() }
+        Schema { columns: columns.into_iter().map(|(name, data_type)| Column::new(name, data_type)).collect() }
     }
 
     /// Position of a column.
@@ -84,6 +94,14 @@ pub fn evolve(pinned: &Schema, arriving: &Schema, freeze: bool) -> Result<(Schem
                 differences.push(format!("new column {:?} ({})", column.name, column.data_type));
                 changes.push(Change::Add(column.clone()));
                 after.columns.push(column.clone());
+            }
+            Some(_) if column.undecided => {}
+            Some(old) if old.undecided => {
+                if old.data_type != column.data_type {
+                    let (name, to) = (column.name.clone(), column.data_type);
+                    changes.push(Change::Widen { name, from: old.data_type, to });
+                }
+                *old = column.clone();
             }
             Some(old) if old.data_type != column.data_type => {
                 let (from, wider) = (old.data_type, old.data_type.widen(column.data_type));
@@ -143,6 +161,18 @@ mod tests {
             ])
         );
         assert_eq!(changes.len(), 2);
+    }
+
+    #[test]
+    fn the_first_value_decides_a_type() {
+        let undecided = Column { undecided: true, ..Column::new("n", DataType::Text) };
+        let pinned = Schema { columns: vec![undecided.clone()] };
+        let numbers = Schema::new([("n", DataType::BigInt)]);
+        let (after, changes) = evolve(&pinned, &numbers, true).unwrap();
+        assert_eq!((&after, changes.len()), (&numbers, 1));
+        let nothing = Schema { columns: vec![undecided] };
+        assert_eq!(evolve(&after, &nothing, false).unwrap(), (numbers, Vec::new()));
+        assert_eq!(evolve(&pinned, &nothing, false).unwrap(), (nothing, Vec::new()));
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub(crate) fn source_name<'a>(pipeline: &'a Pipeline, name: &'a str) -> &'a str 
 /// Types the source must be read with, by source name: those asked for in `columns:`, then those pinned.
 pub(crate) fn pinned_types(pipeline: &Pipeline, pinned: Option<&Schema>) -> HashMap<String, DataType> {
     let mut types: HashMap<String, DataType> = HashMap::new();
-    for column in pinned.iter().flat_map(|s| &s.columns) {
+    for column in pinned.iter().flat_map(|s| &s.columns).filter(|c| !c.undecided) {
         types.insert(source_name(pipeline, &column.name).to_owned(), column.data_type);
     }
     for column in &pipeline.columns {
@@ -47,7 +47,10 @@ pub(crate) fn rename_all(pipeline: &Pipeline, surveyed: &Schema) -> Result<Schem
             .iter()
             .map(|c| {
                 let name = renamed(pipeline, &c.name);
-                Column { name: name.to_owned(), data_type: asked_type(pipeline, name).unwrap_or(c.data_type) }
+                match asked_type(pipeline, name) {
+                    Some(asked) => Column::new(name, asked),
+                    None => Column { name: name.to_owned(), ..c.clone() },
+                }
             })
             .collect(),
     };

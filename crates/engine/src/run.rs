@@ -410,7 +410,7 @@ impl Work<'_> {
                 .map(|c| {
                     let name = names::renamed(pipeline, &c.name);
                     let data_type = read_types.get(name).map_or(c.data_type, |t| t.data_type);
-                    floodmark_core::Column { name: c.name.clone(), data_type }
+                    floodmark_core::Column::new(&c.name, data_type)
                 })
                 .collect(),
         };

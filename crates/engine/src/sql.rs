@@ -105,7 +105,7 @@ pub(crate) fn output_schema(sql: &str, source: &Schema) -> Result<Schema> {
             .state("nothing was written")
             .help("cast it in the transform, for example to VARCHAR")
         })?;
-        columns.push(Column { name: field.name().clone(), data_type });
+        columns.push(Column::new(field.name(), data_type));
     }
     Ok(Schema { columns })
 }

@@ -249,11 +249,11 @@ fn evolve(destination: &dyn Destination) {
     let mut scene = Scene::new(Load::Upsert);
     scene.load(scene.open(destination).as_mut(), &[Row::new(1, "a", 1), Row::new(2, "b", 2)]).unwrap();
     scene.changes = vec![
-        Change::Add(Column { name: "extra".into(), data_type: DataType::Text }),
+        Change::Add(Column::new("extra", DataType::Text)),
         Change::Widen { name: "at".into(), from: DataType::BigInt, to: DataType::Decimal(21, 2) },
     ];
     scene.schema.columns[2].data_type = DataType::Decimal(21, 2);
-    scene.schema.columns.push(Column { name: "extra".into(), data_type: DataType::Text });
+    scene.schema.columns.push(Column::new("extra", DataType::Text));
     let mut session = scene.open(destination);
     assert!(scene.load_failing(session.as_mut(), &[], scene::Fail::AtSeal).is_err());
     assert_eq!(session.table("t").unwrap().map(|t| t.columns.len()), Some(3), "schema changes roll back too");

@@ -4,7 +4,7 @@ use crate::{bad, exact, nested, open::read_error};
 use arrow::{
     array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions},
     compute::filter_record_batch,
-    datatypes::SchemaRef,
+    datatypes::{DataType as ArrowType, SchemaRef},
     ipc::reader::{FileReader, StreamReader},
 };
 use floodmark_connect::{BadRow, Batch, ReadPlan, Stop};
@@ -123,7 +123,8 @@ pub(crate) fn survey(file: File, format: FileFormat, name: &str, stop: &Stop) ->
                     .in_file(name)
                     .help("name it where the file is written"));
             }
-            schema.columns.push(Column { name: field.name().clone(), data_type });
+            let undecided = *field.data_type() == ArrowType::Null;
+            schema.columns.push(Column { undecided, ..Column::new(field.name(), data_type) });
         }
         let rows = match opened {
             Opened::Parquet(builder) => u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0),
@@ -247,7 +248,7 @@ impl ColumnarBatches {
     }
 
     fn bad_row(&self, batch: &RecordBatch, row: usize, column: usize, first_row: u64) -> Result<BadRow> {
-        let Column { name, data_type } = &self.schema.columns[column];
+        let Column { name, data_type, .. } = &self.schema.columns[column];
         let number = first_row + row as u64;
         let one = batch.column(self.positions[column]).slice(row, 1);
         let value = if one.is_null(0) { None } else { arrow::util::display::array_value_to_string(&one, 0).ok() };

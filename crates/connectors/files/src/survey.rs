@@ -6,7 +6,7 @@ use crate::{
     json::MAX_COLUMNS,
     text::{Parser, Shape},
 };
-use floodmark_core::{Code, DataType, Error, Result, Schema, infer::Guess};
+use floodmark_core::{Code, Column, DataType, Error, Result, Schema, infer::Guess};
 use std::collections::HashMap;
 
 /// What is known of a column.
@@ -67,7 +67,7 @@ impl Found {
     /// The columns of a columnar file.
     pub(crate) fn typed(schema: Schema, rows: u64) -> Found {
         let (names, seen) = (schema.columns.into_iter())
-            .map(|c| (c.name, Seen { typed: Some(c.data_type), ..Seen::default() }))
+            .map(|c| (c.name, Seen { typed: (!c.undecided).then_some(c.data_type), ..Seen::default() }))
             .unzip();
         Found { names, seen, rows }
     }
@@ -178,9 +178,11 @@ impl Union {
 
     /// The columns with their types: those pinned where all values fit them.
     pub(crate) fn schema(&self, pinned: &HashMap<String, DataType>) -> Schema {
-        Schema::new(self.columns.iter().map(|(name, seen)| {
-            let data_type = seen.data_type(pinned.get(name).copied());
-            (name.as_str(), data_type)
-        }))
+        let columns = self.columns.iter().map(|(name, seen)| {
+            let pinned = pinned.get(name).copied();
+            let undecided = pinned.is_none() && seen.typed.is_none() && !seen.guess.seen();
+            Column { undecided, ..Column::new(name, seen.data_type(pinned)) }
+        });
+        Schema { columns: columns.collect() }
     }
 }

@@ -133,6 +133,23 @@ impl<'a> Cells<'a> {
         }
     }
 
+    /// The order of two of its rows, as SQLite's indexes have it.
+    #[inline]
+    pub(crate) fn order(&self, a: usize, b: usize) -> std::cmp::Ordering {
+        match &self.values {
+            Values::Int(v) => v.value(a).cmp(&v.value(b)),
+            Values::Text(v) => v.value(a).cmp(v.value(b)),
+            Values::Double(v) => v.value(a).total_cmp(&v.value(b)),
+            Values::Bool(v) => v.value(a).cmp(&v.value(b)),
+            Values::Bytes(v) => v.value(a).cmp(v.value(b)),
+            Values::Date(v) => v.value(a).cmp(&v.value(b)),
+            Values::Decimal(v, _) => v.value(a).cmp(&v.value(b)),
+            Values::Time(v) => v.value(a).cmp(&v.value(b)),
+            Values::Micros(v, _) => v.value(a).cmp(&v.value(b)),
+            Values::Nanos(v, _) => v.value(a).cmp(&v.value(b)),
+        }
+    }
+
     /// The typed value.
     pub(crate) fn value(&self, row: usize) -> Value {
         let mut scratch = String::new();

@@ -20,7 +20,7 @@ pub(crate) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
 
 /// The columns Floodmark keeps beside the data, by strategy. `at` is the type of the moments of a history.
 pub(crate) fn control_columns(pipeline: &Pipeline, at: DataType) -> Vec<Column> {
-    let column = |name: &str, data_type| Column { name: name.into(), data_type };
+    let column = |name: &str, data_type| Column::new(name, data_type);
     if pipeline.load == Load::Scd2 {
         vec![column("valid_from", at), column("valid_to", at), column("is_current", DataType::Bool)]
     } else if pipeline.deletes == Deletes::Soft {
@@ -39,7 +39,7 @@ pub(crate) fn table(db: &Connection, table: &str) -> Result<Option<Schema>> {
         .map_err(&read)?;
     let columns = statement
         .query_map([table], |row| {
-            Ok(Column { name: row.get(0)?, data_type: codec::from_declared(&row.get::<_, String>(1)?) })
+            Ok(Column::new(row.get::<_, String>(0)?, codec::from_declared(&row.get::<_, String>(1)?)))
         })
         .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
         .map_err(&read)?;

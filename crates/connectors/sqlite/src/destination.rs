@@ -73,6 +73,10 @@ impl SqliteDestination {
         }
     }
 
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
     fn exists(&self) -> bool {
         self.path.as_deref().is_none_or(Path::exists)
     }

@@ -13,5 +13,6 @@ mod lock;
 mod merge;
 mod session;
 mod state;
+mod writeback;
 
 pub use destination::SqliteDestination;

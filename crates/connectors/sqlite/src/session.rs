@@ -6,6 +6,7 @@ use crate::{
     lock::Lock,
     merge::{self, Outcome},
     state,
+    writeback::Writeback,
 };
 use floodmark_connect::{Chunk, LoadPlan, Session, Stop, destination::Target};
 use floodmark_core::{
@@ -114,11 +115,13 @@ impl Session for SqliteSession {
             None => merge::is_empty(&tx, &target.pipeline.destination.table)?,
         };
         let mut chunk = Storable { inner: chunk, schema: target.schema };
+        let writeback = Writeback::start(self.destination.path());
         let Outcome { counts, lineage } = merge::run(&tx, plan, was_empty, &mut chunk)?;
         let commit = chunk.inner.seal(counts, lineage)?;
         state::write(&tx, &self.pipeline, &target.pipeline.destination.table, self.state.token, &commit)?;
         self.stop.check()?;
         tx.commit().map_err(to("commit"))?;
+        drop(writeback);
         self.was_empty = Some(was_empty);
         self.state = state::read(&self.db, &self.pipeline)?
             .ok_or_else(|| Error::internal("the state was not there after a commit"))?;

@@ -2,6 +2,7 @@
 
 use super::{
     Batches, Outcome,
+    gather::{Gather, by_key},
     kept::Kept,
     seen::{Fate, Seen},
     statements::{Nulls, Statements},
@@ -26,14 +27,18 @@ use std::cmp::Ordering;
 pub(super) fn run(db: &Connection, plan: &LoadPlan<'_>, was_empty: bool, batches: &mut dyn Batches) -> Result<Outcome> {
     let pipeline = plan.target.pipeline;
     let mut merge = Merge::new(db, plan, was_empty)?;
-    while let Some(batch) = batches.next()? {
+    // Into an empty table rows go as they come: they need no look-up, and the table keeps the source's order.
+    let mut gather = Gather::new(batches);
+    while let Some(batch) = if merge.fresh { gather.pass()? } else { gather.next()? } {
         let types = types(&batch, plan.target.schema)?;
         let cells = bind::columns(&batch.rows, &types)?;
         let schema = batch.rows.schema();
         let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
         let mut statements = Statements::prepare(db, pipeline, &names, merge.soft, merge.rowid)?;
         merge.window_columns(&names)?;
-        for row in 0..batch.rows.num_rows() {
+        let order = (!merge.fresh).then(|| by_key(&batch.rows, &cells, statements.key()));
+        for at in 0..batch.rows.num_rows() {
+            let row = order.as_ref().map_or(at, |order| order[at] as usize);
             let delete = batch.delete.as_ref().is_some_and(|d| d.value(row));
             merge.row(&mut statements, &cells, row, delete)?;
         }

@@ -1,6 +1,7 @@
 //! How rows get in, by load strategy. All of it runs inside the load's transaction.
 
 mod append;
+mod gather;
 mod history;
 mod kept;
 mod keyed;

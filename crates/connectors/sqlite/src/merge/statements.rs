@@ -131,6 +131,11 @@ impl<'db> Statements<'db> {
         })
     }
 
+    /// Where the key's columns stand in the batch.
+    pub(super) fn key(&self) -> &[usize] {
+        &self.key
+    }
+
     /// A hash of the row's key.
     #[inline]
     pub(super) fn hash(&self, cells: &[Cells<'_>], row: usize, scratch: &mut String, bytes: &mut Vec<u8>) -> u64 {
