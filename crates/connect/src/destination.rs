@@ -111,8 +111,8 @@ pub trait Session: Send {
     fn load(&mut self, plan: &LoadPlan<'_>, chunk: &mut dyn Chunk) -> Result<Counts>;
 
     /// Puts a run that wrote nothing on record (`failed`, `interrupted`), and file entries whose rows need no
-    /// load (a touched file). Durable when it returns.
-    fn record(&mut self, run: &RunRecord, files: &[(String, FileEntry)]) -> Result<()>;
+    /// load: a touched file's, a renamed file's new one (`None` takes its old one out). Durable when it returns.
+    fn record(&mut self, run: &RunRecord, files: &[(String, Option<FileEntry>)]) -> Result<()>;
 }
 
 /// A kept reject with where it is kept.

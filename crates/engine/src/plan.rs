@@ -26,8 +26,9 @@ pub(crate) struct Reading {
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     pub(crate) readings: Vec<Reading>,
-    /// Slices with a new modification time and the same content.
-    pub(crate) touched: Vec<(String, FileEntry)>,
+    /// Entries to write for slices whose rows are loaded: another modification time, another name (the entry of the
+    /// old one goes).
+    pub(crate) touched: Vec<(String, Option<FileEntry>)>,
 }
 
 /// How a slice stands to its ledger entry.
@@ -67,16 +68,24 @@ pub(crate) fn plan(
     let mut plan = Plan::default();
     let mut unchanged = Vec::new();
     let all = slices.len();
+    let mut gone: Vec<_> = state.files.iter().filter(|(name, _)| !slices.iter().any(|s| s.name == **name)).collect();
     for slice in slices {
         if pipeline.at_least_once {
             plan.readings.push(fresh(slice, None));
             continue;
         }
         match standing(source, &slice, state.files.get(&slice.name), stop)? {
-            Standing::New => plan.readings.push(fresh(slice, None)),
+            Standing::New => match renamed(pipeline, source, &slice, &gone, stop)? {
+                Some(at) => {
+                    let (name, entry) = gone.swap_remove(at);
+                    plan.touched.push((name.clone(), None));
+                    plan.touched.push((slice.name, Some(FileEntry { modified: slice.modified, ..entry.clone() })));
+                }
+                None => plan.readings.push(fresh(slice, None)),
+            },
             Standing::Unchanged => unchanged.push(slice),
             Standing::Touched(entry) => {
-                plan.touched.push((slice.name.clone(), entry));
+                plan.touched.push((slice.name.clone(), Some(entry)));
                 unchanged.push(slice);
             }
             Standing::Unfinished(entry) => plan.readings.push(unfinished(pipeline, slice, entry)),
@@ -96,6 +105,23 @@ pub(crate) fn plan(
         }
     }
     Ok(plan)
+}
+
+/// Which of the files that are gone the slice is, under another name: under `append` its rows would be added again. A
+/// copy of a file that is still there is not meant: equal files are equal rows.
+fn renamed(
+    pipeline: &Pipeline,
+    source: &dyn Source,
+    slice: &Slice,
+    gone: &[(&String, &FileEntry)],
+    stop: &Stop,
+) -> Result<Option<usize>> {
+    let alike = |entry: &FileEntry| entry.complete && entry.size == slice.size && entry.rows > 0;
+    if pipeline.load != Load::Append || pipeline.watermark.is_some() || !gone.iter().any(|(_, entry)| alike(entry)) {
+        return Ok(None);
+    }
+    let hash = source.hash(slice, stop)?;
+    Ok(gone.iter().position(|(_, entry)| alike(entry) && entry.hash == hash))
 }
 
 /// An append that stopped half-way and whose file is gone (renamed, most likely) would add the renamed file's rows to

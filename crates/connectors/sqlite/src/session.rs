@@ -128,7 +128,7 @@ impl Session for SqliteSession {
         Ok(commit.run.counts)
     }
 
-    fn record(&mut self, run: &RunRecord, files: &[(String, FileEntry)]) -> Result<()> {
+    fn record(&mut self, run: &RunRecord, files: &[(String, Option<FileEntry>)]) -> Result<()> {
         let _writer = turn(&self.destination, &self.pipeline, &Stop::default())?;
         let tx = begin(&mut self.db)?;
         let newest: i64 = tx
@@ -136,7 +136,12 @@ impl Session for SqliteSession {
             .map_err(to("read the fencing token"))?;
         // A run that was fenced off may still say how it ended, but no longer speaks for the files.
         if newest == self.state.token {
-            state::write_files(&tx, &self.pipeline, files)?;
+            for (name, entry) in files {
+                match entry {
+                    Some(entry) => state::write_file(&tx, &self.pipeline, name, entry)?,
+                    None => state::remove_file(&tx, &self.pipeline, name)?,
+                }
+            }
         }
         state::write_run(&tx, run)?;
         tx.commit().map_err(to("record the run"))

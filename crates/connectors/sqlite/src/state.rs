@@ -230,7 +230,9 @@ pub(crate) fn write_position(db: &Connection, pipeline: &str, table: &str, token
     if changed != 1 {
         return Err(fenced(pipeline));
     }
-    write_files(db, pipeline, &commit.files)?;
+    for (name, entry) in &commit.files {
+        write_file(db, pipeline, name, entry)?;
+    }
     if let Some(boundary) = &commit.boundary {
         db.execute("DELETE FROM _floodmark_boundary WHERE pipeline = ?1", [pipeline]).map_err(&fail)?;
         let mut insert = db.prepare_cached("INSERT INTO _floodmark_boundary VALUES (?1, ?2, ?3, ?4)").map_err(&fail)?;
@@ -309,25 +311,29 @@ pub(crate) fn fenced(pipeline: &str) -> Error {
         .help("nothing needs repair; see `floodmark runs` for the newer run")
 }
 
-pub(crate) fn write_files(db: &Connection, pipeline: &str, files: &[(String, FileEntry)]) -> Result<()> {
-    let fail = to("write the file ledger");
-    let mut insert = db
-        .prepare_cached("INSERT OR REPLACE INTO _floodmark_files VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")
-        .map_err(&fail)?;
-    for (name, f) in files {
-        insert
-            .execute(params![
+/// Writes a file's entry in the place of an earlier one.
+pub(crate) fn write_file(db: &Connection, pipeline: &str, name: &str, entry: &FileEntry) -> Result<()> {
+    db.prepare_cached("INSERT OR REPLACE INTO _floodmark_files VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")
+        .and_then(|mut s| {
+            s.execute(params![
                 pipeline,
                 name,
-                f.size as i64,
-                f.modified,
-                format!("{:032x}", f.hash),
-                f.rows as i64,
-                f.complete,
-                f.lineage.as_ref().map(format_lineage)
+                entry.size as i64,
+                entry.modified,
+                format!("{:032x}", entry.hash),
+                entry.rows as i64,
+                entry.complete,
+                entry.lineage.as_ref().map(format_lineage)
             ])
-            .map_err(&fail)?;
-    }
+        })
+        .map_err(to("write the file ledger"))?;
+    Ok(())
+}
+
+/// Takes a file's entry out.
+pub(crate) fn remove_file(db: &Connection, pipeline: &str, name: &str) -> Result<()> {
+    db.execute("DELETE FROM _floodmark_files WHERE pipeline = ?1 AND file = ?2", [pipeline, name])
+        .map_err(to("write the file ledger"))?;
     Ok(())
 }
 
