@@ -1,6 +1,7 @@
 //! The project's own chores: `cargo xtask help`.
 
 mod bench;
+mod cases;
 mod generate;
 mod shell;
 mod test;
@@ -11,6 +12,7 @@ const HELP: &str = "\
 cargo xtask COMMAND
 
   test [--quick]           everything a change must pass; installs what it needs. --quick leaves out the slow steps
+  cases FOLDER             plays every text case (*.txt) found in a folder and below it against the program, which it builds
   gen-docs [--check]       writes docs/reference from the code; --check fails when it is not up to date
   gen-shop                 writes the data of examples/shop
   bench [--runs N] [--only NAME] [--keep]
@@ -23,6 +25,7 @@ fn main() -> ExitCode {
     let rest = arguments.get(1..).unwrap_or_default();
     let done = match arguments.first().map(String::as_str) {
         Some("test") => test::run(rest),
+        Some("cases") => cases::run(rest),
         Some("gen-docs") => generate::docs(rest),
         Some("gen-shop") => generate::shop(rest),
         Some("bench") => bench::run(rest),

@@ -4,7 +4,7 @@ use crate::{
     generate,
     shell::{self, cargo, complain, has, say, target},
 };
-use std::{process::Command, time::Instant};
+use std::{path::PathBuf, process::Command, time::Instant};
 
 type Step = (&'static str, fn() -> Result<(), String>);
 
@@ -64,8 +64,13 @@ fn format() -> Result<(), String> {
 }
 
 /// The program first: the cases run it.
-fn build() -> Result<(), String> {
+pub(crate) fn build() -> Result<(), String> {
     shell::run(cargo().args(["build", "--quiet", "--package", "floodmark-cli"]))
+}
+
+/// Where `build` leaves it.
+pub(crate) fn binary() -> PathBuf {
+    target().join("debug").join(format!("floodmark{}", std::env::consts::EXE_SUFFIX))
 }
 
 fn lints() -> Result<(), String> {
@@ -81,12 +86,11 @@ fn documentation() -> Result<(), String> {
 /// By nextest where it is installed, else by cargo itself: nothing needs to be compiled for the tests' sake.
 fn tests() -> Result<(), String> {
     build()?;
-    let binary = target().join("debug").join(format!("floodmark{}", std::env::consts::EXE_SUFFIX));
     let mut test = cargo();
     if has("cargo-nextest") {
         test.args(["nextest", "run", "--workspace", "--no-fail-fast"]);
     } else {
         test.args(["test", "--quiet", "--workspace", "--no-fail-fast"]);
     }
-    shell::run(test.env("FLOODMARK_BIN", binary))
+    shell::run(test.env("FLOODMARK_BIN", binary()))
 }

@@ -1,5 +1,7 @@
 //! The text form of a case: prose, then sections that begin with `-- `.
 
+use crate::outcome;
+
 /// A case as read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Case {
@@ -30,14 +32,14 @@ pub enum Action {
     },
     /// `-- project`: a whole `floodmark.yaml`.
     Project(String),
-    /// `-- file PATH [escaped]`: writes a file.
+    /// `-- file PATH [escaped|hex]`: writes a file.
     File {
         /// Path in the project.
         path: String,
         /// Its bytes.
         content: Vec<u8>,
     },
-    /// `-- more PATH [escaped]`: adds to a file's end.
+    /// `-- more PATH [escaped|hex]`: adds to a file's end.
     More {
         /// Path in the project.
         path: String,
@@ -51,18 +53,29 @@ pub enum Action {
         /// Where its copy goes.
         to: String,
     },
-    /// `-- remove PATH`.
+    /// `-- remove PATH`: a file, or a folder with all in it.
     Remove(String),
     /// `-- touch PATH`: a new modification time, the same bytes.
     Touch(String),
     /// `-- sql`: statements run on the destination by hand.
     Sql(String),
-    /// `-- run [ARGUMENT…]`: `floodmark run`, with the outcome of each pipeline, a line each.
+    /// `-- run [ARGUMENT…] [< PATH]`: `floodmark run`, with the outcome of each pipeline, a line each.
     Run {
         /// Further arguments.
         arguments: Vec<String>,
+        /// The file of the project that is its standard input.
+        input: Option<String>,
         /// Outcome lines.
         expected: Vec<String>,
+    },
+    /// `-- floodmark ARGUMENT…`: any command.
+    Floodmark {
+        /// What follows the program's name.
+        arguments: Vec<String>,
+        /// The exit code it must have.
+        exit: i32,
+        /// Texts that must stand in what it writes, on whichever stream.
+        says: Vec<String>,
     },
     /// `-- table NAME`: all columns and rows, in any order.
     Table {
@@ -127,9 +140,10 @@ fn action(heading: &str, body: &str) -> Result<Action, String> {
         "project" => Action::Project(text),
         "file" | "more" => {
             let path = one()?;
-            let (path, content) = match path.strip_suffix(" escaped") {
-                Some(path) => (path.trim().to_owned(), unescape(trimmed)?),
-                None => (path, text.into_bytes()),
+            let (path, content) = match path.rsplit_once(' ') {
+                Some((path, "escaped")) => (path.trim().to_owned(), unescape(trimmed)?),
+                Some((path, "hex")) => (path.trim().to_owned(), unhex(trimmed)?),
+                _ => (path, text.into_bytes()),
             };
             if kind == "file" { Action::File { path, content } } else { Action::More { path, content } }
         }
@@ -146,7 +160,17 @@ fn action(heading: &str, body: &str) -> Result<Action, String> {
             if expected.is_empty() {
                 return Err("`-- run` needs the outcome it must have".to_owned());
             }
-            Action::Run { arguments: rest.split_whitespace().map(str::to_owned).collect(), expected }
+            let (rest, input) = match rest.split_once("< ") {
+                Some((rest, input)) => (rest, Some(input.trim().to_owned())),
+                None => (rest, None),
+            };
+            Action::Run { arguments: outcome::words(rest)?, input, expected }
+        }
+        "floodmark" => {
+            let mut lines = body.lines().map(str::trim).filter(|l| !l.is_empty()).map(str::to_owned);
+            let exit = lines.next().and_then(|l| l.strip_prefix("exit ")?.parse().ok());
+            let exit = exit.ok_or("`-- floodmark` needs a line `exit N`, then what it must say")?;
+            Action::Floodmark { arguments: outcome::words(&one()?)?, exit, says: lines.collect() }
         }
         "table" => Action::Table { name: one()?, rows: text },
         "query" => Action::Query { sql: one()?, rows: text },
@@ -181,6 +205,16 @@ fn unescape(text: &str) -> Result<Vec<u8>, String> {
     Ok(out)
 }
 
+/// Two hexadecimal digits a byte; blanks and line ends are for the eye.
+fn unhex(text: &str) -> Result<Vec<u8>, String> {
+    let digits: Vec<char> = text.chars().filter(|c| !c.is_whitespace()).collect();
+    let byte = |pair: &[char]| {
+        let pair: String = pair.iter().collect();
+        if pair.len() == 2 { u8::from_str_radix(&pair, 16).ok() } else { None }.ok_or(format!("{pair:?} is no byte"))
+    };
+    digits.chunks(2).map(byte).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,11 +238,36 @@ mod tests {
             Action::File { path: "a".into(), content: b"\xef\xbb\xbfid\r\n1\t\\".to_vec() }
         );
         assert!(parse("-- file a escaped\n\\q\n").is_err());
+        let case = parse("-- file a hex\n1f8b 08\n00\n").unwrap();
+        assert_eq!(case.steps[0].action, Action::File { path: "a".into(), content: vec![0x1f, 0x8b, 8, 0] });
+        assert!(parse("-- file a hex\n1f8\n").is_err());
+        assert!(parse("-- file a hex\nzz\n").is_err());
+    }
+
+    #[test]
+    fn a_command_has_an_exit_code_and_what_it_says() {
+        let case = parse("-- floodmark state set t --watermark \"a b\"\nexit 1\nno watermark\n").unwrap();
+        let arguments = ["state", "set", "t", "--watermark", "a b"].map(str::to_owned).to_vec();
+        let says = vec!["no watermark".to_owned()];
+        assert_eq!(case.steps[0].action, Action::Floodmark { arguments, exit: 1, says });
+        let case = parse("-- run t < in.csv\nok\n").unwrap();
+        let Action::Run { arguments, input, .. } = &case.steps[0].action else { panic!("{case:?}") };
+        assert_eq!((arguments.as_slice(), input.as_deref()), (["t".to_owned()].as_slice(), Some("in.csv")));
     }
 
     #[test]
     fn what_is_not_understood_is_an_error() {
-        for text in ["", "only prose\n", "-- nonsense\n", "-- run\n", "-- remove\n", "-- copy a\n", "-- keep t\nx\n"] {
+        for text in [
+            "",
+            "only prose\n",
+            "-- nonsense\n",
+            "-- run\n",
+            "-- remove\n",
+            "-- copy a\n",
+            "-- keep t\nx\n",
+            "-- floodmark\nexit 0\n",
+            "-- floodmark x\nok\n",
+        ] {
             assert!(parse(text).is_err(), "{text:?}");
         }
     }

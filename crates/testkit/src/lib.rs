@@ -5,11 +5,13 @@
 
 pub mod case;
 mod cell;
+mod compare;
 mod dump;
 pub mod outcome;
 pub mod play;
 mod program;
 mod project;
+pub mod suite;
 
 pub use dump::{Dump, dump};
 pub use play::{Failure, Style, play};

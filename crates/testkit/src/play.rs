@@ -2,12 +2,11 @@
 
 use crate::{
     case::{Action, Case, Step},
-    cell::Cell,
-    dump::{self, Dump, Rows},
+    compare::{bag, rows, tables},
+    dump::{self, Dump},
     outcome::{self, Expected, Status},
     program, project,
 };
-use serde_json::Value;
 use std::{collections::HashMap, fs, path::Path, time::SystemTime};
 
 /// Where a case did not go as it says.
@@ -89,18 +88,30 @@ impl Player<'_> {
                 make_parent(&path(to))?;
                 fs::copy(path(from), path(to)).map_err(io(from))?;
             }
+            Action::Remove(name) if path(name).is_dir() => fs::remove_dir_all(path(name)).map_err(io(name))?,
             Action::Remove(name) => fs::remove_file(path(name)).map_err(io(name))?,
             Action::Touch(name) => {
                 let file = fs::File::options().append(true).open(path(name)).map_err(io(name))?;
                 file.set_modified(SystemTime::now()).map_err(io(name))?;
             }
             Action::Sql(sql) => dump::execute(&path(&self.database), sql)?,
-            Action::Run { arguments, expected } => self.run(arguments, expected)?,
-            Action::Table { name, rows } => {
-                let found = dump::query(&path(&self.database), &format!("SELECT * FROM {}", dump::quote(name)))?;
-                compare(rows, &found)?;
+            Action::Run { arguments, input, expected } => self.run(arguments, input.as_deref(), expected)?,
+            Action::Floodmark { arguments, exit, says } => {
+                let ran = program::call(self.root, arguments, None)?;
+                let mut differences = Vec::new();
+                if ran.exit != Some(*exit) {
+                    differences.push(format!("- exit {exit}\n+ exit {}", ran.exit.unwrap_or(-1)));
+                }
+                differences.extend(says.iter().filter(|s| !ran.said.contains(*s)).map(|s| format!("- says {s}")));
+                if !differences.is_empty() {
+                    return Err(format!("{}\n{}", differences.join("\n"), ran.said));
+                }
             }
-            Action::Query { sql, rows } => compare(rows, &dump::query(&path(&self.database), sql)?)?,
+            Action::Table { name, rows: expected } => {
+                let found = dump::query(&path(&self.database), &format!("SELECT * FROM {}", dump::quote(name)))?;
+                rows(expected, &found)?;
+            }
+            Action::Query { sql, rows: expected } => rows(expected, &dump::query(&path(&self.database), sql)?)?,
             Action::Keep(table) => {
                 let lines = self.table_lines(table)?;
                 self.kept.insert(table.clone(), lines);
@@ -109,7 +120,7 @@ impl Player<'_> {
                 let before = self.kept.get(table).ok_or_else(|| format!("`-- keep {table}` comes first"))?;
                 let now = self.table_lines(table)?;
                 if *before != now {
-                    return Err(format!("{table} was\n{}\nand is\n{}", before.join("\n"), now.join("\n")));
+                    return Err(format!("{table} is not what it was\n{}", bag(before, &now).join("\n")));
                 }
             }
             Action::Once(_) => {}
@@ -131,15 +142,15 @@ impl Player<'_> {
         Ok(())
     }
 
-    fn run(&self, arguments: &[String], expected: &[String]) -> Result<(), String> {
+    fn run(&self, arguments: &[String], input: Option<&str>, expected: &[String]) -> Result<(), String> {
         let expected: Vec<Expected> = expected.iter().map(|line| outcome::parse(line)).collect::<Result<_, _>>()?;
         let database = self.root.join(&self.database);
         let before = dump::dump(&database)?;
-        let ran = floodmark(self.root, arguments)?;
+        let ran = program::run(self.root, arguments, input)?;
         let mut differences = Vec::new();
         let exit = expected.iter().map(|e| e.status).max_by_key(|s| severity(*s)).map_or(0, Status::exit);
         if ran.exit != Some(exit) {
-            differences.push(format!("exit code {:?}, expected {exit}", ran.exit));
+            differences.push(format!("- exit {exit}\n+ exit {}", ran.exit.unwrap_or(-1)));
         }
         for one in &expected {
             let found = match &one.pipeline {
@@ -160,27 +171,38 @@ impl Player<'_> {
         }
         let after = dump::dump(&database)?;
         if expected.iter().all(|e| e.status.exit() != 0) && before != after {
-            differences.push(format!("a run that failed changed the tables: {before:#?} became {after:#?}"));
+            differences.push(format!("a run that failed changed the tables (P10)\n{}", tables(&before, &after)));
         }
         if !differences.is_empty() {
             return Err(format!("{}\n{}", differences.join("\n"), ran.said));
         }
-        if exit == 0 && !self.once && self.style == Style::AsWritten { self.again(&after) } else { Ok(()) }
+        if exit == 0 && !self.once && self.style == Style::AsWritten {
+            self.again(&after, arguments, input)
+        } else {
+            Ok(())
+        }
     }
 
-    /// P1 for every run of every case: once more over the same input, in a copy, changes nothing.
-    fn again(&self, before: &Dump) -> Result<(), String> {
+    /// P1 for every run of every case: once more over the same input, in a copy, changes nothing and says so.
+    fn again(&self, before: &Dump, arguments: &[String], input: Option<&str>) -> Result<(), String> {
         let copy = project::scratch().map_err(|e| e.to_string())?;
         project::copy_tree(self.root, copy.path()).map_err(|e| e.to_string())?;
-        let ran = floodmark(copy.path(), &[])?;
+        let mut arguments = arguments.to_vec();
+        arguments.retain(|argument| argument != "--full-refresh");
+        let ran = program::run(copy.path(), &arguments, input)?;
         if ran.exit != Some(0) {
             return Err(format!("run again over the same input it fails (P1)\n{}", ran.said));
         }
         let after = dump::dump(&copy.path().join(&self.database))?;
         if *before != after {
-            return Err(format!("run again over the same input {before:#?} became {after:#?} (P1)\n{}", ran.said));
+            let what = tables(before, &after);
+            return Err(format!("run again over the same input the tables change (P1)\n{what}\n{}", ran.said));
         }
-        Ok(())
+        let mut moved = ran.objects.iter().flat_map(outcome::moved);
+        match moved.next() {
+            Some(what) => Err(format!("run again over the same input, {what} (P1)\n{}", ran.said)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -192,25 +214,6 @@ fn severity(status: Status) -> u8 {
         Status::Failed => 2,
         Status::Refused => 3,
     }
-}
-
-struct Ran {
-    exit: Option<i32>,
-    objects: Vec<Value>,
-    said: String,
-}
-
-fn floodmark(root: &Path, arguments: &[String]) -> Result<Ran, String> {
-    let mut command = program::command()?;
-    command.current_dir(root).args(["--format", "json", "run"]).args(arguments);
-    let output = command.output().map_err(|e| format!("cannot start floodmark: {e}"))?;
-    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    let said = format!("stdout: {stdout}\nstderr: {stderr}");
-    let objects = stdout
-        .lines()
-        .map(|line| serde_json::from_str(line).map_err(|e| format!("stdout is not one object a line: {e}\n{said}")))
-        .collect::<Result<_, _>>()?;
-    Ok(Ran { exit: output.status.code(), objects, said })
 }
 
 fn frame(name: &str, fields: &str, style: Style) -> String {
@@ -233,75 +236,9 @@ fn make_parent(path: &Path) -> Result<(), String> {
     path.parent().map_or(Ok(()), fs::create_dir_all).map_err(|e| format!("{}: {e}", path.display()))
 }
 
-/// Compares rows in any order; a header's names may come in any order too.
-fn compare(expected: &str, found: &Rows) -> Result<(), String> {
-    let mut lines = expected.lines().filter(|line| !line.trim().is_empty());
-    let header: Vec<&str> = split(lines.next().ok_or("a table needs a header line")?);
-    let mut places = Vec::with_capacity(header.len());
-    for name in &header {
-        let name = name.trim_matches('"');
-        let place = found.columns.iter().position(|c| c == name);
-        places.push(place.ok_or_else(|| format!("no column {name:?} among {:?}", found.columns))?);
-    }
-    if header.len() != found.columns.len() {
-        return Err(format!("columns are {:?}, expected {header:?}", found.columns));
-    }
-    let mut left: Vec<Vec<Cell>> =
-        found.rows.iter().map(|row| places.iter().map(|&p| row[p].clone()).collect()).collect();
-    let mut missing = Vec::new();
-    for line in lines {
-        let cells: Vec<Cell> = split(line).into_iter().map(Cell::parse).collect::<Result<_, _>>()?;
-        if cells.len() != header.len() {
-            return Err(format!("{line:?} has {} cells for {} columns", cells.len(), header.len()));
-        }
-        let matches = |row: &Vec<Cell>| row.iter().zip(&cells).all(|(found, wanted)| wanted.matches(found));
-        match left.iter().position(matches) {
-            Some(place) => drop(left.swap_remove(place)),
-            None => missing.push(dump::join(&cells)),
-        }
-    }
-    if missing.is_empty() && left.is_empty() {
-        return Ok(());
-    }
-    let extra: Vec<String> = left.iter().map(|row| dump::join(row)).collect();
-    Err(format!("rows that are missing:\n  {}\nrows too many:\n  {}", missing.join("\n  "), extra.join("\n  ")))
-}
-
-/// Cells between bars; a bar inside quotes is part of its cell.
-fn split(line: &str) -> Vec<&str> {
-    let (mut out, mut start, mut quoted, mut escaped) = (Vec::new(), 0, false, false);
-    for (place, c) in line.char_indices() {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' if quoted => escaped = true,
-            '"' => quoted = !quoted,
-            '|' if !quoted => {
-                out.push(line[start..place].trim());
-                start = place + 1;
-            }
-            _ => {}
-        }
-    }
-    out.push(line[start..].trim());
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn rows() -> Rows {
-        let row = |id, name: &str| vec![Cell::Int(id), Cell::Text(name.into())];
-        Rows { columns: vec!["id".into(), "name".into()], rows: vec![row(1, "a|b"), row(2, "c"), row(2, "c")] }
-    }
-
-    #[test]
-    fn rows_compare_as_a_bag() {
-        assert_eq!(compare("name | id\nc | 2\n\"a|b\" | 1\nc | 2\n", &rows()), Ok(()));
-        assert!(compare("id | name\n1 | \"a|b\"\n2 | c\n", &rows()).is_err());
-        assert!(compare("id | name\n1 | \"a|b\"\n2 | c\n2 | d\n", &rows()).is_err());
-        assert!(compare("id\n1\n2\n2\n", &rows()).is_err());
-    }
 
     #[test]
     fn a_frame_fills_in_what_is_not_said() {

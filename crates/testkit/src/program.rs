@@ -1,6 +1,12 @@
 //! The program under test.
 
-use std::{env, path::PathBuf, process::Command};
+use serde_json::Value;
+use std::{
+    env,
+    fs::File,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
 
 /// The `floodmark` binary: `FLOODMARK_BIN`, or the one built into the same target directory as the running test.
 ///
@@ -26,4 +32,40 @@ pub(crate) fn command() -> Result<Command, String> {
     }
     command.env("NO_COLOR", "1").env("TZ", "UTC");
     Ok(command)
+}
+
+/// What a process left behind.
+pub(crate) struct Ran {
+    /// Its exit code; `None` where a signal ended it.
+    pub(crate) exit: Option<i32>,
+    /// The objects on its standard output, a line each.
+    pub(crate) objects: Vec<Value>,
+    /// Both streams, for a person.
+    pub(crate) said: String,
+}
+
+/// Any command in `root`, with a file of it as standard input or none.
+pub(crate) fn call(root: &Path, arguments: &[String], input: Option<&str>) -> Result<Ran, String> {
+    let mut command = command()?;
+    command.current_dir(root).args(arguments);
+    let input = match input {
+        Some(path) => Stdio::from(File::open(root.join(path)).map_err(|e| format!("{path}: {e}"))?),
+        None => Stdio::null(),
+    };
+    let output = command.stdin(input).output().map_err(|e| format!("cannot start floodmark: {e}"))?;
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let said = format!("stdout: {stdout}\nstderr: {stderr}");
+    let objects = stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    Ok(Ran { exit: output.status.code(), objects, said })
+}
+
+/// `floodmark run`, which prints one object a pipeline and nothing else.
+pub(crate) fn run(root: &Path, arguments: &[String], input: Option<&str>) -> Result<Ran, String> {
+    let start = ["--format", "json", "run"].map(str::to_owned);
+    let ran = call(root, &[&start[..], arguments].concat(), input)?;
+    let stdout = ran.said.strip_prefix("stdout: ").and_then(|s| s.split_once("\nstderr: ")).map_or("", |(out, _)| out);
+    if stdout.lines().count() != ran.objects.len() {
+        return Err(format!("stdout is not one object a line\n{}", ran.said));
+    }
+    Ok(ran)
 }

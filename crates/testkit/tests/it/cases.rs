@@ -1,6 +1,6 @@
 //! Every file under `tests/cases` is a test; a failure names its file and line.
 
-use floodmark_testkit::{Style, case, play, play::suits};
+use floodmark_testkit::{Style, scratch, suite};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -10,41 +10,11 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-fn files(directory: &Path, out: &mut Vec<PathBuf>) {
-    let mut entries: Vec<PathBuf> = fs::read_dir(directory).unwrap().map(|e| e.unwrap().path()).collect();
-    entries.sort();
-    for path in entries {
-        if path.is_dir() {
-            files(&path, out);
-        } else if path.extension().is_some_and(|e| e == "txt") {
-            out.push(path);
-        }
-    }
-}
-
 fn play_all(style: Style) {
-    let base = root().join("tests/cases");
-    let mut all = Vec::new();
-    files(&base, &mut all);
     let only = std::env::var("CASE").ok();
-    let mut played = 0;
-    let mut failures = Vec::new();
-    for path in all {
-        let name = path.strip_prefix(&base).unwrap().display().to_string();
-        if only.as_ref().is_some_and(|only| !name.contains(only.as_str())) {
-            continue;
-        }
-        let case = case::parse(&fs::read_to_string(&path).unwrap()).unwrap_or_else(|e| panic!("{name}: {e}"));
-        if !suits(&case, style) {
-            continue;
-        }
-        played += 1;
-        if let Err(failure) = play(&case, None, style) {
-            failures.push(format!("tests/cases/{name}:{}: {}", failure.line, failure.message));
-        }
-    }
-    assert!(played > 0, "no case was played");
-    assert!(failures.is_empty(), "{} of {played} cases fail\n\n{}", failures.len(), failures.join("\n\n"));
+    let report = suite::play_folder(&root().join("tests/cases"), only.as_deref(), style).unwrap();
+    let failures = &report.failures;
+    assert!(failures.is_empty(), "{} of {} cases fail\n\n{}", failures.len(), report.played, failures.join("\n\n"));
 }
 
 #[test]
@@ -55,4 +25,34 @@ fn every_case_goes_as_it_says() {
 #[test]
 fn p8_chunks_of_one_row_give_the_same_tables() {
     play_all(Style::OneRowChunks);
+}
+
+const GOOD: &str = "-- pipeline\nload: append\n-- file data/a.csv\nid\n1\n-- run\nok read=1 inserted=1\n";
+
+#[test]
+fn a_failing_case_is_told_by_step_and_difference() {
+    let folder = scratch().unwrap();
+    fs::create_dir(folder.path().join("below")).unwrap();
+    fs::write(folder.path().join("good.txt"), GOOD).unwrap();
+    fs::write(folder.path().join("below/rows.txt"), format!("{GOOD}-- table t\nid\n2\n")).unwrap();
+    fs::write(folder.path().join("counts.txt"), GOOD.replace("inserted=1", "inserted=2")).unwrap();
+    fs::write(folder.path().join("unread.txt"), "no section\n").unwrap();
+    let report = suite::play_folder(folder.path(), None, Style::AsWritten).unwrap();
+    let said: Vec<String> =
+        report.failures.iter().map(|f| f.replace(&folder.path().display().to_string(), "")).collect();
+    assert_eq!(report.played, 4, "{said:?}");
+    let [rows, counts, unread] = said.as_slice() else { panic!("{said:?}") };
+    assert_eq!(rows, "/below/rows.txt:8: -- table t\n      id\n    - 2\n    + 1");
+    assert!(counts.starts_with("/counts.txt:6: -- run\n    - inserted=2\n    + inserted=1\n"), "{counts}");
+    assert!(unread.starts_with("/unread.txt: no section"), "{unread}");
+}
+
+#[test]
+fn a_folder_with_no_case_is_an_error() {
+    let folder = scratch().unwrap();
+    fs::write(folder.path().join("notes.md"), "none").unwrap();
+    assert!(suite::play_folder(folder.path(), None, Style::AsWritten).unwrap_err().contains("no case"));
+    fs::write(folder.path().join("good.txt"), GOOD).unwrap();
+    assert!(suite::play_folder(folder.path(), Some("other"), Style::AsWritten).is_err());
+    assert!(suite::play_folder(&folder.path().join("absent"), None, Style::AsWritten).is_err());
 }
