@@ -57,6 +57,8 @@ pub enum Action {
     Remove(String),
     /// `-- touch PATH`: a new modification time, the same bytes.
     Touch(String),
+    /// `-- spoil PATH`: other bytes, the same size and modification time: only who opens the file can tell.
+    Spoil(String),
     /// `-- sql`: statements run on the destination by hand.
     Sql(String),
     /// `-- run [ARGUMENT…] [< PATH]`: `floodmark run`, with the outcome of each pipeline, a line each.
@@ -74,7 +76,7 @@ pub enum Action {
         arguments: Vec<String>,
         /// The exit code it must have.
         exit: i32,
-        /// Texts that must stand in what it writes, on whichever stream.
+        /// Texts that must stand in what it writes, on whichever stream; one after `! ` must not.
         says: Vec<String>,
     },
     /// `-- table NAME`: all columns and rows, in any order.
@@ -130,7 +132,7 @@ fn action(heading: &str, body: &str) -> Result<Action, String> {
     let trimmed = body.trim_end_matches('\n');
     let one = || if rest.is_empty() { Err(format!("`-- {kind}` needs a name")) } else { Ok(rest.to_owned()) };
     let text = if trimmed.is_empty() { String::new() } else { format!("{trimmed}\n") };
-    if !body.trim().is_empty() && matches!(kind, "copy" | "remove" | "touch" | "keep" | "same" | "once") {
+    if !body.trim().is_empty() && matches!(kind, "copy" | "remove" | "touch" | "spoil" | "keep" | "same" | "once") {
         return Err(format!("`-- {kind}` has no body"));
     }
     Ok(match kind {
@@ -153,6 +155,7 @@ fn action(heading: &str, body: &str) -> Result<Action, String> {
         }
         "remove" => Action::Remove(one()?),
         "touch" => Action::Touch(one()?),
+        "spoil" => Action::Spoil(one()?),
         "sql" => Action::Sql(text),
         "run" => {
             let expected: Vec<String> =

@@ -94,6 +94,13 @@ impl Player<'_> {
                 let file = fs::File::options().append(true).open(path(name)).map_err(io(name))?;
                 file.set_modified(SystemTime::now()).map_err(io(name))?;
             }
+            Action::Spoil(name) => {
+                let modified = fs::metadata(path(name)).and_then(|m| m.modified()).map_err(io(name))?;
+                let bytes: Vec<u8> = fs::read(path(name)).map_err(io(name))?.iter().map(|byte| !byte).collect();
+                fs::write(path(name), bytes).map_err(io(name))?;
+                let file = fs::File::options().append(true).open(path(name)).map_err(io(name))?;
+                file.set_modified(modified).map_err(io(name))?;
+            }
             Action::Sql(sql) => dump::execute(&path(&self.database), sql)?,
             Action::Run { arguments, input, expected } => self.run(arguments, input.as_deref(), expected)?,
             Action::Floodmark { arguments, exit, says } => {
@@ -102,7 +109,13 @@ impl Player<'_> {
                 if ran.exit != Some(*exit) {
                     differences.push(format!("- exit {exit}\n+ exit {}", ran.exit.unwrap_or(-1)));
                 }
-                differences.extend(says.iter().filter(|s| !ran.said.contains(*s)).map(|s| format!("- says {s}")));
+                for text in says {
+                    match text.strip_prefix("! ") {
+                        Some(never) if ran.said.contains(never) => differences.push(format!("+ says {never}")),
+                        None if !ran.said.contains(text) => differences.push(format!("- says {text}")),
+                        _ => {}
+                    }
+                }
                 if !differences.is_empty() {
                     return Err(format!("{}\n{}", differences.join("\n"), ran.said));
                 }
