@@ -2,6 +2,7 @@
 
 use floodmark_testkit::{Style, scratch, suite};
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -55,4 +56,27 @@ fn a_folder_with_no_case_is_an_error() {
     fs::write(folder.path().join("good.txt"), GOOD).unwrap();
     assert!(suite::play_folder(folder.path(), Some("other"), Style::AsWritten).is_err());
     assert!(suite::play_folder(&folder.path().join("absent"), None, Style::AsWritten).is_err());
+}
+
+/// `docs/internals/coverage.md` names each case, and no case that is not there; a sentence with none says why. What a
+/// sentence rests on cannot go unnoticed.
+#[test]
+fn the_coverage_table_names_every_case() {
+    let base = root().join("tests/cases");
+    let name = |path: &PathBuf| path.strip_prefix(&base).unwrap().with_extension("").display().to_string();
+    let all: BTreeSet<String> = suite::files(&base).unwrap().iter().map(name).collect();
+    let page = fs::read_to_string(root().join("docs/internals/coverage.md")).unwrap();
+    let mut named = BTreeSet::new();
+    let heading = ["| sentence | cases |", "| --- | --- |"];
+    for row in page.lines().filter(|line| line.starts_with("| ") && !heading.contains(line)) {
+        let [_, cell] = row.trim_matches('|').split(" | ").collect::<Vec<_>>()[..] else {
+            panic!("not a sentence and its cases: {row}")
+        };
+        let cases: Vec<&str> = cell.split('`').skip(1).step_by(2).collect();
+        assert!(!cases.is_empty() || cell.starts_with('—'), "neither a case nor a reason: {row}");
+        named.extend(cases.into_iter().map(str::to_owned));
+    }
+    let missing: Vec<&String> = all.difference(&named).collect();
+    let gone: Vec<&String> = named.difference(&all).collect();
+    assert!(missing.is_empty() && gone.is_empty(), "in no row: {missing:#?}\nno such case: {gone:#?}");
 }
