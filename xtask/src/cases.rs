@@ -17,5 +17,5 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     play.current_dir(here).env("FLOODMARK_BIN", test::binary()).args(["run", "--quiet", "--manifest-path"]);
     play.arg(manifest).args(["--package", "floodmark-testkit", "--example", "cases", "--"]).arg(folder);
     let status = play.status().map_err(|e| format!("cannot start cargo: {e}"))?;
-    if status.success() { Ok(()) } else { Err(format!("not every case in {folder} goes as it says")) }
+    if status.success() { Ok(()) } else { Err(format!("the cases of {folder} do not pass")) }
 }
