@@ -7,6 +7,7 @@ pub mod case;
 mod cell;
 mod compare;
 mod dump;
+pub mod model;
 pub mod outcome;
 pub mod play;
 mod program;

@@ -229,7 +229,8 @@ fn severity(status: Status) -> u8 {
     }
 }
 
-fn frame(name: &str, fields: &str, style: Style) -> String {
+/// The whole pipeline file around the fields of a case.
+pub(crate) fn frame(name: &str, fields: &str, style: Style) -> String {
     let says = |field: &str| fields.lines().any(|l| l.starts_with(field));
     let mut out = format!("version: 1\npipelines:\n  {name}:\n");
     if !says("source:") {

@@ -24,3 +24,13 @@ pub fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
     }
     Ok(())
 }
+
+/// A scratch directory in memory where the machine has one: many short runs spend their time waiting for a disk.
+pub(crate) fn memory() -> io::Result<TempDir> {
+    let builder = || {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix("floodmark-");
+        builder
+    };
+    builder().tempdir_in("/dev/shm").or_else(|_| builder().tempdir())
+}

@@ -5,3 +5,4 @@
 mod cases;
 mod kill;
 mod lesson;
+mod model;

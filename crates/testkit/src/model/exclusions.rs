@@ -1,0 +1,272 @@
+//! Histories that are not asked for, each kind with its reason, so that it can be switched on by its name:
+//! `FLOODMARK_MODEL_ALLOW=late-rows-fail,…`, or `all`.
+
+use super::{
+    history::{History, How, Step},
+    merge::is_delete,
+    row::{Content, Row, Value, get, same},
+    settings::{AXIS, Deletes, Load, Nulls},
+    world::{Corner, Failure, World},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env,
+};
+
+/// A kind of history, and why it is left out.
+pub(super) struct Exclusion {
+    pub(super) name: &'static str,
+    pub(super) reason: &'static str,
+    applies: fn(&History) -> bool,
+}
+
+/// All of them.
+pub(super) const EXCLUSIONS: &[Exclusion] = &[
+    Exclusion {
+        name: "half-done-failure",
+        reason: "a run that fails after it committed chunks keeps them (documented), and the model has no chunks",
+        applies: half_done_failure,
+    },
+    Exclusion {
+        name: "guessed-types",
+        reason: "a column whose first file holds only NULLs or a bad value has the type that file suggests",
+        applies: guessed_types,
+    },
+    Exclusion {
+        name: "replaced-columns",
+        reason: "whether a column that a replacing batch lacks is kept or emptied is not specified",
+        applies: replaced_columns,
+    },
+    Exclusion {
+        name: "append-replayed",
+        reason: "an append whose state was reset or set back by hand adds its rows again, as asked",
+        applies: append_replayed,
+    },
+    Exclusion {
+        name: "append-renamed",
+        reason: "an append takes a renamed file for a new one (documented)",
+        applies: append_renamed,
+    },
+    Exclusion {
+        name: "scd2-late-between-equal",
+        reason: "scd2 forgets that an equal version was seen: A@1, A@5, then B@3 loses A's return at 5 (documented)",
+        applies: late_between_equal,
+    },
+    Exclusion {
+        name: "scd2-delete-at-version",
+        reason: "a row and a delete of one version in scd2: whether an empty span stays is not specified",
+        applies: delete_at_version,
+    },
+    Exclusion {
+        name: "soft-delete-and-update",
+        reason: "which content a softly deleted row keeps when its batch also updates it is not specified",
+        applies: soft_delete_and_update,
+    },
+    Exclusion {
+        name: "keep-and-absent",
+        reason: "`on_null: keep` beside columns that some files lack: what counts as existing within a batch is not specified",
+        applies: keep_and_absent,
+    },
+    Exclusion {
+        name: "batch-returns",
+        reason: "a batch that changes a row and changes it back reports it as updated, not as unchanged (SPEC 4.4)",
+        applies: |history| corners(history).contains(&Corner::BatchReturns),
+    },
+    Exclusion {
+        name: "idle-after-gone",
+        reason: "after a file is gone every further run of an overwrite reads all again, though nothing is new (P1)",
+        applies: |history| corners(history).contains(&Corner::IdleAfterGone),
+    },
+    Exclusion {
+        name: "stale-then-new",
+        reason: "of a deleted key's older and newer copy in one batch the newer is reported as updated or deleted",
+        applies: |history| corners(history).contains(&Corner::StaleThenNew),
+    },
+    Exclusion {
+        name: "keep-three-copies",
+        reason: "`on_null: keep`, and a batch with three copies of a row the table holds: the run fails (FM0404)",
+        applies: |history| corners(history).contains(&Corner::KeepThreeCopies),
+    },
+    Exclusion {
+        name: "scd2-null-version",
+        reason: "scd2 refuses a row without a version (`nulls: include`), with a constraint's message",
+        applies: |history| {
+            let include = history.settings.watermark.as_ref().is_some_and(|w| w.nulls == Nulls::Include);
+            history.settings.load == Load::Scd2 && include && rows(history).any(|row| get(row, AXIS) == Value::Null)
+        },
+    },
+    Exclusion {
+        name: REFRESH_COUNTS,
+        reason: "--full-refresh does not count the rows it takes out as removed (P9)",
+        // No history is left out: the comparison of the counts is.
+        applies: |_| false,
+    },
+];
+
+/// Named in two places.
+pub(super) const REFRESH_COUNTS: &str = "refresh-counts";
+
+/// The names that are switched on.
+pub(super) fn allowed() -> Vec<String> {
+    let text = env::var("FLOODMARK_MODEL_ALLOW").unwrap_or_default();
+    text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+/// Whether what is left out under that name is switched on.
+pub(super) fn is_allowed(name: &str, allowed: &[String]) -> bool {
+    allowed.iter().any(|one| one == name || one == "all")
+}
+
+/// The first reason to leave a history out.
+pub(super) fn excluded(history: &History, allowed: &[String]) -> Option<&'static str> {
+    EXCLUSIONS.iter().filter(|e| !is_allowed(e.name, allowed)).find(|e| (e.applies)(history)).map(|e| e.name)
+}
+
+fn contents(history: &History) -> impl Iterator<Item = (&String, &Content)> {
+    history.steps.iter().filter_map(|step| match step {
+        Step::Write(name, content) => Some((name, content)),
+        _ => None,
+    })
+}
+
+fn rows(history: &History) -> impl Iterator<Item = &Row> {
+    contents(history).flat_map(|(_, content)| &content.rows)
+}
+
+/// Corners the model came by.
+fn corners(history: &History) -> BTreeSet<Corner> {
+    let mut world = World::new(&history.settings);
+    for step in &history.steps {
+        world.step(step);
+    }
+    world.corners
+}
+
+/// The model's failures, with the settings of that moment.
+fn failures(history: &History) -> Vec<(Failure, Option<u64>)> {
+    let mut world = World::new(&history.settings);
+    let mut out = Vec::new();
+    for step in &history.steps {
+        if let Some(expected) = world.step(step)
+            && let Some(why) = expected.fails
+        {
+            out.push((why, world.settings.commit_every));
+        }
+    }
+    out
+}
+
+fn half_done_failure(history: &History) -> bool {
+    let upsert = history.settings.load == Load::Upsert;
+    let in_chunks = upsert || history.settings.load == Load::Append;
+    let late = |why| match why {
+        Failure::BadRow | Failure::NullCursor => in_chunks,
+        // An append that may fail so is one transaction.
+        Failure::LateRows => upsert,
+        _ => false,
+    };
+    failures(history).into_iter().any(|(why, chunks)| late(why) && chunks.is_some())
+}
+
+fn guessed_types(history: &History) -> bool {
+    let vague = |content: &Content| {
+        let none = |column: &&str| content.rows.iter().all(|row| get(row, column) == Value::Null);
+        content.columns.iter().any(none) || content.rows.iter().any(|row| matches!(get(row, "n"), Value::Text(_)))
+    };
+    !history.settings.typed && contents(history).any(|(_, content)| vague(content))
+}
+
+fn replaced_columns(history: &History) -> bool {
+    let replaces = matches!(history.settings.load, Load::Overwrite | Load::DeleteInsert | Load::Scd2);
+    let mut known: Vec<&str> = Vec::new();
+    let lacks = contents(history).any(|(_, content)| {
+        let lacks = known.iter().any(|column| !content.columns.contains(column));
+        known.extend(content.columns.iter().filter(|c| !known.contains(*c)).copied().collect::<Vec<_>>());
+        lacks
+    });
+    replaces && lacks
+}
+
+fn append_replayed(history: &History) -> bool {
+    history.settings.load == Load::Append
+        && history.steps.iter().any(|step| matches!(step, Step::Reset | Step::SetMark(_)))
+}
+
+fn append_renamed(history: &History) -> bool {
+    let gone = |name: &String| history.steps.iter().any(|step| matches!(step, Step::Remove(other) if other == name));
+    let again = |name: &String, content: &Content| {
+        contents(history).any(|(other, there)| other != name && !there.rows.is_empty() && there.rows == content.rows)
+    };
+    history.settings.load == Load::Append && contents(history).any(|(name, content)| gone(name) && again(name, content))
+}
+
+/// Rows of `scd2` by key, in the order in which they are written.
+fn by_key(history: &History) -> BTreeMap<Vec<Value>, Vec<&Row>> {
+    let mut out: BTreeMap<Vec<Value>, Vec<&Row>> = BTreeMap::new();
+    for row in rows(history) {
+        out.entry(history.settings.key.iter().map(|k| get(row, k)).collect()).or_default().push(row);
+    }
+    out
+}
+
+fn late_between_equal(history: &History) -> bool {
+    if history.settings.load != Load::Scd2 {
+        return false;
+    }
+    let world = World::new(&history.settings);
+    let bare = |row: &Row| row.iter().filter(|(c, _)| **c != AXIS).map(|(c, v)| (*c, v.clone())).collect::<Row>();
+    by_key(history).values().any(|rows| {
+        let deletes = rows.iter().filter(|row| is_delete(&world, row)).count();
+        let repeats = rows
+            .iter()
+            .enumerate()
+            .any(|(i, a)| rows[..i].iter().any(|b| get(a, AXIS) != get(b, AXIS) && same(&bare(a), &bare(b))));
+        let late = rows.windows(2).any(|pair| get(pair[1], AXIS) <= get(pair[0], AXIS));
+        late && (repeats || deletes > 1)
+    })
+}
+
+fn delete_at_version(history: &History) -> bool {
+    if history.settings.load != Load::Scd2 {
+        return false;
+    }
+    let world = World::new(&history.settings);
+    by_key(history).values().any(|rows| {
+        let clash = |a: &&Row, b: &&Row| get(a, AXIS) == get(b, AXIS) && is_delete(&world, a) != is_delete(&world, b);
+        rows.iter().any(|a| rows.iter().any(|b| clash(a, b)))
+    })
+}
+
+fn soft_delete_and_update(history: &History) -> bool {
+    if history.settings.deletes != Deletes::Soft {
+        return false;
+    }
+    let world = World::new(&history.settings);
+    // Files between two runs are one batch.
+    let mut batch: Vec<&Row> = Vec::new();
+    for step in &history.steps {
+        match step {
+            Step::Write(_, content) => batch.extend(&content.rows),
+            Step::Run(_) => {
+                let key = |row: &Row| history.settings.key.iter().map(|k| get(row, k)).collect::<Vec<_>>();
+                let both = |a: &&Row, b: &&Row| is_delete(&world, a) && !is_delete(&world, b) && key(a) == key(b);
+                if batch.iter().any(|a| batch.iter().any(|b| both(a, b))) {
+                    return true;
+                }
+                batch.clear();
+            }
+            Step::Reset | Step::SetMark(_) => return true,
+            _ => {}
+        }
+        if matches!(step, Step::Run(How::Refresh)) {
+            return true;
+        }
+    }
+    false
+}
+
+fn keep_and_absent(history: &History) -> bool {
+    let mut widths: Vec<usize> = contents(history).map(|(_, content)| content.columns.len()).collect();
+    widths.dedup();
+    !history.settings.keep.is_empty() && widths.len() > 1
+}

@@ -1,0 +1,196 @@
+//! The strategies that compare rows with the table, but for the one that keeps history.
+
+use super::{
+    row::{Row, Value, get, same},
+    settings::{AXIS, Deletes, Load, MARK},
+    world::{Corner, Incoming, Kept, World, kept},
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+type Counts = BTreeMap<&'static str, u64>;
+
+/// Loads the rows of one run. `read`, `skipped` and `rejected` are counted already.
+pub(super) fn load(world: &mut World, incoming: &[Incoming], counts: &mut Counts) {
+    if world.settings.load == Load::DeleteInsert && world.settings.key.is_empty() {
+        let covered = windows(world, incoming);
+        world.table.retain(|kept| !covered.contains(&window(world.settings.window.as_slice(), &kept.row)));
+        world.table.extend(incoming.iter().cloned().map(kept));
+        return forget(counts);
+    }
+    if world.settings.load == Load::Overwrite && world.settings.key.is_empty() {
+        world.table = incoming.iter().cloned().map(kept).collect();
+        return forget(counts);
+    }
+    let mut keys: Vec<Vec<Value>> = Vec::new();
+    let mut groups: BTreeMap<Vec<Value>, Vec<&Incoming>> = BTreeMap::new();
+    for row in incoming {
+        let key = world.key(&row.row);
+        if !groups.contains_key(&key) {
+            keys.push(key.clone());
+        }
+        groups.entry(key).or_default().push(row);
+    }
+    for key in &keys {
+        let group = &groups[key];
+        count(counts, "superseded", group.len() as u64 - 1);
+        let (winner, anew) = winner(world, key, group);
+        let there = world.table.iter().any(|kept| world.key(&kept.row) == *key);
+        if there && group.len() > 2 && !world.settings.keep.is_empty() {
+            world.corners.insert(Corner::KeepThreeCopies);
+        }
+        let buried = world.graves.contains_key(key);
+        let fate = against_table(world, key, winner, anew);
+        if buried && group.len() > 1 && matches!(fate, "inserted" | "delete_noop") {
+            world.corners.insert(Corner::StaleThenNew);
+        }
+        if fate == "unchanged" && group.iter().any(|row| !same(&row.row, &group[group.len() - 1].row)) {
+            world.corners.insert(Corner::BatchReturns);
+        }
+        count(counts, fate, 1);
+    }
+    // Rows the batch does not speak of, where that means something: in the source, or in one of the windows it replaces.
+    let covered = windows(world, incoming);
+    let gone = |kept: &Kept| {
+        let replaced =
+            !world.settings.window.is_empty() && covered.contains(&window(&world.settings.window, &kept.row));
+        (replaced || world.settings.absent_go()) && !groups.contains_key(&world.key(&kept.row))
+    };
+    let stay: Vec<Kept> = world.table.iter().filter(|kept| !gone(kept)).cloned().collect();
+    count(counts, "removed", (world.table.len() - stay.len()) as u64);
+    world.table = stay;
+    match world.settings.load {
+        // Rewriting a row of a window may be called an update, or a removal and an insert.
+        Load::DeleteInsert => forget(counts),
+        // A row that is left alone is not new; how that is called is open.
+        Load::InsertOnly => {
+            for name in ["skipped", "unchanged", "stale"] {
+                counts.remove(name);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn count(counts: &mut Counts, name: &'static str, rows: u64) {
+    *counts.entry(name).or_default() += rows;
+}
+
+/// Only what was read and rejected is certain.
+pub(super) fn forget(counts: &mut Counts) {
+    counts.retain(|name, _| matches!(*name, "read" | "rejected"));
+}
+
+fn window(columns: &[&str], row: &Row) -> Vec<Value> {
+    columns.iter().map(|column| get(row, column)).collect()
+}
+
+fn windows(world: &World, incoming: &[Incoming]) -> BTreeSet<Vec<Value>> {
+    incoming.iter().map(|row| window(&world.settings.window, &row.row)).collect()
+}
+
+pub(super) fn is_delete(world: &World, row: &Row) -> bool {
+    world.settings.deletes != Deletes::None && get(row, MARK) == Value::text("D")
+}
+
+/// Whether `new`, which stands later, wins over `old` in one batch: newer or equal does; at equal versions a delete wins
+/// over a row wherever it stands.
+pub(super) fn wins(world: &World, new: &Row, old: &Row) -> bool {
+    let order = world.version(new).cmp(&world.version(old));
+    let raises = world.settings.versioned() && is_delete(world, old) && !is_delete(world, new);
+    order.is_gt() || (order.is_eq() && !raises)
+}
+
+/// The newest copy of a key. A column its file lacks keeps what an earlier copy of the batch brought, as it would had
+/// they come in two runs. Whether the winner comes after a delete, and so to a row of its own, is said too.
+fn winner(world: &World, key: &[Value], group: &[&Incoming]) -> (Incoming, bool) {
+    let (mut best, mut anew) = (group[0].clone(), false);
+    for next in &group[1..] {
+        if !wins(world, &next.row, &best.row) {
+            continue;
+        }
+        let mut row = next.row.clone();
+        // A copy that is older than what is there would never have been written.
+        if !stale(world, key, &best.row) {
+            anew = is_delete(world, &best.row);
+            if !anew {
+                for (column, value) in &best.row {
+                    row.entry(column).or_insert_with(|| value.clone());
+                }
+            }
+        }
+        best = Incoming { row, file: next.file.clone() };
+    }
+    (best, anew)
+}
+
+/// Whether a row is older than what the table holds for its key, or than its delete.
+fn stale(world: &World, key: &[Value], row: &Row) -> bool {
+    // An overwrite makes the table the source: what the table held counts for nothing.
+    if !world.settings.versioned() || world.settings.load == Load::Overwrite {
+        return false;
+    }
+    let version = world.version(row);
+    let (there, gone) = match (world.table.iter().find(|kept| world.key(&kept.row) == key), world.graves.get(key)) {
+        (Some(old), _) => (world.version(&old.row), old.deleted),
+        (None, Some(grave)) => (grave.clone(), true),
+        (None, None) => return false,
+    };
+    version < there || (version == there && gone && !is_delete(world, row))
+}
+
+/// What becomes of the newest copy of a key.
+fn against_table(world: &mut World, key: &[Value], incoming: Incoming, anew: bool) -> &'static str {
+    let delete = is_delete(world, &incoming.row);
+    let version = world.version(&incoming.row);
+    let place = world.table.iter().position(|kept| world.key(&kept.row) == key);
+    if world.settings.load == Load::InsertOnly {
+        if place.is_some() {
+            return "unchanged";
+        }
+        world.table.push(kept(incoming));
+        return "inserted";
+    }
+    let versioned = world.settings.versioned();
+    if stale(world, key, &incoming.row) {
+        return "stale";
+    }
+    let Some(place) = place else {
+        if delete {
+            if versioned {
+                world.graves.insert(key.to_vec(), version);
+            }
+            return "delete_noop";
+        }
+        world.graves.remove(key);
+        world.table.push(kept(incoming));
+        return "inserted";
+    };
+    let old = world.table[place].clone();
+    if delete && world.settings.deletes == Deletes::Soft {
+        // The mark carries its version, or an older copy could come back.
+        if versioned {
+            world.table[place].row.insert(AXIS, version);
+        }
+        world.table[place].deleted = true;
+        return if old.deleted { "delete_noop" } else { "deleted" };
+    }
+    if delete {
+        world.table.remove(place);
+        if versioned {
+            world.graves.insert(key.to_vec(), version);
+        }
+        return "deleted";
+    }
+    let mut row = incoming.row;
+    for (column, value) in &old.row {
+        let keep = world.settings.keep.contains(column) && row.get(column) == Some(&Value::Null);
+        if keep || !(anew || row.contains_key(column)) {
+            row.insert(column, value.clone());
+        }
+    }
+    if same(&row, &old.row) && !old.deleted {
+        return "unchanged";
+    }
+    world.table[place] = Kept { row, file: incoming.file, deleted: false };
+    "updated"
+}

@@ -1,0 +1,70 @@
+//! The model-based test: random histories on the real program and on a small plain model, compared after each step.
+//!
+//! `history` says what happens, `world` (with `merge` and `scd2`) what the specification makes of it, `trial` plays both
+//! sides and compares table, watermark and accounting. A history that fails is made small by `shrink` and printed by `write`
+//! as a case. What is left out on purpose stands in `exclusions`.
+
+mod exclusions;
+mod generate;
+mod history;
+mod merge;
+mod orders;
+mod random;
+mod row;
+mod scd2;
+mod settings;
+mod shrink;
+mod trial;
+mod world;
+mod write;
+
+use std::time::{Duration, Instant};
+
+/// How long a failing history is made smaller.
+const SHRINKING: Duration = Duration::from_secs(60);
+
+/// A history on which program and model differ.
+#[derive(Debug)]
+pub struct Disagreement {
+    /// Makes the history again: `FLOODMARK_SEED`.
+    pub seed: u64,
+    /// The smallest history found, as a case, and what was different.
+    pub case: String,
+}
+
+/// Plays the history of one seed. The error is the harness's own, never a finding.
+pub fn play(seed: u64) -> Result<Option<Disagreement>, String> {
+    let allowed = exclusions::allowed();
+    let history = generate::history(seed, &allowed);
+    let Some(finding) = trial::play(&history)? else { return Ok(None) };
+    let (small, finding) = shrink::shrink(history, finding, &allowed, SHRINKING);
+    let case = write::case(&small, &format!("Found by the model, seed {seed}."));
+    Ok(Some(Disagreement { seed, case: format!("{case}\n{}", finding.message) }))
+}
+
+/// Delivers the rows of one seed in several orders and splits, which must end in one table (P7, P8).
+pub fn deliver(seed: u64) -> Result<Option<Disagreement>, String> {
+    Ok(orders::differ(seed, SHRINKING)?.map(|case| Disagreement { seed, case }))
+}
+
+/// Plays histories from `seed` on until the time is over; how many, and where program and model differ.
+///
+/// Stops after `most` disagreements: more are likely the same again.
+pub fn soak(seed: u64, time: Duration, most: usize) -> Result<(u64, Vec<Disagreement>), String> {
+    let start = Instant::now();
+    let (mut played, mut found) = (0, Vec::new());
+    while start.elapsed() < time && found.len() < most {
+        let seed = seed.wrapping_add(played);
+        found.extend(play(seed)?);
+        if played % 5 == 0 {
+            found.extend(deliver(seed)?);
+        }
+        played += 1;
+    }
+    Ok((played, found))
+}
+
+/// What is left out, and why: a name, which switches it on in `FLOODMARK_MODEL_ALLOW`, and a reason.
+pub fn left_out() -> impl Iterator<Item = (&'static str, &'static str)> {
+    exclusions::EXCLUSIONS.iter().map(|e| (e.name, e.reason))
+}

@@ -1,0 +1,355 @@
+//! Plays a history against the real program and compares what there is with the model after each step.
+
+use super::{
+    exclusions::{self, REFRESH_COUNTS, is_allowed},
+    history::{History, How, Step},
+    row::{Value, get},
+    scd2,
+    settings::{Deletes, Load},
+    world::{Expected, OUTCOMES, World},
+};
+use crate::{
+    dump::{self, join},
+    play::{self, Style},
+    program, project,
+};
+use serde_json::Value as Json;
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::Path,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, SystemTime},
+};
+
+/// Where the program and the model part.
+#[derive(Debug, Clone)]
+pub(super) struct Finding {
+    /// Index of the step.
+    pub(super) step: usize,
+    pub(super) message: String,
+}
+
+/// What the program said about one run.
+struct Report {
+    exit: Option<i32>,
+    object: Json,
+    said: String,
+}
+
+/// The first difference; `None` where all is as the model has it. The error is the harness's own.
+pub(super) fn play(history: &History) -> Result<Option<Finding>, String> {
+    let scratch = project::memory().map_err(|e| e.to_string())?;
+    let mut trial = Trial { root: scratch.path(), world: World::new(&history.settings), clock: 0 };
+    trial.configure()?;
+    for (step, what) in history.steps.iter().enumerate() {
+        if let Err(message) = trial.step(what)? {
+            return Ok(Some(Finding { step, message }));
+        }
+    }
+    Ok(None)
+}
+
+/// The rows of the table at the end of a history, one line each.
+pub(super) fn end(history: &History) -> Result<Vec<String>, String> {
+    let scratch = project::memory().map_err(|e| e.to_string())?;
+    let mut trial = Trial { root: scratch.path(), world: World::new(&history.settings), clock: 0 };
+    trial.configure()?;
+    for step in &history.steps {
+        // What the model has to say is asked elsewhere; here the program is compared with itself.
+        let _ = trial.step(step)?;
+    }
+    let mut columns: Vec<String> = trial.columns()?;
+    columns.sort();
+    Ok(trial.rows(&columns)?.lines())
+}
+
+struct Trial<'a> {
+    root: &'a Path,
+    world: World,
+    /// Modification times, so that no two contents of a file ever share one.
+    clock: u64,
+}
+
+type Compared = Result<(), String>;
+
+impl Trial<'_> {
+    fn configure(&self) -> Result<(), String> {
+        let text = play::frame("t", &self.world.settings.yaml(), Style::AsWritten);
+        let write = || {
+            fs::create_dir_all(self.root.join("data"))?;
+            fs::write(self.root.join("floodmark.yaml"), text)
+        };
+        write().map_err(|e| e.to_string())
+    }
+
+    fn step(&mut self, step: &Step) -> Result<Compared, String> {
+        let io = |e: std::io::Error| e.to_string();
+        match step {
+            Step::Write(name, content) => {
+                fs::write(self.root.join(name), content.text()).map_err(io)?;
+                self.stamp(name)?;
+            }
+            Step::Remove(name) if self.world.disk.contains_key(name) => {
+                fs::remove_file(self.root.join(name)).map_err(io)?;
+            }
+            Step::Touch(name) if self.world.disk.contains_key(name) => self.stamp(name)?,
+            Step::Remove(_) | Step::Touch(_) | Step::Chunks(_) => {}
+            Step::Reset => {
+                // Where nothing was loaded there is nothing to reset, and the program says so.
+                self.command(&["--yes", "state", "reset", "t"])?;
+            }
+            Step::SetMark(value) if self.world.mark.is_some() => {
+                let report = self.command(&["--yes", "state", "set", "t", "--watermark", &value.plain()])?;
+                if report.exit != Some(0) {
+                    return Ok(Err(format!("`state set` fails\n{}", report.said)));
+                }
+            }
+            Step::SetMark(_) => {}
+            Step::Run(how) => return self.run(step, how),
+        }
+        self.world.step(step);
+        if matches!(step, Step::Chunks(_)) {
+            self.configure()?;
+        }
+        Ok(Ok(()))
+    }
+
+    fn stamp(&mut self, name: &str) -> Result<(), String> {
+        self.clock += 1;
+        let file = fs::File::options().append(true).open(self.root.join(name)).map_err(|e| e.to_string())?;
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + self.clock);
+        file.set_modified(time).map_err(|e| e.to_string())
+    }
+
+    fn run(&mut self, step: &Step, how: &How) -> Result<Compared, String> {
+        let before = (self.live()?, self.world.mark.clone());
+        let mut idle_is_fine = false;
+        let report = match how {
+            How::Plain => self.command(&["run"])?,
+            How::Refresh => self.command(&["--yes", "run", "--full-refresh"])?,
+            How::OneThread => self.finish(self.start(&["run"], true)?)?,
+            How::Killed(delays) => {
+                for delay in delays {
+                    let mut child = self.start(&["run"], false)?;
+                    thread::sleep(Duration::from_micros(*delay));
+                    child.kill().map_err(|e| e.to_string())?;
+                    child.wait().map_err(|e| e.to_string())?;
+                }
+                // The last of the killed may have come to its end.
+                idle_is_fine = true;
+                self.command(&["run"])?
+            }
+            How::Several(number) => {
+                let children: Vec<Child> =
+                    (0..*number).map(|_| self.start(&["run"], false)).collect::<Result<_, _>>()?;
+                let reports: Vec<Report> = children.into_iter().map(|c| self.finish(c)).collect::<Result<_, _>>()?;
+                if let Some(odd) = reports.iter().find(|r| !matches!(r.exit, Some(0 | 1 | 3))) {
+                    return Ok(Err(format!("one of several runs ended with {:?}\n{}", odd.exit, odd.said)));
+                }
+                let rank = |r: &Report| (r.exit == Some(3), r.object["status"] == "nothing_new");
+                let Some(first) = reports.into_iter().min_by_key(rank) else { return Err("no run".to_owned()) };
+                first
+            }
+        };
+        if report.exit == Some(2) {
+            return Err(format!("the program refuses the pipeline:\n{}{}", self.world.settings.yaml(), report.said));
+        }
+        let expected = self.world.step(step).ok_or("a run that the model does not know")?;
+        let mut differences = self.compare_report(&report, &expected, how, idle_is_fine);
+        if differences.is_empty() && expected.fails.is_none() {
+            differences.extend(self.compare_sums(&report, how, &before)?);
+        }
+        differences.extend(self.compare_table()?);
+        Ok(if differences.is_empty() { Ok(()) } else { Err(format!("{}\n{}", differences.join("\n"), report.said)) })
+    }
+
+    fn compare_report(&self, report: &Report, expected: &Expected, how: &How, idle_is_fine: bool) -> Vec<String> {
+        let mut out = Vec::new();
+        let exit = i32::from(expected.fails.is_some());
+        if report.exit != Some(exit) {
+            let why = expected.fails.map(|why| format!(" ({why:?})")).unwrap_or_default();
+            return vec![format!("exit code {:?}, the model has {exit}{why}", report.exit)];
+        }
+        if let Some(why) = expected.fails {
+            let code = report.object["error"]["code"].as_str().unwrap_or("(none)");
+            if why.code().is_some_and(|wanted| wanted != code) {
+                out.push(format!("error {code}, the model has {:?} for {why:?}", why.code()));
+            }
+            return out;
+        }
+        let status = report.object["status"].as_str().unwrap_or("(none)");
+        if expected.idle && status != "nothing_new" {
+            out.push(format!("status {status}, the model has nothing to read"));
+        }
+        let certain = how.plain() && self.world.settings.commit_every.is_none();
+        for (name, count) in &expected.counts {
+            let found = report.object["rows"][*name].as_u64();
+            if certain && found != Some(*count) {
+                out.push(format!("{name} is {}, the model has {count}", report.object["rows"][*name]));
+            }
+        }
+        let mark = &report.object["watermark"];
+        let no_word = mark.is_null() && (idle_is_fine || expected.idle);
+        if self.world.settings.watermark.is_some() && !no_word && !same_mark(&mark["after"], self.world.mark.as_ref()) {
+            out.push(format!("watermark is {}, the model has {:?}", mark["after"], self.world.mark));
+        }
+        out
+    }
+
+    /// P9, and that what went in and out is what the table grew by.
+    fn compare_sums(&self, report: &Report, how: &How, before: &(u64, Option<Value>)) -> Result<Vec<String>, String> {
+        let mut out = Vec::new();
+        let rows = &report.object["rows"];
+        let count = |name: &str| rows[name].as_u64().unwrap_or(0);
+        let sum: u64 = OUTCOMES.iter().map(|name| count(name)).sum();
+        if sum != count("read") {
+            out.push(format!("read={} and the outcomes add up to {sum} (P9): {rows}", count("read")));
+        }
+        let mark = &report.object["watermark"];
+        if how.plain() && *how != How::Refresh && !mark.is_null() && !same_mark(&mark["before"], before.1.as_ref()) {
+            out.push(format!("watermark before is {}, the model has {:?}", mark["before"], before.1));
+        }
+        let scd2 = self.world.settings.load == Load::Scd2;
+        let known = *how == How::Refresh && !is_allowed(REFRESH_COUNTS, &exclusions::allowed());
+        if how.plain() && !scd2 && !known {
+            let soft = self.world.settings.deletes == Deletes::Soft;
+            let gone = count("removed") + if soft { 0 } else { count("deleted") };
+            let now = self.live()?;
+            if before.0 + count("inserted") != now + gone {
+                out.push(format!("{} rows became {now}, which the counts do not say: {rows}", before.0));
+            }
+        }
+        Ok(out)
+    }
+
+    fn compare_table(&self) -> Result<Vec<String>, String> {
+        let (columns, mut rows) = table(&self.world);
+        let found = self.columns()?;
+        if found.is_empty() && !rows.is_empty() {
+            return Ok(vec!["there is no table".to_owned()]);
+        }
+        if rows.is_empty() {
+            let left = self.live()?;
+            return Ok(if left == 0 {
+                Vec::new()
+            } else {
+                vec![format!("the table differs: {left} rows, and none in the model")]
+            });
+        }
+        // A column of which the model has only NULLs may be there or not.
+        let absent: Vec<usize> = (0..columns.len()).filter(|i| !found.contains(&columns[*i])).collect();
+        if let Some(lost) = absent.iter().find(|i| rows.iter().any(|row| row[**i] != Value::Null)) {
+            return Ok(vec![format!("the table has no column {:?}", columns[*lost])]);
+        }
+        let at = |i: &usize| !absent.contains(i);
+        let names: Vec<String> = (0..columns.len()).filter(at).map(|i| columns[i].clone()).collect();
+        for row in &mut rows {
+            *row = (0..row.len()).filter(at).map(|i| row[i].clone()).collect();
+        }
+        let mut wanted: Vec<String> =
+            rows.iter().map(|row| join(&row.iter().map(Value::cell).collect::<Vec<_>>())).collect();
+        wanted.sort();
+        let found = self.rows(&names)?.lines();
+        if wanted == found {
+            return Ok(Vec::new());
+        }
+        let only = |a: &[String], b: &[String]| {
+            let mut left = b.to_vec();
+            let mut out = Vec::new();
+            for line in a {
+                match left.iter().position(|l| l == line) {
+                    Some(place) => drop(left.swap_remove(place)),
+                    None => out.push(line.clone()),
+                }
+            }
+            out.join("\n  ")
+        };
+        Ok(vec![format!(
+            "the table differs ({})\nrows of the model alone:\n  {}\nrows of the table alone:\n  {}",
+            names.join(" | "),
+            only(&wanted, &found),
+            only(&found, &wanted)
+        )])
+    }
+
+    fn columns(&self) -> Result<Vec<String>, String> {
+        let database = self.root.join("out.db");
+        if !database.exists() {
+            return Ok(Vec::new());
+        }
+        let found = dump::query(&database, "SELECT name FROM pragma_table_info('t')")?;
+        Ok(found.rows.iter().flatten().map(|cell| cell.to_string()).collect())
+    }
+
+    fn rows(&self, columns: &[String]) -> Result<dump::Rows, String> {
+        let names: Vec<String> = columns.iter().map(|c| dump::quote(c)).collect();
+        dump::query(&self.root.join("out.db"), &format!("SELECT {} FROM t", names.join(", ")))
+    }
+
+    fn live(&self) -> Result<u64, String> {
+        let columns = self.columns()?;
+        Ok(if columns.is_empty() { 0 } else { self.rows(&columns)?.rows.len() as u64 })
+    }
+
+    fn command(&self, arguments: &[&str]) -> Result<Report, String> {
+        self.finish(self.start(arguments, false)?)
+    }
+
+    fn start(&self, arguments: &[&str], one_thread: bool) -> Result<Child, String> {
+        let mut command = program::command()?;
+        if one_thread {
+            // The program has as many threads as it may use processors.
+            let inner = command;
+            command = Command::new("taskset");
+            command.args(["-c", "0"]).arg(inner.get_program());
+            for (name, value) in inner.get_envs() {
+                match value {
+                    Some(value) => command.env(name, value),
+                    None => command.env_remove(name),
+                };
+            }
+        }
+        command.current_dir(self.root).args(["--format", "json"]).args(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().map_err(|e| format!("cannot start floodmark: {e}"))
+    }
+
+    fn finish(&self, child: Child) -> Result<Report, String> {
+        let output = child.wait_with_output().map_err(|e| e.to_string())?;
+        let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let object = stdout.lines().next().and_then(|line| serde_json::from_str(line).ok()).unwrap_or(Json::Null);
+        Ok(Report { exit: output.status.code(), object, said: format!("stdout: {stdout}\nstderr: {stderr}") })
+    }
+}
+
+/// Names and rows the model's table holds.
+pub(super) fn table(world: &World) -> (Vec<String>, Vec<Vec<Value>>) {
+    let spans: Vec<scd2::Span> = world.histories.values().flat_map(scd2::spans).collect();
+    let rows = world.table.iter().map(|kept| &kept.row).chain(spans.iter().map(|span| &span.row));
+    let names: BTreeSet<&'static str> = rows.clone().flat_map(|row| row.keys().copied()).collect();
+    let mut columns: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let mut out: Vec<Vec<Value>> = rows.map(|row| names.iter().map(|name| get(row, name)).collect()).collect();
+    if world.settings.deletes == Deletes::Soft {
+        columns.push("is_deleted".to_owned());
+        for (row, kept) in out.iter_mut().zip(&world.table) {
+            row.push(Value::Int(i64::from(kept.deleted)));
+        }
+    }
+    if world.settings.load == Load::Scd2 {
+        columns.extend(["valid_from", "valid_to", "is_current"].map(str::to_owned));
+        for (row, span) in out.iter_mut().zip(&spans) {
+            let current = Value::Int(i64::from(span.to.is_none()));
+            row.extend([span.from.clone(), span.to.clone().unwrap_or(Value::Null), current]);
+        }
+    }
+    (columns, out)
+}
+
+fn same_mark(found: &Json, wanted: Option<&Value>) -> bool {
+    match wanted {
+        None => found.is_null(),
+        Some(value) => found.as_str().map_or_else(|| found.to_string(), str::to_owned) == value.plain(),
+    }
+}

@@ -1,0 +1,362 @@
+//! The model: what the files, the table and the state hold, and what a run makes of them.
+//!
+//! Written from the specification's fourth section, one plain step after the other. It knows nothing of transactions,
+//! chunks, threads or kills: whatever those do, the world after a run must be this one.
+
+use super::{
+    history::{How, Step},
+    merge,
+    row::{Content, Row, Value, get, same},
+    scd2::{self, Histories},
+    settings::{AXIS, Changed, Late, Load, Nulls, Settings},
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A row of the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Kept {
+    pub(super) row: Row,
+    /// The file it came from.
+    pub(super) file: String,
+    /// Marked by a soft delete.
+    pub(super) deleted: bool,
+}
+
+/// A row on its way.
+#[derive(Debug, Clone)]
+pub(super) struct Incoming {
+    pub(super) row: Row,
+    pub(super) file: String,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct World {
+    pub(super) settings: Settings,
+    pub(super) disk: BTreeMap<String, Content>,
+    /// Files as they were when they were loaded; nothing after the watermark was set by hand, which means "read again".
+    pub(super) ledger: BTreeMap<String, Option<Content>>,
+    /// Files that were loaded and are gone, where the table is what the source is.
+    gone: BTreeSet<String>,
+    pub(super) table: Vec<Kept>,
+    /// Keys of deleted rows, and the version of the delete.
+    pub(super) graves: BTreeMap<Vec<Value>, Value>,
+    /// Of `scd2`.
+    pub(super) histories: Histories,
+    pub(super) mark: Option<Value>,
+    /// Met so far.
+    pub(super) corners: BTreeSet<Corner>,
+}
+
+/// What an exclusion may want to know of a history, and only the model can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Corner {
+    /// A batch held other content for a key, and then what the table has.
+    BatchReturns,
+    /// Nothing is new, and a file that went earlier is still gone.
+    IdleAfterGone,
+    /// A batch has several copies of a deleted key, of which the newest is newer than the delete.
+    StaleThenNew,
+    /// `on_null: keep`, and a batch of three copies or more of a row of the table.
+    KeepThreeCopies,
+}
+
+/// What a run must report.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Expected {
+    /// Why it fails; the table and all state stay.
+    pub(super) fails: Option<Failure>,
+    /// No file was read.
+    pub(super) idle: bool,
+    /// Counts that are certain. One that is not named may be anything, as long as the sum holds.
+    pub(super) counts: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failure {
+    NoFile,
+    BadRow,
+    NullCursor,
+    TooManyRejects,
+    ChangedFile,
+    LateRows,
+    EmptySource,
+}
+
+impl Failure {
+    /// The error's code, where the specification leaves no choice.
+    pub(super) fn code(self) -> Option<&'static str> {
+        match self {
+            Failure::NullCursor => Some("FM0304"),
+            Failure::TooManyRejects => Some("FM0306"),
+            Failure::ChangedFile => Some("FM0210"),
+            Failure::LateRows => Some("FM0211"),
+            Failure::EmptySource => Some("FM0212"),
+            Failure::NoFile | Failure::BadRow => None,
+        }
+    }
+}
+
+/// All counts of a report but `read` and `removed` are outcomes of a row that was read.
+pub(super) const OUTCOMES: &[&str] =
+    &["skipped", "rejected", "superseded", "stale", "unchanged", "inserted", "updated", "deleted", "delete_noop"];
+
+/// A file to be read.
+struct Reading<'a> {
+    file: &'a str,
+    rows: &'a [Row],
+    /// Seen before, so that rows behind the watermark are known.
+    known: bool,
+}
+
+impl World {
+    pub(super) fn new(settings: &Settings) -> Self {
+        World {
+            settings: settings.clone(),
+            disk: BTreeMap::new(),
+            ledger: BTreeMap::new(),
+            gone: BTreeSet::new(),
+            table: Vec::new(),
+            graves: BTreeMap::new(),
+            histories: Histories::new(),
+            mark: None,
+            corners: BTreeSet::new(),
+        }
+    }
+
+    /// One step of a history; what a run must report.
+    pub(super) fn step(&mut self, step: &Step) -> Option<Expected> {
+        match step {
+            Step::Write(name, content) => drop(self.disk.insert(name.clone(), content.clone())),
+            Step::Remove(name) => drop(self.disk.remove(name)),
+            Step::Touch(_) => {}
+            Step::Chunks(rows) => self.settings.commit_every = *rows,
+            Step::Reset => self.reset(),
+            Step::SetMark(value) if self.mark.is_some() => {
+                self.mark = Some(value.clone());
+                self.ledger.values_mut().for_each(|loaded| *loaded = None);
+            }
+            Step::SetMark(_) => {}
+            Step::Run(How::Refresh) => return Some(self.refresh()),
+            Step::Run(_) => return Some(self.run()),
+        }
+        None
+    }
+
+    /// `--full-refresh`: as if nothing had ever been loaded.
+    fn refresh(&mut self) -> Expected {
+        let fresh = World { disk: self.disk.clone(), corners: self.corners.clone(), ..World::new(&self.settings) };
+        let before = std::mem::replace(self, fresh);
+        let mut expected = self.run();
+        if expected.fails.is_some() {
+            *self = before;
+        } else {
+            expected.idle = false;
+            // What went and came back may be counted as either.
+            expected.counts.retain(|name, _| matches!(*name, "read" | "rejected"));
+        }
+        expected
+    }
+
+    /// `state reset`: what was read and what was deleted is forgotten, the table stays.
+    fn reset(&mut self) {
+        self.graves.clear();
+        self.ledger.clear();
+        self.mark = None;
+    }
+
+    /// One run. When it fails the world stays as it was.
+    fn run(&mut self) -> Expected {
+        let mut after = self.clone();
+        let expected = after.load();
+        if expected.fails.is_none() {
+            *self = after;
+        } else {
+            self.corners = after.corners;
+        }
+        expected
+    }
+
+    fn load(&mut self) -> Expected {
+        let disk = self.disk.clone();
+        let settings = self.settings.clone();
+        let fail = |why| Expected { fails: Some(why), ..Expected::default() };
+        if disk.is_empty() {
+            return fail(Failure::NoFile);
+        }
+        let mut replaced = BTreeSet::new();
+        let mut tails = false;
+        let readings = match self.plan(&disk, &mut replaced, &mut tails) {
+            Ok(readings) => readings,
+            Err(why) => return fail(why),
+        };
+        let mut counts = BTreeMap::from([("read", 0), ("removed", 0)]);
+        counts.extend(OUTCOMES.iter().map(|name| (*name, 0)));
+        // A file that is gone stays on record, except where the table is what the source is.
+        if settings.full_read() {
+            self.gone.extend(std::mem::take(&mut self.ledger).into_keys());
+            self.gone.retain(|file| !disk.contains_key(file));
+        }
+        self.ledger.extend(disk.iter().map(|(file, content)| (file.clone(), Some(content.clone()))));
+        if readings.is_empty() {
+            if !self.gone.is_empty() {
+                self.corners.insert(Corner::IdleAfterGone);
+            }
+            return Expected { idle: true, counts, ..Expected::default() };
+        }
+        let mut incoming = Vec::new();
+        let (mut late, mut null_cursors, mut highest) = (0, 0, self.mark.clone());
+        // Rows at the watermark that are in the table already, to be met again one by one.
+        let mut met: Vec<Kept> = self.table.clone();
+        for reading in &readings {
+            for row in reading.rows {
+                *counts.entry("read").or_default() += 1;
+                if self.bad(row) {
+                    *counts.entry("rejected").or_default() += 1;
+                    continue;
+                }
+                if !self.passes(row, reading, &mut met, &mut late, &mut null_cursors) {
+                    *counts.entry("skipped").or_default() += 1;
+                    continue;
+                }
+                let cursor = get(row, AXIS);
+                if settings.watermark.is_some() && cursor != Value::Null && Some(&cursor) > highest.as_ref() {
+                    highest = Some(cursor);
+                }
+                incoming.push(Incoming { row: row.clone(), file: reading.file.to_owned() });
+            }
+        }
+        let rejected = counts["rejected"];
+        if rejected > 0 && !settings.reject {
+            return fail(Failure::BadRow);
+        }
+        if settings.max_rejects.is_some_and(|limit| rejected > limit) {
+            return fail(Failure::TooManyRejects);
+        }
+        if settings.load == Load::Overwrite && incoming.is_empty() {
+            return fail(Failure::EmptySource);
+        }
+        self.mark = highest;
+        match settings.load {
+            Load::Append => {
+                let before = self.table.len();
+                self.table.retain(|kept| !replaced.contains(&kept.file));
+                counts.insert("removed", (before - self.table.len()) as u64);
+                counts.insert("inserted", incoming.len() as u64);
+                self.table.extend(incoming.into_iter().map(kept));
+            }
+            Load::Scd2 => scd2::load(self, &incoming, &mut counts),
+            _ => merge::load(self, &incoming, &mut counts),
+        }
+        if null_cursors > 0 && settings.watermark.as_ref().is_some_and(|w| w.nulls == Nulls::Fail) {
+            return fail(Failure::NullCursor);
+        }
+        if late > 0 && settings.late() == Late::Fail {
+            return fail(Failure::LateRows);
+        }
+        if tails {
+            // Whether the loaded part is read over or leapt over is the reader's business.
+            counts.remove("read");
+            counts.remove("skipped");
+        }
+        if settings.watermark.is_some() && rejected > 0 {
+            // A bad row behind the watermark may be called either.
+            counts.remove("rejected");
+            counts.remove("skipped");
+        }
+        Expected { counts, ..Expected::default() }
+    }
+
+    /// Which files are read, in order of their names.
+    fn plan<'a>(
+        &self,
+        disk: &'a BTreeMap<String, Content>,
+        replaced: &mut BTreeSet<String>,
+        tails: &mut bool,
+    ) -> Result<Vec<Reading<'a>>, Failure> {
+        let mut out = Vec::new();
+        for (file, content) in disk {
+            let whole = Reading { file, rows: &content.rows, known: false };
+            match self.ledger.get(file) {
+                None => out.push(whole),
+                Some(Some(loaded)) if loaded == content => {}
+                Some(_) if self.settings.watermark.is_some() => out.push(Reading { known: true, ..whole }),
+                Some(None) => out.push(whole),
+                Some(Some(loaded)) => match self.settings.changed {
+                    Changed::Fail => return Err(Failure::ChangedFile),
+                    Changed::Reload => {
+                        replaced.insert(file.clone());
+                        out.push(whole);
+                    }
+                    Changed::Tail if content.continues(loaded) => {
+                        *tails = true;
+                        out.push(Reading { rows: &content.rows[loaded.rows.len()..], ..whole });
+                    }
+                    Changed::Tail => return Err(Failure::ChangedFile),
+                },
+            }
+        }
+        let gone = self.ledger.keys().any(|file| !disk.contains_key(file));
+        if self.settings.full_read() && (gone || !out.is_empty()) {
+            return Ok(disk.iter().map(|(file, c)| Reading { file, rows: &c.rows, known: false }).collect());
+        }
+        Ok(out)
+    }
+
+    /// A key column is NULL, or a value does not fit its column.
+    fn bad(&self, row: &Row) -> bool {
+        let null_key = self.settings.key.iter().any(|column| get(row, column) == Value::Null);
+        null_key || matches!(get(row, "n"), Value::Text(_))
+    }
+
+    /// Whether the watermark lets a row through.
+    fn passes(&self, row: &Row, from: &Reading<'_>, met: &mut Vec<Kept>, late: &mut u64, nulls: &mut u64) -> bool {
+        let Some(watermark) = &self.settings.watermark else { return true };
+        let append = self.settings.load == Load::Append;
+        let cursor = get(row, AXIS);
+        if cursor == Value::Null {
+            *nulls += 1;
+            return watermark.nulls != Nulls::Exclude;
+        }
+        if let Some(start) = &watermark.start
+            && (cursor < *start || (watermark.exclusive && cursor == *start))
+        {
+            return false;
+        }
+        let Some(mark) = &self.mark else { return true };
+        let mut meet = |any_file: bool| {
+            let here = |kept: &Kept| (any_file || kept.file == from.file) && same(&kept.row, row);
+            let place = met.iter().position(here);
+            place.map(|place| met.remove(place)).is_some()
+        };
+        if from.known {
+            let begin = match (mark, watermark.lookback) {
+                (Value::Int(mark), Some(span)) => Value::Int(mark - span),
+                _ => mark.clone(),
+            };
+            if cursor < begin || (cursor == begin && watermark.exclusive && watermark.lookback.is_none()) {
+                return false;
+            }
+            return !(append && cursor == *mark && meet(false));
+        }
+        if self.settings.late() == Late::Load {
+            return true;
+        }
+        if cursor < *mark || (append && cursor == *mark && meet(true)) {
+            *late += 1;
+            return false;
+        }
+        true
+    }
+
+    pub(super) fn key(&self, row: &Row) -> Vec<Value> {
+        self.settings.key.iter().map(|column| get(row, column)).collect()
+    }
+
+    pub(super) fn version(&self, row: &Row) -> Value {
+        if self.settings.versioned() { get(row, AXIS) } else { Value::Null }
+    }
+}
+
+pub(super) fn kept(incoming: Incoming) -> Kept {
+    Kept { row: incoming.row, file: incoming.file, deleted: false }
+}

@@ -1,0 +1,79 @@
+//! A history as a case, in the form the player reads.
+
+use super::{
+    history::{History, How, Step},
+    row::Value,
+    settings::AXIS,
+    trial,
+    world::{Expected, OUTCOMES, World},
+};
+use crate::dump::join;
+
+/// The text of a case whose expectations are the model's. What a case cannot say (kills, runs at once, threads) is told
+/// in its prose.
+pub(super) fn case(history: &History, title: &str) -> String {
+    let mut world = World::new(&history.settings);
+    let mut prose = format!("{title}\n");
+    let mut out = format!("\n-- pipeline\n{}", world.settings.yaml());
+    let last = history.steps.len().saturating_sub(1);
+    for (place, step) in history.steps.iter().enumerate() {
+        let expected = world.step(step);
+        match step {
+            Step::Write(name, content) => out.push_str(&format!("-- file {name}\n{}", content.text())),
+            Step::Remove(name) => out.push_str(&format!("-- remove {name}\n")),
+            Step::Touch(name) => out.push_str(&format!("-- touch {name}\n")),
+            Step::Chunks(_) => out.push_str(&format!("-- pipeline\n{}", world.settings.yaml())),
+            Step::Reset => prose.push_str(&format!("Before step {place}: floodmark --yes state reset t\n")),
+            Step::SetMark(value) => {
+                let value = value.plain();
+                prose.push_str(&format!("Before step {place}: floodmark --yes state set t --watermark {value:?}\n"));
+            }
+            Step::Run(how) => {
+                match how {
+                    How::Plain | How::Refresh => {}
+                    other => prose.push_str(&format!("The run of step {place} is {other:?}\n")),
+                }
+                let arguments = if *how == How::Refresh { " --full-refresh --yes" } else { "" };
+                if let Some(expected) = expected {
+                    out.push_str(&format!("-- run{arguments}\n{}\n", outcome(&world, &expected, how)));
+                }
+                if place == last {
+                    out.push_str(&table(&world));
+                }
+            }
+        }
+    }
+    format!("{prose}{out}")
+}
+
+fn outcome(world: &World, expected: &Expected, how: &How) -> String {
+    if let Some(why) = expected.fails {
+        return format!("failed {}", why.code().unwrap_or_default()).trim().to_owned();
+    }
+    if expected.idle && how.plain() {
+        return "nothing_new".to_owned();
+    }
+    let certain = how.plain() && world.settings.commit_every.is_none();
+    let mut out = "done".to_owned();
+    for name in ["read"].iter().chain(OUTCOMES).chain(&["removed"]) {
+        match expected.counts.get(name).filter(|_| certain) {
+            None => out.push_str(&format!(" {name}=*")),
+            Some(0) => {}
+            Some(count) => out.push_str(&format!(" {name}={count}")),
+        }
+    }
+    if let (Some(_), Some(mark)) = (&world.settings.watermark, &world.mark) {
+        out.push_str(&format!(" watermark=\"{}\"", mark.plain()));
+    }
+    out
+}
+
+fn table(world: &World) -> String {
+    let (columns, rows) = trial::table(world);
+    let columns: Vec<String> = columns.iter().map(|c| format!("\"{c}\"")).collect();
+    let mut lines: Vec<String> =
+        rows.iter().map(|row| join(&row.iter().map(Value::cell).collect::<Vec<_>>())).collect();
+    lines.sort();
+    format!("-- query SELECT {} FROM t\n{}\n{}\n", columns.join(", "), columns.join(" | "), lines.join("\n"))
+        .replace(&format!("\"{AXIS}\""), AXIS)
+}
