@@ -4,6 +4,7 @@ mod bench;
 mod cases;
 mod generate;
 mod shell;
+mod soak;
 mod test;
 
 use std::{env, process::ExitCode};
@@ -13,6 +14,8 @@ cargo xtask COMMAND
 
   test [--quick]           everything a change must pass; installs what it needs. --quick leaves out the slow steps
   cases FOLDER             plays every text case (*.txt) found in a folder and below it against the program, which it builds
+  soak [--seed S] [--minutes N]
+                           random histories against a model of the promises; an hour unless told otherwise
   gen-docs [--check]       writes docs/reference from the code; --check fails when it is not up to date
   gen-shop                 writes the data of examples/shop
   bench [--runs N] [--only NAME] [--keep]
@@ -26,6 +29,7 @@ fn main() -> ExitCode {
     let done = match arguments.first().map(String::as_str) {
         Some("test") => test::run(rest),
         Some("cases") => cases::run(rest),
+        Some("soak") => soak::run(rest),
         Some("gen-docs") => generate::docs(rest),
         Some("gen-shop") => generate::shop(rest),
         Some("bench") => bench::run(rest),

@@ -5,7 +5,7 @@ use super::{
     history::{History, How, Step},
     merge::is_delete,
     row::{Content, Row, Value, get, same},
-    settings::{AXIS, Deletes, Load, Nulls},
+    settings::{AXIS, Changed, Deletes, Load, Nulls},
     world::{Corner, Failure, World},
 };
 use std::{
@@ -26,6 +26,11 @@ pub(super) const EXCLUSIONS: &[Exclusion] = &[
         name: "half-done-failure",
         reason: "a run that fails after it committed chunks keeps them (documented), and the model has no chunks",
         applies: half_done_failure,
+    },
+    Exclusion {
+        name: "kill-and-change",
+        reason: "how far a killed run came decides what a file that changes before the next run means",
+        applies: kill_and_change,
     },
     Exclusion {
         name: "guessed-types",
@@ -94,6 +99,11 @@ pub(super) const EXCLUSIONS: &[Exclusion] = &[
             let include = history.settings.watermark.as_ref().is_some_and(|w| w.nulls == Nulls::Include);
             history.settings.load == Load::Scd2 && include && rows(history).any(|row| get(row, AXIS) == Value::Null)
         },
+    },
+    Exclusion {
+        name: "reload-widened",
+        reason: "an append whose date column became a timestamp takes a changed file's rows for edited (FM0210)",
+        applies: |history| corners(history).contains(&Corner::ReloadWidened),
     },
     Exclusion {
         name: REFRESH_COUNTS,
@@ -168,6 +178,14 @@ fn half_done_failure(history: &History) -> bool {
     failures(history).into_iter().any(|(why, chunks)| late(why) && chunks.is_some())
 }
 
+/// After a kill another world than the model's may be the right one, unless the table is what the files are.
+fn kill_and_change(history: &History) -> bool {
+    let s = &history.settings;
+    let files = s.watermark.is_none() && s.changed == Changed::Reload && s.load == Load::Append;
+    let certain = files || s.load == Load::Overwrite;
+    !certain && history.steps.iter().any(|step| matches!(step, Step::Kill(_)))
+}
+
 fn guessed_types(history: &History) -> bool {
     let vague = |content: &Content| {
         let none = |column: &&str| content.rows.iter().all(|row| get(row, column) == Value::Null);
@@ -210,7 +228,7 @@ fn by_key(history: &History) -> BTreeMap<Vec<Value>, Vec<&Row>> {
 }
 
 fn late_between_equal(history: &History) -> bool {
-    if history.settings.load != Load::Scd2 {
+    if history.settings.load != Load::Scd2 || history.settings.full_read() {
         return false;
     }
     let world = World::new(&history.settings);
@@ -266,7 +284,7 @@ fn soft_delete_and_update(history: &History) -> bool {
 }
 
 fn keep_and_absent(history: &History) -> bool {
-    let mut widths: Vec<usize> = contents(history).map(|(_, content)| content.columns.len()).collect();
-    widths.dedup();
-    !history.settings.keep.is_empty() && widths.len() > 1
+    let columns: BTreeSet<BTreeSet<&str>> =
+        contents(history).map(|(_, content)| content.columns.iter().copied().collect()).collect();
+    !history.settings.keep.is_empty() && columns.len() > 1
 }

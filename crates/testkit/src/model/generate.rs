@@ -29,7 +29,7 @@ pub(super) fn unordered(random: &mut Random) -> (Settings, Vec<&'static str>, Ve
         let fits = match s.load {
             Load::Append => s.watermark.is_none(),
             Load::Upsert => s.versioned() && s.keep.is_empty() && s.deletes != Deletes::Soft && !s.absent_delete,
-            Load::Scd2 => true,
+            Load::Scd2 => s.watermark.is_some(),
             _ => false,
         };
         if fits && (late || s.watermark.is_none()) {
@@ -67,6 +67,10 @@ struct Generator<'r> {
     huge: bool,
     /// The column `x` turns up from this round on.
     new_column: usize,
+    /// Files have the column `day`, which windows have in any case.
+    with_day: bool,
+    /// `day` holds moments from this round on, not only dates.
+    moments: usize,
     /// Files may lack columns.
     ragged: bool,
     /// `scd2`: versions of a key come in order, and contents may repeat; else each content is used once.
@@ -93,15 +97,19 @@ impl<'r> Generator<'r> {
             Some(_) => true,
             None => settings.load != Load::Scd2 && random.percent(30),
         };
-        let ragged = matches!(settings.load, Load::Append | Load::Upsert) && random.percent(25);
+        let ragged = matches!(settings.load, Load::Append | Load::Upsert | Load::InsertOnly) && random.percent(25);
         let huge = settings.axis == Axis::Int && random.percent(20);
         let new_column = if random.percent(40) { 1 + random.below(4) } else { usize::MAX };
+        let widens = !settings.typed && settings.window.is_empty();
+        let moments = if widens && random.percent(40) { 1 + random.below(4) } else { usize::MAX };
         Generator {
             keys,
             bad: if rejects && (keyed || settings.typed) { 6 } else { 0 },
             null_cursors: if cursor_nulls { 8 } else { 0 },
             huge,
             new_column,
+            moments,
+            with_day: moments < usize::MAX || random.percent(20),
             ragged,
             ordered: random.percent(50),
             last: BTreeMap::new(),
@@ -128,6 +136,16 @@ impl<'r> Generator<'r> {
             }
             if self.random.percent(15) {
                 round.push(Step::Chunks(*self.random.pick(&[None, Some(1), Some(2), Some(3), Some(7)])));
+            }
+            let survives = self.settings.load == Load::Overwrite
+                || (self.settings.load == Load::Append && self.settings.watermark.is_none());
+            if survives && self.settings.changed == Changed::Reload && self.random.percent(15) {
+                round.push(Step::Kill(self.random.below(16_000) as u64));
+                for step in &round {
+                    world.step(step);
+                }
+                let more = self.files(&world);
+                round.extend(more);
             }
             round.push(Step::Run(self.how()));
             let mut failed = false;
@@ -216,6 +234,9 @@ impl<'r> Generator<'r> {
         }
         columns.extend(s.window.iter().filter(|c| !s.key.contains(c)));
         let mut more = vec!["name", "n"];
+        if s.window.is_empty() && self.with_day {
+            more.push("day");
+        }
         if self.round >= self.new_column {
             more.push("x");
         }
@@ -291,6 +312,7 @@ impl<'r> Generator<'r> {
                 "name" if self.random.percent(20) => Value::Null,
                 "name" => Value::text(self.random.word(NAMES)),
                 "day" if self.random.percent(10) => Value::Null,
+                "day" if self.round >= self.moments && self.random.percent(50) => Value::text("2024-05-02 12:30:00"),
                 "day" => Value::text(self.random.word(DAYS)),
                 "n" if self.random.percent(self.bad) => Value::text("bad"),
                 _ if self.random.percent(20) => Value::Null,
@@ -340,7 +362,8 @@ fn settings(random: &mut Random) -> Settings {
     let window = load == Load::DeleteInsert && (key.is_empty() || random.percent(60));
     let axis = *random.pick(&[Axis::Int, Axis::Int, Axis::Date, Axis::Timestamp]);
     let may_mark = load != Load::Overwrite && !window;
-    let watermark = (load == Load::Scd2 || (may_mark && random.percent(55))).then(|| watermark(random, load, axis));
+    let watermark =
+        (may_mark && random.percent(if load == Load::Scd2 { 75 } else { 55 })).then(|| watermark(random, load, axis));
     let version = match random.below(10) {
         0..3 if !key.is_empty() => Version::Column,
         3 if !key.is_empty() && load != Load::Scd2 => Version::Off,
@@ -351,13 +374,13 @@ fn settings(random: &mut Random) -> Settings {
         (Load::Upsert, 4..6) => Deletes::Soft,
         _ => Deletes::None,
     };
-    let absent_delete = load == Load::Upsert && watermark.is_none() && deletes != Deletes::Soft && random.percent(20);
+    let absent_delete = load == Load::Upsert && watermark.is_none() && random.percent(20);
     let keep = match (load, random.below(10)) {
         (Load::Upsert, 0..2) => vec!["name"],
         (Load::Upsert, 2) => vec!["name", "n", "x"],
         _ => Vec::new(),
     };
-    let full_read = load == Load::Overwrite || absent_delete;
+    let full_read = load == Load::Overwrite || absent_delete || (load == Load::Scd2 && watermark.is_none());
     let changed = match (load, random.below(10)) {
         (Load::Append, 0..3) => Changed::Tail,
         (_, 3) => Changed::Fail,

@@ -25,6 +25,8 @@ pub(super) enum Step {
     Reset,
     /// `state set --watermark`.
     SetMark(Value),
+    /// A run is killed after so many microseconds, and what happens next happens to what it left.
+    Kill(u64),
     Run(How),
 }
 

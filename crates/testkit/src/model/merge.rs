@@ -3,7 +3,7 @@
 use super::{
     row::{Row, Value, get, same},
     settings::{AXIS, Deletes, Load, MARK},
-    world::{Corner, Incoming, Kept, World, kept},
+    world::{Corner, Gone, Incoming, Kept, World, kept},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -55,9 +55,19 @@ pub(super) fn load(world: &mut World, incoming: &[Incoming], counts: &mut Counts
             !world.settings.window.is_empty() && covered.contains(&window(&world.settings.window, &kept.row));
         (replaced || world.settings.absent_go()) && !groups.contains_key(&world.key(&kept.row))
     };
-    let stay: Vec<Kept> = world.table.iter().filter(|kept| !gone(kept)).cloned().collect();
-    count(counts, "removed", (world.table.len() - stay.len()) as u64);
-    world.table = stay;
+    let absent: Vec<bool> = world.table.iter().map(gone).collect();
+    if world.settings.deletes == Deletes::Soft {
+        for (kept, absent) in world.table.iter_mut().zip(absent) {
+            if absent && kept.gone == Gone::No {
+                kept.gone = Gone::Absent;
+                count(counts, "removed", 1);
+            }
+        }
+    } else {
+        count(counts, "removed", absent.iter().filter(|absent| **absent).count() as u64);
+        let mut absent = absent.into_iter();
+        world.table.retain(|_| !absent.next().unwrap_or(false));
+    }
     match world.settings.load {
         // Rewriting a row of a window may be called an update, or a removal and an insert.
         Load::DeleteInsert => forget(counts),
@@ -131,7 +141,8 @@ fn stale(world: &World, key: &[Value], row: &Row) -> bool {
     }
     let version = world.version(row);
     let (there, gone) = match (world.table.iter().find(|kept| world.key(&kept.row) == key), world.graves.get(key)) {
-        (Some(old), _) => (world.version(&old.row), old.deleted),
+        (Some(old), _) if old.gone == Gone::Absent => return false,
+        (Some(old), _) => (world.version(&old.row), old.gone == Gone::Marked),
         (None, Some(grave)) => (grave.clone(), true),
         (None, None) => return false,
     };
@@ -171,8 +182,8 @@ fn against_table(world: &mut World, key: &[Value], incoming: Incoming, anew: boo
         if versioned {
             world.table[place].row.insert(AXIS, version);
         }
-        world.table[place].deleted = true;
-        return if old.deleted { "delete_noop" } else { "deleted" };
+        world.table[place].gone = Gone::Marked;
+        return if old.gone != Gone::No { "delete_noop" } else { "deleted" };
     }
     if delete {
         world.table.remove(place);
@@ -188,9 +199,9 @@ fn against_table(world: &mut World, key: &[Value], incoming: Incoming, anew: boo
             row.insert(column, value.clone());
         }
     }
-    if same(&row, &old.row) && !old.deleted {
+    if same(&row, &old.row) && old.gone == Gone::No {
         return "unchanged";
     }
-    world.table[place] = Kept { row, file: incoming.file, deleted: false };
+    world.table[place] = Kept { row, file: incoming.file, gone: Gone::No };
     "updated"
 }

@@ -6,7 +6,7 @@ use super::{
     settings::AXIS,
     world::{Incoming, World},
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// By key, then by version: the row, or `None` for a delete.
 pub(super) type Histories = BTreeMap<Vec<Value>, BTreeMap<Value, Option<Row>>>;
@@ -30,10 +30,15 @@ pub(super) fn load(world: &mut World, incoming: &[Incoming], counts: &mut BTreeM
     }
     for ((key, version), next) in batch {
         let said = (!is_delete(world, &next.row)).then(|| next.row.clone());
+        let versioned = world.settings.versioned();
         let events = world.histories.entry(key).or_default();
-        if said.is_none() || events.get(&version) != Some(&None) {
+        if !versioned || said.is_none() || events.get(&version) != Some(&None) {
             events.insert(version, said);
         }
+    }
+    if world.settings.full_read() {
+        let held: BTreeSet<Vec<Value>> = incoming.iter().map(|next| world.key(&next.row)).collect();
+        world.closed = world.histories.keys().filter(|key| !held.contains(*key)).cloned().collect();
     }
     // How many versions opened, closed or moved is counted in more than one defensible way.
     forget(counts);
@@ -55,6 +60,12 @@ pub(super) fn spans(events: &BTreeMap<Value, Option<Row>>) -> Vec<Span> {
         }
     }
     out
+}
+
+/// The current rows. Where the source's absent rows are closed nothing else is certain: they close at the run's own time.
+pub(super) fn current(world: &World) -> Vec<Row> {
+    let open = world.histories.iter().filter(|(key, _)| !world.closed.contains(*key));
+    open.filter_map(|(_, events)| events.last_key_value()?.1.clone()).collect()
 }
 
 /// The version is when something was so, not what.

@@ -117,7 +117,7 @@ impl Settings {
 
     /// Whether a run reads every file once one of them is new or gone.
     pub(super) fn full_read(&self) -> bool {
-        self.watermark.is_none() && self.absent_go()
+        self.watermark.is_none() && (self.absent_go() || self.load == Load::Scd2)
     }
 
     pub(super) fn type_of(&self, column: &str) -> &'static str {

@@ -38,7 +38,8 @@ pub(super) fn shrink(history: History, finding: Finding, allowed: &[String], tim
 }
 
 fn still_fails(candidate: &History, before: &Finding) -> Option<Finding> {
-    let chance = candidate.steps.iter().any(|s| matches!(s, Step::Run(How::Killed(_) | How::Several(_))));
+    let chance =
+        candidate.steps.iter().any(|s| matches!(s, Step::Kill(_) | Step::Run(How::Killed(_) | How::Several(_))));
     let tries = if chance { 4 } else { 1 };
     (0..tries).find_map(|_| trial::play(candidate).ok().flatten()).filter(|after| kind(after) == kind(before))
 }

@@ -18,8 +18,17 @@ pub(super) struct Kept {
     pub(super) row: Row,
     /// The file it came from.
     pub(super) file: String,
-    /// Marked by a soft delete.
-    pub(super) deleted: bool,
+    pub(super) gone: Gone,
+}
+
+/// Whether a row of the table is a softly deleted one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gone {
+    No,
+    /// By a delete mark, which has a version.
+    Marked,
+    /// The source held it no longer; it is back when the source holds it again.
+    Absent,
 }
 
 /// A row on its way.
@@ -42,6 +51,12 @@ pub(super) struct World {
     pub(super) graves: BTreeMap<Vec<Value>, Value>,
     /// Of `scd2`.
     pub(super) histories: Histories,
+    /// Of `scd2`: keys whose current version is closed, as the source holds them no longer.
+    pub(super) closed: BTreeSet<Vec<Value>>,
+    /// `day` holds moments by now, so its dates are midnights.
+    wide: bool,
+    /// A kill lies behind, and what it left to do is not known.
+    pub(super) unsettled: bool,
     pub(super) mark: Option<Value>,
     /// Met so far.
     pub(super) corners: BTreeSet<Corner>,
@@ -58,6 +73,8 @@ pub(super) enum Corner {
     StaleThenNew,
     /// `on_null: keep`, and a batch of three copies or more of a row of the table.
     KeepThreeCopies,
+    /// A file of an append is loaded again in place of rows that were widened since.
+    ReloadWidened,
 }
 
 /// What a run must report.
@@ -118,6 +135,9 @@ impl World {
             table: Vec::new(),
             graves: BTreeMap::new(),
             histories: Histories::new(),
+            closed: BTreeSet::new(),
+            wide: false,
+            unsettled: false,
             mark: None,
             corners: BTreeSet::new(),
         }
@@ -136,6 +156,7 @@ impl World {
                 self.ledger.values_mut().for_each(|loaded| *loaded = None);
             }
             Step::SetMark(_) => {}
+            Step::Kill(_) => self.unsettled = true,
             Step::Run(How::Refresh) => return Some(self.refresh()),
             Step::Run(_) => return Some(self.run()),
         }
@@ -167,6 +188,7 @@ impl World {
     /// One run. When it fails the world stays as it was.
     fn run(&mut self) -> Expected {
         let mut after = self.clone();
+        after.unsettled = false;
         let expected = after.load();
         if expected.fails.is_none() {
             *self = after;
@@ -203,6 +225,7 @@ impl World {
             }
             return Expected { idle: true, counts, ..Expected::default() };
         }
+        self.widen(&readings);
         let mut incoming = Vec::new();
         let (mut late, mut null_cursors, mut highest) = (0, 0, self.mark.clone());
         // Rows at the watermark that are in the table already, to be met again one by one.
@@ -222,7 +245,11 @@ impl World {
                 if settings.watermark.is_some() && cursor != Value::Null && Some(&cursor) > highest.as_ref() {
                     highest = Some(cursor);
                 }
-                incoming.push(Incoming { row: row.clone(), file: reading.file.to_owned() });
+                let mut row = row.clone();
+                if self.wide {
+                    as_moment(&mut row);
+                }
+                incoming.push(Incoming { row, file: reading.file.to_owned() });
             }
         }
         let rejected = counts["rejected"];
@@ -239,6 +266,9 @@ impl World {
         match settings.load {
             Load::Append => {
                 let before = self.table.len();
+                if self.wide && !replaced.is_empty() {
+                    self.corners.insert(Corner::ReloadWidened);
+                }
                 self.table.retain(|kept| !replaced.contains(&kept.file));
                 counts.insert("removed", (before - self.table.len()) as u64);
                 counts.insert("inserted", incoming.len() as u64);
@@ -302,6 +332,17 @@ impl World {
         Ok(out)
     }
 
+    /// A date widens to a timestamp, for the whole column and without loss.
+    fn widen(&mut self, readings: &[Reading<'_>]) {
+        let moment = |row: &Row| matches!(get(row, "day"), Value::Text(text) if text.len() > DATE);
+        if readings.iter().any(|reading| reading.rows.iter().any(moment)) {
+            self.wide = true;
+            self.table.iter_mut().for_each(|kept| as_moment(&mut kept.row));
+            let said = self.histories.values_mut().flat_map(BTreeMap::values_mut).flatten();
+            said.for_each(as_moment);
+        }
+    }
+
     /// A key column is NULL, or a value does not fit its column.
     fn bad(&self, row: &Row) -> bool {
         let null_key = self.settings.key.iter().any(|column| get(row, column) == Value::Null);
@@ -358,5 +399,17 @@ impl World {
 }
 
 pub(super) fn kept(incoming: Incoming) -> Kept {
-    Kept { row: incoming.row, file: incoming.file, deleted: false }
+    Kept { row: incoming.row, file: incoming.file, gone: Gone::No }
+}
+
+/// The length of an ISO date.
+const DATE: usize = 10;
+
+/// The midnight of a date in `day`.
+fn as_moment(row: &mut Row) {
+    if let Some(Value::Text(text)) = row.get_mut("day")
+        && text.len() == DATE
+    {
+        text.push_str(" 00:00:00");
+    }
 }

@@ -17,6 +17,7 @@ pub(super) fn case(history: &History, title: &str) -> String {
     let mut out = format!("\n-- pipeline\n{}", world.settings.yaml());
     let last = history.steps.len().saturating_sub(1);
     for (place, step) in history.steps.iter().enumerate() {
+        let settled = !world.unsettled;
         let expected = world.step(step);
         match step {
             Step::Write(name, content) => out.push_str(&format!("-- file {name}\n{}", content.text())),
@@ -28,14 +29,16 @@ pub(super) fn case(history: &History, title: &str) -> String {
                 let value = value.plain();
                 prose.push_str(&format!("Before step {place}: floodmark --yes state set t --watermark {value:?}\n"));
             }
+            Step::Kill(delay) => prose.push_str(&format!("Before step {place}: a run is killed after {delay} µs\n")),
             Step::Run(how) => {
                 match how {
                     How::Plain | How::Refresh => {}
                     other => prose.push_str(&format!("The run of step {place} is {other:?}\n")),
                 }
                 let arguments = if *how == How::Refresh { " --full-refresh --yes" } else { "" };
+                let alone = how.plain() && settled;
                 if let Some(expected) = expected {
-                    out.push_str(&format!("-- run{arguments}\n{}\n", outcome(&world, &expected, how)));
+                    out.push_str(&format!("-- run{arguments}\n{}\n", outcome(&world, &expected, alone)));
                 }
                 if place == last {
                     out.push_str(&table(&world));
@@ -46,14 +49,14 @@ pub(super) fn case(history: &History, title: &str) -> String {
     format!("{prose}{out}")
 }
 
-fn outcome(world: &World, expected: &Expected, how: &How) -> String {
+fn outcome(world: &World, expected: &Expected, alone: bool) -> String {
     if let Some(why) = expected.fails {
         return format!("failed {}", why.code().unwrap_or_default()).trim().to_owned();
     }
-    if expected.idle && how.plain() {
+    if expected.idle && alone {
         return "nothing_new".to_owned();
     }
-    let certain = how.plain() && world.settings.commit_every.is_none();
+    let certain = alone && world.settings.commit_every.is_none();
     let mut out = "done".to_owned();
     for name in ["read"].iter().chain(OUTCOMES).chain(&["removed"]) {
         match expected.counts.get(name).filter(|_| certain) {
@@ -69,11 +72,12 @@ fn outcome(world: &World, expected: &Expected, how: &How) -> String {
 }
 
 fn table(world: &World) -> String {
+    let current = if trial::current_only(world) { " WHERE is_current" } else { "" };
     let (columns, rows) = trial::table(world);
     let columns: Vec<String> = columns.iter().map(|c| format!("\"{c}\"")).collect();
     let mut lines: Vec<String> =
         rows.iter().map(|row| join(&row.iter().map(Value::cell).collect::<Vec<_>>())).collect();
     lines.sort();
-    format!("-- query SELECT {} FROM t\n{}\n{}\n", columns.join(", "), columns.join(" | "), lines.join("\n"))
+    format!("-- query SELECT {} FROM t{current}\n{}\n{}\n", columns.join(", "), columns.join(" | "), lines.join("\n"))
         .replace(&format!("\"{AXIS}\""), AXIS)
 }

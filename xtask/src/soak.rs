@@ -1,0 +1,28 @@
+//! `cargo xtask soak`: random histories against the model, for as long as one likes.
+
+use crate::shell::{self, cargo, say, target};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The command.
+pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
+    let usage = || "cargo xtask soak [--seed S] [--minutes N]".to_owned();
+    let mut seed = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    let mut minutes = 60;
+    let mut words = arguments.iter();
+    while let Some(word) = words.next() {
+        let value = words.next().and_then(|text| text.parse().ok()).ok_or_else(usage)?;
+        match word.as_str() {
+            "--seed" => seed = value,
+            "--minutes" => minutes = value,
+            _ => return Err(usage()),
+        }
+    }
+    shell::run(cargo().args(["build", "--quiet", "--package", "floodmark-cli"]))?;
+    let binary = target().join("debug").join(format!("floodmark{}", std::env::consts::EXE_SUFFIX));
+    say(&format!("seed {seed}, {minutes} minutes"));
+    let mut test = cargo();
+    test.args(["test", "--quiet", "--package", "floodmark-testkit", "--test", "it"]);
+    test.args(["--", "--ignored", "--exact", "model::soak", "--nocapture"]);
+    test.env("FLOODMARK_BIN", binary).env("FLOODMARK_SEED", seed.to_string());
+    shell::run(test.env("FLOODMARK_SOAK_SECONDS", (minutes * 60).to_string()))
+}
