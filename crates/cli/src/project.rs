@@ -7,7 +7,7 @@ use crate::{
 };
 use floodmark_config::Project;
 use floodmark_connect::{Destination, destination::Ledger};
-use floodmark_core::{Code, Error, Result, pipeline::Pipeline, url::ConnectionUrl};
+use floodmark_core::{Code, Error, Result, pipeline::Pipeline, url::ConnectionUrl, wording};
 use floodmark_engine::registry;
 use std::path::{Path, PathBuf};
 
@@ -50,18 +50,9 @@ pub(crate) fn find<'a>(project: &'a Project, name: &str) -> Result<&'a Pipeline>
 
 fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str>, place: &Path) -> Error {
     let known: Vec<&str> = known.collect();
-    let error = Error::new(Code::UnknownPipeline, format!("there is no pipeline {name:?} in {}", place.display()))
-        .state("nothing was done");
-    match nearest(name, &known) {
-        Some(near) => error.help(format!("did you mean {near:?}?")),
-        None => error.help(format!("there are: {}", known.join(", "))),
-    }
-}
-
-/// The known name that is most like `name`, if any is.
-pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    let like = known.iter().map(|k| (strsim::jaro_winkler(&name.to_lowercase(), &k.to_lowercase()), *k));
-    like.filter(|(score, _)| *score > 0.8).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, k)| k)
+    Error::new(Code::UnknownPipeline, format!("there is no pipeline {name:?} in {}", place.display()))
+        .state("nothing was done")
+        .help(wording::suggest(name, "there are", &known))
 }
 
 /// A database with state in it.
@@ -126,16 +117,5 @@ impl Keepers {
     /// The pipeline's settings, where there is a file that has them.
     pub(crate) fn settings(&self, pipeline: &str) -> Option<&Pipeline> {
         self.project.as_ref()?.pipelines.iter().find(|p| p.name == pipeline)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_slip_of_the_finger_finds_its_name() {
-        assert_eq!(nearest("ordrs", &["customers", "orders"]), Some("orders"));
-        assert_eq!(nearest("zzz", &["customers", "orders"]), None);
     }
 }

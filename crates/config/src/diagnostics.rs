@@ -1,6 +1,7 @@
 //! Mistakes with their places, collected.
 
-use floodmark_core::{Code, Error, error::Place};
+pub(crate) use floodmark_core::wording::nearest;
+use floodmark_core::{Code, Error, error::Place, wording};
 use std::{
     fmt,
     ops::Range,
@@ -213,24 +214,10 @@ impl From<Diagnostics> for Error {
         }
         match all.list.len() - 1 {
             0 => {}
-            1 => error = error.help("one more mistake was found"),
-            more => error = error.help(format!("{more} more mistakes were found")),
+            more => error = error.help(wording::agree(more as u64, "more mistake", "was found", "were found")),
         }
         error.state("nothing was read or written")
     }
-}
-
-/// The known name that a wrong one was probably meant to be.
-pub(crate) fn nearest<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    // Hyphens, blanks and case are the commonest slips and cost nothing.
-    let plain = |s: &str| s.to_lowercase().replace(['-', ' '], "_");
-    let wrong = plain(wrong);
-    let allowed = (wrong.chars().count() / 3).clamp(1, 4);
-    known
-        .map(|k| (strsim::damerau_levenshtein(&wrong, &plain(k)), k))
-        .filter(|(distance, k)| *distance <= allowed && *distance < k.chars().count())
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, k)| k)
 }
 
 /// Text of the user's own, as quoted in a message: one line, cut short, control characters spelt out.

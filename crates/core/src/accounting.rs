@@ -55,7 +55,11 @@ impl Counts {
         }
         Err(Error::new(
             Code::Accounting,
-            format!("{expected} rows went in and {} came out by outcome: {self:?}", self.accounted()),
+            format!(
+                "{} went in and {} came out by outcome: {self:?}",
+                crate::wording::count(expected, "row"),
+                self.accounted()
+            ),
         )
         .state("the open transaction was rolled back")
         .help("please report this: it is a defect, and the check is there so that it cannot reach your table"))

@@ -18,6 +18,7 @@ pub mod types;
 pub mod url;
 pub mod value;
 pub mod watermark;
+pub mod wording;
 
 pub use accounting::Counts;
 pub use error::{Code, Error, Result};

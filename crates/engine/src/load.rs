@@ -13,6 +13,7 @@ use floodmark_core::{
     event::{Event, Observer},
     pipeline::{AbsentRows, Load, OnBadRow, Pipeline, RejectLimit},
     state::{Commit, FileEntry, Lineage, Mark, Reject, RunRecord, State, WatermarkMove},
+    wording,
 };
 
 /// Where a slice stands in this run.
@@ -52,6 +53,7 @@ pub(crate) struct Chunks<'r, 'scope, 'a> {
     parts: Parts<'r, 'scope, 'a>,
     progress: Vec<Progress>,
     rejects: Vec<Reject>,
+    last_reject: Option<Error>,
     /// Of the open chunk, beside what the destination counts.
     chunk: Counts,
     chunk_rows: u64,
@@ -76,6 +78,7 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
             parts,
             progress,
             rejects: Vec::new(),
+            last_reject: None,
             chunk: Counts::default(),
             chunk_rows: 0,
             rejected_total: 0,
@@ -112,10 +115,11 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
         });
         self.chunk.rejected += 1;
         self.rejected_total += 1;
+        let last = self.last_reject.insert(error.in_file(slice));
         if let Some(RejectLimit::Rows(limit)) = self.parts.pipeline.max_rejects
             && self.rejected_total > limit
         {
-            return Err(too_many(self.rejected_total, &limit.to_string(), error));
+            return Err(too_many(self.rejected_total, &wording::count(limit, "row"), last));
         }
         Ok(())
     }
@@ -170,16 +174,17 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
 
     fn verdict(&self) -> Result<()> {
         self.parts.shaper.verdict()?;
-        if let Some(RejectLimit::Percent(limit)) = self.parts.pipeline.max_rejects
+        if let (Some(RejectLimit::Percent(limit)), Some(last)) = (self.parts.pipeline.max_rejects, &self.last_reject)
             && self.rejected_total as f64 * 100.0 > limit * self.read_total as f64
         {
-            let cause =
-                Error::new(Code::TooManyRejects, format!("{} of {} rows", self.rejected_total, self.read_total));
-            return Err(too_many(self.rejected_total, &format!("{limit}% of {}", self.read_total), cause));
+            let limit = format!("{limit}% of the {} read", wording::count(self.read_total, "row"));
+            return Err(too_many(self.rejected_total, &limit, last));
         }
         if let Some((rows, slice)) = self.parts.shaper.late_skipped() {
             self.warn(format!(
-                "{rows} rows behind the watermark were left out (`late_rows: skip`), the first in {slice}"
+                "{} behind the watermark {} left out (`late_rows: skip`), the first in {slice}",
+                wording::count(rows, "row"),
+                wording::verb(rows, "was", "were")
             ));
         }
         Ok(())
@@ -318,14 +323,17 @@ fn refuse_empty(pipeline: &Pipeline, sum: &Counts) -> Result<()> {
         .help("check the source; if it is meant to be empty, set `allow_empty: true`"))
 }
 
-fn too_many(rejected: u64, limit: &str, last: Error) -> Error {
-    let reason = last.to_string();
-    Error::new(
-        Code::TooManyRejects,
-        format!("{rejected} rows were rejected, and `max_rejects` is {limit}; the last: {reason}"),
-    )
-    .state("nothing was written, the rejects neither")
-    .help("correct the source, or raise `max_rejects`")
+/// `last` is the newest reject: its place and reason are shown as an example.
+fn too_many(rejected: u64, limit: &str, last: &Error) -> Error {
+    let rejected = wording::agree(rejected, "row", "was", "were");
+    let error = Error::new(Code::TooManyRejects, format!("{rejected} rejected, and `max_rejects` allows {limit}"))
+        .state("nothing was written, the rejects neither")
+        .help("correct the source, or raise `max_rejects`");
+    let error = error.cause(format!("the last of them: {}", last.message()));
+    match last.place() {
+        Some(place) => error.at(place.clone()),
+        None => error,
+    }
 }
 
 fn reason(error: &Error) -> String {

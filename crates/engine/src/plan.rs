@@ -5,6 +5,7 @@ use floodmark_core::{
     Code, Error, Result,
     pipeline::{ChangedFiles, Load, Pipeline},
     state::{FileEntry, State},
+    wording,
 };
 use std::path::PathBuf;
 
@@ -137,10 +138,14 @@ fn refuse_half_loaded(pipeline: &Pipeline, slices: &[Slice], state: &State) -> R
     let Some((name, entry)) = half else { return Ok(()) };
     Err(Error::new(
         Code::ChangedFile,
-        format!("{} rows of {name:?} were loaded before its load was interrupted, and the file is gone", entry.rows),
+        format!(
+            "{} of {name:?} {} loaded before its load was interrupted, and the file is gone",
+            wording::count(entry.rows, "row"),
+            wording::verb(entry.rows, "was", "were")
+        ),
     )
     .state("nothing was written")
-    .help("put the file back under its name, and the load goes on after those rows")
+    .help("put the file back under its name, and the load goes on after them")
     .help("or load everything again with `--full-refresh`"))
 }
 

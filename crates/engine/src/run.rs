@@ -18,6 +18,7 @@ use floodmark_core::{
     schema::{Change, evolve},
     state::{Mark, RunRecord, State, WatermarkMove},
     watermark::bounds,
+    wording,
 };
 use std::{
     sync::Arc,
@@ -149,7 +150,8 @@ impl Engine {
         let error = error.or_state(if rows == 0 {
             "nothing was written to the table".to_owned()
         } else {
-            format!("{rows} rows of this run are committed; the rest was rolled back, and a re-run goes on after them")
+            let (kept, are) = (wording::count(rows, "row"), wording::verb(rows, "is", "are"));
+            format!("{kept} of this run {are} committed; the rest was rolled back, and a re-run goes on from there")
         });
         run.status = if error.code() == Code::Interrupted { "interrupted" } else { "failed" }.into();
         run.finished_at = Some(self.clock.now());

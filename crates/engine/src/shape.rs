@@ -16,6 +16,7 @@ use floodmark_core::{
     pipeline::{CursorNulls, LateRows, Load, Pipeline},
     state::{Boundary, Mark},
     watermark::Bounds,
+    wording,
 };
 use std::sync::Arc;
 
@@ -144,7 +145,11 @@ impl<'a> Shaper<'a> {
         if cursor.nulls == CursorNulls::Fail && cursor.null_rows > 0 {
             return Err(Error::new(
                 Code::NullCursor,
-                format!("{} rows have no value in the watermark column {:?}", cursor.null_rows, cursor.column),
+                format!(
+                    "{} no value in the watermark column {:?}",
+                    wording::agree(cursor.null_rows, "row", "has", "have"),
+                    cursor.column
+                ),
             )
             .help("load them too with `nulls: include`, or leave them out with `nulls: exclude`, under `watermark:`"));
         }
@@ -152,8 +157,9 @@ impl<'a> Shaper<'a> {
             let mut error = Error::new(
                 Code::LateRows,
                 format!(
-                    "{} rows of files never seen before lie behind the watermark {}",
-                    cursor.late_rows,
+                    "{} of files never seen before {} behind the watermark {}",
+                    wording::count(cursor.late_rows, "row"),
+                    wording::verb(cursor.late_rows, "lies", "lie"),
                     cursor.stored.as_ref().unwrap_or(&Value::Null)
                 ),
             )

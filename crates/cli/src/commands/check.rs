@@ -55,7 +55,7 @@ pub(super) fn check(cx: &Context, args: &CheckArgs) -> Result<u8, Failure> {
     }
     if !cx.printer.json() {
         let counts = [(pipelines.len(), "pipeline"), (errors, "error"), (warnings, "warning")];
-        let [all, errors, warnings] = counts.map(|(n, word)| terminal::count(n, word));
+        let [all, errors, warnings] = counts.map(|(n, word)| terminal::count(n as u64, word));
         cx.printer.text(&format!("\n{all} checked: {errors}, {warnings}\n"))?;
     }
     Ok(if errors == 0 { 0 } else { 2 })
@@ -102,7 +102,7 @@ fn object(report: &Report<'_>) -> Value {
 
 fn text(report: &Report<'_>) -> String {
     let found = match report.found {
-        Found::Files(n) => terminal::count(n, "file"),
+        Found::Files(n) => terminal::count(n as u64, "file"),
         Found::StandardInput => "standard input".into(),
         Found::Nothing => "nothing to read".into(),
     };

@@ -1,8 +1,8 @@
 //! `explain`: the page of an error code, carried in the binary so that it fits the version that printed the code.
 
 use super::{Context, Failure};
-use crate::{args::ExplainArgs, project};
-use floodmark_core::{Code, Error};
+use crate::args::ExplainArgs;
+use floodmark_core::{Code, Error, wording};
 use serde_json::json;
 use std::fmt::Write as _;
 
@@ -60,7 +60,7 @@ fn page(code: Code) -> Option<&'static str> {
 fn unknown(number: &str) -> Error {
     let known: Vec<&str> = Code::ALL.iter().map(|c| c.number()).collect();
     let error = Error::new(Code::BadArgument, format!("there is no error code {number:?}")).state("nothing was done");
-    let error = match project::nearest(number, &known) {
+    let error = match wording::nearest(number, known.iter().copied()) {
         Some(near) => error.help(format!("did you mean {near}?")),
         None => error,
     };

@@ -82,7 +82,7 @@ fn drop_some(cx: &Context, keepers: &Keepers, ids: &[i64], all: Option<&str>) ->
             }
         }
     }
-    let count: usize = by_pipeline.values().map(Vec::len).sum();
+    let count = by_pipeline.values().map(Vec::len).sum::<usize>() as u64;
     if count > 0 {
         cx.printer
             .confirm(&format!("{} will be dropped for good", terminal::count(count, "rejected row")), cx.global.yes)?;

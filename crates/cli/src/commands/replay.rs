@@ -11,6 +11,7 @@ use floodmark_core::{
     Code, Error, Result,
     error::Place,
     pipeline::{AbsentRows, CsvOptions, FileFormat, FileSource, LateRows, Load, OnBadRow, Pipeline, SourceSpec},
+    wording,
 };
 use floodmark_engine::{RunOptions, Status, registry};
 use std::{
@@ -36,10 +37,8 @@ pub(super) fn replay(cx: &Context, keepers: &Keepers, name: &str) -> Result<u8, 
     let (lossy, kept): (Vec<_>, Vec<_>) =
         kept.into_iter().partition(|k| k.reject.raw.contains(char::REPLACEMENT_CHARACTER));
     if !lossy.is_empty() {
-        cx.printer.warning(&format!(
-            "{} rows were not UTF-8 and are left as they are; correct them in their file",
-            lossy.len()
-        ));
+        let rows = wording::agree(lossy.len() as u64, "row", "was not UTF-8 and is", "were not UTF-8 and are");
+        cx.printer.warning(&format!("{rows} left alone: correct the file and load it again"));
     }
     if kept.is_empty() {
         cx.printer.note("No rejected rows to replay.");

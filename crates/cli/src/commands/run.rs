@@ -7,7 +7,7 @@ use crate::{
     render::{json, progress::Progress, terminal},
     signals,
 };
-use floodmark_core::{Code, Error, Result, clock::SystemClock, event::Observer, pipeline::Pipeline};
+use floodmark_core::{Code, Error, Result, clock::SystemClock, event::Observer, pipeline::Pipeline, wording};
 use floodmark_engine::{Engine, Outcome, RunOptions, Status};
 use std::{
     sync::{
@@ -101,7 +101,10 @@ pub(super) fn run_all(cx: &Context, pipelines: &[&Pipeline], options: &RunOption
     let mut codes: Vec<u8> = outcomes.iter().map(exit_code).collect();
     if outcomes.len() < pipelines.len() {
         let left = pipelines.len() - outcomes.len();
-        cx.printer.note(&format!("interrupted: {left} of {} pipelines were not started", pipelines.len()));
+        cx.printer.note(&format!(
+            "interrupted: {left} of {} not started",
+            wording::agree(pipelines.len() as u64, "pipeline", "was", "were")
+        ));
         // A signal between two pipelines fails neither of them, and still cuts the command short.
         codes.extend(cx.stop.check().err().map(|error| error.exit_code()));
     }

@@ -9,6 +9,7 @@ use crate::{
 use floodmark_core::{
     Code, DataType, Error, Result, Value,
     state::{Boundary, Mark, State},
+    wording,
 };
 use serde_json::json;
 use std::{cmp::Ordering, fmt::Write as _, io::Read, path::Path, time::Duration};
@@ -115,7 +116,7 @@ fn text(name: &str, state: Option<&State>) -> String {
     for (name, file) in files.iter().take(FILES_SHOWN) {
         let part = if file.complete { "" } else { ", not complete" };
         // Writing to a string cannot fail.
-        let _ = writeln!(out, "    {}  {} rows{part}", terminal::clean(name), terminal::number(file.rows));
+        let _ = writeln!(out, "    {}  {}{part}", terminal::clean(name), terminal::count(file.rows, "row"));
     }
     if files.len() > FILES_SHOWN {
         let _ = writeln!(out, "    and {} more", files.len() - FILES_SHOWN);
@@ -230,7 +231,9 @@ fn import(cx: &Context, keepers: &Keepers, file: &Path) -> Result<()> {
     }
     for (done, ((name, state), keeper)) in states.iter().zip(homes).enumerate() {
         let result = keeper.destination.ledger().and_then(|mut ledger| ledger.set_state(name, Some(state)));
-        result.map_err(|e| e.state(format!("{done} of {} states were imported", states.len())))?;
+        result.map_err(|e| {
+            e.state(format!("{done} of {} imported", wording::agree(states.len() as u64, "state", "was", "were")))
+        })?;
         if cx.printer.json() {
             cx.printer.object(&json!({"pipeline": name, "imported": true}))?;
         } else {

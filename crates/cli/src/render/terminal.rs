@@ -1,5 +1,6 @@
 //! Results for people: calm, aligned, sparing with colour.
 
+pub(crate) use floodmark_core::wording::{count, grouped as number};
 use floodmark_core::{Counts, state::WatermarkMove};
 use floodmark_engine::{Outcome, Status};
 use std::{fmt::Write as _, time::Duration};
@@ -74,7 +75,7 @@ pub(crate) fn total(outcomes: &[Outcome], elapsed: Duration) -> String {
         counts.add(&outcome.counts);
     }
     let endings = words.iter().map(|(word, n)| format!("{n} {word}")).collect::<Vec<_>>().join(", ");
-    let mut out = format!("\n{} pipelines: {endings}", outcomes.len());
+    let mut out = format!("\n{}: {endings}", count(outcomes.len() as u64, "pipeline"));
     if counts.read > 0 {
         // A sum over pipelines with and without a transform is neither, so what a transform made is left out.
         let _ = write!(out, " · {}", rows(&Counts { transformed: None, ..counts }));
@@ -161,24 +162,6 @@ pub(crate) fn seconds(time: Duration) -> String {
     }
 }
 
-/// `1,234,567`.
-pub(crate) fn number(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-/// `1 file`, `2 files`.
-pub(crate) fn count(n: usize, word: &str) -> String {
-    format!("{} {word}{}", number(n as u64), if n == 1 { "" } else { "s" })
-}
-
 /// `12.3 MB`.
 pub(crate) fn bytes(n: u64) -> String {
     const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
@@ -188,7 +171,7 @@ pub(crate) fn bytes(n: u64) -> String {
         size /= 1000.0;
         unit += 1;
     }
-    if n < 1000 { format!("{n} bytes") } else { format!("{size:.1} {}", UNITS[unit]) }
+    if n < 1000 { count(n, "byte") } else { format!("{size:.1} {}", UNITS[unit]) }
 }
 
 /// Rows under a faint heading, columns as wide as they need be; the last column is never padded.
@@ -226,12 +209,6 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_grouped_from_the_right() {
-        assert_eq!([0, 999, 1000, 1_234_567].map(number), ["0", "999", "1,000", "1,234,567"]);
-        assert_eq!(number(u64::MAX), "18,446,744,073,709,551,615");
-    }
 
     #[test]
     fn rates_keep_two_digits() {

@@ -2,7 +2,7 @@
 
 use crate::cells::{RowAt, RowFlaw};
 use floodmark_connect::BadRow;
-use floodmark_core::{Code, DataType, Error, error::Place, error::shorten};
+use floodmark_core::{Code, DataType, Error, error::Place, error::shorten, wording};
 use memchr::memchr_iter;
 
 /// What messages need to know of a text file.
@@ -54,9 +54,12 @@ impl Context {
         match flaw {
             RowFlaw::Fields(found) => {
                 let expected = self.columns.len();
-                let error = Error::new(Code::RaggedRow, format!("the row has {found} fields, the header {expected}"))
-                    .at(self.place(line, None, None))
-                    .help("quote fields that hold the delimiter; `on_bad_row: reject` sets such rows aside");
+                let error = Error::new(
+                    Code::RaggedRow,
+                    format!("the row has {}, the header {expected}", wording::count(*found as u64, "field")),
+                )
+                .at(self.place(line, None, None))
+                .help("quote fields that hold the delimiter; `on_bad_row: reject` sets such rows aside");
                 match &self.hint {
                     Some(hint) => error.help(hint),
                     None => error,

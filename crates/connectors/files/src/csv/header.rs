@@ -6,7 +6,7 @@ use crate::{
     cells::{CellAt, Chars, RowAt, RowFlaw, Rows},
     open::Input,
 };
-use floodmark_core::{Code, Error, Result, error::Place, error::shorten, pipeline::CsvOptions};
+use floodmark_core::{Code, Error, Result, error::Place, error::shorten, pipeline::CsvOptions, wording};
 use std::collections::HashMap;
 
 /// Tried where no delimiter is given; on a tie the earlier one.
@@ -79,7 +79,7 @@ impl Header {
             let (given, there) = (options.names.len(), found.len());
             return Err(Error::new(
                 Code::BadHeader,
-                format!("`names:` lists {given} columns and the file has {there}"),
+                format!("`names:` lists {} and the file has {there}", wording::count(given as u64, "column")),
             )
             .at(place)
             .help("give one name for each column, in file order"));

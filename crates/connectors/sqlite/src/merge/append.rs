@@ -112,8 +112,8 @@ fn remove(db: &Connection, plan: &LoadPlan<'_>, file: &str, entry: &FileEntry) -
         return Err(Error::new(
             Code::ChangedFile,
             format!(
-                "{file:?} changed, and its {} earlier rows cannot be told apart in table {table:?} any more",
-                lineage.rows
+                "{file:?} changed, and its {} cannot be told apart in table {table:?} any more",
+                floodmark_core::wording::count(lineage.rows, "earlier row")
             ),
         )
         .state("nothing was written")
