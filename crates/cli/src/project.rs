@@ -16,15 +16,24 @@ const DEFAULT_FILE: &str = "floodmark.yaml";
 
 /// Opens the pipeline file.
 pub(crate) fn open(global: &Global) -> Result<Project, Failure> {
-    let path = global.file.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
-    if global.file.is_none() && !path.exists() {
-        let error = Error::new(Code::ConfigRead, "there is no floodmark.yaml in this directory")
+    Ok(Project::open(
+        &pipeline_file(global, "to load a file without one: floodmark load orders.csv sqlite:///shop.db --key id")?,
+        &env::lookup,
+    )?)
+}
+
+/// The pipeline file's path: the one named (or in the directory named), else the one here. `instead` says how the
+/// command does without.
+fn pipeline_file(global: &Global, instead: &str) -> Result<PathBuf> {
+    match &global.file {
+        Some(path) if path.is_dir() => Ok(path.join(DEFAULT_FILE)),
+        Some(path) => Ok(path.clone()),
+        None if Path::new(DEFAULT_FILE).exists() => Ok(PathBuf::from(DEFAULT_FILE)),
+        None => Err(Error::new(Code::ConfigRead, "there is no floodmark.yaml in this directory")
             .state("nothing was done")
             .help("name a pipeline file with -f FILE, or make a project with `floodmark init`")
-            .help("to load a file without one: floodmark load orders.csv sqlite:///shop.db --key id");
-        return Err(error.into());
+            .help(instead)),
     }
-    Ok(Project::open(&path, &env::lookup)?)
 }
 
 /// The named pipelines in the order named, without repeats; all of them where none is named.
@@ -66,9 +75,18 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
+    /// Its ledgers; `None` where no run has made the database yet.
+    pub(crate) fn ledger(&self) -> Result<Option<Box<dyn Ledger>>> {
+        if self.destination.exists() { self.destination.ledger().map(Some) } else { Ok(None) }
+    }
+
     /// The pipelines to speak of.
-    pub(crate) fn pipelines(&self, ledger: &dyn Ledger) -> Result<Vec<String>> {
-        self.declared.clone().map_or_else(|| ledger.pipelines(), Ok)
+    pub(crate) fn pipelines(&self, ledger: Option<&dyn Ledger>) -> Result<Vec<String>> {
+        match (&self.declared, ledger) {
+            (Some(declared), _) => Ok(declared.clone()),
+            (None, Some(ledger)) => ledger.pipelines(),
+            (None, None) => Ok(Vec::new()),
+        }
     }
 }
 
@@ -88,7 +106,8 @@ impl Keepers {
             let destination = registry::destination(&url)?;
             return Ok(Keepers { all: vec![Keeper { url, destination, declared: None }], project: None });
         }
-        let project = open(global)?;
+        let instead = "or name the database that holds the state: --destination sqlite:///shop.db";
+        let project = Project::open(&pipeline_file(global, instead)?, &env::lookup)?;
         let mut all: Vec<Keeper> = Vec::new();
         for pipeline in &project.pipelines {
             let url = &pipeline.destination.url;
@@ -112,6 +131,16 @@ impl Keepers {
             let names = self.all.iter().flat_map(|k| k.declared.iter().flatten()).map(String::as_str);
             unknown(pipeline, names, self.project.as_ref().map_or(Path::new(DEFAULT_FILE), |p| &p.path))
         })
+    }
+
+    /// The ledgers of all databases that are there.
+    pub(crate) fn ledgers(&self) -> Result<Vec<Box<dyn Ledger>>> {
+        self.all.iter().filter_map(|keeper| keeper.ledger().transpose()).collect()
+    }
+
+    /// The databases that no run has made yet.
+    pub(crate) fn missing(&self) -> impl Iterator<Item = &ConnectionUrl> {
+        self.all.iter().filter(|k| !k.destination.exists()).map(|k| &k.url)
     }
 
     /// The pipeline's settings, where there is a file that has them.

@@ -7,7 +7,7 @@ use floodmark_core::{
     fingerprint::Fingerprint,
     pipeline::Pipeline,
     schema::Change,
-    state::{Commit, FileEntry, Reject, RunRecord, State},
+    state::{Commit, FileEntry, Reject, RunRecord, State, Tombstone},
 };
 use std::time::Duration;
 
@@ -83,6 +83,10 @@ pub trait Destination: Send + Sync {
     /// What it can hold and do.
     fn capabilities(&self) -> Capabilities;
 
+    /// Whether it is there: `false` for a database that the first run will make. What cannot be told counts as there,
+    /// so that opening it says why.
+    fn exists(&self) -> bool;
+
     /// Whether it can be reached and written to, without changing anything.
     fn probe(&self) -> Result<()>;
 
@@ -91,7 +95,7 @@ pub trait Destination: Send + Sync {
     /// holds the lock. The lock dies with the process, at once.
     fn open(&self, pipeline: &str, run: &str, wait: Option<Duration>, stop: &Stop) -> Result<Box<dyn Session>>;
 
-    /// Reads and changes state outside a run.
+    /// Reads and changes state outside a run. An error where there is no database; it is never made by asking.
     fn ledger(&self) -> Result<Box<dyn Ledger>>;
 
     /// The fingerprint of a table's content, and its schema as far as it is known.
@@ -128,6 +132,28 @@ pub struct KeptReject {
     pub reject: Reject,
 }
 
+/// How a pipeline's state is changed by hand. Its fencing token stays its own.
+#[derive(Debug, Clone, Copy)]
+pub enum StateChange<'a> {
+    /// Forgets it: position, file ledger, boundary and tombstones.
+    Forget,
+    /// Puts `to` in the place of `seen`, on which the decision was made. Tombstones stay: what was deleted must not come
+    /// back because a position moved (P5).
+    Move {
+        /// The state as it was read. Where it is another by now, nothing is changed (`Code::Busy`).
+        seen: &'a State,
+        /// What it becomes.
+        to: &'a State,
+    },
+    /// Puts a state from elsewhere in its place, tombstones included.
+    Import {
+        /// What it becomes.
+        state: &'a State,
+        /// All it has from now on.
+        tombstones: &'a [Tombstone],
+    },
+}
+
 /// State outside a run. Changing calls take the pipeline's lock for their duration and fail with `Code::Busy` when a
 /// run holds it.
 pub trait Ledger: Send {
@@ -135,8 +161,10 @@ pub trait Ledger: Send {
     fn pipelines(&self) -> Result<Vec<String>>;
     /// A pipeline's state, `None` where there is none.
     fn state(&self, pipeline: &str) -> Result<Option<State>>;
-    /// Replaces a pipeline's state (all but the token); `None` forgets it, its file ledger, boundary and tombstones.
-    fn set_state(&mut self, pipeline: &str, state: Option<&State>) -> Result<()>;
+    /// What is left of its deleted rows, by key.
+    fn tombstones(&self, pipeline: &str) -> Result<Vec<Tombstone>>;
+    /// Changes a pipeline's state; comparing and writing are one transaction under the pipeline's lock.
+    fn change_state(&mut self, pipeline: &str, change: StateChange<'_>) -> Result<()>;
     /// The newest runs first; all pipelines where none is named.
     fn runs(&self, pipeline: Option<&str>, limit: usize) -> Result<Vec<RunRecord>>;
     /// One run.

@@ -73,6 +73,15 @@ pub struct Lineage {
     pub fingerprint: u128,
 }
 
+/// What is left of a hard-deleted row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tombstone {
+    /// Its key, each part as text, in the key's order.
+    pub key: Vec<String>,
+    /// Its version as text; `None` where that is NULL.
+    pub version: Option<String>,
+}
+
 /// One line of the run ledger.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunRecord {

@@ -25,10 +25,10 @@ pub(super) fn rejects(cx: &Context, args: &RejectsArgs) -> Result<u8, Failure> {
 fn list(cx: &Context, keepers: &Keepers, name: Option<&str>) -> Result<()> {
     let mut kept = Vec::new();
     match name {
-        Some(name) => kept.extend(keepers.of(name)?.destination.ledger()?.rejects(Some(name))?),
+        Some(name) => kept.extend(of(keepers, name)?),
         None => {
-            for keeper in &keepers.all {
-                kept.extend(keeper.destination.ledger()?.rejects(None)?);
+            for ledger in keepers.ledgers()? {
+                kept.extend(ledger.rejects(None)?);
             }
         }
     }
@@ -72,7 +72,7 @@ fn drop_some(cx: &Context, keepers: &Keepers, ids: &[i64], all: Option<&str>) ->
     let mut by_pipeline: BTreeMap<String, Vec<i64>> = BTreeMap::new();
     match all {
         Some(name) => {
-            let kept = keepers.of(name)?.destination.ledger()?.rejects(Some(name))?;
+            let kept = of(keepers, name)?;
             by_pipeline.insert(name.to_owned(), kept.iter().map(|k| k.id).collect());
         }
         None => {
@@ -97,12 +97,16 @@ fn drop_some(cx: &Context, keepers: &Keepers, ids: &[i64], all: Option<&str>) ->
     cx.printer.text(&format!("dropped {dropped} of {}\n", terminal::count(count, "rejected row")))
 }
 
+/// A pipeline's rejects.
+pub(super) fn of(keepers: &Keepers, name: &str) -> Result<Vec<KeptReject>> {
+    keepers.of(name)?.ledger()?.map_or(Ok(Vec::new()), |ledger| ledger.rejects(Some(name)))
+}
+
 /// The reject of that number. Numbers are each database's own, so one that two databases know is no answer.
 fn find(keepers: &Keepers, id: i64) -> Result<KeptReject> {
     let mut found = Vec::new();
-    for keeper in &keepers.all {
-        let kept = keeper.destination.ledger()?.rejects(None)?;
-        found.extend(kept.into_iter().filter(|k| k.id == id));
+    for ledger in keepers.ledgers()? {
+        found.extend(ledger.rejects(None)?.into_iter().filter(|k| k.id == id));
     }
     match found.len() {
         0 => Err(Error::new(Code::BadArgument, format!("there is no rejected row {id}"))

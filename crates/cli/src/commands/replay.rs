@@ -4,7 +4,7 @@
 //! new file would be. Rows that fail again are rejected again by that run; then the old rejects are dropped. A crash in
 //! between is harmless: the file is named by what it holds, so the next replay finds it in the file ledger as loaded.
 
-use super::{Context, Failure, run};
+use super::{Context, Failure, rejects, run};
 use crate::project::Keepers;
 use floodmark_connect::{SurveyRequest, destination::KeptReject};
 use floodmark_core::{
@@ -32,7 +32,7 @@ pub(super) fn replay(cx: &Context, keepers: &Keepers, name: &str) -> Result<u8, 
             .help("name the pipeline file with -f FILE in place of --destination")
     })?;
     refuse_replacing(pipeline)?;
-    let kept = keeper.destination.ledger()?.rejects(Some(name))?;
+    let kept = rejects::of(keepers, name)?;
     // A row that was not UTF-8 is kept with its bad bytes replaced; loading that would be a silent change.
     let (lossy, kept): (Vec<_>, Vec<_>) =
         kept.into_iter().partition(|k| k.reject.raw.contains(char::REPLACEMENT_CHARACTER));

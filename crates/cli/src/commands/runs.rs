@@ -22,10 +22,14 @@ pub(super) fn runs(cx: &Context, args: &RunsArgs) -> Result<u8, Failure> {
 fn list(cx: &Context, keepers: &Keepers, name: Option<&str>, limit: usize) -> Result<()> {
     let mut records = Vec::new();
     match name {
-        Some(name) => records.extend(keepers.of(name)?.destination.ledger()?.runs(Some(name), limit)?),
+        Some(name) => {
+            if let Some(ledger) = keepers.of(name)?.ledger()? {
+                records.extend(ledger.runs(Some(name), limit)?);
+            }
+        }
         None => {
-            for keeper in &keepers.all {
-                records.extend(keeper.destination.ledger()?.runs(None, limit)?);
+            for ledger in keepers.ledgers()? {
+                records.extend(ledger.runs(None, limit)?);
             }
             records.sort_by(|a, b| b.started_at.cmp(&a.started_at).then_with(|| b.run.cmp(&a.run)));
             records.truncate(limit);
@@ -35,6 +39,7 @@ fn list(cx: &Context, keepers: &Keepers, name: Option<&str>, limit: usize) -> Re
         return records.iter().try_for_each(|record| cx.printer.object(&json::run(record)));
     }
     if records.is_empty() {
+        keepers.missing().for_each(|url| cx.printer.note(&format!("There is no database yet: {url}")));
         cx.printer.note("No runs yet.");
         return Ok(());
     }
@@ -55,8 +60,8 @@ fn list(cx: &Context, keepers: &Keepers, name: Option<&str>, limit: usize) -> Re
 }
 
 fn show(cx: &Context, keepers: &Keepers, id: &str) -> Result<()> {
-    for keeper in &keepers.all {
-        let Some(record) = keeper.destination.ledger()?.run(id)? else { continue };
+    for ledger in keepers.ledgers()? {
+        let Some(record) = ledger.run(id)? else { continue };
         if cx.printer.json() {
             return cx.printer.object(&json::run(&record));
         }

@@ -1,11 +1,16 @@
 //! `state`: what is remembered of pipelines, shown and changed by hand.
 
-use super::{Context, Failure, runs::time, state_file};
+use super::{
+    Context, Failure,
+    runs::time,
+    state_file::{self, Exported},
+};
 use crate::{
     args::{StateArgs, StateCommand},
     project::Keepers,
     render::terminal,
 };
+use floodmark_connect::destination::{Ledger, StateChange};
 use floodmark_core::{
     Code, DataType, Error, Result, Value,
     state::{Boundary, Mark, State},
@@ -22,7 +27,7 @@ pub(super) fn state(cx: &Context, args: &StateArgs) -> Result<u8, Failure> {
         StateCommand::Set { name, watermark } => set(cx, &keepers, name, watermark)?,
         StateCommand::Reset { name } => reset(cx, &keepers, name)?,
         StateCommand::Export { name } => {
-            let states: Vec<_> = gather(&keepers, name.as_deref())?.into_iter().filter_map(known).collect();
+            let states = exported(&keepers, name.as_deref())?;
             let document = state_file::write(&states)?;
             if cx.printer.json() {
                 cx.printer.object(&document)?;
@@ -35,29 +40,39 @@ pub(super) fn state(cx: &Context, args: &StateArgs) -> Result<u8, Failure> {
     Ok(0)
 }
 
-fn known((name, state): (String, Option<State>)) -> Option<(String, State)> {
-    Some((name, state?))
+/// The named pipeline, or everyone, with the database that keeps its state.
+fn homes<'a>(keepers: &'a Keepers, name: Option<&str>) -> Result<Vec<(String, Option<Box<dyn Ledger + 'a>>)>> {
+    if let Some(name) = name {
+        return Ok(vec![(name.to_owned(), keepers.of(name)?.ledger()?)]);
+    }
+    let mut homes = Vec::new();
+    for keeper in &keepers.all {
+        for name in keeper.pipelines(keeper.ledger()?.as_deref())? {
+            homes.push((name, keeper.ledger()?));
+        }
+    }
+    Ok(homes)
 }
 
 /// The named pipeline's state, or everyone's.
 fn gather(keepers: &Keepers, name: Option<&str>) -> Result<Vec<(String, Option<State>)>> {
-    if let Some(name) = name {
-        let state = keepers.of(name)?.destination.ledger()?.state(name)?;
-        return Ok(vec![(name.to_owned(), state)]);
+    let homes = homes(keepers, name)?.into_iter();
+    homes.map(|(name, ledger)| Ok((name.clone(), ledger.map(|l| l.state(&name)).transpose()?.flatten()))).collect()
+}
+
+fn exported(keepers: &Keepers, name: Option<&str>) -> Result<Vec<Exported>> {
+    let mut out = Vec::new();
+    for (pipeline, ledger) in homes(keepers, name)? {
+        let Some(ledger) = ledger else { continue };
+        let Some(state) = ledger.state(&pipeline)? else { continue };
+        out.push(Exported { tombstones: ledger.tombstones(&pipeline)?, pipeline, state });
     }
-    let mut states = Vec::new();
-    for keeper in &keepers.all {
-        let ledger = keeper.destination.ledger()?;
-        for name in keeper.pipelines(ledger.as_ref())? {
-            let state = ledger.state(&name)?;
-            states.push((name, state));
-        }
-    }
-    Ok(states)
+    Ok(out)
 }
 
 fn show(cx: &Context, keepers: &Keepers, name: Option<&str>) -> Result<()> {
     let states = gather(keepers, name)?;
+    keepers.missing().for_each(|url| cx.printer.note(&format!("There is no database yet: {url}")));
     if states.is_empty() {
         cx.printer.note("No state yet.");
     }
@@ -125,7 +140,7 @@ fn text(name: &str, state: Option<&State>) -> String {
 }
 
 fn set(cx: &Context, keepers: &Keepers, name: &str, value: &str) -> Result<()> {
-    let mut ledger = keepers.of(name)?.destination.ledger()?;
+    let mut ledger = keepers.of(name)?.ledger()?.ok_or_else(|| never_ran(name))?;
     let seen = ledger.state(name)?.ok_or_else(|| never_ran(name))?;
     let mut state = seen.clone();
     let (column, data_type) = cursor(keepers, name, &state)?;
@@ -157,12 +172,7 @@ fn set(cx: &Context, keepers: &Keepers, name: &str, value: &str) -> Result<()> {
         file.rows = 0;
     }
     // A run may have committed while the question stood; its watermark must not be lost.
-    if ledger.state(name)?.as_ref() != Some(&seen) {
-        return Err(Error::new(Code::Busy, format!("pipeline {name:?} ran in the meantime"))
-            .state("nothing was changed")
-            .help("look at `floodmark state show` and decide again"));
-    }
-    ledger.set_state(name, Some(&state))?;
+    ledger.change_state(name, StateChange::Move { seen: &seen, to: &state })?;
     let before = before.map(|v| v.to_string());
     if cx.printer.json() {
         return cx
@@ -193,8 +203,9 @@ fn never_ran(name: &str) -> Error {
 }
 
 fn reset(cx: &Context, keepers: &Keepers, name: &str) -> Result<()> {
-    let mut ledger = keepers.of(name)?.destination.ledger()?;
-    let Some(state) = ledger.state(name)? else {
+    let ledger = keepers.of(name)?.ledger()?;
+    let state = ledger.as_ref().map(|l| l.state(name)).transpose()?.flatten();
+    let (Some(mut ledger), Some(state)) = (ledger, state) else {
         if cx.printer.json() {
             return cx.printer.object(&json!({"pipeline": name, "reset": false}));
         }
@@ -206,7 +217,7 @@ fn reset(cx: &Context, keepers: &Keepers, name: &str) -> Result<()> {
          again; table {table} stays as it is, so that `append` would add its rows a second time"
     );
     cx.printer.confirm(&what, cx.global.yes)?;
-    ledger.set_state(name, None)?;
+    ledger.change_state(name, StateChange::Forget)?;
     if cx.printer.json() {
         return cx.printer.object(&json!({"pipeline": name, "reset": true}));
     }
@@ -216,21 +227,23 @@ fn reset(cx: &Context, keepers: &Keepers, name: &str) -> Result<()> {
 fn import(cx: &Context, keepers: &Keepers, file: &Path) -> Result<()> {
     let states = state_file::read(&read(file)?).map_err(|e| e.in_file(file))?;
     // Every name is looked up before any state is written.
-    let homes = states.iter().map(|(name, _)| keepers.of(name)).collect::<Result<Vec<_>>>()?;
+    let homes = states.iter().map(|e| keepers.of(&e.pipeline)).collect::<Result<Vec<_>>>()?;
     let mut replaced = Vec::new();
-    for ((name, _), keeper) in states.iter().zip(&homes) {
+    for (Exported { pipeline, .. }, keeper) in states.iter().zip(&homes) {
         // State may be moved to a database that does not exist yet. Opening a session makes it.
-        drop(keeper.destination.open(name, "state import", Some(Duration::ZERO), &cx.stop)?);
-        if keeper.destination.ledger()?.state(name)?.is_some_and(|s| s != State { token: s.token, ..State::default() })
-        {
-            replaced.push(name.as_str());
+        drop(keeper.destination.open(pipeline, "state import", Some(Duration::ZERO), &cx.stop)?);
+        let ledger = keeper.destination.ledger()?;
+        let known = ledger.state(pipeline)?.is_some_and(|s| s != State { token: s.token, ..State::default() });
+        if known || !ledger.tombstones(pipeline)?.is_empty() {
+            replaced.push(pipeline.as_str());
         }
     }
     if !replaced.is_empty() {
         cx.printer.confirm(&format!("the state of {} is replaced", replaced.join(", ")), cx.global.yes)?;
     }
-    for (done, ((name, state), keeper)) in states.iter().zip(homes).enumerate() {
-        let result = keeper.destination.ledger().and_then(|mut ledger| ledger.set_state(name, Some(state)));
+    for (done, (Exported { pipeline: name, state, tombstones }, keeper)) in states.iter().zip(homes).enumerate() {
+        let change = StateChange::Import { state, tombstones };
+        let result = keeper.destination.ledger().and_then(|mut ledger| ledger.change_state(name, change));
         result.map_err(|e| {
             e.state(format!("{done} of {} imported", wording::agree(states.len() as u64, "state", "was", "were")))
         })?;

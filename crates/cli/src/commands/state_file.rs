@@ -1,13 +1,13 @@
 //! The state as JSON: what `state export` prints and `state import` reads.
 //!
 //! `{"floodmark_state": 1, "pipelines": [{"pipeline", "table", "schema", "source_schema", "watermark", "pending",
-//! "boundary", "files", "updated_at"}]}`. Values of a cursor are text with their type beside them, hashes are 32 hexadecimal digits. The
-//! fencing token stays where it is: it belongs to the database, not to the pipeline.
+//! "boundary", "files", "tombstones", "updated_at"}]}`. Values of a cursor are text with their type beside them, hashes
+//! are 32 hexadecimal digits. The fencing token stays where it is: it belongs to the database, not to the pipeline.
 
 use chrono::{DateTime, Utc};
 use floodmark_core::{
     Code, Column, DataType, Error, Result, Schema, Value,
-    state::{Boundary, FileEntry, Lineage, Mark, State},
+    state::{Boundary, FileEntry, Lineage, Mark, State, Tombstone},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -16,6 +16,17 @@ use std::collections::HashMap;
 const FORMAT: u64 = 1;
 /// The key that says that a JSON object is such a file, and of which format.
 const MARKER: &str = "floodmark_state";
+
+/// All that is remembered of a pipeline.
+#[derive(Debug, PartialEq)]
+pub(super) struct Exported {
+    /// Its name.
+    pub(super) pipeline: String,
+    /// Where it stands.
+    pub(super) state: State,
+    /// What is left of the rows it deleted.
+    pub(super) tombstones: Vec<Tombstone>,
+}
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,6 +46,9 @@ struct Entry {
     pending: Option<MarkEntry>,
     boundary: Vec<BoundaryEntry>,
     files: Vec<File>,
+    /// Missing in files of earlier versions.
+    #[serde(default)]
+    tombstones: Vec<TombstoneEntry>,
     updated_at: Option<String>,
 }
 
@@ -75,6 +89,13 @@ struct LineageEntry {
     fingerprint: Hash,
 }
 
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TombstoneEntry {
+    key: Vec<String>,
+    version: Option<String>,
+}
+
 /// 128 bits, which JSON numbers do not hold.
 #[derive(Debug, Clone, Copy)]
 struct Hash(u128);
@@ -95,14 +116,14 @@ impl<'de> Deserialize<'de> for Hash {
 }
 
 /// The states as one JSON document.
-pub(super) fn write(states: &[(String, State)]) -> Result<serde_json::Value> {
-    let pipelines = states.iter().map(|(name, state)| entry(name, state)).collect();
+pub(super) fn write(states: &[Exported]) -> Result<serde_json::Value> {
+    let pipelines = states.iter().map(entry).collect();
     serde_json::to_value(Document { floodmark_state: FORMAT, pipelines })
         .map_err(|e| Error::internal("the state cannot be written as JSON").cause(e))
 }
 
 /// Reads what `write` wrote. Their tokens are 0: a ledger keeps its own.
-pub(super) fn read(text: &str) -> Result<Vec<(String, State)>> {
+pub(super) fn read(text: &str) -> Result<Vec<Exported>> {
     let damaged = |what: String| {
         Error::new(Code::StateDamaged, what)
             .state("nothing was changed")
@@ -124,19 +145,19 @@ pub(super) fn read(text: &str) -> Result<Vec<(String, State)>> {
         Some(_) => {}
     }
     let document: Document = serde_json::from_value(value).map_err(json)?;
-    let mut states: Vec<(String, State)> = Vec::new();
+    let mut states: Vec<Exported> = Vec::new();
     for entry in document.pipelines {
         let name = entry.pipeline.clone();
-        if states.iter().any(|(n, _)| *n == name) {
+        if states.iter().any(|e| e.pipeline == name) {
             return Err(damaged(format!("pipeline {name:?} is there twice")));
         }
-        let state = state(entry).map_err(|what| damaged(format!("pipeline {name:?}: {what}")))?;
-        states.push((name, state));
+        states.push(exported(entry).map_err(|what| damaged(format!("pipeline {name:?}: {what}")))?);
     }
     Ok(states)
 }
 
-fn entry(pipeline: &str, state: &State) -> Entry {
+fn entry(exported: &Exported) -> Entry {
+    let Exported { pipeline, state, tombstones } = exported;
     let mut files: Vec<File> = state
         .files
         .iter()
@@ -157,7 +178,7 @@ fn entry(pipeline: &str, state: &State) -> Entry {
     // The same state is the same text.
     files.sort_by(|a, b| a.name.cmp(&b.name));
     Entry {
-        pipeline: pipeline.to_owned(),
+        pipeline: pipeline.clone(),
         table: state.table.clone(),
         schema: state.schema.as_ref().map(|schema| schema.columns.clone()),
         source_schema: state.source_schema.as_ref().map(|schema| schema.columns.clone()),
@@ -169,6 +190,10 @@ fn entry(pipeline: &str, state: &State) -> Entry {
             .map(|((file, row), count)| BoundaryEntry { file: file.clone(), row: Hash(*row), count: *count })
             .collect(),
         files,
+        tombstones: tombstones
+            .iter()
+            .map(|t| TombstoneEntry { key: t.key.clone(), version: t.version.clone() })
+            .collect(),
         updated_at: state.updated_at.map(|at| at.to_rfc3339()),
     }
 }
@@ -177,7 +202,7 @@ fn mark_entry(mark: &Mark) -> MarkEntry {
     MarkEntry { column: mark.column.clone(), data_type: mark.data_type, value: mark.value.to_string() }
 }
 
-fn state(entry: Entry) -> Result<State, String> {
+fn exported(entry: Entry) -> Result<Exported, String> {
     let mark = |m: MarkEntry| {
         let value =
             Value::parse(&m.value, m.data_type).ok_or_else(|| format!("{:?} is not a {}", m.value, m.data_type))?;
@@ -199,7 +224,8 @@ fn state(entry: Entry) -> Result<State, String> {
             (f.name, file)
         })
         .collect();
-    Ok(State {
+    let tombstones = entry.tombstones.into_iter().map(|t| Tombstone { key: t.key, version: t.version }).collect();
+    let state = State {
         token: 0,
         table: entry.table,
         schema: entry.schema.map(|columns| Schema { columns }),
@@ -209,7 +235,8 @@ fn state(entry: Entry) -> Result<State, String> {
         boundary: entry.boundary.into_iter().map(|b| ((b.file, b.row.0), b.count)).collect::<Boundary>(),
         files,
         updated_at: entry.updated_at.map(moment).transpose()?,
-    })
+    };
+    Ok(Exported { pipeline: entry.pipeline, state, tombstones })
 }
 
 fn moment(text: String) -> Result<DateTime<Utc>, String> {
@@ -251,17 +278,33 @@ mod tests {
         }
     }
 
+    fn orders() -> Exported {
+        let tombstones = vec![
+            Tombstone { key: vec!["7".into(), "a\"b".into()], version: Some("2024-01-01".into()) },
+            Tombstone { key: vec!["8".into(), String::new()], version: None },
+        ];
+        Exported { pipeline: "orders".into(), state: full(), tombstones }
+    }
+
     #[test]
     fn what_is_written_reads_back() {
-        let states = vec![("orders".to_owned(), full()), ("empty".to_owned(), State::default())];
+        let states = vec![orders(), Exported { pipeline: "empty".into(), state: State::default(), tombstones: vec![] }];
         let text = write(&states).unwrap().to_string();
         assert!(text.starts_with(r#"{"floodmark_state":1,"#), "{text}");
         assert_eq!(read(&text).unwrap(), states);
     }
 
     #[test]
+    fn a_file_from_before_tombstones_were_exported_reads() {
+        let mut value = write(&[orders()]).unwrap();
+        value["pipelines"][0].as_object_mut().unwrap().remove("tombstones");
+        let states = read(&value.to_string()).unwrap();
+        assert_eq!((&states[0].state, states[0].tombstones.len()), (&full(), 0));
+    }
+
+    #[test]
     fn what_is_not_understood_is_refused() {
-        let text = write(&[("orders".to_owned(), full())]).unwrap().to_string();
+        let text = write(&[orders()]).unwrap().to_string();
         let code = |text: &str| read(text).unwrap_err().code();
         assert_eq!(code(&text.replace(r#"_state":1"#, r#"_state":2"#)), Code::StateTooNew);
         assert_eq!(code(&text.replace("floodmark_state", "other")), Code::StateDamaged);

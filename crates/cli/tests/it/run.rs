@@ -147,3 +147,13 @@ fn runs_are_on_record() {
     assert!(scratch.ok(&["runs", "show", &run]).contains("7 read: 6 inserted, 1 superseded"));
     assert_eq!(scratch.run(&["runs", "show", "none"]).code, 2);
 }
+
+#[test]
+fn a_directory_stands_for_its_pipeline_file() {
+    let scratch = Scratch::new();
+    scratch.ok(&["init", "shop"]);
+    assert_eq!(scratch.one(&["run", "-f", "shop"])["status"], "ok");
+    let ran = scratch.run(&["run", "-f", "."]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(ran.stderr.contains("floodmark.yaml"), "{}", ran.stderr);
+}

@@ -63,3 +63,60 @@ fn what_is_exported_comes_back() {
     assert_eq!(ran.code, 1);
     assert!(ran.stderr.starts_with("error[FM0503]"), "{}", ran.stderr);
 }
+
+#[test]
+fn before_the_first_run_there_is_nothing_to_show() {
+    let scratch = Scratch::project();
+    for args in
+        [&["state", "show"][..], &["state", "show", "orders"], &["runs"], &["rejects", "list"], &["state", "export"]]
+    {
+        let ran = scratch.run(args);
+        assert_eq!(ran.code, 0, "{args:?}: {ran:?}");
+        let ran = scratch.run(&[args, &["--destination", URL]].concat());
+        assert_eq!(ran.code, 0, "{args:?}: {ran:?}");
+    }
+    assert!(scratch.ok(&["state", "show"]).contains("orders  has never run"));
+    assert_eq!(scratch.one(&["state", "show"])["known"], false);
+    assert!(scratch.run(&["runs"]).stderr.contains("There is no database yet: sqlite:///shop.db"));
+    assert_eq!(scratch.run(&["state", "set", "orders", "--watermark", "2024-01-01", "--yes"]).code, 2);
+    scratch.ok(&["state", "reset", "orders"]);
+    assert!(!scratch.path().join("shop.db").exists(), "reading makes no database");
+    // A database that is there and has no state yet is the same.
+    std::fs::File::create(scratch.path().join("shop.db")).unwrap();
+    assert!(scratch.ok(&["state", "show"]).contains("orders  has never run"));
+    scratch.ok(&["runs"]);
+}
+
+#[test]
+fn without_a_pipeline_file_the_database_can_be_named() {
+    let scratch = Scratch::new();
+    for args in [&["state", "show"][..], &["runs"], &["rejects", "list"]] {
+        let ran = scratch.run(args);
+        assert_eq!(ran.code, 2, "{ran:?}");
+        assert!(ran.stderr.contains("--destination sqlite:///"), "{}", ran.stderr);
+    }
+    assert!(!scratch.run(&["run"]).stderr.contains("--destination"));
+}
+
+#[test]
+fn what_was_deleted_stays_deleted_where_the_state_is_moved_to() {
+    let scratch = Scratch::new();
+    let file = "version: 1\npipelines:\n  t:\n    source: { files: 'data/*.csv' }\n    destination: { url: 'sqlite:///a.db' }\n    key: id\n    version: v\n    delete_when: op = 'D'\n";
+    scratch.write("floodmark.yaml", file);
+    scratch.write("data/1.csv", "id,v,op\n1,1,I\n2,1,I\n");
+    scratch.ok(&["run"]);
+    scratch.write("data/2.csv", "id,v,op\n1,5,D\n");
+    assert_eq!(scratch.one(&["run"])["rows"]["deleted"], 1);
+    let exported = scratch.ok(&["state", "export"]);
+    scratch.write("state.json", &exported);
+    std::fs::copy(scratch.path().join("a.db"), scratch.path().join("b.db")).unwrap();
+    scratch.write("floodmark.yaml", &file.replace("a.db", "b.db"));
+    scratch.ok(&["state", "reset", "t", "--yes"]);
+    scratch.ok(&["state", "import", "state.json", "--yes"]);
+    let tombstones =
+        |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap()["pipelines"][0]["tombstones"].clone();
+    assert_eq!(tombstones(&scratch.ok(&["state", "export"])), tombstones(&exported));
+    scratch.write("data/3.csv", "id,v,op\n1,3,I\n");
+    let value = scratch.one(&["run"]);
+    assert_eq!((&value["rows"]["stale"], &value["rows"]["inserted"]), (&1.into(), &0.into()), "{value}");
+}

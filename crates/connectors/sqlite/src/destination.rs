@@ -77,10 +77,6 @@ impl SqliteDestination {
         self.path.as_deref()
     }
 
-    fn exists(&self) -> bool {
-        self.path.as_deref().is_none_or(Path::exists)
-    }
-
     /// The lock of one pipeline, on the database's true path so that two names of one file share it.
     pub(crate) fn lock(&self, name: &str, holder: &str, wait: Option<Duration>, stop: &Stop) -> Result<Option<Lock>> {
         let Some(path) = &self.path else { return Ok(None) };
@@ -108,6 +104,10 @@ impl Destination for SqliteDestination {
     fn capabilities(&self) -> Capabilities {
         // SQLITE_MAX_COLUMN is 2000; SQLITE_MAX_VARIABLE_NUMBER is 32766.
         Capabilities { decimal: false, nan: false, case_sensitive: false, max_columns: 2000 }
+    }
+
+    fn exists(&self) -> bool {
+        self.path.as_deref().is_none_or(|path| path.try_exists().unwrap_or(true))
     }
 
     fn probe(&self) -> Result<()> {

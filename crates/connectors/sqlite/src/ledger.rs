@@ -3,11 +3,11 @@
 use crate::{SqliteDestination, failure::to, state};
 use floodmark_connect::{
     Stop,
-    destination::{KeptReject, Ledger},
+    destination::{KeptReject, Ledger, StateChange},
 };
 use floodmark_core::{
-    Result,
-    state::{Commit, RunRecord, State},
+    Code, Error, Result,
+    state::{Commit, RunRecord, State, Tombstone},
 };
 use rusqlite::{Connection, TransactionBehavior};
 use std::time::Duration;
@@ -53,34 +53,36 @@ impl Ledger for SqliteLedger {
         state::read(&self.db, pipeline)
     }
 
-    fn set_state(&mut self, pipeline: &str, new: Option<&State>) -> Result<()> {
+    fn tombstones(&self, pipeline: &str) -> Result<Vec<Tombstone>> {
+        if !state::present(&self.db)? {
+            return Ok(Vec::new());
+        }
+        tombstones(&self.db, pipeline)
+    }
+
+    fn change_state(&mut self, pipeline: &str, change: StateChange<'_>) -> Result<()> {
         self.change(pipeline, |db| {
+            if let StateChange::Move { seen, .. } = change {
+                let now = state::read(db, pipeline)?.map(|now| State { token: seen.token, ..now });
+                if now.as_ref() != Some(seen) {
+                    return Err(Error::new(Code::Busy, format!("pipeline {pipeline:?} ran in the meantime"))
+                        .state("nothing was changed")
+                        .help("look at `floodmark state show` and decide again"));
+                }
+            }
             let token = state::raise_token(db, pipeline)?;
-            let Some(new) = new else { return state::forget(db, pipeline) };
-            state::forget_position(db, pipeline)?;
-            let now = chrono::Utc::now();
-            let run = RunRecord {
-                run: String::new(),
-                pipeline: pipeline.to_owned(),
-                status: "state".into(),
-                load: String::new(),
-                started_at: now,
-                finished_at: Some(now),
-                counts: floodmark_core::Counts::default(),
-                watermark: None,
-                error: None,
-            };
-            let commit = Commit {
-                schema: new.schema.clone().unwrap_or_default(),
-                source_schema: new.source_schema.clone(),
-                watermark: new.watermark.clone(),
-                pending: new.pending.clone(),
-                boundary: Some(new.boundary.clone()),
-                files: new.files.iter().map(|(n, f)| (n.clone(), f.clone())).collect(),
-                rejects: Vec::new(),
-                run,
-            };
-            state::write_position(db, pipeline, new.table.as_deref().unwrap_or_default(), token, &commit)
+            match change {
+                StateChange::Forget => state::forget(db, pipeline),
+                StateChange::Move { to, .. } => {
+                    state::forget_position(db, pipeline)?;
+                    write(db, pipeline, token, to)
+                }
+                StateChange::Import { state, tombstones } => {
+                    state::forget(db, pipeline)?;
+                    write(db, pipeline, token, state)?;
+                    put_tombstones(db, pipeline, tombstones)
+                }
+            }
         })
     }
 
@@ -117,4 +119,60 @@ impl Ledger for SqliteLedger {
             Ok(dropped)
         })
     }
+}
+
+/// Writes a state where none is.
+fn write(db: &Connection, pipeline: &str, token: i64, new: &State) -> Result<()> {
+    let now = chrono::Utc::now();
+    let run = RunRecord {
+        run: String::new(),
+        pipeline: pipeline.to_owned(),
+        status: "state".into(),
+        load: String::new(),
+        started_at: now,
+        finished_at: Some(now),
+        counts: floodmark_core::Counts::default(),
+        watermark: None,
+        error: None,
+    };
+    let commit = Commit {
+        schema: new.schema.clone().unwrap_or_default(),
+        source_schema: new.source_schema.clone(),
+        watermark: new.watermark.clone(),
+        pending: new.pending.clone(),
+        boundary: Some(new.boundary.clone()),
+        files: new.files.iter().map(|(n, f)| (n.clone(), f.clone())).collect(),
+        rejects: Vec::new(),
+        run,
+    };
+    state::write_position(db, pipeline, new.table.as_deref().unwrap_or_default(), token, &commit)
+}
+
+fn tombstones(db: &Connection, pipeline: &str) -> Result<Vec<Tombstone>> {
+    let fail = to("read the tombstones");
+    let mut select =
+        db.prepare("SELECT key, version FROM _floodmark_tombstones WHERE pipeline = ?1 ORDER BY key").map_err(&fail)?;
+    let mut rows = select.query([pipeline]).map_err(&fail)?;
+    let mut out = Vec::new();
+    while let Some(row) = rows.next().map_err(&fail)? {
+        let (key, version): (String, Option<String>) = row.try_into().map_err(&fail)?;
+        let key = serde_json::from_str(&key).map_err(|e| {
+            Error::new(Code::StateDamaged, format!("the state holds the tombstone {key:?}"))
+                .state("nothing was written")
+                .cause(e)
+        })?;
+        out.push(Tombstone { key, version });
+    }
+    Ok(out)
+}
+
+fn put_tombstones(db: &Connection, pipeline: &str, tombstones: &[Tombstone]) -> Result<()> {
+    let fail = to("write the tombstones");
+    let mut insert = db.prepare("INSERT INTO _floodmark_tombstones VALUES (?1, ?2, ?3)").map_err(&fail)?;
+    for tombstone in tombstones {
+        // The form in which a load writes them.
+        let key = serde_json::Value::from(tombstone.key.clone()).to_string();
+        insert.execute(rusqlite::params![pipeline, key, tombstone.version]).map_err(&fail)?;
+    }
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! SQLite against the suite every destination must pass.
 
-use floodmark_connect::{Destination, Stop, conformance};
+use floodmark_connect::{Destination, Stop, conformance, destination::StateChange};
 use floodmark_core::{state::State, url::ConnectionUrl};
 use floodmark_sqlite::SqliteDestination;
 
@@ -32,8 +32,26 @@ fn a_moved_position_is_in_the_database_file() {
     };
     drop(at("a.db").open("p", "r", None, &Stop::default()).unwrap());
     let mut ledger = at("a.db").ledger().unwrap();
-    let state = State { table: Some("moved".into()), ..ledger.state("p").unwrap().unwrap() };
-    ledger.set_state("p", Some(&state)).unwrap();
+    let seen = ledger.state("p").unwrap().unwrap();
+    let to = State { table: Some("moved".into()), ..seen.clone() };
+    ledger.change_state("p", StateChange::Move { seen: &seen, to: &to }).unwrap();
     std::fs::copy(dir.path().join("a.db"), dir.path().join("b.db")).unwrap();
     assert_eq!(at("b.db").ledger().unwrap().state("p").unwrap().unwrap().table.as_deref(), Some("moved"));
+}
+
+/// A state that moved on since it was looked at is not written over; the token alone is no move.
+#[test]
+fn a_position_is_moved_only_from_where_it_was_seen() {
+    let dir = tempfile::tempdir().unwrap();
+    let url = ConnectionUrl::parse(&format!("sqlite:///{}", dir.path().join("t.db").display())).unwrap();
+    let destination = SqliteDestination::new(&url).unwrap();
+    drop(destination.open("p", "r", None, &Stop::default()).unwrap());
+    let mut ledger = destination.ledger().unwrap();
+    let seen = ledger.state("p").unwrap().unwrap();
+    let named = |table: &str| State { table: Some(table.into()), ..seen.clone() };
+    drop(destination.open("p", "r2", None, &Stop::default()).unwrap());
+    ledger.change_state("p", StateChange::Move { seen: &seen, to: &named("first") }).unwrap();
+    let error = ledger.change_state("p", StateChange::Move { seen: &seen, to: &named("second") }).unwrap_err();
+    assert_eq!(error.code(), floodmark_core::Code::Busy);
+    assert_eq!(ledger.state("p").unwrap().unwrap().table.as_deref(), Some("first"));
 }
