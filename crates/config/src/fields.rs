@@ -349,6 +349,13 @@ pub const FIELDS: &[Field] = &[
         .default("false")
         .flag("allow-empty"),
     Field::new(
+        "pipelines.*.adopt",
+        Kind::Bool,
+        "Whether the first load may take over a table that holds rows already.",
+    )
+    .default("false")
+    .flag("adopt"),
+    Field::new(
         "pipelines.*.commit_every",
         Kind::Count,
         "Rows per transaction, where a load may be committed in parts.",

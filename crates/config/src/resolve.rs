@@ -65,6 +65,7 @@ pub(crate) fn pipeline(
         max_rejects: record.limit("max_rejects"),
         changed_files: record.choice("changed_files", ChangedFiles::NAMES).unwrap_or(ChangedFiles::Reload),
         allow_empty: record.bool("allow_empty").unwrap_or(false),
+        adopt: record.bool("adopt").unwrap_or(false),
         at_least_once: record.text("append") == Some("at_least_once"),
         commit_every: record.number("commit_every").unwrap_or(COMMIT_EVERY),
         schedule: record.text("schedule").map(str::to_owned),

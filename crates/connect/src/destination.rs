@@ -112,6 +112,9 @@ pub trait Session: Send {
 
     /// One transaction: schema changes, rows, and what `Chunk::seal` returns. Returns once it is durable. When it
     /// fails, nothing of it is there; `Code::Fenced` when a newer holder of the lock exists.
+    ///
+    /// A first load that would take rows out of a table it did not fill (`overwrite`, `absent_rows: delete`) is refused
+    /// with their number, unless the pipeline says `adopt` or the plan says `forget`.
     fn load(&mut self, plan: &LoadPlan<'_>, chunk: &mut dyn Chunk) -> Result<Counts>;
 
     /// Puts a run that wrote nothing on record (`failed`, `interrupted`), and file entries whose rows need no

@@ -56,6 +56,9 @@ pub struct Pipeline {
     pub changed_files: ChangedFiles,
     /// Whether an `overwrite` may empty the table.
     pub allow_empty: bool,
+    /// Whether the first load may take over a table that holds rows already: replace them (`overwrite`,
+    /// `absent_rows: delete`), or add to them after the pipeline loaded another table.
+    pub adopt: bool,
     /// `append: at_least_once`: add every row again on every run.
     pub at_least_once: bool,
     /// Rows per destination transaction, where a load may be committed in parts.

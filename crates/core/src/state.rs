@@ -116,6 +116,10 @@ pub struct WatermarkMove {
     pub after: Option<String>,
 }
 
+/// Stands between the name of a file and what tells replays of its rejects apart: the replayed rows are a slice of
+/// their own, and still that file's.
+pub const REPLAY_MARK: &str = "~replay-";
+
 /// A row that could not be loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reject {
@@ -146,6 +150,8 @@ pub struct Commit {
     pub boundary: Option<Boundary>,
     /// Ledger entries to write.
     pub files: Vec<(String, FileEntry)>,
+    /// Slices that are being read from their beginning: rejects kept of them, replayed or not, go before these come.
+    pub reread: Vec<String>,
     /// Rejects to keep.
     pub rejects: Vec<Reject>,
     /// The run's receipt so far.

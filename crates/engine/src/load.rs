@@ -25,6 +25,8 @@ struct Progress {
     settled: bool,
     /// Something happened to it since the last commit.
     dirty: bool,
+    /// Something happened to it in this run.
+    begun: bool,
     lineage: Option<Lineage>,
 }
 
@@ -190,6 +192,18 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
         Ok(())
     }
 
+    /// Slices this chunk is the first to read of, from their beginning.
+    fn reread(&mut self) -> Vec<String> {
+        let mut names = Vec::new();
+        for (reading, progress) in self.parts.readings.iter().zip(&mut self.progress) {
+            let begins = (progress.dirty || progress.ended) && !std::mem::replace(&mut progress.begun, true);
+            if begins && reading.skip_rows == 0 {
+                names.push(reading.slice.name.clone());
+            }
+        }
+        names
+    }
+
     fn files(&mut self) -> Vec<(String, FileEntry)> {
         if self.parts.pipeline.at_least_once {
             return Vec::new();
@@ -288,6 +302,7 @@ impl Chunk for Chunks<'_, '_, '_> {
             watermark,
             pending: highest.filter(|_| !self.done),
             boundary: self.parts.shaper.boundary(),
+            reread: self.reread(),
             files: self.files(),
             rejects: std::mem::take(&mut self.rejects),
             run: self.parts.record.clone(),

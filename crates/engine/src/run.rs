@@ -222,7 +222,8 @@ impl Work<'_> {
         match &state.table {
             Some(before) if before != table => {
                 self.warn(format!(
-                    "the pipeline loaded table {before:?} before; {table:?} is loaded from the beginning"
+                    "the pipeline loaded table {before:?} before; {table:?} is loaded from the beginning. If that was a \
+                     pipeline of the same name in another project, rename one of the two: they share their state"
                 ));
                 fresh
             }

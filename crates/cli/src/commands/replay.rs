@@ -11,6 +11,7 @@ use floodmark_core::{
     Code, Error, Result,
     error::Place,
     pipeline::{AbsentRows, CsvOptions, FileFormat, FileSource, LateRows, Load, OnBadRow, Pipeline, SourceSpec},
+    state::REPLAY_MARK,
     wording,
 };
 use floodmark_engine::{RunOptions, Status, registry};
@@ -19,9 +20,6 @@ use std::{
     path::{Component, Path, PathBuf},
     time::Duration,
 };
-
-/// Between a file's name and what tells its replays apart.
-const MARK: &str = "~replay-";
 
 /// Replays the rejects of a pipeline; returns the exit code.
 pub(super) fn replay(cx: &Context, keepers: &Keepers, name: &str) -> Result<u8, Failure> {
@@ -105,7 +103,7 @@ fn adapted(pipeline: &Pipeline, source: FileSource) -> Pipeline {
 
 /// The file a reject first came from, were it replayed before or not.
 fn origin(slice: &str) -> &str {
-    slice.rsplit_once(MARK).map_or(slice, |(file, _)| file)
+    slice.rsplit_once(REPLAY_MARK).map_or(slice, |(file, _)| file)
 }
 
 /// Writes the rejects of one file to a file of their own, and says how to read it.
@@ -117,7 +115,7 @@ fn one_off(source: &FileSource, file: &str, rejects: &[KeptReject], dir: &Path, 
     let hash = xxhash_rust::xxh3::xxh3_64(identity.as_bytes());
     // Below the temporary directory whatever the name says.
     let inside: PathBuf = Path::new(file).components().filter(|c| matches!(c, Component::Normal(_))).collect();
-    let name = format!("{}{MARK}{hash:016x}", inside.display());
+    let name = format!("{}{REPLAY_MARK}{hash:016x}", inside.display());
     let path = dir.join(&name);
     let written = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&path, text));
     written.map_err(|e| {

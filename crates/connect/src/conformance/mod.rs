@@ -6,10 +6,10 @@
 
 mod scene;
 
-use crate::{Destination, Stop};
+use crate::{Destination, Stop, destination::StateChange};
 use floodmark_core::{
     Code, Column, DataType, Value,
-    pipeline::{AbsentRows, Deletes, Load, OnNull},
+    pipeline::{AbsentRows, Deletes, Load, OnNull, Pipeline},
     schema::Change,
     state::{Mark, RunRecord},
 };
@@ -29,6 +29,7 @@ pub const ALL: &[(&str, Test)] = &[
     ("an incoming NULL keeps what is there when told to", keep_nulls),
     ("rows of a batch supersede each other the same in any order", any_order),
     ("an overwrite makes the table the source and rewrites nothing equal", overwrite),
+    ("rows that somebody else put into a table are not replaced unasked", adopt),
     ("insert_only leaves existing rows alone", insert_only),
     ("history opens a version only for new content", history),
     ("an error in the middle leaves nothing behind", rollback),
@@ -174,6 +175,31 @@ fn overwrite(destination: &dyn Destination) {
     let counts = keyless.load(keyless.open(destination).as_mut(), &rows).unwrap();
     assert_eq!((counts.inserted, counts.removed), (2, 2));
     keyless.expect(destination, &rows);
+}
+
+fn adopt(destination: &dyn Destination) {
+    let other = Scene {
+        pipeline: Pipeline { name: "other".into(), ..Scene::new(Load::Upsert).pipeline },
+        ..Scene::new(Load::Upsert)
+    };
+    let theirs = [Row::new(1, "a", 1), Row::new(2, "b", 1)];
+    other.load(other.open(destination).as_mut(), &theirs).unwrap();
+    let before = destination.fingerprint("t").unwrap();
+    destination.ledger().unwrap().change_state("other", StateChange::Forget).unwrap();
+    let mut scene = Scene::new(Load::Overwrite);
+    let mine = [Row::new(3, "c", 1)];
+    let error = scene.load(scene.open(destination).as_mut(), &mine).unwrap_err();
+    assert_eq!(error.code(), Code::TableShape);
+    assert!(error.message().contains("2 rows"), "{error}");
+    assert_eq!(destination.fingerprint("t").unwrap(), before);
+    scene.pipeline.adopt = true;
+    scene.load(scene.open(destination).as_mut(), &mine).unwrap();
+    scene.pipeline.adopt = false;
+    // From now on the table is its own, also after its state was forgotten.
+    scene.load(scene.open(destination).as_mut(), &[Row::new(4, "d", 1)]).unwrap();
+    destination.ledger().unwrap().change_state("p", StateChange::Forget).unwrap();
+    scene.load(scene.open(destination).as_mut(), &mine).unwrap();
+    scene.expect(destination, &mine);
 }
 
 fn insert_only(destination: &dyn Destination) {

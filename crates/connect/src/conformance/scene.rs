@@ -86,6 +86,7 @@ impl Scene {
                 max_rejects: None,
                 changed_files: ChangedFiles::Reload,
                 allow_empty: false,
+                adopt: false,
                 at_least_once: false,
                 commit_every: COMMIT_EVERY,
                 schedule: None,
@@ -200,6 +201,7 @@ impl Chunk for Hand<'_> {
             pending: None,
             boundary: None,
             files: Vec::new(),
+            reread: Vec::new(),
             rejects: Vec::new(),
             run: RunRecord { counts, ..self.scene.record() },
         })

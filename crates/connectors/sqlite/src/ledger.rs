@@ -142,6 +142,7 @@ fn write(db: &Connection, pipeline: &str, token: i64, new: &State) -> Result<()>
         pending: new.pending.clone(),
         boundary: Some(new.boundary.clone()),
         files: new.files.iter().map(|(n, f)| (n.clone(), f.clone())).collect(),
+        reread: Vec::new(),
         rejects: Vec::new(),
         run,
     };

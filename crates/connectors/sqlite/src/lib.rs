@@ -3,6 +3,7 @@
 //! One write transaction holds a chunk's rows and everything that is remembered of them. Rows are looked up and written
 //! through prepared statements, one key at a time, by the rule in `floodmark_core::merge`.
 
+mod adopt;
 mod bind;
 mod codec;
 mod ddl;

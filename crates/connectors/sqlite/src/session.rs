@@ -1,7 +1,7 @@
 //! A held pipeline: one transaction a chunk.
 
 use crate::{
-    SqliteDestination, codec, ddl,
+    SqliteDestination, adopt, codec, ddl,
     failure::to,
     lock::Lock,
     merge::{self, Outcome},
@@ -108,6 +108,8 @@ impl Session for SqliteSession {
         state::refuse_shared(&tx, &self.pipeline, &target.pipeline.destination.table)?;
         if loaded {
             state::refuse_other_load(&tx, &self.pipeline, target.pipeline.load)?;
+        } else if !plan.forget {
+            adopt::refuse(&tx, target.pipeline, &self.state)?;
         }
         ddl::prepare(&tx, target.pipeline, target.schema, target.changes, moment_type(target), loaded)?;
         let was_empty = match self.was_empty {

@@ -6,9 +6,10 @@ use floodmark_connect::destination::KeptReject;
 use floodmark_core::{
     Code, Counts, DataType, Error, Result, Value,
     pipeline::Load,
-    state::{Commit, FORMAT, FileEntry, Lineage, Mark, Reject, RunRecord, State, WatermarkMove},
+    state::{Commit, FORMAT, FileEntry, Lineage, Mark, REPLAY_MARK, Reject, RunRecord, State, WatermarkMove},
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use std::collections::HashSet;
 
 /// Tables of format 1.
 const TABLES: &str = r#"
@@ -245,6 +246,7 @@ pub(crate) fn write_position(db: &Connection, pipeline: &str, table: &str, token
 
 fn write_rejects(db: &Connection, pipeline: &str, commit: &Commit) -> Result<()> {
     let fail = to("write the rejects");
+    forget_rejects(db, pipeline, &commit.reread)?;
     let mut insert = db
         .prepare_cached(
             "INSERT INTO _floodmark_rejects (pipeline, run, file, line, \"column\", reason, raw) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -253,6 +255,25 @@ fn write_rejects(db: &Connection, pipeline: &str, commit: &Commit) -> Result<()>
     for r in &commit.rejects {
         insert
             .execute(params![pipeline, commit.run.run, r.slice, r.line as i64, r.column, r.reason, r.raw])
+            .map_err(&fail)?;
+    }
+    Ok(())
+}
+
+/// Rejects of slices that are read from their beginning come anew, or are no rejects any more.
+fn forget_rejects(db: &Connection, pipeline: &str, slices: &[String]) -> Result<()> {
+    if slices.is_empty() {
+        return Ok(());
+    }
+    let fail = to("drop the rejects of an earlier reading");
+    let slices: HashSet<&str> = slices.iter().map(String::as_str).collect();
+    let kept: Vec<String> = db
+        .prepare("SELECT DISTINCT file FROM _floodmark_rejects WHERE pipeline = ?1")
+        .and_then(|mut s| s.query_map([pipeline], |r| r.get(0))?.collect())
+        .map_err(&fail)?;
+    let origin = |name: &str| name.rsplit_once(REPLAY_MARK).map_or(name, |(file, _)| file).to_owned();
+    for file in kept.iter().filter(|f| slices.contains(f.as_str()) || slices.contains(origin(f).as_str())) {
+        db.execute("DELETE FROM _floodmark_rejects WHERE pipeline = ?1 AND file = ?2", [pipeline, file])
             .map_err(&fail)?;
     }
     Ok(())
@@ -269,10 +290,23 @@ pub(crate) fn refuse_shared(db: &Connection, pipeline: &str, table: &str) -> Res
         .optional()
         .map_err(to("read the state"))?;
     let Some(other) = other else { return Ok(()) };
-    Err(Error::new(Code::TableShape, format!("table {table:?} is loaded by pipeline {other:?}"))
+    // Where the other pipeline is of another project, its files are what tells a person whose it is.
+    let files: Vec<String> = db
+        .prepare("SELECT file FROM _floodmark_files WHERE pipeline = ?1 ORDER BY file LIMIT 2")
+        .and_then(|mut s| s.query_map([&other], |r| r.get(0))?.collect())
+        .map_err(to("read the file ledger"))?;
+    let from = match files.as_slice() {
+        [] => String::new(),
+        [only] => format!(" from {only}"),
+        [first, ..] => format!(" from {first} and other files"),
+    };
+    Err(Error::new(Code::TableShape, format!("table {table:?} is loaded by pipeline {other:?}{from}"))
         .state("nothing was written")
         .help("load into another table")
-        .help(format!("if {pipeline:?} takes its place, first `floodmark state reset {other}`")))
+        .help(format!(
+            "if {pipeline:?} takes its place, first `floodmark state reset {other}`, with `--destination URL` where no \
+             pipeline file names {other:?} any more"
+        )))
 }
 
 /// A strategy that does not know the rows an earlier one left would double or lose them.

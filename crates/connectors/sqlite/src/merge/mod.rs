@@ -56,7 +56,8 @@ pub(crate) fn is_empty(db: &Connection, table: &str) -> Result<bool> {
         .map_err(to("read the table"))
 }
 
-fn count(db: &Connection, table: &str) -> Result<u64> {
+/// How many rows the table holds.
+pub(crate) fn count(db: &Connection, table: &str) -> Result<u64> {
     db.query_row(&format!("SELECT count(*) FROM {}", ddl::quote(table)), [], |r| r.get::<_, i64>(0))
         .map(|n| n as u64)
         .map_err(to("count the table's rows"))
