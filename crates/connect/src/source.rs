@@ -35,6 +35,15 @@ pub struct Survey {
     pub slices: Vec<(u64, u128)>,
 }
 
+/// What a first look at a source shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Glance {
+    /// Columns by their names in the source. Types of text are those of the rows looked at.
+    pub schema: Schema,
+    /// Whether there can be no column beside these.
+    pub whole: bool,
+}
+
 /// How a slice is to be read.
 #[derive(Debug, Clone, Default)]
 pub struct ReadPlan {
@@ -92,6 +101,9 @@ pub trait Source: Send + Sync {
     /// Whether a row ends at that many bytes, so that what follows are rows of their own. `false` where that cannot be
     /// told.
     fn row_ends_at(&self, slice: &Slice, bytes: u64) -> Result<bool>;
+
+    /// The columns of the slices as far as that is cheap to tell: headers, first rows, footers.
+    fn glance(&self, slices: &[Slice], stop: &Stop) -> Result<Glance>;
 
     /// Reads all of the slices for their columns and types: every row of text, the footer of a columnar file.
     fn survey(&self, slices: &[Slice], request: &SurveyRequest, stop: &Stop) -> Result<Survey>;

@@ -2,6 +2,7 @@
 
 mod cast;
 mod extract;
+pub mod inspect;
 mod load;
 mod names;
 mod plan;

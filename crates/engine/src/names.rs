@@ -5,6 +5,7 @@ use floodmark_core::{
     Code, Column, DataType, Error, Result, Schema,
     pipeline::{Load, Pipeline},
     schema::case_clash,
+    wording,
 };
 use std::collections::HashMap;
 
@@ -38,7 +39,7 @@ pub(crate) fn rename_all(pipeline: &Pipeline, surveyed: &Schema) -> Result<Schem
         if let Some(from) = &column.from
             && surveyed.get(from).is_none()
         {
-            return Err(missing(from, "from", surveyed));
+            return Err(no_column(from, "from", surveyed));
         }
     }
     let schema = Schema {
@@ -91,34 +92,63 @@ pub(crate) fn check(pipeline: &Pipeline, arriving: &Schema, target: &Schema, can
             .state("nothing was written")
             .help("rename it with `columns:`"));
     }
-    for (columns, what) in [(&pipeline.key, "key"), (&pipeline.window, "window")] {
-        for name in columns {
-            if arriving.get(name).is_none() {
-                return Err(missing(name, what, arriving));
-            }
-        }
+    match missing(pipeline, arriving).into_iter().next() {
+        Some(error) => Err(error),
+        None => Ok(()),
     }
-    if let Some(watermark) = &pipeline.watermark
-        && arriving.get(&watermark.column).is_none()
-    {
-        return Err(missing(&watermark.column, "watermark", arriving));
-    }
-    if let Some(version) = &pipeline.version
-        && pipeline.load != Load::Append
-        && arriving.get(version).is_none()
-    {
-        return Err(missing(version, "version", arriving));
-    }
-    for column in &pipeline.columns {
-        if column.not_null && arriving.get(&column.name).is_none() {
-            return Err(missing(&column.name, "columns", arriving));
-        }
-    }
-    Ok(())
 }
 
-fn missing(name: &str, field: &str, there: &Schema) -> Error {
+/// Columns that a pipeline cannot do without, and that do not arrive.
+pub(crate) fn missing(pipeline: &Pipeline, arriving: &Schema) -> Vec<Error> {
+    let key = pipeline.key.iter().map(|name| (name, "key"));
+    let window = pipeline.window.iter().map(|name| (name, "window"));
+    let watermark = pipeline.watermark.iter().map(|w| (&w.column, "watermark"));
+    // By default the version is the watermark, which is told of already.
+    let watermarked = pipeline.watermark.as_ref().map(|w| &w.column);
+    let version = pipeline.version.iter().filter(|v| pipeline.load != Load::Append && watermarked != Some(*v));
+    let not_null = pipeline.columns.iter().filter(|c| c.not_null).map(|c| (&c.name, "columns"));
+    key.chain(window)
+        .chain(watermark)
+        .chain(version.map(|name| (name, "version")))
+        .chain(not_null)
+        .filter(|(name, _)| arriving.get(name).is_none())
+        .map(|(name, field)| no_column(name, field, arriving))
+        .collect()
+}
+
+/// Names in `columns:` that are no column of the table, so that what they say has no effect.
+pub(crate) fn unused(pipeline: &Pipeline, target: &Schema) -> Vec<Error> {
+    let unknown = pipeline.columns.iter().filter(|c| !c.not_null && c.from.is_none() && target.get(&c.name).is_none());
+    unknown.map(|c| no_column(&c.name, "columns", target)).collect()
+}
+
+/// A type that `columns:` asks for and the table does not have: it was loaded, or made, with another one.
+pub(crate) fn refused_type(pipeline: &Pipeline, target: &Schema) -> Option<Error> {
+    let asked = pipeline.columns.iter().filter_map(|c| Some((&c.name, c.data_type?, target.get(&c.name)?.data_type)));
+    let (name, asked, there) = asked.into_iter().find(|(_, asked, there)| !holds(*there, *asked))?;
+    let message = format!("`columns:` makes {name:?} {asked}, and the table has it as {there}");
+    Some(
+        Error::new(Code::SchemaChange, message)
+            .state("nothing was written")
+            .help("a column that was loaded keeps its type: load everything again with `--full-refresh`, rejected rows included")
+            .help(format!("or leave the type as it is, and correct the values on the way: `transform: SELECT … AS {name} FROM source`")),
+    )
+}
+
+/// Whether a column of type `there` takes every value of type `asked`, and still means the same.
+fn holds(there: DataType, asked: DataType) -> bool {
+    use DataType::{BigInt, Date, Decimal, Timestamp, TimestampTz};
+    let alike = matches!(
+        (there, asked),
+        (Decimal(..), BigInt | Decimal(..))
+            | (Timestamp { .. }, Date | Timestamp { .. })
+            | (TimestampTz { .. }, TimestampTz { .. })
+    );
+    there == asked || (alike && there.widen(asked) == Some(there))
+}
+
+fn no_column(name: &str, field: &str, there: &Schema) -> Error {
     Error::new(Code::TableShape, format!("`{field}` names column {name:?}, which the source does not have"))
         .state("nothing was written")
-        .help(format!("its columns are: {}", there.names().join(", ")))
+        .help(wording::suggest(name, "its columns are", &there.names()))
 }

@@ -263,6 +263,12 @@ impl Work<'_> {
 
         let (schemas, surveyed) = self.schemas(&readings, &state, existing.as_ref())?;
         names::check(self.pipeline, &self.arriving(&schemas), &schemas.target, self.can)?;
+        if let Some(error) = names::refused_type(self.pipeline, &schemas.target) {
+            return Err(error);
+        }
+        for unused in names::unused(self.pipeline, &schemas.target) {
+            self.warn(format!("{}: {}", unused.message(), unused.advice().join("; ")));
+        }
         let type_of = |name: &str| schemas.target.get(name).map(|c| c.data_type);
         let bounds = match &self.pipeline.watermark {
             None => None,

@@ -7,13 +7,13 @@ use arrow::{
 use crossbeam_channel::{Receiver, Sender, bounded};
 use datafusion::{
     catalog::streaming::StreamingTable,
-    common::DFSchema,
+    common::{DFSchema, SchemaError},
     error::DataFusionError,
     execution::{SendableRecordBatchStream, TaskContext},
     physical_plan::{PhysicalExpr, stream::RecordBatchStreamAdapter, streaming::PartitionStream},
     prelude::{DataFrame, SessionConfig, SessionContext},
 };
-use floodmark_core::{Code, Column, DataType, Error, Result, Schema};
+use floodmark_core::{Code, Column, DataType, Error, Result, Schema, wording};
 use futures::StreamExt;
 use std::{
     fmt,
@@ -30,8 +30,50 @@ fn context() -> SessionContext {
     SessionContext::new_with_config(config)
 }
 
+/// Why a statement cannot be planned.
+pub(crate) struct Unplanned {
+    pub(crate) error: Error,
+    /// It is wrong whatever the columns' types are: a name that is not there, or no SQL at all.
+    pub(crate) by_name: bool,
+}
+
+impl From<Unplanned> for Error {
+    fn from(unplanned: Unplanned) -> Error {
+        unplanned.error
+    }
+}
+
+impl From<Error> for Unplanned {
+    fn from(error: Error) -> Unplanned {
+        Unplanned { error, by_name: false }
+    }
+}
+
+fn by_name(error: &DataFusionError) -> bool {
+    matches!(error.find_root(), DataFusionError::SchemaError(..) | DataFusionError::SQL(..))
+}
+
+/// The spelling that was meant of a name that is no column.
+fn meant(error: &DataFusionError) -> Option<String> {
+    let DataFusionError::SchemaError(error, _) = error.find_root() else { return None };
+    let SchemaError::FieldNotFound { field, valid_fields } = error.as_ref() else { return None };
+    let known: Vec<&str> = valid_fields.iter().map(|c| c.name.as_str()).collect();
+    (!known.is_empty()).then(|| wording::suggest(&field.name, "the columns are", &known))
+}
+
+fn with_meant(error: Error, meant: Option<String>) -> Error {
+    match meant {
+        Some(help) => error.help(help),
+        None => error,
+    }
+}
+
+fn unplanned(sql: &str, error: DataFusionError) -> Unplanned {
+    Unplanned { by_name: by_name(&error), error: failed(sql, error) }
+}
+
 fn failed(sql: &str, error: DataFusionError) -> Error {
-    Error::new(Code::Transform, "the SQL transform failed")
+    with_meant(Error::new(Code::Transform, "the SQL transform failed"), meant(&error))
         .help("the input is the table `source`; write names that are not all lower-case in double quotes")
         .help(format!("the statement: {}", floodmark_core::error::shorten(sql.trim())))
         .cause(error.strip_backtrace())
@@ -75,21 +117,21 @@ impl PartitionStream for Handover {
     }
 }
 
-fn plan(sql: &str, input: &SchemaRef, batches: Receiver<RecordBatch>) -> Result<DataFrame> {
+fn plan(sql: &str, input: &SchemaRef, batches: Receiver<RecordBatch>) -> Result<DataFrame, Unplanned> {
     let context = context();
     let source = Handover { schema: input.clone(), batches: Mutex::new(Some(batches)) };
-    let table = StreamingTable::try_new(input.clone(), vec![Arc::new(source)]).map_err(|e| failed(sql, e))?;
-    context.register_table("source", Arc::new(table)).map_err(|e| failed(sql, e))?;
+    let table = StreamingTable::try_new(input.clone(), vec![Arc::new(source)]).map_err(|e| unplanned(sql, e))?;
+    context.register_table("source", Arc::new(table)).map_err(|e| unplanned(sql, e))?;
     // Reading statements only: a transform has no business changing anything.
     let options = datafusion::execution::context::SQLOptions::new()
         .with_allow_ddl(false)
         .with_allow_dml(false)
         .with_allow_statements(false);
-    runtime()?.block_on(context.sql_with_options(sql, options)).map_err(|e| failed(sql, e))
+    runtime()?.block_on(context.sql_with_options(sql, options)).map_err(|e| unplanned(sql, e))
 }
 
 /// The columns a transform gives for a source's columns, without reading a row.
-pub(crate) fn output_schema(sql: &str, source: &Schema) -> Result<Schema> {
+pub(crate) fn output_schema(sql: &str, source: &Schema) -> Result<Schema, Unplanned> {
     let frame = plan(sql, &source.to_arrow(), crossbeam_channel::never())?;
     let mut columns = Vec::new();
     for field in frame.schema().fields() {
@@ -155,12 +197,13 @@ pub(crate) struct Condition {
 }
 
 impl Condition {
-    pub(crate) fn new(sql: &str, schema: &Schema) -> Result<Self> {
+    pub(crate) fn new(sql: &str, schema: &Schema) -> Result<Self, Unplanned> {
         let failed = |e: DataFusionError| {
-            Error::new(Code::Transform, "`delete_when` is not a condition over the table's columns")
+            let error = Error::new(Code::Transform, "`delete_when` is not a condition over the table's columns");
+            let error = with_meant(error, meant(&e))
                 .state("nothing was written")
-                .help("write names that are not all lower-case in double quotes, text in single quotes")
-                .cause(e.strip_backtrace())
+                .help("write names that are not all lower-case in double quotes, text in single quotes");
+            Unplanned { by_name: by_name(&e), error: error.cause(e.strip_backtrace()) }
         };
         let context = context();
         let df_schema = DFSchema::try_from(schema.to_arrow()).map_err(failed)?;
@@ -170,7 +213,8 @@ impl Condition {
         if data_type != arrow::datatypes::DataType::Boolean {
             return Err(Error::new(Code::Transform, format!("`delete_when: {sql}` is {data_type}, not true or false"))
                 .state("nothing was written")
-                .help("write a comparison, for example op = 'D'"));
+                .help("write a comparison, for example op = 'D'")
+                .into());
         }
         Ok(Condition { sql: sql.to_owned(), expr })
     }

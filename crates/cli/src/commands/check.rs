@@ -7,12 +7,16 @@ use crate::{
     render::{error, json, terminal},
 };
 use floodmark_config::{Lint, lint};
+use floodmark_connect::Stop;
 use floodmark_core::{
     Error, Result,
     pipeline::{Pipeline, SourceSpec},
     url::ConnectionUrl,
 };
-use floodmark_engine::registry;
+use floodmark_engine::{
+    inspect::{self, Finding},
+    registry,
+};
 use serde_json::{Value, json};
 
 /// What was found about one pipeline.
@@ -22,6 +26,8 @@ struct Report<'a> {
     reachable: bool,
     found: Found,
     errors: Vec<Error>,
+    /// About columns: what a run would pass over, or may stop at.
+    doubts: Vec<Error>,
     warnings: Vec<&'a Lint>,
 }
 
@@ -44,9 +50,9 @@ pub(super) fn check(cx: &Context, args: &CheckArgs) -> Result<u8, Failure> {
     let mut probed: Vec<(&ConnectionUrl, bool)> = Vec::new();
     let (mut errors, mut warnings) = (0, 0);
     for pipeline in &pipelines {
-        let report = examine(pipeline, &lints, &mut probed);
+        let report = examine(pipeline, &lints, &mut probed, &cx.stop);
         errors += report.errors.len();
-        warnings += report.warnings.len();
+        warnings += report.warnings.len() + report.doubts.len();
         if cx.printer.json() {
             cx.printer.object(&object(&report))?;
         } else {
@@ -61,7 +67,12 @@ pub(super) fn check(cx: &Context, args: &CheckArgs) -> Result<u8, Failure> {
     Ok(if errors == 0 { 0 } else { 2 })
 }
 
-fn examine<'a>(pipeline: &'a Pipeline, lints: &'a [Lint], probed: &mut Vec<(&'a ConnectionUrl, bool)>) -> Report<'a> {
+fn examine<'a>(
+    pipeline: &'a Pipeline,
+    lints: &'a [Lint],
+    probed: &mut Vec<(&'a ConnectionUrl, bool)>,
+    stop: &Stop,
+) -> Report<'a> {
     let mut errors = Vec::new();
     let url = &pipeline.destination.url;
     let reachable = probed.iter().find(|(u, _)| *u == url).map(|(_, answer)| *answer).unwrap_or_else(|| {
@@ -69,20 +80,31 @@ fn examine<'a>(pipeline: &'a Pipeline, lints: &'a [Lint], probed: &mut Vec<(&'a 
         probed.push((url, answer.is_ok()));
         answer.map_err(|e| errors.push(e)).is_ok()
     });
-    let found = sources(pipeline).unwrap_or_else(|error| {
-        errors.push(error);
-        Found::Nothing
-    });
+    let mut doubts = Vec::new();
+    let (found, result) = sources(pipeline, stop);
+    match result {
+        Ok(findings) => {
+            for finding in findings {
+                if finding.certain { errors.push(finding.error) } else { doubts.push(finding.error) }
+            }
+        }
+        Err(error) => errors.push(error),
+    }
     let warnings = lints.iter().filter(|l| l.pipeline == pipeline.name).collect();
-    Report { pipeline, reachable, found, errors, warnings }
+    Report { pipeline, reachable, found, errors, doubts, warnings }
 }
 
-fn sources(pipeline: &Pipeline) -> Result<Found> {
+/// What there is to read, and what of its columns does not go with the pipeline.
+fn sources(pipeline: &Pipeline, stop: &Stop) -> (Found, Result<Vec<Finding>>) {
     let SourceSpec::Files(files) = &pipeline.source;
     if files.patterns.iter().any(|p| p == "-") {
-        return Ok(Found::StandardInput);
+        return (Found::StandardInput, Ok(Vec::new()));
     }
-    registry::source(&pipeline.source)?.slices().map(|slices| Found::Files(slices.len()))
+    let listed = registry::source(&pipeline.source).and_then(|source| Ok((source.slices()?.len(), source)));
+    match listed {
+        Ok((files, source)) => (Found::Files(files), inspect::columns(pipeline, source.as_ref(), stop)),
+        Err(error) => (Found::Nothing, Err(error)),
+    }
 }
 
 fn status(report: &Report<'_>) -> &'static str {
@@ -91,12 +113,14 @@ fn status(report: &Report<'_>) -> &'static str {
 
 fn object(report: &Report<'_>) -> Value {
     let warning = |l: &&Lint| json!({"rule": l.name, "message": l.message, "reason": l.reason, "help": l.remedy});
+    let doubt = |e: &Error| json!({"rule": "columns", "message": e.message(), "reason": e.code().title(), "help": e.advice().join("; ")});
+    let warnings = report.doubts.iter().map(doubt).chain(report.warnings.iter().map(warning));
     json!({
         "pipeline": report.pipeline.name,
         "status": status(report),
         "files": if let Found::Files(n) = report.found { Some(n) } else { None },
         "errors": report.errors.iter().map(json::error).collect::<Vec<_>>(),
-        "warnings": report.warnings.iter().map(warning).collect::<Vec<_>>(),
+        "warnings": warnings.collect::<Vec<_>>(),
     })
 }
 
@@ -113,6 +137,12 @@ fn text(report: &Report<'_>) -> String {
     }
     if !report.reachable && report.errors.is_empty() {
         out.push_str("  its destination cannot be used, as said above\n");
+    }
+    for doubt in &report.doubts {
+        out.push_str(&indent(&terminal::warning(&doubt.to_string())));
+        for help in doubt.advice() {
+            out.push_str(&format!("    help: {}\n", terminal::clean(help)));
+        }
     }
     for lint in &report.warnings {
         let text = format!("{}: {}", lint.message, lint.reason);

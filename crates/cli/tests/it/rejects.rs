@@ -78,3 +78,34 @@ fn a_replay_that_would_replace_the_table_is_refused() {
     assert_eq!(ran.code, 2, "{ran:?}");
     assert!(ran.stderr.starts_with("error[FM0106]"), "{}", ran.stderr);
 }
+
+#[test]
+fn another_type_needs_a_full_refresh_and_that_takes_the_rejects_along() {
+    let scratch = project("bigint");
+    scratch.ok(&["run"]);
+    settings(&scratch, "text");
+    for args in [&["check"][..], &["rejects", "replay", "orders"]] {
+        let ran = scratch.run(args);
+        assert_ne!(ran.code, 0, "{ran:?}");
+        let said = ran.stdout + &ran.stderr;
+        assert!(said.contains("FM0406") && said.contains("--full-refresh"), "{said}");
+    }
+    assert_eq!(scratch.json(&["rejects", "list"], 0).len(), 2);
+    let value = scratch.one(&["run", "--full-refresh", "--yes"]);
+    assert_eq!(value["rows"]["inserted"], 4, "{value}");
+    assert!(scratch.json(&["rejects", "list"], 0).is_empty());
+}
+
+#[test]
+fn a_transform_corrects_the_values_on_the_way() {
+    let scratch = project("bigint");
+    scratch.ok(&["run"]);
+    // The type asked for would hold for the column as it is read, too.
+    let file = scratch.read("floodmark.yaml").replace("    columns: { n: bigint }\n", "")
+        + "    transform: SELECT id, try_cast(trim(trailing 'a' from cast(n AS text)) AS bigint) AS n FROM source\n";
+    scratch.write("floodmark.yaml", &file);
+    let value = scratch.one(&["rejects", "replay", "orders"]);
+    assert_eq!((&value["rows"]["inserted"], &value["rows"]["rejected"]), (&2.into(), &0.into()), "{value}");
+    assert!(scratch.json(&["rejects", "list"], 0).is_empty());
+    assert_eq!(scratch.one(&["run"])["status"], "nothing_new");
+}

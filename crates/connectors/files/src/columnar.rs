@@ -82,6 +82,32 @@ impl Opened {
         }
     }
 
+    /// Columns with their types; what no destination holds, and names that cannot be told apart, are errors.
+    fn columns(&self, name: &str) -> Result<Schema> {
+        let arrow = self.schema();
+        let mut schema = Schema::default();
+        for (i, field) in arrow.fields().iter().enumerate() {
+            let place = || Place { file: Some(name.into()), column: Some(field.name().clone()), ..Place::default() };
+            let data_type = DataType::from_arrow(field.data_type())
+                .ok_or_else(|| exact::unsupported(field.data_type()).at(place()))?;
+            if let Some(before) = schema.index(field.name()) {
+                let message = format!("columns {} and {} have the same name", before + 1, i + 1);
+                return Err(Error::new(Code::BadHeader, message)
+                    .at(place())
+                    .help("rename one where the file is written"));
+            }
+            if field.name().is_empty() {
+                let message = format!("column {} of {} has no name", i + 1, arrow.fields().len());
+                return Err(Error::new(Code::BadHeader, message)
+                    .in_file(name)
+                    .help("name it where the file is written"));
+            }
+            let undecided = *field.data_type() == ArrowType::Null;
+            schema.columns.push(Column { undecided, ..Column::new(field.name(), data_type) });
+        }
+        Ok(schema)
+    }
+
     /// Batches of these columns, from row `skip` on where the format allows it; and how many rows that leaves out.
     fn read(self, columns: Vec<usize>, skip: u64, name: &str) -> Result<(Decoded, u64)> {
         Ok(match self {
@@ -105,27 +131,7 @@ impl Opened {
 pub(crate) fn survey(file: File, format: FileFormat, name: &str, stop: &Stop) -> Result<(Schema, u64)> {
     guarded(name, || {
         let opened = Opened::new(file, format, name)?;
-        let arrow = opened.schema();
-        let mut schema = Schema::default();
-        for (i, field) in arrow.fields().iter().enumerate() {
-            let place = || Place { file: Some(name.into()), column: Some(field.name().clone()), ..Place::default() };
-            let data_type = DataType::from_arrow(field.data_type())
-                .ok_or_else(|| exact::unsupported(field.data_type()).at(place()))?;
-            if let Some(before) = schema.index(field.name()) {
-                let message = format!("columns {} and {} have the same name", before + 1, i + 1);
-                return Err(Error::new(Code::BadHeader, message)
-                    .at(place())
-                    .help("rename one where the file is written"));
-            }
-            if field.name().is_empty() {
-                let message = format!("column {} of {} has no name", i + 1, arrow.fields().len());
-                return Err(Error::new(Code::BadHeader, message)
-                    .in_file(name)
-                    .help("name it where the file is written"));
-            }
-            let undecided = *field.data_type() == ArrowType::Null;
-            schema.columns.push(Column { undecided, ..Column::new(field.name(), data_type) });
-        }
+        let schema = opened.columns(name)?;
         let rows = match opened {
             Opened::Parquet(builder) => u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0),
             other => {
@@ -139,6 +145,11 @@ pub(crate) fn survey(file: File, format: FileFormat, name: &str, stop: &Stop) ->
         };
         Ok((schema, rows))
     })
+}
+
+/// The columns alone.
+pub(crate) fn glance(file: File, format: FileFormat, name: &str) -> Result<Schema> {
+    guarded(name, || Opened::new(file, format, name)?.columns(name))
 }
 
 /// Batches of a columnar file in the planned types.

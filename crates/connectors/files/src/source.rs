@@ -10,7 +10,7 @@ use crate::{
     survey::{Found, Surveyor, Union},
     text::{Converted, Converter, TextFile},
 };
-use floodmark_connect::{Batch, Batches, ReadPlan, Slice, Source, Stop, Survey, SurveyRequest};
+use floodmark_connect::{Batch, Batches, ReadPlan, Slice, Source, Stop, Survey, SurveyRequest, source::Glance};
 use floodmark_core::{
     Code, Error, Result, Schema,
     pipeline::{FileFormat, FileSource},
@@ -25,6 +25,9 @@ use std::{
 
 /// Large enough that threads seldom meet, small enough that a few of them are little memory.
 const BLOCK_BYTES: usize = 1 << 20;
+
+/// A glance looks at this many slices.
+const GLANCES: usize = 100;
 
 /// Reads files that match patterns: CSV, JSON Lines, JSON arrays, Parquet and Arrow IPC, packed or not.
 pub struct FileSourceReader {
@@ -160,6 +163,26 @@ impl FileSourceReader {
         found
     }
 
+    /// The columns of a slice's beginning, and whether it can have no others.
+    fn glance_slice(&self, slice: &Slice, stop: &Stop) -> Result<(Found, bool)> {
+        let mut file = match self.open(slice, &self.path(slice)?, Hash::Unwanted, stop)? {
+            Opened::Columnar(file, format) => {
+                return Ok((Found::typed(columnar::glance(file, format, &slice.name)?, 0), true));
+            }
+            Opened::Text(file) => file,
+        };
+        let named = !file.context.columns.is_empty();
+        let mut union = Union::default();
+        union.add(&Found::named(&file.context.columns))?;
+        let mut block = Block::default();
+        let more = file.cutter.next(&mut block)?;
+        if more {
+            union.add(&Surveyor::new(&file.shape, &slice.name).survey(&block)?)?;
+        }
+        let all = named || !more || !file.cutter.next(&mut block)?;
+        Ok((union.found(named), all))
+    }
+
     fn survey_slice(&self, slice: &Slice, stop: &Stop) -> Result<(Arc<Found>, u128)> {
         let path = self.path(slice)?;
         let (found, slot) = match self.open(slice, &path, Hash::Wanted, stop)? {
@@ -206,6 +229,17 @@ impl Source for FileSourceReader {
 
     fn row_ends_at(&self, slice: &Slice, bytes: u64) -> Result<bool> {
         open::line_ends_at(&self.path(slice)?, &slice.name, bytes)
+    }
+
+    fn glance(&self, slices: &[Slice], stop: &Stop) -> Result<Glance> {
+        let mut union = Union::default();
+        let mut whole = slices.len() <= GLANCES;
+        for slice in slices.iter().take(GLANCES) {
+            let (found, all) = self.glance_slice(slice, stop)?;
+            union.add(&found)?;
+            whole &= all;
+        }
+        Ok(Glance { schema: union.schema(&HashMap::new()), whole })
     }
 
     fn survey(&self, slices: &[Slice], request: &SurveyRequest, stop: &Stop) -> Result<Survey> {
