@@ -1,7 +1,7 @@
 //! Mistakes with their places, collected.
 
 pub(crate) use floodmark_core::wording::nearest;
-use floodmark_core::{Code, Error, error::Place, wording};
+use floodmark_core::{Code, Error, error::Place};
 use std::{
     fmt,
     ops::Range,
@@ -214,7 +214,8 @@ impl From<Diagnostics> for Error {
         }
         match all.list.len() - 1 {
             0 => {}
-            more => error = error.help(wording::agree(more as u64, "more mistake", "was found", "were found")),
+            1 => error = error.help("one more mistake was found"),
+            more => error = error.help(format!("{more} more mistakes were found")),
         }
         error.state("nothing was read or written")
     }

@@ -32,3 +32,4 @@ pub use lint::{Lint, lint};
 pub use page::reference;
 pub use project::Project;
 pub use schema::json_schema;
+pub use words::as_flags;

@@ -299,6 +299,31 @@ impl Rules<'_> {
                 .add(Code::Unsafe, item.at, "standard input cannot be one of several sources")
                 .help("read it alone, or write it to a file first");
         }
+        for item in source.items("files") {
+            let Some((scheme, _)) = item.text.split_once("://") else { continue };
+            // Only the scheme is repeated: what follows may hold a password.
+            let message = format!("reading from {scheme}:// is not supported yet");
+            let help = match scheme.to_ascii_lowercase().as_str() {
+                "s3" => {
+                    "copy the files to this machine first (aws s3 cp --recursive), or mount the bucket, and name their path"
+                }
+                "gs" | "gcs" => {
+                    "copy the files to this machine first (gcloud storage cp -r), or mount the bucket, and name their path"
+                }
+                "az" | "abfs" | "abfss" => {
+                    "copy the files to this machine first (az storage blob download-batch), and name their path"
+                }
+                "http" | "https" => "fetch it first, or pipe it in: curl -fsS URL | floodmark load - …",
+                "file" => {
+                    self.out
+                        .add(Code::BadUrl, item.at, "a file is named by its path, not by a URL")
+                        .help("write the path that follows file://");
+                    continue;
+                }
+                _ => "files are named by paths and patterns, relative to the pipeline file or absolute",
+            };
+            self.out.add(Code::BadUrl, item.at, message).help(help);
+        }
         if files.csv.delimiter == Some(files.csv.quote)
             && let Some(given) = source.get("delimiter").or_else(|| source.get("quote"))
         {

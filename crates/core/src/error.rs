@@ -209,6 +209,16 @@ impl Error {
         self
     }
 
+    /// Told in other words: message, state and advice go through `words`, place and cause stay.
+    #[must_use]
+    pub fn reworded(mut self, words: impl Fn(&str) -> String) -> Self {
+        let inner = &mut *self.0;
+        inner.message = words(&inner.message);
+        inner.state = inner.state.as_deref().map(&words);
+        inner.help.iter_mut().for_each(|help| *help = words(help));
+        self
+    }
+
     /// The signal that interrupted the run.
     #[must_use]
     pub fn signal(mut self, signal: i32) -> Self {

@@ -1,7 +1,7 @@
 //! `load`: one pipeline from the command line.
 
 use super::{Context, Failure, run};
-use crate::{args::LoadArgs, env};
+use crate::{args::LoadArgs, env, render::Told};
 use floodmark_config::{PIPELINE_FLAG, SOURCE_FLAG, TABLE_FLAG, URL_FLAG};
 use floodmark_core::{Code, Error};
 use floodmark_engine::RunOptions;
@@ -19,7 +19,7 @@ pub(super) fn load(cx: &Context, args: &LoadArgs) -> Result<u8, Failure> {
         run::confirm_refresh(cx, &[&pipeline])?;
     }
     let options = RunOptions { wait: args.wait.time(), full_refresh: args.full_refresh };
-    run::run_all(cx, &[&pipeline], &options, 1)
+    run::run_all(cx, &[&pipeline], &options, 1, Told::AsFlags)
 }
 
 /// The table's name where none is given: the file's name up to its first dot. State is kept under it, so it must not

@@ -5,7 +5,7 @@
 //! between is harmless: the file is named by what it holds, so the next replay finds it in the file ledger as loaded.
 
 use super::{Context, Failure, rejects, run};
-use crate::project::Keepers;
+use crate::{project::Keepers, render::Told};
 use floodmark_connect::{SurveyRequest, destination::KeptReject};
 use floodmark_core::{
     Code, Error, Result,
@@ -59,7 +59,7 @@ pub(super) fn replay(cx: &Context, keepers: &Keepers, name: &str) -> Result<u8, 
         let source = one_off(source, file, rejects, dir.path(), cx)?;
         replays.push((adapted(pipeline, source), rejects));
     }
-    let runner = run::Runner::start(cx, name.chars().count())?;
+    let runner = run::Runner::start(cx, name.chars().count(), Told::AsWritten)?;
     let options = RunOptions { wait: Some(Duration::ZERO), full_refresh: false };
     let mut worst = 0;
     for (pipeline, rejects) in &replays {

@@ -4,7 +4,7 @@ use super::{Context, Failure};
 use crate::{
     args::RunArgs,
     project,
-    render::{json, progress::Progress, terminal},
+    render::{Told, json, progress::Progress, terminal},
     signals,
 };
 use floodmark_core::{Code, Error, Result, clock::SystemClock, event::Observer, pipeline::Pipeline, wording};
@@ -31,7 +31,7 @@ pub(super) fn run(cx: &Context, args: &RunArgs) -> Result<u8, Failure> {
         confirm_refresh(cx, &pipelines)?;
     }
     let options = RunOptions { wait: args.wait.time(), full_refresh: args.full_refresh };
-    run_all(cx, &pipelines, &options, usize::from(args.jobs))
+    run_all(cx, &pipelines, &options, usize::from(args.jobs), Told::AsWritten)
 }
 
 /// A full refresh throws rows away that the source may no longer hold.
@@ -48,6 +48,7 @@ pub(super) fn confirm_refresh(cx: &Context, pipelines: &[&Pipeline]) -> Result<(
 pub(super) struct Runner {
     engine: Engine,
     progress: Arc<Progress>,
+    told: Told,
     /// Of the longest name.
     width: usize,
     /// Outcomes are printed one at a time, so that lines of two threads do not mix.
@@ -56,17 +57,18 @@ pub(super) struct Runner {
 
 impl Runner {
     /// From here on SIGINT and SIGTERM stop the run instead of the process.
-    pub(super) fn start(cx: &Context, width: usize) -> Result<Self> {
+    pub(super) fn start(cx: &Context, width: usize, told: Told) -> Result<Self> {
         signals::watch(&cx.stop)?;
-        let progress = Arc::new(Progress::new(cx.printer, cx.logging));
+        let progress = Arc::new(Progress::new(cx.printer, cx.logging, told));
         let observer: Arc<dyn Observer> = progress.clone();
         let engine = Engine { clock: Arc::new(SystemClock), observer, stop: cx.stop.clone() };
-        Ok(Runner { engine, progress, width, printing: Mutex::default() })
+        Ok(Runner { engine, progress, told, width, printing: Mutex::default() })
     }
 
     /// Runs a pipeline and prints what became of it. An error here is one of printing.
     pub(super) fn run(&self, cx: &Context, pipeline: &Pipeline, options: &RunOptions) -> Result<Outcome> {
-        let outcome = self.engine.run(pipeline, options);
+        let mut outcome = self.engine.run(pipeline, options);
+        outcome.error = outcome.error.map(|error| error.reworded(|text| self.told.tell(text)));
         self.progress.close(&pipeline.name);
         let _one = self.printing.lock().unwrap_or_else(PoisonError::into_inner);
         self.progress.suspend(|| print(cx, &outcome, self.width))?;
@@ -75,9 +77,15 @@ impl Runner {
 }
 
 /// Runs them, prints each outcome as it comes, and returns the worst exit code. One that fails stops no other.
-pub(super) fn run_all(cx: &Context, pipelines: &[&Pipeline], options: &RunOptions, jobs: usize) -> Result<u8, Failure> {
+pub(super) fn run_all(
+    cx: &Context,
+    pipelines: &[&Pipeline],
+    options: &RunOptions,
+    jobs: usize,
+    told: Told,
+) -> Result<u8, Failure> {
     let began = Instant::now();
-    let runner = Runner::start(cx, pipelines.iter().map(|p| p.name.chars().count()).max().unwrap_or(0))?;
+    let runner = Runner::start(cx, pipelines.iter().map(|p| p.name.chars().count()).max().unwrap_or(0), told)?;
     let next = AtomicUsize::new(0);
     let done: Mutex<Vec<Result<Outcome>>> = Mutex::default();
     let work = || {

@@ -10,6 +10,24 @@ use floodmark_core::{Code, Error, Result};
 use serde_json::Value;
 use std::io::{BufRead, ErrorKind, IsTerminal, Write};
 
+/// How errors and warnings of a run speak of a pipeline's settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// As fields of the pipeline file.
+    AsWritten,
+    /// As flags of `load`.
+    AsFlags,
+}
+
+impl Told {
+    pub(crate) fn tell(self, text: &str) -> String {
+        match self {
+            Told::AsWritten => text.to_owned(),
+            Told::AsFlags => floodmark_config::as_flags(text),
+        }
+    }
+}
+
 /// Decides what goes where.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Printer {
@@ -84,9 +102,10 @@ impl Printer {
             return Ok(());
         }
         if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-            return Err(Error::new(Code::BadArgument, format!("{what}: this needs a confirmation"))
+            return Err(Error::new(Code::BadArgument, "this must be confirmed, and there is no terminal to ask on")
                 .state("nothing was changed")
-                .help("add --yes to confirm it on the command line"));
+                .help(format!("what would happen: {what}"))
+                .help("if that is meant, add --yes"));
         }
         to_stderr(&format!("{what}.\nContinue? [y/N] "));
         let mut answer = String::new();
@@ -95,7 +114,7 @@ impl Printer {
         if read.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
             return Ok(());
         }
-        Err(Error::new(Code::BadArgument, "not confirmed").state("nothing was changed"))
+        Err(Error::new(Code::BadArgument, "the answer was not yes").state("nothing was changed"))
     }
 }
 

@@ -1,10 +1,11 @@
 //! What happens during a run: a bar on a terminal, log lines elsewhere when asked for, warnings always.
 
-use super::{Printer, terminal};
+use super::{Printer, Told, terminal};
 use floodmark_core::event::{Event, Observer};
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::{
     collections::HashMap,
+    fmt,
     io::IsTerminal,
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -13,16 +14,17 @@ use std::{
 /// Reads the engine's events for a person who watches.
 pub(crate) struct Progress {
     printer: Printer,
+    told: Told,
     bars: MultiProgress,
     by_pipeline: Mutex<HashMap<String, ProgressBar>>,
 }
 
 impl Progress {
     /// Bars are drawn on a terminal only, and not between log lines.
-    pub(crate) fn new(printer: Printer, logging: bool) -> Self {
+    pub(crate) fn new(printer: Printer, logging: bool, told: Told) -> Self {
         let drawn = std::io::stderr().is_terminal() && !printer.quiet() && !logging;
         let target = if drawn { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        Progress { printer, bars: MultiProgress::with_draw_target(target), by_pipeline: Mutex::default() }
+        Progress { printer, told, bars: MultiProgress::with_draw_target(target), by_pipeline: Mutex::default() }
     }
 
     /// Prints with the bars out of the way.
@@ -82,7 +84,7 @@ impl Observer for Progress {
             }
             Event::Warning { pipeline, message } => {
                 tracing::warn!(pipeline, message, "warning");
-                let text = format!("{}: {message}", terminal::clean(pipeline));
+                let text = format!("{}: {}", terminal::clean(pipeline), self.told.tell(message));
                 self.suspend(|| self.printer.warning(&text));
             }
             Event::Finished { pipeline } => {
@@ -96,11 +98,51 @@ impl Observer for Progress {
 
 // A template is constant; were it wrong, the plain style is as good.
 fn spinner() -> ProgressStyle {
-    ProgressStyle::with_template("{spinner} {prefix}  {msg}  {elapsed}")
+    ProgressStyle::with_template("{spinner} {prefix}  {msg}{took}")
         .unwrap_or_else(|_| ProgressStyle::default_spinner())
+        .with_key("took", |state: &ProgressState, out: &mut dyn fmt::Write| {
+            // A style has nowhere to report to.
+            let _ = out.write_str(&took(state.elapsed()));
+        })
 }
 
 fn filling() -> ProgressStyle {
-    ProgressStyle::with_template("{spinner} {prefix}  {bar:30}  {human_pos} of {human_len} rows  {msg}  {eta} left")
+    ProgressStyle::with_template("{spinner} {prefix}  {bar:30}  {human_pos} of {human_len} rows  {msg}{left}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .with_key("left", |state: &ProgressState, out: &mut dyn fmt::Write| {
+            let _ = out.write_str(&left(state.elapsed(), state.eta()));
+        })
+}
+
+/// How long it has taken, once that is long enough to wonder about.
+fn took(elapsed: Duration) -> String {
+    if elapsed < Duration::from_secs(2) { String::new() } else { format!(", {} so far", whole(elapsed)) }
+}
+
+/// What is left, once there is enough behind it to tell by.
+fn left(elapsed: Duration, eta: Duration) -> String {
+    let telling = elapsed >= Duration::from_secs(2) && eta >= Duration::from_secs(1);
+    if telling { format!(", about {} left", whole(eta)) } else { String::new() }
+}
+
+/// `8 s`, `3 min 20 s`: a running clock has no use for hundredths.
+fn whole(time: Duration) -> String {
+    match time.as_secs() {
+        s if s < 60 => format!("{s} s"),
+        s => format!("{} min {} s", s / 60, s % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_time_is_told_before_it_says_something() {
+        let s = Duration::from_secs;
+        assert_eq!([took(s(0)), took(s(1)), took(s(8)), took(s(200))], ["", "", ", 8 s so far", ", 3 min 20 s so far"]);
+        assert_eq!(left(s(0), s(50)), "");
+        assert_eq!(left(s(5), Duration::from_millis(900)), "");
+        assert_eq!(left(s(5), s(75)), ", about 1 min 15 s left");
+    }
 }

@@ -47,7 +47,8 @@ pub(crate) fn outcome(outcome: &Outcome, width: usize) -> String {
     let (word, style) = ending(outcome);
     let name = clean(&outcome.pipeline);
     let mut parts = Vec::new();
-    if outcome.counts.read > 0 {
+    // An empty source may have emptied the table.
+    if outcome.counts.read > 0 || outcome.counts.changed() {
         parts.push(rows(&outcome.counts));
     }
     if outcome.status == Status::NothingNew && outcome.counts.read == 0 {
@@ -76,7 +77,7 @@ pub(crate) fn total(outcomes: &[Outcome], elapsed: Duration) -> String {
     }
     let endings = words.iter().map(|(word, n)| format!("{n} {word}")).collect::<Vec<_>>().join(", ");
     let mut out = format!("\n{}: {endings}", count(outcomes.len() as u64, "pipeline"));
-    if counts.read > 0 {
+    if counts.read > 0 || counts.changed() {
         // A sum over pipelines with and without a transform is neither, so what a transform made is left out.
         let _ = write!(out, " · {}", rows(&Counts { transformed: None, ..counts }));
     }

@@ -100,3 +100,26 @@ fn a_password_is_never_shown() {
         assert!(!format!("{ran:?}").contains("s3cret"), "{ran:?}");
     }
 }
+
+#[test]
+fn what_goes_wrong_is_told_in_flags() {
+    let scratch = Scratch::new();
+    scratch.write("orders.csv", "id,at\n1,2024-01-01\n2,\n3,x\n");
+    let says = |args: &[&str], code: i32| {
+        let ran = scratch.run(&[&["load", "orders.csv", URL][..], args].concat());
+        assert_eq!(ran.code, code, "{ran:?}");
+        ran.stderr
+    };
+    let said = says(&["--key", "nr"], 1);
+    assert!(said.contains("`--key` names column \"nr\""), "{said}");
+    let said = says(&["--key", "id", "--column", "at=date"], 1);
+    assert!(said.contains("`--column at=text`") && said.contains("`--on-bad-row reject`"), "{said}");
+    scratch.write("orders.csv", "id,at\n1,2024-01-01\n2,\n");
+    let said = says(&["--key", "id", "--watermark", "at"], 1);
+    assert!(said.contains("`--watermark-nulls include`") && !said.contains("nulls:"), "{said}");
+    // A database with a table of somebody else's.
+    says(&["--key", "id"], 0);
+    scratch.ok(&["state", "reset", "orders", "--yes", "--destination", URL]);
+    let said = says(&["--load", "overwrite", "--pipeline", "p"], 1);
+    assert!(said.contains("`--load overwrite`") && said.contains("`--adopt`"), "{said}");
+}

@@ -127,7 +127,7 @@ fn a_full_refresh_asks_first() {
     let before = scratch.fingerprint(URL, "orders");
     let ran = scratch.run(&["run", "--full-refresh"]);
     assert_eq!(ran.code, 2);
-    assert!(ran.stderr.contains("--yes"), "{}", ran.stderr);
+    insta::assert_snapshot!("not_confirmed", shown(&ran));
     let value = scratch.one(&["run", "--full-refresh", "--yes"]);
     assert_eq!(value["rows"]["inserted"], 6, "{value}");
     assert_eq!(scratch.fingerprint(URL, "orders"), before);
@@ -156,4 +156,18 @@ fn a_directory_stands_for_its_pipeline_file() {
     let ran = scratch.run(&["run", "-f", "."]);
     assert_eq!(ran.code, 2, "{ran:?}");
     assert!(ran.stderr.contains("floodmark.yaml"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_table_that_was_emptied_is_told_of() {
+    let scratch = Scratch::new();
+    scratch.write(
+        "floodmark.yaml",
+        "version: 1\npipelines:\n  t:\n    source: { files: t.csv }\n    destination: { url: 'sqlite:///t.db' }\n    load: overwrite\n    allow_empty: true\n",
+    );
+    scratch.write("t.csv", "id\n1\n2\n");
+    scratch.ok(&["run"]);
+    scratch.write("t.csv", "id\n");
+    let said = scratch.ok(&["run"]);
+    assert!(said.contains("0 read: 2 removed from the table"), "{said}");
 }

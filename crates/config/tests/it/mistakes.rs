@@ -225,3 +225,23 @@ fn a_right_word_in_the_wrong_place_is_told_where_it_belongs() {
     assert!(shown.contains("it belongs in `pipelines.NAME.watermark`"), "{shown}");
     assert!(shown.contains("it belongs in `pipelines.NAME.destination`"), "{shown}");
 }
+
+#[test]
+fn sources_that_are_not_files_say_what_to_do() {
+    for (url, says) in [
+        ("s3://lake/orders/*.csv", "aws s3 cp"),
+        ("gs://lake/orders.csv", "gcloud storage cp"),
+        ("az://lake/orders.csv", "az storage blob"),
+        ("https://example.com/orders.csv", "curl -fsS URL"),
+        ("ftp://example.com/orders.csv", "paths and patterns"),
+        ("file:///data/orders.csv", "the path that follows"),
+    ] {
+        let text = format!(
+            "version: 1\npipelines:\n  t:\n    source: {{ files: \"{url}\" }}\n    destination: {{ url: \"sqlite:///w.db\" }}\n    key: id\n"
+        );
+        let all = parse(&text).unwrap_err();
+        let first = all.iter().next().unwrap();
+        assert_eq!((all.count(), first.code().number()), (1, "FM0105"), "{all}");
+        assert!(first.position().is_some() && first.advice()[0].contains(says), "{all}");
+    }
+}

@@ -93,7 +93,9 @@ fn missing(pattern: &str, base: &Path, path: &Path) -> Error {
     let wanted = wanted.map(|c| c.as_os_str().to_string_lossy().into_owned()).unwrap_or_default();
     match near(&wanted, shown) {
         Some(near) => error.help(format!("there is {near:?} there")),
-        None => error.help("check the path; relative ones are resolved against the pipeline file's directory"),
+        None => error.help(
+            "check the path; relative ones start at the pipeline file's directory, with `load` at the current one",
+        ),
     }
 }
 
