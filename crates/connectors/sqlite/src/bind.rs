@@ -76,7 +76,9 @@ impl<'a> Cells<'a> {
         match &self.values {
             Values::Int(a) => return ValueRef::Integer(a.value(row)),
             Values::Text(a) => return ValueRef::Text(a.value(row).as_bytes()),
-            Values::Double(a) => return ValueRef::Real(a.value(row)),
+            // SQLite keeps a REAL without fraction as an integer, which has no negative zero. Taking the sign off here
+            // makes what is compared and hashed equal to what is stored.
+            Values::Double(a) => return ValueRef::Real(a.value(row) + 0.0),
             Values::Bool(a) => return ValueRef::Integer(i64::from(a.value(row))),
             Values::Bytes(a) => return ValueRef::Blob(a.value(row)),
             Values::Date(a) => text::format_date(a.value(row), scratch),
