@@ -11,3 +11,4 @@ mod signals;
 mod state;
 mod support;
 mod tools;
+mod wide;

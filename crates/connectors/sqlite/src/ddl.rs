@@ -7,6 +7,14 @@ use floodmark_core::{
     schema::Change,
 };
 use rusqlite::Connection;
+use std::collections::HashSet;
+
+/// SQLITE_MAX_COLUMN.
+pub(crate) const MAX_COLUMNS: usize = 2000;
+
+/// Columns of a key or a window. SQLite takes expressions no deeper than 1000, and a history compares its key's columns
+/// with a little more than two levels for each.
+const MAX_KEY: usize = 300;
 
 /// An identifier, quoted: hostile text stays a name.
 pub(crate) fn quote(name: &str) -> String {
@@ -69,7 +77,9 @@ pub(crate) fn prepare(
         }
     }
     let key = key_columns(pipeline);
-    let Some(existing) = table(db, name)? else {
+    let existing = table(db, name)?;
+    refuse_too_many(pipeline, schema, &control, existing.as_ref())?;
+    let Some(existing) = existing else {
         create(db, name, schema, &control, &key)?;
         return index_window(db, pipeline);
     };
@@ -119,6 +129,33 @@ pub(crate) fn prepare(
             })?;
     }
     index_window(db, pipeline)
+}
+
+/// SQLite's own limits (SQLITE_MAX_COLUMN, SQLITE_MAX_EXPR_DEPTH), told before it runs into them.
+fn refuse_too_many(pipeline: &Pipeline, schema: &Schema, control: &[Column], existing: Option<&Schema>) -> Result<()> {
+    let refuse = |message: String, help: &str| {
+        Err(Error::new(Code::Unstorable, message).state("nothing was written").help(help.to_owned()))
+    };
+    for (field, columns) in [("key", &pipeline.key), ("window", &pipeline.window)] {
+        if columns.len() > MAX_KEY {
+            let message = format!("`{field}` has {} columns, and SQLite compares at most {MAX_KEY}", columns.len());
+            return refuse(
+                message,
+                "name fewer, or make one column of them: `transform: SELECT *, concat_ws('|', …) AS id FROM source`",
+            );
+        }
+    }
+    let there: HashSet<String> =
+        existing.iter().flat_map(|e| &e.columns).map(|c| c.name.to_ascii_lowercase()).collect();
+    let arriving = schema.columns.iter().chain(control).filter(|c| !there.contains(&c.name.to_ascii_lowercase()));
+    let all = there.len() + arriving.count();
+    if all > MAX_COLUMNS {
+        let own = control.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(", ");
+        let own = if own.is_empty() { String::new() } else { format!(" (with {own})") };
+        let message = format!("the table would have {all} columns{own}, and SQLite has at most {MAX_COLUMNS}");
+        return refuse(message, "choose columns with `transform: SELECT … FROM source`");
+    }
+    Ok(())
 }
 
 /// Finds a window's rows without reading the table: a batch of many windows would else read it once for each.

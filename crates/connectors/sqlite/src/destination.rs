@@ -102,8 +102,8 @@ fn setup(db: &Connection) -> rusqlite::Result<()> {
 
 impl Destination for SqliteDestination {
     fn capabilities(&self) -> Capabilities {
-        // SQLITE_MAX_COLUMN is 2000; SQLITE_MAX_VARIABLE_NUMBER is 32766.
-        Capabilities { decimal: false, nan: false, case_sensitive: false, max_columns: 2000 }
+        // SQLITE_MAX_VARIABLE_NUMBER is 32766, which no table's columns reach.
+        Capabilities { decimal: false, nan: false, case_sensitive: false, max_columns: ddl::MAX_COLUMNS }
     }
 
     fn exists(&self) -> bool {

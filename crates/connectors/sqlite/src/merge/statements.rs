@@ -81,7 +81,9 @@ impl<'db> Statements<'db> {
         let matches = matches.join(" AND ");
         let prepare = |sql: String| db.prepare_cached(&sql).map_err(&fail);
 
-        let mut found: Vec<String> = vec![rowid.to_owned(), if soft { "is_deleted".into() } else { "0".into() }];
+        // No column more than needed: a result may have no more of them than a table.
+        let mut found = vec![rowid.to_owned()];
+        found.extend(soft.then(|| "is_deleted".to_owned()));
         found.extend(data.iter().map(|(i, _)| ddl::quote(names[*i])));
         let select = prepare(format!("SELECT {} FROM {table} WHERE {matches}", found.join(", ")))?;
 
@@ -155,12 +157,13 @@ impl<'db> Statements<'db> {
         let mut out = Found {
             order: Ordering::Equal,
             same: true,
-            deleted: found.get::<_, Option<bool>>(1).map_err(&fail)?.unwrap_or(false),
+            deleted: self.soft && found.get::<_, Option<bool>>(1).map_err(&fail)?.unwrap_or(false),
             rowid: found.get(0).map_err(&fail)?,
             nulls: Nulls::default(),
         };
+        let first = 1 + usize::from(self.soft);
         for (n, (at, keep)) in self.data.iter().enumerate() {
-            let (stored, cell) = (found.get_ref(n + 2).map_err(&fail)?, &cells[*at]);
+            let (stored, cell) = (found.get_ref(first + n).map_err(&fail)?, &cells[*at]);
             if self.version == Some(*at) {
                 out.order = cell.compare(row, stored, scratch).ok_or_else(|| {
                     Error::new(
