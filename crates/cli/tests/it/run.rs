@@ -171,3 +171,20 @@ fn a_table_that_was_emptied_is_told_of() {
     let said = scratch.ok(&["run"]);
     assert!(said.contains("0 read: 2 removed from the table"), "{said}");
 }
+
+#[test]
+fn a_damaged_file_is_an_error_and_no_crash_report() {
+    let scratch = Scratch::new();
+    scratch.write(
+        "floodmark.yaml",
+        "version: 1\npipelines:\n  t:\n    source: { files: a.parquet }\n    destination: { url: 'sqlite:///t.db' }\n    load: append\n",
+    );
+    let mut bytes = include_bytes!("../../../../examples/shop/data/events.parquet").to_vec();
+    // The offset of a page: the decoder takes for granted that it is not negative.
+    bytes[467_655] ^= 83;
+    std::fs::write(scratch.path().join("a.parquet"), bytes).unwrap();
+    let ran = scratch.run(&["run"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stderr.contains("FM0208") && ran.stderr.contains("its structure contradicts itself"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("panicked"), "{}", ran.stderr);
+}

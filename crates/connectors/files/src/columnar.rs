@@ -1,6 +1,6 @@
 //! Parquet and Arrow IPC: types from the footer or schema message, rows batch by batch.
 
-use crate::{bad, exact, nested, open::read_error};
+use crate::{bad, exact, nested, open::read_error, panics::caught};
 use arrow::{
     array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions},
     compute::filter_record_batch,
@@ -17,7 +17,6 @@ use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuild
 use std::{
     fs::File,
     io::{BufReader, Read, Seek},
-    panic::{AssertUnwindSafe, catch_unwind},
 };
 
 /// Rows decoded at once.
@@ -41,7 +40,7 @@ fn damaged(name: &str, cause: impl Into<Box<dyn std::error::Error + Send + Sync>
 
 /// The decoders check what they read, but not everything: a panic in them is about the file, too.
 fn guarded<T>(name: &str, decode: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| Err(damaged(name, "its structure contradicts itself")))
+    caught(decode).unwrap_or_else(|| Err(damaged(name, "its structure contradicts itself")))
 }
 
 impl Opened {

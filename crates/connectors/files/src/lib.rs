@@ -15,6 +15,7 @@ mod find;
 mod json;
 mod nested;
 mod open;
+mod panics;
 mod parallel;
 mod source;
 mod survey;
