@@ -73,6 +73,10 @@ pub trait Chunk {
     /// The next rows, or `None` at the chunk's end.
     fn next(&mut self) -> Result<Option<ShapedBatch>>;
 
+    /// Whether every row read so far was handed over. Where some were set aside as bad, a key that did not come may be
+    /// theirs: absence then means nothing.
+    fn complete(&self) -> bool;
+
     /// Called once after the last batch, inside the transaction, with what became of the rows. Checks the accounting
     /// and returns what to write beside the rows; an error rolls everything back. `lineage` is by slice index.
     fn seal(&mut self, counts: Counts, lineage: Vec<(usize, floodmark_core::state::Lineage)>) -> Result<Commit>;

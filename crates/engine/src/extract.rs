@@ -95,13 +95,15 @@ impl Slices<'_> {
     }
 }
 
-/// Columns that must not be NULL, by source name. With a transform that is for its output to show.
+/// Columns that must not be NULL, by source name. With a transform that is for its output to show; where a row may be a
+/// delete, which needs its key alone, for the condition.
 fn required(pipeline: &Pipeline) -> Vec<(String, Code)> {
     if pipeline.transform.is_some() {
         return Vec::new();
     }
     let key = pipeline.key.iter().map(|k| (k.as_str(), Code::NullKey));
-    let not_null = pipeline.columns.iter().filter(|c| c.not_null).map(|c| (c.name.as_str(), Code::NullValue));
+    let told = pipeline.delete_when.is_none();
+    let not_null = pipeline.columns.iter().filter(|c| told && c.not_null).map(|c| (c.name.as_str(), Code::NullValue));
     key.chain(not_null).map(|(name, code)| (source_name(pipeline, name).to_owned(), code)).collect()
 }
 

@@ -182,6 +182,16 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
             let limit = format!("{limit}% of the {} read", wording::count(self.read_total, "row"));
             return Err(too_many(self.rejected_total, &limit, last));
         }
+        let pipeline = self.parts.pipeline;
+        let absence = pipeline.load == Load::Overwrite
+            || pipeline.absent_rows != AbsentRows::Keep
+            || (pipeline.load == Load::DeleteInsert && !pipeline.window.is_empty());
+        if self.rejected_total > 0 && absence && !pipeline.key.is_empty() {
+            self.warn(format!(
+                "{} rejected: rows that are absent from the source stay in the table this time, as they may be theirs",
+                floodmark_core::wording::agree(self.rejected_total, "row", "was", "were")
+            ));
+        }
         if let Some((rows, slice)) = self.parts.shaper.late_skipped() {
             self.warn(format!(
                 "{} behind the watermark {} left out (`late_rows: skip`), the first in {slice}",
@@ -205,9 +215,6 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
     }
 
     fn files(&mut self) -> Vec<(String, FileEntry)> {
-        if self.parts.pipeline.at_least_once {
-            return Vec::new();
-        }
         let mut files = Vec::new();
         for ((reading, progress), (_, hash)) in
             self.parts.readings.iter().zip(&mut self.progress).zip(self.parts.surveyed)
@@ -236,6 +243,10 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
 }
 
 impl Chunk for Chunks<'_, '_, '_> {
+    fn complete(&self) -> bool {
+        self.rejected_total == 0
+    }
+
     fn next(&mut self) -> Result<Option<ShapedBatch>> {
         loop {
             if self.done || (!self.parts.whole && self.chunk_rows >= self.parts.pipeline.commit_every) {

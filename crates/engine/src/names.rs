@@ -92,9 +92,10 @@ pub(crate) fn check(pipeline: &Pipeline, arriving: &Schema, target: &Schema, can
             .state("nothing was written")
             .help("rename it with `columns:`"));
     }
+    // A source that has no columns at all has no rows either (`[]`).
     match missing(pipeline, arriving).into_iter().next() {
-        Some(error) => Err(error),
-        None => Ok(()),
+        Some(error) if !arriving.columns.is_empty() || target.columns.is_empty() => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -91,7 +91,7 @@ pub(crate) fn plan(
             }
             Standing::Unfinished(entry) => plan.readings.push(unfinished(pipeline, slice, entry)),
             Standing::Changed(entry) => {
-                let reading = changed(pipeline, source, slice, entry, stop)?;
+                let reading = changed(pipeline, source, slice, entry, state, stop)?;
                 plan.readings.push(reading);
             }
         }
@@ -169,13 +169,22 @@ fn unfinished(pipeline: &Pipeline, slice: Slice, entry: FileEntry) -> Reading {
     Reading { skip_rows: entry.rows, ..fresh(slice, Some(entry)) }
 }
 
-fn changed(pipeline: &Pipeline, source: &dyn Source, slice: Slice, entry: FileEntry, stop: &Stop) -> Result<Reading> {
+fn changed(
+    pipeline: &Pipeline,
+    source: &dyn Source,
+    slice: Slice,
+    entry: FileEntry,
+    state: &State,
+    stop: &Stop,
+) -> Result<Reading> {
     let append = pipeline.load == Load::Append;
     if !entry.complete {
         // Half of an older content is in the table. A keyed load puts the newer over it; an append takes it out first.
         return Ok(Reading { known: entry.rows == 0, replace: append && entry.rows > 0, ..fresh(slice, Some(entry)) });
     }
-    if pipeline.watermark.is_some() {
+    // An append that had no watermark yet knows its rows by file, not by cursor.
+    let unmarked = append && state.watermark.is_none() && entry.lineage.is_some();
+    if pipeline.watermark.is_some() && !unmarked {
         return Ok(Reading { known: true, ..fresh(slice, Some(entry)) });
     }
     let path: PathBuf = slice.path.clone();

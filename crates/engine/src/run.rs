@@ -1,7 +1,7 @@
 //! One run of one pipeline, from lock to receipt.
 
 use crate::{
-    extract::Extract,
+    extract::{Extract, Item},
     load::{Chunks, Parts, movement, record},
     names,
     plan::{self, Plan, Reading},
@@ -257,11 +257,18 @@ impl Work<'_> {
             run.finished_at = Some(self.engine.clock.now());
             return session.record(run, &touched);
         }
+        if self.pipeline.at_least_once {
+            self.warn("`append: at_least_once` adds every row again on every run".to_owned());
+        }
         if let Some(stale) = self.settle_pending(&mut state, &readings) {
             self.warn(stale);
         }
 
         let (schemas, surveyed) = self.schemas(&readings, &state, existing.as_ref())?;
+        let planned: u64 = surveyed.iter().map(|(rows, _)| rows).sum();
+        if schemas.read_as.columns.is_empty() && schemas.target.columns.is_empty() && planned > 0 {
+            return Err(self.first_bad_row(&readings, &schemas.read_as)?);
+        }
         names::check(self.pipeline, &self.arriving(&schemas), &schemas.target, self.can)?;
         if let Some(error) = names::refused_type(self.pipeline, &schemas.target) {
             return Err(error);
@@ -289,7 +296,6 @@ impl Work<'_> {
             state.pending.as_ref(),
             &state.boundary,
         )?;
-        let planned: u64 = surveyed.iter().map(|(rows, _)| rows).sum();
         self.engine.observer.observe(&Event::Planned {
             pipeline: self.pipeline.name.clone(),
             slices: readings.len(),
@@ -353,6 +359,22 @@ impl Work<'_> {
             session.record(run, &touched)?;
         }
         Ok(())
+    }
+
+    /// Rows, and none of them good enough to name a column: what is wrong with the first.
+    fn first_bad_row(&self, readings: &[Reading], read_as: &Schema) -> Result<Error> {
+        std::thread::scope(|scope| {
+            let (pipeline, source, stop) = (self.pipeline, self.source, &self.engine.stop);
+            let mut items = Extract { pipeline, source, readings, read_as, stop }.start(scope)?;
+            while let Some(item) = items.next()? {
+                if let Item::Rows { bad, .. } | Item::Read { bad, .. } = item
+                    && let Some(row) = bad.into_iter().next()
+                {
+                    return Ok(row.error.state("nothing was written"));
+                }
+            }
+            Err(Error::internal("rows without columns, and none of them bad"))
+        })
     }
 
     /// An unfinished load whose file changed is no longer resumed: what it had reached counts for nothing.

@@ -13,7 +13,7 @@ use floodmark_core::{
     Code, DataType, Error, Result, Schema, Value,
     error::{Place, shorten},
     fingerprint::RowHasher,
-    pipeline::{CursorNulls, LateRows, Load, Pipeline},
+    pipeline::{CursorNulls, Deletes, LateRows, Load, Pipeline},
     state::{Boundary, Mark},
     watermark::Bounds,
     wording,
@@ -178,7 +178,15 @@ impl<'a> Shaper<'a> {
     pub(crate) fn shape(&mut self, rows: RecordBatch, origin: &Origin<'_>) -> Result<Shaped> {
         let mut misfits = Vec::new();
         let rows = self.to_target(&rows, &mut misfits)?;
-        self.check_nulls(&rows, &mut misfits)?;
+        let deletes = match &self.condition {
+            Some(condition)
+                if self.pipeline.deletes == Deletes::Hard && self.pipeline.columns.iter().any(|c| c.not_null) =>
+            {
+                Some(condition.holds(&self.widened(&rows)?)?)
+            }
+            _ => None,
+        };
+        self.check_nulls(&rows, deletes.as_ref(), &mut misfits)?;
         misfits.sort_by_key(|m| m.row);
         misfits.dedup_by_key(|m| m.row);
         let rows = if misfits.is_empty() {
@@ -202,8 +210,15 @@ impl<'a> Shaper<'a> {
     fn to_target(&self, rows: &RecordBatch, misfits: &mut Vec<Misfit>) -> Result<RecordBatch> {
         let (mut fields, mut arrays): (Vec<Field>, Vec<ArrayRef>) = (Vec::new(), Vec::new());
         for column in &self.target.columns {
-            let Some(array) = rows.column_by_name(&column.name) else { continue };
             let to = column.data_type.to_arrow();
+            let Some(array) = rows.column_by_name(&column.name) else {
+                // What replaces says all of a row; what merges leaves alone what it does not speak of.
+                if matches!(self.pipeline.load, Load::Overwrite | Load::DeleteInsert) {
+                    arrays.push(new_null_array(&to, rows.num_rows()));
+                    fields.push(Field::new(&column.name, to, true));
+                }
+                continue;
+            };
             let cast = cast::exact(array, &to)?;
             for row in cast.bad.iter().flat_map(BooleanBuffer::set_indices) {
                 let value = cell_text(array, row);
@@ -229,10 +244,12 @@ impl<'a> Shaper<'a> {
         rebuild(fields, arrays, rows.num_rows())
     }
 
-    fn check_nulls(&self, rows: &RecordBatch, misfits: &mut Vec<Misfit>) -> Result<()> {
+    /// `deletes`: rows that only say what goes, and so need their key alone.
+    fn check_nulls(&self, rows: &RecordBatch, deletes: Option<&BooleanArray>, misfits: &mut Vec<Misfit>) -> Result<()> {
         let mut refuse = |array: &ArrayRef, name: &str, code: Code, message: String, help: &str| {
             let Some(nulls) = array.nulls().filter(|n| n.null_count() > 0) else { return };
-            for row in (0..array.len()).filter(|row| nulls.is_null(*row)) {
+            let spared = |row: usize| code == Code::NullValue && deletes.is_some_and(|d| d.value(row));
+            for row in (0..array.len()).filter(|row| nulls.is_null(*row) && !spared(*row)) {
                 misfits.push(Misfit {
                     row,
                     error: Error::new(code, message.clone())

@@ -181,6 +181,10 @@ struct Hand<'a> {
 }
 
 impl Chunk for Hand<'_> {
+    fn complete(&self) -> bool {
+        true
+    }
+
     fn next(&mut self) -> Result<Option<ShapedBatch>> {
         match self.batches.pop_front() {
             None if self.fail == Fail::AfterRows => Err(Error::internal("made to fail")),

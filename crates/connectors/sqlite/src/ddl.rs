@@ -1,6 +1,6 @@
 //! Creating and changing tables. All of it is transactional in SQLite, so it runs inside the load's own transaction.
 
-use crate::{codec, failure::to};
+use crate::{codec, failure::to, state};
 use floodmark_core::{
     Code, Column, DataType, Error, Result, Schema,
     pipeline::{Deletes, Load, Pipeline},
@@ -88,6 +88,14 @@ pub(crate) fn prepare(
             && existing.get(column).is_some_and(|c| c.data_type != *to)
         {
             widen(db, name, column, *to)?;
+            // The moments of a history are of its version's type.
+            if pipeline.load == Load::Scd2 && pipeline.version.as_ref() == Some(column) {
+                widen(db, name, "valid_from", *to)?;
+                widen(db, name, "valid_to", *to)?;
+            }
+            if pipeline.key.contains(column) {
+                state::rekey(db, pipeline, column, *to)?;
+            }
         }
     }
     for column in schema.columns.iter().chain(&control) {

@@ -165,6 +165,10 @@ struct Storable<'a> {
 }
 
 impl merge::Batches for Storable<'_> {
+    fn complete(&self) -> bool {
+        self.inner.complete()
+    }
+
     fn next(&mut self) -> Result<Option<floodmark_connect::ShapedBatch>> {
         let Some(batch) = self.inner.next()? else { return Ok(None) };
         for (field, array) in batch.rows.schema().fields().iter().zip(batch.rows.columns()) {

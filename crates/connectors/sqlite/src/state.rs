@@ -5,7 +5,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use floodmark_connect::destination::KeptReject;
 use floodmark_core::{
     Code, Counts, DataType, Error, Result, Value,
-    pipeline::Load,
+    pipeline::{Load, Pipeline},
     state::{Commit, FORMAT, FileEntry, Lineage, Mark, REPLAY_MARK, Reject, RunRecord, State, WatermarkMove},
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -411,6 +411,31 @@ pub(crate) fn write_run(db: &Connection, run: &RunRecord) -> Result<()> {
 
 fn timestamp(at: &DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// What is remembered by key follows a key column to its wider type: `5` is found as `5.00` from then on.
+pub(crate) fn rekey(db: &Connection, pipeline: &Pipeline, column: &str, to_type: DataType) -> Result<()> {
+    let Some(at) = pipeline.key.iter().position(|k| k == column) else { return Ok(()) };
+    let fail = to("rewrite the keys that are remembered");
+    for table in ["tombstones", "kept", "moments"] {
+        let keys: Vec<String> = db
+            .prepare(&format!("SELECT DISTINCT key FROM _floodmark_{table} WHERE pipeline = ?1"))
+            .and_then(|mut s| s.query_map([&pipeline.name], |r| r.get(0))?.collect())
+            .map_err(&fail)?;
+        let mut update = db
+            .prepare(&format!("UPDATE _floodmark_{table} SET key = ?3 WHERE pipeline = ?1 AND key = ?2"))
+            .map_err(&fail)?;
+        for key in keys {
+            let mut parts: Vec<String> = serde_json::from_str(&key).map_err(|e| damaged("the key", &key).cause(e))?;
+            let part = parts.get_mut(at).ok_or_else(|| damaged("the key", &key))?;
+            *part = Value::parse(part, to_type).ok_or_else(|| damaged("the key", &key))?.to_string();
+            let wider = serde_json::Value::from(parts).to_string();
+            if wider != key {
+                update.execute([&pipeline.name, &key, &wider]).map_err(&fail)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Forgets all of a pipeline but its token, runs and rejects.

@@ -24,6 +24,10 @@ impl<'a> Gather<'a> {
         Gather { inner, next: None }
     }
 
+    pub(super) fn complete(&self) -> bool {
+        self.inner.complete()
+    }
+
     /// The next batch as it comes.
     pub(super) fn pass(&mut self) -> Result<Option<ShapedBatch>> {
         self.inner.next()

@@ -23,7 +23,7 @@ pub(super) fn run(db: &Connection, plan: &LoadPlan<'_>, batches: &mut dyn Batche
     history.make_stage()?;
     window::stage(db, plan, batches)?;
     history.merge_all()?;
-    if plan.full && plan.target.pipeline.absent_rows == AbsentRows::Close {
+    if plan.full && batches.complete() && plan.target.pipeline.absent_rows == AbsentRows::Close {
         history.close_absent()?;
     }
     Ok(Outcome { counts: history.counts, lineage: Vec::new() })

@@ -43,7 +43,8 @@ pub(super) fn run(db: &Connection, plan: &LoadPlan<'_>, was_empty: bool, batches
             merge.row(&mut statements, &cells, row, delete)?;
         }
     }
-    merge.finish()
+    let complete = gather.complete();
+    merge.finish(complete)
 }
 
 struct Merge<'db> {
@@ -422,8 +423,8 @@ impl<'db> Merge<'db> {
         if self.fresh { Ok(()) } else { self.seen.set(hash, now) }
     }
 
-    fn finish(mut self) -> Result<Outcome> {
-        if self.track_absent {
+    fn finish(mut self, complete: bool) -> Result<Outcome> {
+        if self.track_absent && complete {
             self.counts.removed = self.remove_absent()?;
         }
         Ok(Outcome { counts: self.counts, lineage: Vec::new() })

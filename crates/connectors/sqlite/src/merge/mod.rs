@@ -19,6 +19,9 @@ use rusqlite::Connection;
 /// Batches to merge.
 pub(crate) trait Batches {
     fn next(&mut self) -> Result<Option<ShapedBatch>>;
+
+    /// See `Chunk::complete`; asked after the last batch.
+    fn complete(&self) -> bool;
 }
 
 /// What became of them.
