@@ -2,16 +2,12 @@
 //! `FLOODMARK_MODEL_ALLOW=late-rows-fail,…`, or `all`.
 
 use super::{
-    history::{History, How, Step},
-    merge::is_delete,
-    row::{Content, Row, Value, get, same},
-    settings::{AXIS, Changed, Deletes, Load, Nulls},
+    history::{History, Step},
+    row::{Content, Row, Value, get},
+    settings::{AXIS, Changed, Load, Nulls},
     world::{Corner, Failure, World},
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    env,
-};
+use std::{collections::BTreeSet, env};
 
 /// A kind of history, and why it is left out.
 pub(super) struct Exclusion {
@@ -34,7 +30,7 @@ pub(super) const EXCLUSIONS: &[Exclusion] = &[
     },
     Exclusion {
         name: "guessed-types",
-        reason: "a column whose first file holds only NULLs or a bad value has the type that file suggests",
+        reason: "a column whose first file holds a bad value is text, and the value no bad one",
         applies: guessed_types,
     },
     Exclusion {
@@ -51,21 +47,6 @@ pub(super) const EXCLUSIONS: &[Exclusion] = &[
         name: "append-renamed",
         reason: "an append takes a renamed file for a new one (documented)",
         applies: append_renamed,
-    },
-    Exclusion {
-        name: "scd2-late-between-equal",
-        reason: "scd2 forgets that an equal version was seen: A@1, A@5, then B@3 loses A's return at 5 (documented)",
-        applies: late_between_equal,
-    },
-    Exclusion {
-        name: "scd2-delete-at-version",
-        reason: "a row and a delete of one version in scd2: whether an empty span stays is not specified",
-        applies: delete_at_version,
-    },
-    Exclusion {
-        name: "soft-delete-and-update",
-        reason: "which content a softly deleted row keeps when its batch also updates it is not specified",
-        applies: soft_delete_and_update,
     },
     Exclusion {
         name: "keep-and-absent",
@@ -88,17 +69,17 @@ pub(super) const EXCLUSIONS: &[Exclusion] = &[
         applies: |history| corners(history).contains(&Corner::StaleThenNew),
     },
     Exclusion {
-        name: "keep-three-copies",
-        reason: "`on_null: keep`, and a batch with three copies of a row the table holds: the run fails (FM0404)",
-        applies: |history| corners(history).contains(&Corner::KeepThreeCopies),
-    },
-    Exclusion {
         name: "scd2-null-version",
         reason: "scd2 refuses a row without a version (`nulls: include`), with a constraint's message",
         applies: |history| {
             let include = history.settings.watermark.as_ref().is_some_and(|w| w.nulls == Nulls::Include);
             history.settings.load == Load::Scd2 && include && rows(history).any(|row| get(row, AXIS) == Value::Null)
         },
+    },
+    Exclusion {
+        name: "keep-equal-versions",
+        reason: "`on_null: keep`: under a newer NULL the first of two values of one version stays, not the later (SPEC 4.4)",
+        applies: |history| corners(history).contains(&Corner::KeepEqualVersions),
     },
     Exclusion {
         name: "reload-widened",
@@ -187,11 +168,7 @@ fn kill_and_change(history: &History) -> bool {
 }
 
 fn guessed_types(history: &History) -> bool {
-    let vague = |content: &Content| {
-        let none = |column: &&str| content.rows.iter().all(|row| get(row, column) == Value::Null);
-        content.columns.iter().any(none) || content.rows.iter().any(|row| matches!(get(row, "n"), Value::Text(_)))
-    };
-    !history.settings.typed && contents(history).any(|(_, content)| vague(content))
+    !history.settings.typed && rows(history).any(|row| matches!(get(row, "n"), Value::Text(_)))
 }
 
 fn replaced_columns(history: &History) -> bool {
@@ -216,71 +193,6 @@ fn append_renamed(history: &History) -> bool {
         contents(history).any(|(other, there)| other != name && !there.rows.is_empty() && there.rows == content.rows)
     };
     history.settings.load == Load::Append && contents(history).any(|(name, content)| gone(name) && again(name, content))
-}
-
-/// Rows of `scd2` by key, in the order in which they are written.
-fn by_key(history: &History) -> BTreeMap<Vec<Value>, Vec<&Row>> {
-    let mut out: BTreeMap<Vec<Value>, Vec<&Row>> = BTreeMap::new();
-    for row in rows(history) {
-        out.entry(history.settings.key.iter().map(|k| get(row, k)).collect()).or_default().push(row);
-    }
-    out
-}
-
-fn late_between_equal(history: &History) -> bool {
-    if history.settings.load != Load::Scd2 || history.settings.full_read() {
-        return false;
-    }
-    let world = World::new(&history.settings);
-    let bare = |row: &Row| row.iter().filter(|(c, _)| **c != AXIS).map(|(c, v)| (*c, v.clone())).collect::<Row>();
-    by_key(history).values().any(|rows| {
-        let deletes = rows.iter().filter(|row| is_delete(&world, row)).count();
-        let repeats = rows
-            .iter()
-            .enumerate()
-            .any(|(i, a)| rows[..i].iter().any(|b| get(a, AXIS) != get(b, AXIS) && same(&bare(a), &bare(b))));
-        let late = rows.windows(2).any(|pair| get(pair[1], AXIS) <= get(pair[0], AXIS));
-        late && (repeats || deletes > 1)
-    })
-}
-
-fn delete_at_version(history: &History) -> bool {
-    if history.settings.load != Load::Scd2 {
-        return false;
-    }
-    let world = World::new(&history.settings);
-    by_key(history).values().any(|rows| {
-        let clash = |a: &&Row, b: &&Row| get(a, AXIS) == get(b, AXIS) && is_delete(&world, a) != is_delete(&world, b);
-        rows.iter().any(|a| rows.iter().any(|b| clash(a, b)))
-    })
-}
-
-fn soft_delete_and_update(history: &History) -> bool {
-    if history.settings.deletes != Deletes::Soft {
-        return false;
-    }
-    let world = World::new(&history.settings);
-    // Files between two runs are one batch.
-    let mut batch: Vec<&Row> = Vec::new();
-    for step in &history.steps {
-        match step {
-            Step::Write(_, content) => batch.extend(&content.rows),
-            Step::Run(_) => {
-                let key = |row: &Row| history.settings.key.iter().map(|k| get(row, k)).collect::<Vec<_>>();
-                let both = |a: &&Row, b: &&Row| is_delete(&world, a) && !is_delete(&world, b) && key(a) == key(b);
-                if batch.iter().any(|a| batch.iter().any(|b| both(a, b))) {
-                    return true;
-                }
-                batch.clear();
-            }
-            Step::Reset | Step::SetMark(_) => return true,
-            _ => {}
-        }
-        if matches!(step, Step::Run(How::Refresh)) {
-            return true;
-        }
-    }
-    false
 }
 
 fn keep_and_absent(history: &History) -> bool {

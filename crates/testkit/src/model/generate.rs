@@ -8,7 +8,7 @@ use super::{
     settings::{AXIS, Axis, Changed, Deletes, Late, Load, MARK, Nulls, Settings, Version, Watermark},
     world::World,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// The history of a seed: the same on every machine, as long as the generator and the exclusions are the same.
 pub(super) fn history(seed: u64, allowed: &[String]) -> History {
@@ -28,7 +28,7 @@ pub(super) fn unordered(random: &mut Random) -> (Settings, Vec<&'static str>, Ve
         let late = s.late() == Late::Load;
         let fits = match s.load {
             Load::Append => s.watermark.is_none(),
-            Load::Upsert => s.versioned() && s.keep.is_empty() && s.deletes != Deletes::Soft && !s.absent_delete,
+            Load::Upsert => s.versioned() && !s.absent_delete,
             Load::Scd2 => s.watermark.is_some(),
             _ => false,
         };
@@ -40,16 +40,9 @@ pub(super) fn unordered(random: &mut Random) -> (Settings, Vec<&'static str>, Ve
     (generator.bad, generator.null_cursors, generator.ordered, generator.new_column) = (0, 0, false, 0);
     let columns = generator.columns();
     let mut rows = Vec::new();
-    let mut deleted = BTreeSet::new();
     for _ in 0..5 + generator.random.below(40) {
         generator.round = generator.random.below(6);
-        let row = generator.row(&columns);
-        // Of several deletes of a key, `scd2` remembers the last alone (see the exclusions).
-        let delete = row.get(MARK) == Some(&Value::text("D"));
-        let key: Vec<Value> = generator.settings.key.iter().filter_map(|k| row.get(k).cloned()).collect();
-        if generator.settings.load != Load::Scd2 || !delete || deleted.insert(key) {
-            rows.push(row);
-        }
+        rows.push(generator.row(&columns));
     }
     (generator.settings, columns, rows)
 }

@@ -2,7 +2,7 @@
 
 use super::{
     row::{Row, Value, get, same},
-    settings::{AXIS, Deletes, Load, MARK},
+    settings::{Deletes, Load, MARK},
     world::{Corner, Gone, Incoming, Kept, World, kept},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,16 +34,27 @@ pub(super) fn load(world: &mut World, incoming: &[Incoming], counts: &mut Counts
         let group = &groups[key];
         count(counts, "superseded", group.len() as u64 - 1);
         let (winner, anew) = winner(world, key, group);
-        let there = world.table.iter().any(|kept| world.key(&kept.row) == *key);
-        if there && group.len() > 2 && !world.settings.keep.is_empty() {
-            world.corners.insert(Corner::KeepThreeCopies);
-        }
         let buried = world.graves.contains_key(key);
-        let fate = against_table(world, key, winner, anew);
+        let before = world.table.iter().find(|kept| world.key(&kept.row) == *key).cloned();
+        let mut fate = against_table(world, key, winner, anew);
+        if !world.settings.keep.is_empty() && world.settings.versioned() {
+            newest_values(world, key, group);
+            let after = world.table.iter().find(|kept| world.key(&kept.row) == *key);
+            if let (Some(before), Some(after), "stale" | "unchanged" | "updated") = (&before, after, fate) {
+                let equal = same(&before.row, &after.row) && before.gone == after.gone;
+                fate = match (equal, fate) {
+                    (true, "updated") => "unchanged",
+                    (false, _) => "updated",
+                    (true, fate) => fate,
+                };
+            }
+        }
         if buried && group.len() > 1 && matches!(fate, "inserted" | "delete_noop") {
             world.corners.insert(Corner::StaleThenNew);
         }
-        if fate == "unchanged" && group.iter().any(|row| !same(&row.row, &group[group.len() - 1].row)) {
+        let differ = group.iter().any(|row| !same(&row.row, &group[group.len() - 1].row));
+        let gone = before.is_some_and(|before| before.gone != Gone::No);
+        if differ && (fate == "unchanged" || (fate == "delete_noop" && gone)) {
             world.corners.insert(Corner::BatchReturns);
         }
         count(counts, fate, 1);
@@ -110,7 +121,7 @@ pub(super) fn wins(world: &World, new: &Row, old: &Row) -> bool {
     order.is_gt() || (order.is_eq() && !raises)
 }
 
-/// The newest copy of a key. A column its file lacks keeps what an earlier copy of the batch brought, as it would had
+/// The newest copy of a key. What its file does not say keeps what an earlier copy of the batch brought, as it would had
 /// they come in two runs. Whether the winner comes after a delete, and so to a row of its own, is said too.
 fn winner(world: &World, key: &[Value], group: &[&Incoming]) -> (Incoming, bool) {
     let (mut best, mut anew) = (group[0].clone(), false);
@@ -121,16 +132,57 @@ fn winner(world: &World, key: &[Value], group: &[&Incoming]) -> (Incoming, bool)
         let mut row = next.row.clone();
         // A copy that is older than what is there would never have been written.
         if !stale(world, key, &best.row) {
-            anew = is_delete(world, &best.row);
+            anew = is_delete(world, &best.row) && world.settings.deletes == Deletes::Hard;
             if !anew {
-                for (column, value) in &best.row {
-                    row.entry(column).or_insert_with(|| value.clone());
-                }
+                fill(world, &mut row, &best.row);
             }
         }
         best = Incoming { row, file: next.file.clone() };
     }
     (best, anew)
+}
+
+/// What a row does not say keeps what is there: absent columns, and NULLs where `on_null: keep` says so.
+fn fill(world: &World, row: &mut Row, there: &Row) {
+    for (column, value) in there {
+        let keep = world.settings.keep.contains(column) && row.get(column) == Some(&Value::Null);
+        if keep || !row.contains_key(column) {
+            row.insert(column, value.clone());
+        }
+    }
+}
+
+/// `on_null: keep` with versions: each column holds its newest value that is not NULL and is no older than a delete.
+fn newest_values(world: &mut World, key: &[Value], group: &[&Incoming]) {
+    for next in group {
+        let hard = is_delete(world, &next.row) && world.settings.deletes == Deletes::Hard;
+        let version = world.version(&next.row);
+        let said = world.said.get(key).and_then(|events| events.get(&version)).cloned();
+        let now = match (said, hard) {
+            (Some(None), _) | (_, true) => None,
+            (Some(Some(old)), false) => {
+                if !same(&old, &next.row) {
+                    world.corners.insert(Corner::KeepEqualVersions);
+                }
+                // Of two copies of one version the later wins, value by value.
+                let (mut row, other) =
+                    if wins(world, &next.row, &old) { (next.row.clone(), old) } else { (old, next.row.clone()) };
+                fill(world, &mut row, &other);
+                Some(row)
+            }
+            (None, false) => Some(next.row.clone()),
+        };
+        world.said.entry(key.to_vec()).or_default().insert(version, now);
+    }
+    let Some(place) = world.table.iter().position(|kept| world.key(&kept.row) == key) else { return };
+    let Some(events) = world.said.get(key) else { return };
+    let mut row = world.table[place].row.clone();
+    for column in &world.settings.keep {
+        let living = events.values().rev().map_while(Option::as_ref);
+        let value = living.map(|row| get(row, column)).find(|value| *value != Value::Null);
+        row.insert(column, value.unwrap_or(Value::Null));
+    }
+    world.table[place].row = row;
 }
 
 /// Whether a row is older than what the table holds for its key, or than its delete.
@@ -165,7 +217,13 @@ fn against_table(world: &mut World, key: &[Value], incoming: Incoming, anew: boo
     if stale(world, key, &incoming.row) {
         return "stale";
     }
+    let soft = world.settings.deletes == Deletes::Soft;
     let Some(place) = place else {
+        if delete && soft {
+            // Marked from the start: a delete that comes before its rows ends as one that comes after them.
+            world.table.push(Kept { gone: Gone::Marked, ..kept(incoming) });
+            return "delete_noop";
+        }
         if delete {
             if versioned {
                 world.graves.insert(key.to_vec(), version);
@@ -177,15 +235,7 @@ fn against_table(world: &mut World, key: &[Value], incoming: Incoming, anew: boo
         return "inserted";
     };
     let old = world.table[place].clone();
-    if delete && world.settings.deletes == Deletes::Soft {
-        // The mark carries its version, or an older copy could come back.
-        if versioned {
-            world.table[place].row.insert(AXIS, version);
-        }
-        world.table[place].gone = Gone::Marked;
-        return if old.gone != Gone::No { "delete_noop" } else { "deleted" };
-    }
-    if delete {
+    if delete && !soft {
         world.table.remove(place);
         if versioned {
             world.graves.insert(key.to_vec(), version);
@@ -193,11 +243,13 @@ fn against_table(world: &mut World, key: &[Value], incoming: Incoming, anew: boo
         return "deleted";
     }
     let mut row = incoming.row;
-    for (column, value) in &old.row {
-        let keep = world.settings.keep.contains(column) && row.get(column) == Some(&Value::Null);
-        if keep || !(anew || row.contains_key(column)) {
-            row.insert(column, value.clone());
-        }
+    if !anew {
+        fill(world, &mut row, &old.row);
+    }
+    if delete {
+        // What is marked holds the content that marked it, as any newest row does.
+        world.table[place] = Kept { row, file: incoming.file, gone: Gone::Marked };
+        return if old.gone == Gone::No { "deleted" } else { "delete_noop" };
     }
     if same(&row, &old.row) && old.gone == Gone::No {
         return "unchanged";

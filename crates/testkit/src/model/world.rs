@@ -49,6 +49,8 @@ pub(super) struct World {
     pub(super) table: Vec<Kept>,
     /// Keys of deleted rows, and the version of the delete.
     pub(super) graves: BTreeMap<Vec<Value>, Value>,
+    /// Of `on_null: keep` with versions: everything that was said, as only that tells the newest values.
+    pub(super) said: Histories,
     /// Of `scd2`.
     pub(super) histories: Histories,
     /// Of `scd2`: keys whose current version is closed, as the source holds them no longer.
@@ -71,8 +73,8 @@ pub(super) enum Corner {
     IdleAfterGone,
     /// A batch has several copies of a deleted key, of which the newest is newer than the delete.
     StaleThenNew,
-    /// `on_null: keep`, and a batch of three copies or more of a row of the table.
-    KeepThreeCopies,
+    /// `on_null: keep`, and two contents of one key and version.
+    KeepEqualVersions,
     /// A file of an append is loaded again in place of rows that were widened since.
     ReloadWidened,
 }
@@ -134,6 +136,7 @@ impl World {
             gone: BTreeSet::new(),
             table: Vec::new(),
             graves: BTreeMap::new(),
+            said: Histories::new(),
             histories: Histories::new(),
             closed: BTreeSet::new(),
             wide: false,
@@ -181,6 +184,11 @@ impl World {
     /// `state reset`: what was read and what was deleted is forgotten, the table stays.
     fn reset(&mut self) {
         self.graves.clear();
+        self.said.clear();
+        for kept in &self.table {
+            let (key, version) = (self.key(&kept.row), self.version(&kept.row));
+            self.said.entry(key).or_default().insert(version, Some(kept.row.clone()));
+        }
         self.ledger.clear();
         self.mark = None;
     }
@@ -237,17 +245,17 @@ impl World {
                     *counts.entry("rejected").or_default() += 1;
                     continue;
                 }
-                if !self.passes(row, reading, &mut met, &mut late, &mut null_cursors) {
-                    *counts.entry("skipped").or_default() += 1;
-                    continue;
-                }
-                let cursor = get(row, AXIS);
-                if settings.watermark.is_some() && cursor != Value::Null && Some(&cursor) > highest.as_ref() {
-                    highest = Some(cursor);
-                }
                 let mut row = row.clone();
                 if self.wide {
                     as_moment(&mut row);
+                }
+                if !self.passes(&row, reading, &mut met, &mut late, &mut null_cursors) {
+                    *counts.entry("skipped").or_default() += 1;
+                    continue;
+                }
+                let cursor = get(&row, AXIS);
+                if settings.watermark.is_some() && cursor != Value::Null && Some(&cursor) > highest.as_ref() {
+                    highest = Some(cursor);
                 }
                 incoming.push(Incoming { row, file: reading.file.to_owned() });
             }
@@ -338,7 +346,8 @@ impl World {
         if readings.iter().any(|reading| reading.rows.iter().any(moment)) {
             self.wide = true;
             self.table.iter_mut().for_each(|kept| as_moment(&mut kept.row));
-            let said = self.histories.values_mut().flat_map(BTreeMap::values_mut).flatten();
+            let said = self.histories.values_mut().chain(self.said.values_mut());
+            let said = said.flat_map(BTreeMap::values_mut).flatten();
             said.for_each(as_moment);
         }
     }
