@@ -69,6 +69,11 @@ pub(super) const EXCLUSIONS: &[Exclusion] = &[
         applies: |history| corners(history).contains(&Corner::StaleThenNew),
     },
     Exclusion {
+        name: "reset-without-types",
+        reason: "after `state reset` a column that held only NULLs is text, whatever its first value is (P7)",
+        applies: reset_without_types,
+    },
+    Exclusion {
         name: "scd2-null-version",
         reason: "scd2 refuses a row without a version (`nulls: include`), with a constraint's message",
         applies: |history| {
@@ -169,6 +174,12 @@ fn kill_and_change(history: &History) -> bool {
 
 fn guessed_types(history: &History) -> bool {
     !history.settings.typed && rows(history).any(|row| matches!(get(row, "n"), Value::Text(_)))
+}
+
+fn reset_without_types(history: &History) -> bool {
+    let empty = |content: &Content, column: &str| content.rows.iter().all(|row| get(row, column) == Value::Null);
+    let some = contents(history).any(|(_, content)| content.columns.iter().any(|column| empty(content, column)));
+    !history.settings.typed && some && history.steps.iter().any(|step| matches!(step, Step::Reset))
 }
 
 fn replaced_columns(history: &History) -> bool {

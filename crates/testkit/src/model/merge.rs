@@ -132,8 +132,9 @@ fn winner(world: &World, key: &[Value], group: &[&Incoming]) -> (Incoming, bool)
         let mut row = next.row.clone();
         // A copy that is older than what is there would never have been written.
         if !stale(world, key, &best.row) {
-            anew = is_delete(world, &best.row) && world.settings.deletes == Deletes::Hard;
-            if !anew {
+            let gone = is_delete(world, &best.row) && world.settings.deletes == Deletes::Hard;
+            anew |= gone;
+            if !gone {
                 fill(world, &mut row, &best.row);
             }
         }
