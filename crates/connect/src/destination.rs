@@ -7,7 +7,7 @@ use floodmark_core::{
     fingerprint::Fingerprint,
     pipeline::Pipeline,
     schema::Change,
-    state::{Commit, FileEntry, Reject, RunRecord, State, Tombstone},
+    state::{Commit, FileEntry, Memory, Reject, RunRecord, State},
 };
 use std::time::Duration;
 
@@ -142,9 +142,9 @@ pub struct KeptReject {
 /// How a pipeline's state is changed by hand. Its fencing token stays its own.
 #[derive(Debug, Clone, Copy)]
 pub enum StateChange<'a> {
-    /// Forgets it: position, file ledger, boundary and tombstones.
+    /// Forgets it: position, file ledger, boundary and what is remembered of keys.
     Forget,
-    /// Puts `to` in the place of `seen`, on which the decision was made. Tombstones stay: what was deleted must not come
+    /// Puts `to` in the place of `seen`, on which the decision was made. What is remembered of keys stays: what was deleted must not come
     /// back because a position moved (P5).
     Move {
         /// The state as it was read. Where it is another by now, nothing is changed (`Code::Busy`).
@@ -152,12 +152,12 @@ pub enum StateChange<'a> {
         /// What it becomes.
         to: &'a State,
     },
-    /// Puts a state from elsewhere in its place, tombstones included.
+    /// Puts a state from elsewhere in its place, with what it remembers of keys.
     Import {
         /// What it becomes.
         state: &'a State,
         /// All it has from now on.
-        tombstones: &'a [Tombstone],
+        memories: &'a [Memory],
     },
 }
 
@@ -168,8 +168,8 @@ pub trait Ledger: Send {
     fn pipelines(&self) -> Result<Vec<String>>;
     /// A pipeline's state, `None` where there is none.
     fn state(&self, pipeline: &str) -> Result<Option<State>>;
-    /// What is left of its deleted rows, by key.
-    fn tombstones(&self, pipeline: &str) -> Result<Vec<Tombstone>>;
+    /// What it remembers of keys beside the table, by key.
+    fn memories(&self, pipeline: &str) -> Result<Vec<Memory>>;
     /// Changes a pipeline's state; comparing and writing are one transaction under the pipeline's lock.
     fn change_state(&mut self, pipeline: &str, change: StateChange<'_>) -> Result<()>;
     /// The newest runs first; all pipelines where none is named.

@@ -2,6 +2,7 @@
 
 use crate::{accounting::Counts, schema::Schema, types::DataType, value::Value};
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 
 /// The newest format of the `_floodmark_*` tables; an older one is migrated, a newer one refused.
@@ -73,13 +74,30 @@ pub struct Lineage {
     pub fingerprint: u128,
 }
 
-/// What is left of a hard-deleted row.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tombstone {
-    /// Its key, each part as text, in the key's order.
+/// What is remembered of a key because the table cannot say it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Memory {
+    /// What it is.
+    pub what: Remembered,
+    /// The key, each part as text, in the key's order.
     pub key: Vec<String>,
-    /// Its version as text; `None` where that is NULL.
+    /// A version as text; `None` where that is NULL.
     pub version: Option<String>,
+}
+
+/// Kinds of memory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Remembered {
+    /// The version at which a row was deleted.
+    Tombstone,
+    /// `on_null: keep`: how old this column's value is, where it is older than its row.
+    Kept(String),
+    /// `scd2`: an unchanged content was seen again.
+    Seen,
+    /// `scd2`: a delete where nothing stood.
+    Deleted,
 }
 
 /// One line of the run ledger.

@@ -65,7 +65,7 @@ fn exported(keepers: &Keepers, name: Option<&str>) -> Result<Vec<Exported>> {
     for (pipeline, ledger) in homes(keepers, name)? {
         let Some(ledger) = ledger else { continue };
         let Some(state) = ledger.state(&pipeline)? else { continue };
-        out.push(Exported { tombstones: ledger.tombstones(&pipeline)?, pipeline, state });
+        out.push(Exported { remembered: ledger.memories(&pipeline)?, pipeline, state });
     }
     Ok(out)
 }
@@ -234,15 +234,15 @@ fn import(cx: &Context, keepers: &Keepers, file: &Path) -> Result<()> {
         drop(keeper.destination.open(pipeline, "state import", Some(Duration::ZERO), &cx.stop)?);
         let ledger = keeper.destination.ledger()?;
         let known = ledger.state(pipeline)?.is_some_and(|s| s != State { token: s.token, ..State::default() });
-        if known || !ledger.tombstones(pipeline)?.is_empty() {
+        if known || !ledger.memories(pipeline)?.is_empty() {
             replaced.push(pipeline.as_str());
         }
     }
     if !replaced.is_empty() {
         cx.printer.confirm(&format!("the state of {} is replaced", replaced.join(", ")), cx.global.yes)?;
     }
-    for (done, (Exported { pipeline: name, state, tombstones }, keeper)) in states.iter().zip(homes).enumerate() {
-        let change = StateChange::Import { state, tombstones };
+    for (done, (Exported { pipeline: name, state, remembered }, keeper)) in states.iter().zip(homes).enumerate() {
+        let change = StateChange::Import { state, memories: remembered };
         let result = keeper.destination.ledger().and_then(|mut ledger| ledger.change_state(name, change));
         result.map_err(|e| {
             e.state(format!("{done} of {} imported", wording::agree(states.len() as u64, "state", "was", "were")))

@@ -1,13 +1,13 @@
 //! The state as JSON: what `state export` prints and `state import` reads.
 //!
 //! `{"floodmark_state": 1, "pipelines": [{"pipeline", "table", "schema", "source_schema", "watermark", "pending",
-//! "boundary", "files", "tombstones", "updated_at"}]}`. Values of a cursor are text with their type beside them, hashes
+//! "boundary", "files", "remembered", "updated_at"}]}`. Values of a cursor are text with their type beside them, hashes
 //! are 32 hexadecimal digits. The fencing token stays where it is: it belongs to the database, not to the pipeline.
 
 use chrono::{DateTime, Utc};
 use floodmark_core::{
     Code, Column, DataType, Error, Result, Schema, Value,
-    state::{Boundary, FileEntry, Lineage, Mark, State, Tombstone},
+    state::{Boundary, FileEntry, Lineage, Mark, Memory, State},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -24,8 +24,8 @@ pub(super) struct Exported {
     pub(super) pipeline: String,
     /// Where it stands.
     pub(super) state: State,
-    /// What is left of the rows it deleted.
-    pub(super) tombstones: Vec<Tombstone>,
+    /// What it remembers of keys beside the table.
+    pub(super) remembered: Vec<Memory>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -46,9 +46,8 @@ struct Entry {
     pending: Option<MarkEntry>,
     boundary: Vec<BoundaryEntry>,
     files: Vec<File>,
-    /// Missing in files of earlier versions.
     #[serde(default)]
-    tombstones: Vec<TombstoneEntry>,
+    remembered: Vec<Memory>,
     updated_at: Option<String>,
 }
 
@@ -87,13 +86,6 @@ struct LineageEntry {
     ranges: Vec<(i64, i64)>,
     rows: u64,
     fingerprint: Hash,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TombstoneEntry {
-    key: Vec<String>,
-    version: Option<String>,
 }
 
 /// 128 bits, which JSON numbers do not hold.
@@ -157,7 +149,7 @@ pub(super) fn read(text: &str) -> Result<Vec<Exported>> {
 }
 
 fn entry(exported: &Exported) -> Entry {
-    let Exported { pipeline, state, tombstones } = exported;
+    let Exported { pipeline, state, remembered } = exported;
     let mut files: Vec<File> = state
         .files
         .iter()
@@ -190,10 +182,7 @@ fn entry(exported: &Exported) -> Entry {
             .map(|((file, row), count)| BoundaryEntry { file: file.clone(), row: Hash(*row), count: *count })
             .collect(),
         files,
-        tombstones: tombstones
-            .iter()
-            .map(|t| TombstoneEntry { key: t.key.clone(), version: t.version.clone() })
-            .collect(),
+        remembered: remembered.clone(),
         updated_at: state.updated_at.map(|at| at.to_rfc3339()),
     }
 }
@@ -224,7 +213,6 @@ fn exported(entry: Entry) -> Result<Exported, String> {
             (f.name, file)
         })
         .collect();
-    let tombstones = entry.tombstones.into_iter().map(|t| Tombstone { key: t.key, version: t.version }).collect();
     let state = State {
         token: 0,
         table: entry.table,
@@ -236,7 +224,7 @@ fn exported(entry: Entry) -> Result<Exported, String> {
         files,
         updated_at: entry.updated_at.map(moment).transpose()?,
     };
-    Ok(Exported { pipeline: entry.pipeline, state, tombstones })
+    Ok(Exported { pipeline: entry.pipeline, state, remembered: entry.remembered })
 }
 
 fn moment(text: String) -> Result<DateTime<Utc>, String> {
@@ -279,27 +267,31 @@ mod tests {
     }
 
     fn orders() -> Exported {
-        let tombstones = vec![
-            Tombstone { key: vec!["7".into(), "a\"b".into()], version: Some("2024-01-01".into()) },
-            Tombstone { key: vec!["8".into(), String::new()], version: None },
+        let remembered = vec![
+            Memory {
+                what: Remembered::Tombstone,
+                key: vec!["7".into(), "a\"b".into()],
+                version: Some("2024-01-01".into()),
+            },
+            Memory { what: Remembered::Kept("x".into()), key: vec!["8".into(), String::new()], version: None },
         ];
-        Exported { pipeline: "orders".into(), state: full(), tombstones }
+        Exported { pipeline: "orders".into(), state: full(), remembered }
     }
 
     #[test]
     fn what_is_written_reads_back() {
-        let states = vec![orders(), Exported { pipeline: "empty".into(), state: State::default(), tombstones: vec![] }];
+        let states = vec![orders(), Exported { pipeline: "empty".into(), state: State::default(), remembered: vec![] }];
         let text = write(&states).unwrap().to_string();
         assert!(text.starts_with(r#"{"floodmark_state":1,"#), "{text}");
         assert_eq!(read(&text).unwrap(), states);
     }
 
     #[test]
-    fn a_file_from_before_tombstones_were_exported_reads() {
+    fn a_file_from_before_keys_were_remembered_reads() {
         let mut value = write(&[orders()]).unwrap();
-        value["pipelines"][0].as_object_mut().unwrap().remove("tombstones");
+        value["pipelines"][0].as_object_mut().unwrap().remove("remembered");
         let states = read(&value.to_string()).unwrap();
-        assert_eq!((&states[0].state, states[0].tombstones.len()), (&full(), 0));
+        assert_eq!((&states[0].state, states[0].remembered.len()), (&full(), 0));
     }
 
     #[test]

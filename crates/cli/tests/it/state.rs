@@ -114,7 +114,7 @@ fn what_was_deleted_stays_deleted_where_the_state_is_moved_to() {
     scratch.ok(&["state", "reset", "t", "--yes"]);
     scratch.ok(&["state", "import", "state.json", "--yes"]);
     let tombstones =
-        |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap()["pipelines"][0]["tombstones"].clone();
+        |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap()["pipelines"][0]["remembered"].clone();
     assert_eq!(tombstones(&scratch.ok(&["state", "export"])), tombstones(&exported));
     scratch.write("data/3.csv", "id,v,op\n1,3,I\n");
     let value = scratch.one(&["run"]);

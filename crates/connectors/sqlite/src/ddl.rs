@@ -93,9 +93,7 @@ pub(crate) fn prepare(
                 widen(db, name, "valid_from", *to)?;
                 widen(db, name, "valid_to", *to)?;
             }
-            if pipeline.key.contains(column) {
-                state::rekey(db, pipeline, column, *to)?;
-            }
+            state::widen_memories(db, pipeline, column, *to)?;
         }
     }
     for column in schema.columns.iter().chain(&control) {

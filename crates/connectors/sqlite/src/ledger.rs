@@ -7,7 +7,7 @@ use floodmark_connect::{
 };
 use floodmark_core::{
     Code, Error, Result,
-    state::{Commit, RunRecord, State, Tombstone},
+    state::{Commit, Memory, Remembered, RunRecord, State},
 };
 use rusqlite::{Connection, TransactionBehavior};
 use std::time::Duration;
@@ -53,11 +53,11 @@ impl Ledger for SqliteLedger {
         state::read(&self.db, pipeline)
     }
 
-    fn tombstones(&self, pipeline: &str) -> Result<Vec<Tombstone>> {
+    fn memories(&self, pipeline: &str) -> Result<Vec<Memory>> {
         if !state::present(&self.db)? {
             return Ok(Vec::new());
         }
-        tombstones(&self.db, pipeline)
+        memories(&self.db, pipeline)
     }
 
     fn change_state(&mut self, pipeline: &str, change: StateChange<'_>) -> Result<()> {
@@ -77,10 +77,10 @@ impl Ledger for SqliteLedger {
                     state::forget_position(db, pipeline)?;
                     write(db, pipeline, token, to)
                 }
-                StateChange::Import { state, tombstones } => {
+                StateChange::Import { state, memories } => {
                     state::forget(db, pipeline)?;
                     write(db, pipeline, token, state)?;
-                    put_tombstones(db, pipeline, tombstones)
+                    put_memories(db, pipeline, memories)
                 }
             }
         })
@@ -149,31 +149,53 @@ fn write(db: &Connection, pipeline: &str, token: i64, new: &State) -> Result<()>
     state::write_position(db, pipeline, new.table.as_deref().unwrap_or_default(), token, &commit)
 }
 
-fn tombstones(db: &Connection, pipeline: &str) -> Result<Vec<Tombstone>> {
-    let fail = to("read the tombstones");
-    let mut select =
-        db.prepare("SELECT key, version FROM _floodmark_tombstones WHERE pipeline = ?1 ORDER BY key").map_err(&fail)?;
+fn memories(db: &Connection, pipeline: &str) -> Result<Vec<Memory>> {
+    let fail = to("read what is remembered of keys");
+    let mut select = db
+        .prepare(
+            "SELECT 'tombstone', NULL, key, version FROM _floodmark_tombstones WHERE pipeline = ?1
+             UNION ALL SELECT 'kept', \"column\", key, version FROM _floodmark_kept WHERE pipeline = ?1
+             UNION ALL SELECT iif(deleted, 'deleted', 'seen'), NULL, key, at FROM _floodmark_moments WHERE pipeline = ?1
+             ORDER BY 3, 1, 2, 4",
+        )
+        .map_err(&fail)?;
     let mut rows = select.query([pipeline]).map_err(&fail)?;
     let mut out = Vec::new();
     while let Some(row) = rows.next().map_err(&fail)? {
-        let (key, version): (String, Option<String>) = row.try_into().map_err(&fail)?;
-        let key = serde_json::from_str(&key).map_err(|e| {
-            Error::new(Code::StateDamaged, format!("the state holds the tombstone {key:?}"))
-                .state("nothing was written")
-                .cause(e)
-        })?;
-        out.push(Tombstone { key, version });
+        let (what, column, key, version): (String, Option<String>, String, Option<String>) =
+            row.try_into().map_err(&fail)?;
+        let key = serde_json::from_str(&key).map_err(|e| state::damaged("the key", &key).cause(e))?;
+        let what = match (what.as_str(), column) {
+            ("kept", Some(column)) => Remembered::Kept(column),
+            ("seen", _) => Remembered::Seen,
+            ("deleted", _) => Remembered::Deleted,
+            _ => Remembered::Tombstone,
+        };
+        out.push(Memory { what, key, version });
     }
     Ok(out)
 }
 
-fn put_tombstones(db: &Connection, pipeline: &str, tombstones: &[Tombstone]) -> Result<()> {
-    let fail = to("write the tombstones");
-    let mut insert = db.prepare("INSERT INTO _floodmark_tombstones VALUES (?1, ?2, ?3)").map_err(&fail)?;
-    for tombstone in tombstones {
+fn put_memories(db: &Connection, pipeline: &str, memories: &[Memory]) -> Result<()> {
+    let fail = to("write what is remembered of keys");
+    for Memory { what, key, version } in memories {
         // The form in which a load writes them.
-        let key = serde_json::Value::from(tombstone.key.clone()).to_string();
-        insert.execute(rusqlite::params![pipeline, key, tombstone.version]).map_err(&fail)?;
+        let key = serde_json::Value::from(key.clone()).to_string();
+        match what {
+            Remembered::Tombstone => db.execute(
+                "INSERT INTO _floodmark_tombstones VALUES (?1, ?2, ?3)",
+                rusqlite::params![pipeline, key, version],
+            ),
+            Remembered::Kept(column) => db.execute(
+                "INSERT INTO _floodmark_kept VALUES (?1, ?2, ?3, ?4)",
+                rusqlite::params![pipeline, key, column, version],
+            ),
+            Remembered::Seen | Remembered::Deleted => db.execute(
+                "INSERT INTO _floodmark_moments VALUES (?1, ?2, ?3, ?4)",
+                rusqlite::params![pipeline, key, version, *what == Remembered::Deleted],
+            ),
+        }
+        .map_err(&fail)?;
     }
     Ok(())
 }

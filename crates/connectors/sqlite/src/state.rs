@@ -41,10 +41,10 @@ CREATE TABLE _floodmark_tombstones (
   pipeline TEXT NOT NULL, key TEXT NOT NULL, version TEXT, PRIMARY KEY (pipeline, key)
 ) WITHOUT ROWID;
 CREATE TABLE _floodmark_kept (
-  pipeline TEXT NOT NULL, key TEXT NOT NULL, "column" TEXT NOT NULL, version, PRIMARY KEY (pipeline, key, "column")
+  pipeline TEXT NOT NULL, key TEXT NOT NULL, "column" TEXT NOT NULL, version TEXT, PRIMARY KEY (pipeline, key, "column")
 ) WITHOUT ROWID;
 CREATE TABLE _floodmark_moments (
-  pipeline TEXT NOT NULL, key TEXT NOT NULL, at NOT NULL, deleted INTEGER NOT NULL, PRIMARY KEY (pipeline, key, at)
+  pipeline TEXT NOT NULL, key TEXT NOT NULL, at TEXT NOT NULL, deleted INTEGER NOT NULL, PRIMARY KEY (pipeline, key, at)
 ) WITHOUT ROWID;
 "#;
 
@@ -95,7 +95,7 @@ pub(crate) fn raise_token(db: &Connection, pipeline: &str) -> Result<i64> {
     .map_err(to("raise the fencing token"))
 }
 
-fn damaged(what: &str, text: &str) -> Error {
+pub(crate) fn damaged(what: &str, text: &str) -> Error {
     Error::new(Code::StateDamaged, format!("the state holds {what} {text:?}"))
         .state("nothing was written")
         .help("see `floodmark state show`; `floodmark state reset` begins anew and leaves the table as it is")
@@ -413,26 +413,42 @@ fn timestamp(at: &DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// What is remembered by key follows a key column to its wider type: `5` is found as `5.00` from then on.
-pub(crate) fn rekey(db: &Connection, pipeline: &Pipeline, column: &str, to_type: DataType) -> Result<()> {
-    let Some(at) = pipeline.key.iter().position(|k| k == column) else { return Ok(()) };
-    let fail = to("rewrite the keys that are remembered");
-    for table in ["tombstones", "kept", "moments"] {
-        let keys: Vec<String> = db
-            .prepare(&format!("SELECT DISTINCT key FROM _floodmark_{table} WHERE pipeline = ?1"))
+/// What is remembered of keys follows a key column, or the version, to its wider type: `5` is found as `5.00` from then
+/// on.
+pub(crate) fn widen_memories(db: &Connection, pipeline: &Pipeline, column: &str, to_type: DataType) -> Result<()> {
+    let fail = to("rewrite what is remembered of keys");
+    let wider = |text: &str| {
+        Value::parse(text, to_type).map(|v| v.to_string()).ok_or_else(|| damaged("the remembered value", text))
+    };
+    let rewrite = |table: &str, field: &str, change: &dyn Fn(&str) -> Result<String>| -> Result<()> {
+        let texts: Vec<String> = db
+            .prepare(&format!(
+                "SELECT DISTINCT {field} FROM _floodmark_{table} WHERE pipeline = ?1 AND {field} IS NOT NULL"
+            ))
             .and_then(|mut s| s.query_map([&pipeline.name], |r| r.get(0))?.collect())
             .map_err(&fail)?;
         let mut update = db
-            .prepare(&format!("UPDATE _floodmark_{table} SET key = ?3 WHERE pipeline = ?1 AND key = ?2"))
+            .prepare(&format!("UPDATE _floodmark_{table} SET {field} = ?3 WHERE pipeline = ?1 AND {field} = ?2"))
             .map_err(&fail)?;
-        for key in keys {
-            let mut parts: Vec<String> = serde_json::from_str(&key).map_err(|e| damaged("the key", &key).cause(e))?;
-            let part = parts.get_mut(at).ok_or_else(|| damaged("the key", &key))?;
-            *part = Value::parse(part, to_type).ok_or_else(|| damaged("the key", &key))?.to_string();
-            let wider = serde_json::Value::from(parts).to_string();
-            if wider != key {
-                update.execute([&pipeline.name, &key, &wider]).map_err(&fail)?;
+        for text in texts {
+            let new = change(&text)?;
+            if new != text {
+                update.execute([&pipeline.name, &text, &new]).map_err(&fail)?;
             }
+        }
+        Ok(())
+    };
+    for (table, version) in [("tombstones", "version"), ("kept", "version"), ("moments", "at")] {
+        if let Some(at) = pipeline.key.iter().position(|k| k == column) {
+            rewrite(table, "key", &|key| {
+                let mut parts: Vec<String> = serde_json::from_str(key).map_err(|e| damaged("the key", key).cause(e))?;
+                let part = parts.get_mut(at).ok_or_else(|| damaged("the key", key))?;
+                *part = wider(part)?;
+                Ok(serde_json::Value::from(parts).to_string())
+            })?;
+        }
+        if pipeline.version.as_deref() == Some(column) {
+            rewrite(table, version, &wider)?;
         }
     }
     Ok(())

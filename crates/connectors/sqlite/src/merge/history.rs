@@ -32,8 +32,8 @@ pub(super) fn run(db: &Connection, plan: &LoadPlan<'_>, batches: &mut dyn Batche
 /// A moment on the version's axis: by value, and as SQLite keeps it.
 #[derive(Debug, Clone)]
 pub(super) struct At {
-    value: Value,
-    pub(super) stored: Stored,
+    pub(super) value: Value,
+    stored: Stored,
 }
 
 impl Ord for At {
@@ -175,7 +175,7 @@ impl<'a> History<'a> {
         let before = self.rows.of(&key, axis)?;
         let key_text = self.moments.as_ref().map(|_| key_text(&key));
         let moments = match (&self.moments, &key_text) {
-            (Some(moments), Some(key)) => moments.of(key, |stored| moment(stored, axis))?,
+            (Some(moments), Some(key)) => moments.of(key, |text| remembered(text, axis))?,
             _ => Vec::new(),
         };
         let known = Timeline { spans: before.iter().map(|(_, span)| span.clone()).collect(), moments: moments.clone() };
@@ -310,6 +310,19 @@ fn values(span: &Span<At, Content>, version: Option<usize>) -> impl Iterator<Ite
 
 fn moment(stored: Stored, axis: DataType) -> At {
     At { value: codec::decode((&stored).into(), axis).unwrap_or(Value::Null), stored }
+}
+
+/// A moment from its text, in the form in which a column of the type holds it.
+fn remembered(text: &str, axis: DataType) -> At {
+    let value = Value::parse(text, axis).unwrap_or(Value::Null);
+    let stored = match &value {
+        Value::Null => Stored::Null,
+        Value::Bool(v) => Stored::Integer(i64::from(*v)),
+        Value::Int(v) => Stored::Integer(*v),
+        Value::Double(v) => Stored::Real(*v),
+        other => Stored::Text(other.to_string()),
+    };
+    At { value, stored }
 }
 
 /// The key as the moments keep it.

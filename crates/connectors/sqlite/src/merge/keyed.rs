@@ -16,7 +16,7 @@ use crate::{
 };
 use floodmark_connect::LoadPlan;
 use floodmark_core::{
-    Counts, Error, Result,
+    Counts, Error, Result, Value,
     merge::{Existing, Fate as Rule, decide},
     pipeline::{AbsentRows, Deletes, Load, Pipeline},
 };
@@ -83,10 +83,8 @@ impl<'db> Merge<'db> {
         let pipeline = plan.target.pipeline;
         let table = &pipeline.destination.table;
         let tombstones = plan.target.version.map(|v| Tombstones::new(db, &pipeline.name, v)).transpose()?;
-        let kept = match pipeline.version.is_some() && pipeline.keeps_nulls() {
-            true => Some(Kept::new(db, &pipeline.name)?),
-            false => None,
-        };
+        let kept = plan.target.version.filter(|_| pipeline.keeps_nulls());
+        let kept = kept.map(|version| Kept::new(db, &pipeline.name, version)).transpose()?;
         let replaces = pipeline.load == Load::Overwrite
             || pipeline.absent_rows == AbsentRows::Delete
             || (pipeline.load == Load::DeleteInsert && !pipeline.window.is_empty());
@@ -337,10 +335,10 @@ impl<'db> Merge<'db> {
         delete: bool,
     ) -> Result<bool> {
         let (Some(kept), Existing::Row { .. }) = (&mut self.kept, incoming.existing) else { return Ok(false) };
-        let (key, value) = statements.tombstone(cells, row);
-        let (Some(version), Some(value)) = (statements.stored_version(cells, row), value) else { return Ok(false) };
+        let (key, Some(version)) = statements.tombstone(cells, row) else { return Ok(false) };
+        let order = |since: &Value| version.compare(since).unwrap_or(Ordering::Equal);
         let buried = match &self.tombstones {
-            Some(tombstones) => tombstones.compare(&key, &value)?,
+            Some(tombstones) => tombstones.compare(&key, &version)?,
             None => None,
         };
         let remembered = matches!(buried, Some(Ordering::Less | Ordering::Equal));
@@ -348,7 +346,7 @@ impl<'db> Merge<'db> {
         let mut changed = false;
         if delete && !self.soft {
             for (column, since) in &dated {
-                if statements.compare(cells, row, since, &mut self.scratch) != Ordering::Less {
+                if order(since) != Ordering::Less {
                     statements.put(self.db, cells, row, (column, None), &mut self.scratch)?;
                     kept.remove(&key, Some(column))?;
                     changed = true;
@@ -372,7 +370,7 @@ impl<'db> Merge<'db> {
             let Some(at) = statements.given(column, cells, row).filter(|at| !incoming.nulls.open.contains(at)) else {
                 continue;
             };
-            if statements.compare(cells, row, since, &mut self.scratch) == Ordering::Greater {
+            if order(since) == Ordering::Greater {
                 statements.put(self.db, cells, row, (column, Some(at)), &mut self.scratch)?;
                 kept.put(&key, column, &version)?;
                 changed = true;
@@ -384,7 +382,7 @@ impl<'db> Merge<'db> {
     fn bury(&mut self, statements: &Statements<'_>, cells: &[Cells<'_>], row: usize) -> Result<()> {
         let Some(tombstones) = &mut self.tombstones else { return Ok(()) };
         let (key, version) = statements.tombstone(cells, row);
-        tombstones.put(&key, &version.unwrap_or(floodmark_core::Value::Null))
+        tombstones.put(&key, &version.unwrap_or(Value::Null))
     }
 
     fn keep(&self, rowid: Option<i64>) -> Result<()> {

@@ -4,7 +4,7 @@
 use super::history::At;
 use crate::failure::to;
 use floodmark_core::{Result, history::Moment};
-use rusqlite::{Connection, params, types::Value as Stored};
+use rusqlite::{Connection, params};
 
 pub(super) struct Moments<'db> {
     db: &'db Connection,
@@ -22,7 +22,7 @@ impl<'db> Moments<'db> {
     }
 
     /// Those of a key, in their order.
-    pub(super) fn of(&self, key: &str, at: impl Fn(Stored) -> At) -> Result<Vec<Moment<At>>> {
+    pub(super) fn of(&self, key: &str, at: impl Fn(&str) -> At) -> Result<Vec<Moment<At>>> {
         if !self.any {
             return Ok(Vec::new());
         }
@@ -30,7 +30,10 @@ impl<'db> Moments<'db> {
             .db
             .prepare_cached("SELECT at, deleted FROM _floodmark_moments WHERE pipeline = ?1 AND key = ?2")
             .and_then(|mut s| {
-                s.query_map([self.pipeline, key], |r| Ok(Moment { at: at(r.get(0)?), deleted: r.get(1)? }))?.collect()
+                s.query_map([self.pipeline, key], |r| {
+                    Ok(Moment { at: at(&r.get::<_, String>(0)?), deleted: r.get(1)? })
+                })?
+                .collect()
             })
             .map_err(to("read the moments"))?;
         found.sort();
@@ -43,14 +46,14 @@ impl<'db> Moments<'db> {
         for gone in before.iter().filter(|m| !after.contains(m)) {
             self.db
                 .prepare_cached("DELETE FROM _floodmark_moments WHERE pipeline = ?1 AND key = ?2 AND at = ?3")
-                .and_then(|mut s| s.execute(params![self.pipeline, key, gone.at.stored]))
+                .and_then(|mut s| s.execute(params![self.pipeline, key, gone.at.value.to_string()]))
                 .map_err(&fail)?;
         }
         for new in after.iter().filter(|m| !before.contains(m)) {
             self.any = true;
             self.db
                 .prepare_cached("INSERT INTO _floodmark_moments VALUES (?1, ?2, ?3, ?4)")
-                .and_then(|mut s| s.execute(params![self.pipeline, key, new.at.stored, new.deleted]))
+                .and_then(|mut s| s.execute(params![self.pipeline, key, new.at.value.to_string(), new.deleted]))
                 .map_err(&fail)?;
         }
         Ok(())

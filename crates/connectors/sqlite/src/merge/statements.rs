@@ -5,11 +5,8 @@ use crate::{
     ddl,
     failure::{failed, to},
 };
-use floodmark_core::{Code, Error, Result, pipeline::Pipeline};
-use rusqlite::{
-    CachedStatement, Connection, Statement,
-    types::{Value as Stored, ValueRef},
-};
+use floodmark_core::{Code, Error, Result, Value, pipeline::Pipeline};
+use rusqlite::{CachedStatement, Connection, Statement, types::ValueRef};
 use std::cmp::Ordering;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -32,7 +29,7 @@ pub(super) struct Nulls {
     /// A value came in, and there is none.
     pub(super) open: Vec<usize>,
     /// The version of the row that is there.
-    pub(super) version: Option<Stored>,
+    pub(super) version: Option<Value>,
 }
 
 /// Where the columns of a batch stand, and the statements over them.
@@ -190,7 +187,7 @@ impl<'db> Statements<'db> {
                 }
             }
             if self.version == Some(*at) && self.keeps {
-                out.nulls.version = stored.try_into().ok();
+                out.nulls.version = crate::codec::decode(stored, cell.data_type);
             }
         }
         Ok(Some(out))
@@ -283,19 +280,8 @@ impl<'db> Statements<'db> {
         &self.names[at]
     }
 
-    /// The row's version as the table would hold it.
-    pub(super) fn stored_version(&self, cells: &[Cells<'_>], row: usize) -> Option<Stored> {
-        let mut scratch = String::new();
-        self.version.and_then(|at| cells[at].stored(row, &mut scratch).try_into().ok())
-    }
-
-    /// How the row's version compares with a stored one.
-    pub(super) fn compare(&self, cells: &[Cells<'_>], row: usize, stored: &Stored, scratch: &mut String) -> Ordering {
-        self.version.and_then(|at| cells[at].compare(row, stored.into(), scratch)).unwrap_or(Ordering::Equal)
-    }
-
     /// The row's key and version as a tombstone keeps them.
-    pub(super) fn tombstone(&self, cells: &[Cells<'_>], row: usize) -> (String, Option<floodmark_core::Value>) {
+    pub(super) fn tombstone(&self, cells: &[Cells<'_>], row: usize) -> (String, Option<Value>) {
         let key: Vec<String> = self.key.iter().map(|at| cells[*at].value(row).to_string()).collect();
         (serde_json::Value::from(key).to_string(), self.version.map(|at| cells[at].value(row)))
     }
