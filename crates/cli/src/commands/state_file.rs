@@ -235,6 +235,7 @@ fn moment(text: String) -> Result<DateTime<Utc>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use floodmark_core::state::Remembered;
 
     fn full() -> State {
         let mark = |value| Mark {

@@ -5,6 +5,7 @@
 mod check;
 mod help;
 mod load;
+mod pages;
 mod rejects;
 mod run;
 mod signals;
