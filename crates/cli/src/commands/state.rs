@@ -40,8 +40,11 @@ pub(super) fn state(cx: &Context, args: &StateArgs) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// The named pipeline, or everyone, with the database that keeps its state.
-fn homes<'a>(keepers: &'a Keepers, name: Option<&str>) -> Result<Vec<(String, Option<Box<dyn Ledger + 'a>>)>> {
+/// A pipeline with the database that keeps its state, once that is there.
+type Home<'a> = (String, Option<Box<dyn Ledger + 'a>>);
+
+/// The named pipeline, or everyone.
+fn homes<'a>(keepers: &'a Keepers, name: Option<&str>) -> Result<Vec<Home<'a>>> {
     if let Some(name) = name {
         return Ok(vec![(name.to_owned(), keepers.of(name)?.ledger()?)]);
     }

@@ -196,7 +196,9 @@ fn file(s: &Scratch, fields: &str, files: &[(&str, &str)]) -> Ran {
 /// The error as printed, without the line that names its page.
 fn example(code: Code, ran: &Ran) -> String {
     let number = code.number();
-    let start = ran.stderr.find(&format!("error[{number}]")).unwrap_or_else(|| panic!("no {number}: {ran:?}"));
+    let start = ran.stderr.find(&format!("error[{number}]"));
+    assert!(start.is_some(), "no {number}: {ran:?}");
+    let start = start.unwrap_or_default();
     let lines = ran.stderr[start..].lines().take_while(|line| !line.starts_with("  more: "));
     lines.map(|line| format!("{}\n", line.trim_end())).collect()
 }
