@@ -31,6 +31,7 @@ fn context() -> SessionContext {
 }
 
 /// Why a statement cannot be planned.
+#[derive(Debug)]
 pub(crate) struct Unplanned {
     pub(crate) error: Error,
     /// It is wrong whatever the columns' types are: a name that is not there, or no SQL at all.
