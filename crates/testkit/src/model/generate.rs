@@ -3,9 +3,10 @@
 use super::{
     exclusions,
     history::{History, How, Step},
+    pipelines,
     random::Random,
     row::{Content, Format, Row, Value},
-    settings::{AXIS, Axis, Changed, Deletes, Late, Load, MARK, Nulls, Settings, Version, Watermark},
+    settings::{AXIS, Axis, Changed, Deletes, Late, Load, MARK, Nulls, Settings},
     world::World,
 };
 use std::collections::BTreeMap;
@@ -24,7 +25,7 @@ pub(super) fn history(seed: u64, allowed: &[String]) -> History {
 /// Rows of which the specification promises that their order does not matter, and a pipeline for them.
 pub(super) fn unordered(random: &mut Random) -> (Settings, Vec<&'static str>, Vec<Row>) {
     let settings = loop {
-        let s = settings(random);
+        let s = pipelines::settings(random);
         let late = s.late() == Late::Load;
         let fits = match s.load {
             Load::Append => s.watermark.is_none(),
@@ -76,7 +77,7 @@ struct Generator<'r> {
 
 impl<'r> Generator<'r> {
     fn new(random: &'r mut Random) -> Self {
-        let settings = settings(random);
+        let settings = pipelines::settings(random);
         Generator::with(random, settings)
     }
 
@@ -90,7 +91,7 @@ impl<'r> Generator<'r> {
             Some(_) => true,
             None => settings.load != Load::Scd2 && random.percent(30),
         };
-        let ragged = matches!(settings.load, Load::Append | Load::Upsert | Load::InsertOnly) && random.percent(25);
+        let ragged = settings.load != Load::Scd2 && random.percent(25);
         let huge = settings.axis == Axis::Int && random.percent(20);
         let new_column = if random.percent(40) { 1 + random.below(4) } else { usize::MAX };
         let widens = !settings.typed && settings.window.is_empty();
@@ -194,6 +195,13 @@ impl<'r> Generator<'r> {
                     out.push(Step::Write(name, content));
                 }
                 (34..38, Some(name)) => out.push(Step::Touch(name)),
+                (46..51, Some(name)) if self.settings.load == Load::Append => {
+                    let content = world.disk[&name].clone();
+                    let end = if content.format == Format::Csv { "csv" } else { "jsonl" };
+                    self.files += 1;
+                    out.push(Step::Remove(name));
+                    out.push(Step::Write(format!("data/9{}.{end}", self.files), content));
+                }
                 (38..46, Some(name)) if world.disk.len() > 1 => {
                     let matters = world.settings.full_read();
                     if matters || self.random.percent(30) {
@@ -325,96 +333,5 @@ impl<'r> Generator<'r> {
                 Value::Text(format!("2024-01-{:02}{part}", 1 + point / 4))
             }
         }
-    }
-}
-
-fn settings(random: &mut Random) -> Settings {
-    let load = *random.pick(&[
-        Load::Append,
-        Load::Append,
-        Load::Overwrite,
-        Load::Upsert,
-        Load::Upsert,
-        Load::Upsert,
-        Load::InsertOnly,
-        Load::DeleteInsert,
-        Load::Scd2,
-    ]);
-    let needs_key = matches!(load, Load::Upsert | Load::InsertOnly | Load::Scd2);
-    let key = match load {
-        Load::Append => Vec::new(),
-        _ if needs_key || random.percent(60) => {
-            if random.percent(15) {
-                vec!["id", "part"]
-            } else {
-                vec!["id"]
-            }
-        }
-        _ => Vec::new(),
-    };
-    let window = load == Load::DeleteInsert && (key.is_empty() || random.percent(60));
-    let axis = *random.pick(&[Axis::Int, Axis::Int, Axis::Date, Axis::Timestamp]);
-    let may_mark = load != Load::Overwrite && !window;
-    let watermark =
-        (may_mark && random.percent(if load == Load::Scd2 { 75 } else { 55 })).then(|| watermark(random, load, axis));
-    let version = match random.below(10) {
-        0..3 if !key.is_empty() => Version::Column,
-        3 if !key.is_empty() && load != Load::Scd2 => Version::Off,
-        _ => Version::Default,
-    };
-    let deletes = match (load, random.below(10)) {
-        (Load::Upsert, 0..4) | (Load::Scd2, 0..5) => Deletes::Hard,
-        (Load::Upsert, 4..6) => Deletes::Soft,
-        _ => Deletes::None,
-    };
-    let absent_delete = load == Load::Upsert && watermark.is_none() && random.percent(20);
-    let keep = match (load, random.below(10)) {
-        (Load::Upsert, 0..2) => vec!["name"],
-        (Load::Upsert, 2) => vec!["name", "n", "x"],
-        _ => Vec::new(),
-    };
-    let full_read = load == Load::Overwrite || absent_delete || (load == Load::Scd2 && watermark.is_none());
-    let changed = match (load, random.below(10)) {
-        (Load::Append, 0..3) => Changed::Tail,
-        (_, 3) => Changed::Fail,
-        _ => Changed::Reload,
-    };
-    let reject = !full_read && random.percent(20);
-    Settings {
-        max_rejects: (reject && watermark.is_none() && random.percent(30)).then(|| random.below(3) as u64),
-        typed: random.percent(60),
-        commit_every: random.percent(40).then(|| *random.pick(&[1, 2, 3, 5])),
-        window: if window { vec!["day"] } else { Vec::new() },
-        changed: if full_read { Changed::Reload } else { changed },
-        load,
-        key,
-        axis,
-        watermark,
-        version,
-        keep,
-        deletes,
-        absent_delete,
-        reject,
-    }
-}
-
-fn watermark(random: &mut Random, load: Load, axis: Axis) -> Watermark {
-    let whole = axis == Axis::Int;
-    Watermark {
-        start: (whole && random.percent(15)).then(|| Value::Int(random.below(5) as i64)),
-        lookback: (whole && load != Load::Append && random.percent(25)).then(|| random.below(6) as i64),
-        exclusive: random.percent(10),
-        nulls: match random.below(4) {
-            // Refused for an append, which could not recognise such rows.
-            0 if load != Load::Append => Nulls::Include,
-            1 => Nulls::Exclude,
-            _ => Nulls::Fail,
-        },
-        late: match random.below(10) {
-            0..3 => Some(Late::Load),
-            3..5 => Some(Late::Skip),
-            5 => Some(Late::Fail),
-            _ => None,
-        },
     }
 }

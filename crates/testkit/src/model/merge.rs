@@ -144,7 +144,11 @@ fn winner(world: &World, key: &[Value], group: &[&Incoming]) -> (Incoming, bool)
 }
 
 /// What a row does not say keeps what is there: absent columns, and NULLs where `on_null: keep` says so.
+/// What replaces keeps nothing.
 fn fill(world: &World, row: &mut Row, there: &Row) {
+    if matches!(world.settings.load, Load::Overwrite | Load::DeleteInsert) {
+        return;
+    }
     for (column, value) in there {
         let keep = world.settings.keep.contains(column) && row.get(column) == Some(&Value::Null);
         if keep || !row.contains_key(column) {

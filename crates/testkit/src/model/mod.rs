@@ -1,15 +1,19 @@
 //! The model-based test: random histories on the real program and on a small plain model, compared after each step.
 //!
-//! `history` says what happens, `world` (with `merge` and `scd2`) what the specification makes of it, `trial` plays both
-//! sides and compares table, watermark and accounting. A history that fails is made small by `shrink` and printed by `write`
-//! as a case. What is left out on purpose stands in `exclusions`.
+//! `generate` draws a `history`; `world` (with `reading`, `merge` and `scd2`) is what the specification makes of it; `trial`
+//! plays both sides and compares table, watermark and accounting. A history that fails is made small by `shrink` and printed
+//! by `write` as a case. `orders` needs no model: it delivers the same rows in several ways. What is left out on purpose
+//! stands in `exclusions`.
 
 mod exclusions;
 mod generate;
 mod history;
 mod merge;
 mod orders;
+mod pipelines;
+mod process;
 mod random;
+mod reading;
 mod row;
 mod scd2;
 mod settings;

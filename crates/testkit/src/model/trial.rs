@@ -3,6 +3,7 @@
 use super::{
     exclusions::{self, REFRESH_COUNTS, is_allowed},
     history::{History, How, Step},
+    process::{self, Report},
     row::{Row, Value, get},
     scd2,
     settings::{Deletes, Load},
@@ -11,15 +12,14 @@ use super::{
 use crate::{
     dump::{self, join},
     play::{self, Style},
-    program, project,
+    project,
 };
 use serde_json::Value as Json;
 use std::{
     collections::BTreeSet,
     fs,
     path::Path,
-    process::{Child, Command, Stdio},
-    thread,
+    process::Child,
     time::{Duration, SystemTime},
 };
 
@@ -29,13 +29,6 @@ pub(super) struct Finding {
     /// Index of the step.
     pub(super) step: usize,
     pub(super) message: String,
-}
-
-/// What the program said about one run.
-struct Report {
-    exit: Option<i32>,
-    object: Json,
-    said: String,
 }
 
 /// The first difference; `None` where all is as the model has it. The error is the harness's own.
@@ -98,16 +91,16 @@ impl Trial<'_> {
             Step::Remove(_) | Step::Touch(_) | Step::Chunks(_) => {}
             Step::Reset => {
                 // Where nothing was loaded there is nothing to reset, and the program says so.
-                self.command(&["--yes", "state", "reset", "t"])?;
+                process::run(self.root, &["--yes", "state", "reset", "t"])?;
             }
             Step::SetMark(value) if self.world.mark.is_some() => {
-                let report = self.command(&["--yes", "state", "set", "t", "--watermark", &value.plain()])?;
+                let report = process::run(self.root, &["--yes", "state", "set", "t", "--watermark", &value.plain()])?;
                 if report.exit != Some(0) {
                     return Ok(Err(format!("`state set` fails\n{}", report.said)));
                 }
             }
             Step::SetMark(_) => {}
-            Step::Kill(delay) => self.kill(*delay)?,
+            Step::Kill(delay) => process::kill(self.root, *delay)?,
             Step::Run(how) => return self.run(step, how),
         }
         self.world.step(step);
@@ -115,12 +108,6 @@ impl Trial<'_> {
             self.configure()?;
         }
         Ok(Ok(()))
-    }
-
-    fn kill(&self, delay: u64) -> Result<(), String> {
-        let mut child = self.start(&["run"], false)?;
-        thread::sleep(Duration::from_micros(delay));
-        child.kill().and_then(|()| child.wait()).map(drop).map_err(|e| e.to_string())
     }
 
     fn stamp(&mut self, name: &str) -> Result<(), String> {
@@ -135,17 +122,17 @@ impl Trial<'_> {
         // Of several runs, killed ones among them, an earlier one may have done the work.
         let alone = how.plain() && !self.world.unsettled;
         let report = match how {
-            How::Plain => self.command(&["run"])?,
-            How::Refresh => self.command(&["--yes", "run", "--full-refresh"])?,
-            How::OneThread => self.finish(self.start(&["run"], true)?)?,
+            How::Plain => process::run(self.root, &["run"])?,
+            How::Refresh => process::run(self.root, &["--yes", "run", "--full-refresh"])?,
+            How::OneThread => process::finish(process::start(self.root, &["run"], true)?)?,
             How::Killed(delays) => {
-                delays.iter().try_for_each(|delay| self.kill(*delay))?;
-                self.command(&["run"])?
+                delays.iter().try_for_each(|delay| process::kill(self.root, *delay))?;
+                process::run(self.root, &["run"])?
             }
             How::Several(number) => {
                 let children: Vec<Child> =
-                    (0..*number).map(|_| self.start(&["run"], false)).collect::<Result<_, _>>()?;
-                let reports: Vec<Report> = children.into_iter().map(|c| self.finish(c)).collect::<Result<_, _>>()?;
+                    (0..*number).map(|_| process::start(self.root, &["run"], false)).collect::<Result<_, _>>()?;
+                let reports: Vec<Report> = children.into_iter().map(process::finish).collect::<Result<_, _>>()?;
                 if let Some(odd) = reports.iter().find(|r| !matches!(r.exit, Some(0 | 1 | 3))) {
                     return Ok(Err(format!("one of several runs ended with {:?}\n{}", odd.exit, odd.said)));
                 }
@@ -300,36 +287,6 @@ impl Trial<'_> {
     fn live(&self) -> Result<u64, String> {
         let columns = self.columns()?;
         Ok(if columns.is_empty() { 0 } else { self.rows(&columns)?.rows.len() as u64 })
-    }
-
-    fn command(&self, arguments: &[&str]) -> Result<Report, String> {
-        self.finish(self.start(arguments, false)?)
-    }
-
-    fn start(&self, arguments: &[&str], one_thread: bool) -> Result<Child, String> {
-        let mut command = program::command()?;
-        if one_thread {
-            // The program has as many threads as it may use processors.
-            let inner = command;
-            command = Command::new("taskset");
-            command.args(["-c", "0"]).arg(inner.get_program());
-            for (name, value) in inner.get_envs() {
-                match value {
-                    Some(value) => command.env(name, value),
-                    None => command.env_remove(name),
-                };
-            }
-        }
-        command.current_dir(self.root).args(["--format", "json"]).args(arguments);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.spawn().map_err(|e| format!("cannot start floodmark: {e}"))
-    }
-
-    fn finish(&self, child: Child) -> Result<Report, String> {
-        let output = child.wait_with_output().map_err(|e| e.to_string())?;
-        let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        let object = stdout.lines().next().and_then(|line| serde_json::from_str(line).ok()).unwrap_or(Json::Null);
-        Ok(Report { exit: output.status.code(), object, said: format!("stdout: {stdout}\nstderr: {stderr}") })
     }
 }
 

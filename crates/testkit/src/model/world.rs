@@ -6,9 +6,10 @@
 use super::{
     history::{How, Step},
     merge,
-    row::{Content, Row, Value, get, same},
+    reading::Reading,
+    row::{Content, Row, Value, get},
     scd2::{self, Histories},
-    settings::{AXIS, Changed, Late, Load, Nulls, Settings},
+    settings::{AXIS, Late, Load, Nulls, Settings},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -119,14 +120,6 @@ impl Failure {
 pub(super) const OUTCOMES: &[&str] =
     &["skipped", "rejected", "superseded", "stale", "unchanged", "inserted", "updated", "deleted", "delete_noop"];
 
-/// A file to be read.
-struct Reading<'a> {
-    file: &'a str,
-    rows: &'a [Row],
-    /// Seen before, so that rows behind the watermark are known.
-    known: bool,
-}
-
 impl World {
     pub(super) fn new(settings: &Settings) -> Self {
         World {
@@ -213,6 +206,7 @@ impl World {
         if disk.is_empty() {
             return fail(Failure::NoFile);
         }
+        self.rename(&disk);
         let mut replaced = BTreeSet::new();
         let mut tails = false;
         let readings = match self.plan(&disk, &mut replaced, &mut tails) {
@@ -267,7 +261,7 @@ impl World {
         if settings.max_rejects.is_some_and(|limit| rejected > limit) {
             return fail(Failure::TooManyRejects);
         }
-        if settings.load == Load::Overwrite && incoming.is_empty() {
+        if settings.absent_go() && incoming.is_empty() {
             return fail(Failure::EmptySource);
         }
         self.mark = highest;
@@ -304,42 +298,6 @@ impl World {
         Expected { counts, ..Expected::default() }
     }
 
-    /// Which files are read, in order of their names.
-    fn plan<'a>(
-        &self,
-        disk: &'a BTreeMap<String, Content>,
-        replaced: &mut BTreeSet<String>,
-        tails: &mut bool,
-    ) -> Result<Vec<Reading<'a>>, Failure> {
-        let mut out = Vec::new();
-        for (file, content) in disk {
-            let whole = Reading { file, rows: &content.rows, known: false };
-            match self.ledger.get(file) {
-                None => out.push(whole),
-                Some(Some(loaded)) if loaded == content => {}
-                Some(_) if self.settings.watermark.is_some() => out.push(Reading { known: true, ..whole }),
-                Some(None) => out.push(whole),
-                Some(Some(loaded)) => match self.settings.changed {
-                    Changed::Fail => return Err(Failure::ChangedFile),
-                    Changed::Reload => {
-                        replaced.insert(file.clone());
-                        out.push(whole);
-                    }
-                    Changed::Tail if content.continues(loaded) => {
-                        *tails = true;
-                        out.push(Reading { rows: &content.rows[loaded.rows.len()..], ..whole });
-                    }
-                    Changed::Tail => return Err(Failure::ChangedFile),
-                },
-            }
-        }
-        let gone = self.ledger.keys().any(|file| !disk.contains_key(file));
-        if self.settings.full_read() && (gone || !out.is_empty()) {
-            return Ok(disk.iter().map(|(file, c)| Reading { file, rows: &c.rows, known: false }).collect());
-        }
-        Ok(out)
-    }
-
     /// A date widens to a timestamp, for the whole column and without loss.
     fn widen(&mut self, readings: &[Reading<'_>]) {
         let moment = |row: &Row| matches!(get(row, "day"), Value::Text(text) if text.len() > DATE);
@@ -356,46 +314,6 @@ impl World {
     fn bad(&self, row: &Row) -> bool {
         let null_key = self.settings.key.iter().any(|column| get(row, column) == Value::Null);
         null_key || matches!(get(row, "n"), Value::Text(_))
-    }
-
-    /// Whether the watermark lets a row through.
-    fn passes(&self, row: &Row, from: &Reading<'_>, met: &mut Vec<Kept>, late: &mut u64, nulls: &mut u64) -> bool {
-        let Some(watermark) = &self.settings.watermark else { return true };
-        let append = self.settings.load == Load::Append;
-        let cursor = get(row, AXIS);
-        if cursor == Value::Null {
-            *nulls += 1;
-            return watermark.nulls != Nulls::Exclude;
-        }
-        if let Some(start) = &watermark.start
-            && (cursor < *start || (watermark.exclusive && cursor == *start))
-        {
-            return false;
-        }
-        let Some(mark) = &self.mark else { return true };
-        let mut meet = |any_file: bool| {
-            let here = |kept: &Kept| (any_file || kept.file == from.file) && same(&kept.row, row);
-            let place = met.iter().position(here);
-            place.map(|place| met.remove(place)).is_some()
-        };
-        if from.known {
-            let begin = match (mark, watermark.lookback) {
-                (Value::Int(mark), Some(span)) => Value::Int(mark - span),
-                _ => mark.clone(),
-            };
-            if cursor < begin || (cursor == begin && watermark.exclusive && watermark.lookback.is_none()) {
-                return false;
-            }
-            return !(append && cursor == *mark && meet(false));
-        }
-        if self.settings.late() == Late::Load {
-            return true;
-        }
-        if cursor < *mark || (append && cursor == *mark && meet(true)) {
-            *late += 1;
-            return false;
-        }
-        true
     }
 
     pub(super) fn key(&self, row: &Row) -> Vec<Value> {

@@ -24,10 +24,10 @@ pub(super) fn case(history: &History, title: &str) -> String {
             Step::Remove(name) => out.push_str(&format!("-- remove {name}\n")),
             Step::Touch(name) => out.push_str(&format!("-- touch {name}\n")),
             Step::Chunks(_) => out.push_str(&format!("-- pipeline\n{}", world.settings.yaml())),
-            Step::Reset => prose.push_str(&format!("Before step {place}: floodmark --yes state reset t\n")),
+            Step::Reset => out.push_str("-- floodmark --yes state reset t\nexit 0\n"),
             Step::SetMark(value) => {
-                let value = value.plain();
-                prose.push_str(&format!("Before step {place}: floodmark --yes state set t --watermark {value:?}\n"));
+                let value = value.plain().replace(' ', "T");
+                out.push_str(&format!("-- floodmark --yes state set t --watermark {value}\nexit 0\n"));
             }
             Step::Kill(delay) => prose.push_str(&format!("Before step {place}: a run is killed after {delay} µs\n")),
             Step::Run(how) => {
