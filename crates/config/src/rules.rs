@@ -7,7 +7,9 @@ use crate::{
 };
 use floodmark_core::{
     Code,
-    pipeline::{AbsentRows, ChangedFiles, CsvOptions, FileFormat, Load, OnBadRow, OnNull, Pipeline, SourceSpec},
+    pipeline::{
+        AbsentRows, ChangedFiles, CsvOptions, CursorNulls, FileFormat, Load, OnBadRow, OnNull, Pipeline, SourceSpec,
+    },
 };
 use std::collections::HashSet;
 
@@ -269,6 +271,12 @@ impl Rules<'_> {
     }
 
     fn version(&mut self) {
+        let nulls = self.p.watermark.as_ref().is_some_and(|w| w.nulls == CursorNulls::Include);
+        if self.p.load == Load::Scd2 && nulls && self.p.version == self.p.watermark.as_ref().map(|w| w.column.clone()) {
+            let message = "a row without a version has no place in a history".to_owned();
+            let help = format!("leave such rows out: {}", self.words.set("watermark.nulls", "exclude"));
+            self.unsafe_at(&["watermark", "nulls"], message, help);
+        }
         let compares = self.keyed() && self.p.load != Load::Append;
         if self.p.version.is_some() && !compares {
             let message =

@@ -249,7 +249,12 @@ impl Chunk for Chunks<'_, '_, '_> {
 
     fn next(&mut self) -> Result<Option<ShapedBatch>> {
         loop {
-            if self.done || (!self.parts.whole && self.chunk_rows >= self.parts.pipeline.commit_every) {
+            if self.done {
+                return Ok(None);
+            }
+            if !self.parts.whole && self.chunk_rows >= self.parts.pipeline.commit_every {
+                // A chunk with rows that will be refused is not committed first.
+                self.parts.shaper.verdict()?;
                 return Ok(None);
             }
             match self.parts.items.next()? {

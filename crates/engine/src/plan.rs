@@ -68,7 +68,6 @@ pub(crate) fn plan(
     refuse_half_loaded(pipeline, &slices, state)?;
     let mut plan = Plan::default();
     let mut unchanged = Vec::new();
-    let all = slices.len();
     let mut gone: Vec<_> = state.files.iter().filter(|(name, _)| !slices.iter().any(|s| s.name == **name)).collect();
     for slice in slices {
         if pipeline.at_least_once {
@@ -98,11 +97,12 @@ pub(crate) fn plan(
     }
     // Where absence means something, one changed file makes every file count; so does one that is gone.
     if pipeline.full_read() {
-        let gone = state.files.len() > all || state.files.keys().any(|name| !has(&plan, &unchanged, name));
-        if !plan.readings.is_empty() || gone {
+        if !plan.readings.is_empty() || !gone.is_empty() {
             plan.readings.extend(unchanged.into_iter().map(|s| fresh(s, None)));
             plan.readings.iter_mut().for_each(|r| r.skip_rows = 0);
             plan.readings.sort_by(|a, b| a.slice.name.cmp(&b.slice.name));
+            // Once the table is without them, what is gone is no news.
+            plan.touched.extend(gone.into_iter().map(|(name, _)| (name.clone(), None)));
         }
     }
     Ok(plan)
@@ -147,10 +147,6 @@ fn refuse_half_loaded(pipeline: &Pipeline, slices: &[Slice], state: &State) -> R
     .state("nothing was written")
     .help("put the file back under its name, and the load goes on after them")
     .help("or load everything again with `--full-refresh`"))
-}
-
-fn has(plan: &Plan, unchanged: &[Slice], name: &str) -> bool {
-    plan.readings.iter().any(|r| r.slice.name == name) || unchanged.iter().any(|s| s.name == name)
 }
 
 fn fresh(slice: Slice, entry: Option<FileEntry>) -> Reading {

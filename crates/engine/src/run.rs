@@ -14,7 +14,7 @@ use floodmark_core::{
     Code, Counts, DataType, Error, Result, Schema, Value,
     clock::{SharedClock, SystemClock},
     event::{Event, Observer, Silent},
-    pipeline::{CursorNulls, Load, Pipeline, SchemaPolicy},
+    pipeline::{CursorNulls, LateRows, Load, Pipeline, SchemaPolicy},
     schema::{Change, evolve},
     state::{Mark, RunRecord, State, WatermarkMove},
     watermark::bounds,
@@ -304,7 +304,8 @@ impl Work<'_> {
         // Rows of an append that may yet be refused, or that must be told from those at the stored watermark.
         let append_after =
             self.pipeline.load == Load::Append && self.pipeline.watermark.is_some() && state.watermark.is_some();
-        let whole = self.pipeline.whole() || append_after;
+        let late_refused = self.pipeline.late_rows() == LateRows::Fail && state.watermark.is_some();
+        let whole = self.pipeline.whole() || append_after || late_refused;
         let lineage =
             self.pipeline.load == Load::Append && self.pipeline.transform.is_none() && !self.pipeline.at_least_once;
 

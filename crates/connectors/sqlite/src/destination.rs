@@ -14,10 +14,10 @@ use floodmark_core::{
     fingerprint::{Fingerprint, RowHasher},
     url::ConnectionUrl,
 };
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::{
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// How long SQLite itself waits for another program's write lock.
@@ -89,7 +89,15 @@ impl SqliteDestination {
 
 fn setup(db: &Connection) -> rusqlite::Result<()> {
     // Readers keep their view while a load goes on, and never wait for it.
-    db.pragma_update(None, "journal_mode", "WAL")?;
+    // Turning it on in a new database needs it alone, and SQLite does not wait for that by itself.
+    let deadline = Instant::now() + BUSY;
+    while let Err(error) = db.pragma_update(None, "journal_mode", "WAL") {
+        let busy = matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked));
+        if !busy || Instant::now() > deadline {
+            return Err(error);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
     // Consistent after a power cut, and durable once the log is written back, which is at the latest when the last
     // connection closes. What a cut in between takes back it takes back whole: rows with their watermark.
     db.pragma_update(None, "synchronous", "NORMAL")?;

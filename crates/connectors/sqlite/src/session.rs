@@ -97,8 +97,12 @@ impl Session for SqliteSession {
         let _writer = turn(&self.destination, &self.pipeline, &self.stop)?;
         let tx = begin(&mut self.db)?;
         let target = &plan.target;
+        let mut forgotten = 0;
         if plan.forget {
             state::forget(&tx, &self.pipeline)?;
+            if ddl::table(&tx, &target.pipeline.destination.table)?.is_some() {
+                forgotten = merge::count(&tx, &target.pipeline.destination.table)?;
+            }
             tx.execute_batch(&format!("DROP TABLE IF EXISTS {}", ddl::quote(&target.pipeline.destination.table)))
                 .map_err(to("drop the table for a full refresh"))?;
         }
@@ -118,7 +122,8 @@ impl Session for SqliteSession {
         };
         let mut chunk = Storable { inner: chunk, schema: target.schema };
         let writeback = Writeback::start(self.destination.path());
-        let Outcome { counts, lineage } = merge::run(&tx, plan, was_empty, &mut chunk)?;
+        let Outcome { mut counts, lineage } = merge::run(&tx, plan, was_empty, &mut chunk)?;
+        counts.removed += forgotten;
         let commit = chunk.inner.seal(counts, lineage)?;
         state::write(&tx, &self.pipeline, &target.pipeline.destination.table, self.state.token, &commit)?;
         self.stop.check()?;

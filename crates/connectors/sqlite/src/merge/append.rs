@@ -4,10 +4,10 @@ use super::{Batches, Outcome, insert_sql, types};
 use crate::{bind, ddl, failure::to};
 use floodmark_connect::LoadPlan;
 use floodmark_core::{
-    Code, Error, Result,
+    Code, DataType, Error, Result,
     state::{FileEntry, Lineage},
 };
-use rusqlite::Connection;
+use rusqlite::{Connection, types::ValueRef};
 use xxhash_rust::xxh3::xxh3_128;
 
 /// Inserts every row; where the plan asks for it, removes the earlier rows of reloaded files first and records which
@@ -39,7 +39,7 @@ pub(super) fn run(db: &Connection, plan: &LoadPlan<'_>, batches: &mut dyn Batche
                 }
                 bytes.clear();
                 for (name, cells) in names.iter().zip(&columns) {
-                    encode(name, cells.stored(row, &mut scratch), &mut bytes);
+                    encode(name, cells.stored(row, &mut scratch), cells.data_type, &mut bytes);
                 }
                 lineage.rows += 1;
                 lineage.fingerprint = lineage.fingerprint.wrapping_add(xxh3_128(&bytes));
@@ -58,12 +58,26 @@ pub(super) fn run(db: &Connection, plan: &LoadPlan<'_>, batches: &mut dyn Batche
     Ok(outcome)
 }
 
-/// A cell as it counts in a lineage: NULLs are left out, so that a column added later changes nothing.
-fn encode(name: &str, stored: rusqlite::types::ValueRef<'_>, out: &mut Vec<u8>) {
-    if !matches!(stored, rusqlite::types::ValueRef::Null) {
-        bind::encode(rusqlite::types::ValueRef::Text(name.as_bytes()), out);
-        bind::encode(stored, out);
+/// A cell as it counts in a lineage: NULLs are left out, so that a column added later changes nothing, and a value counts
+/// the same after its column became wider (a date that is a timestamp now, a whole number that is a decimal).
+fn encode(name: &str, stored: ValueRef<'_>, data_type: DataType, out: &mut Vec<u8>) {
+    if stored == ValueRef::Null {
+        return;
     }
+    bind::encode(ValueRef::Text(name.as_bytes()), out);
+    let narrow = match (data_type, stored) {
+        (DataType::Timestamp { .. }, ValueRef::Text(text)) => {
+            text.strip_suffix(b" 00:00:00").map_or(stored, ValueRef::Text)
+        }
+        (DataType::Decimal(..), ValueRef::Text(text)) => {
+            let places = if text.contains(&b'.') { text.iter().rev().take_while(|c| **c == b'0').count() } else { 0 };
+            let text = &text[..text.len() - places];
+            let text = text.strip_suffix(b".").unwrap_or(text);
+            floodmark_core::text::parse_i64(text).map_or(ValueRef::Text(text), ValueRef::Integer)
+        }
+        _ => stored,
+    };
+    bind::encode(narrow, out);
 }
 
 fn add(all: &mut Vec<(usize, Lineage)>, slice: usize, part: Lineage) {
@@ -101,8 +115,8 @@ fn remove(db: &Connection, plan: &LoadPlan<'_>, file: &str, entry: &FileEntry) -
         let mut found = select.query([first, last]).map_err(&fail)?;
         while let Some(row) = found.next().map_err(&fail)? {
             bytes.clear();
-            for (at, name) in names.iter().enumerate() {
-                encode(name, row.get_ref(at).map_err(&fail)?, &mut bytes);
+            for (at, column) in plan.target.schema.columns.iter().enumerate() {
+                encode(&column.name, row.get_ref(at).map_err(&fail)?, column.data_type, &mut bytes);
             }
             rows += 1;
             sum = sum.wrapping_add(xxh3_128(&bytes));

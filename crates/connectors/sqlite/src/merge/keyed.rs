@@ -370,10 +370,9 @@ impl<'db> Merge<'db> {
             let Some(at) = statements.given(column, cells, row).filter(|at| !incoming.nulls.open.contains(at)) else {
                 continue;
             };
-            if order(since) == Ordering::Greater {
-                statements.put(self.db, cells, row, (column, Some(at)), &mut self.scratch)?;
+            if order(since) != Ordering::Less {
+                changed |= statements.put(self.db, cells, row, (column, Some(at)), &mut self.scratch)?;
                 kept.put(&key, column, &version)?;
-                changed = true;
             }
         }
         Ok(changed)
@@ -453,10 +452,11 @@ impl<'db> Merge<'db> {
 fn combine(before: Fate, now: Fate) -> Fate {
     let was_absent = matches!(before, Fate::Inserted | Fate::DeleteNoop);
     match now {
+        // Nothing was written for it yet.
+        _ if matches!(before, Fate::Unchanged | Fate::Stale) => now,
         Fate::Deleted | Fate::DeleteNoop if was_absent => Fate::DeleteNoop,
         Fate::Deleted | Fate::DeleteNoop => Fate::Deleted,
         _ if was_absent => Fate::Inserted,
-        Fate::Unchanged if matches!(before, Fate::Unchanged | Fate::Stale) => Fate::Unchanged,
         _ => Fate::Updated,
     }
 }

@@ -242,7 +242,7 @@ impl<'db> Statements<'db> {
         Ok(())
     }
 
-    /// Writes one value of the row over the one there (`None` is NULL), and nothing else of it.
+    /// Writes one value of the row over the one there (`None` is NULL), and nothing else of it. Whether it was another.
     pub(super) fn put(
         &self,
         db: &Connection,
@@ -250,10 +250,10 @@ impl<'db> Statements<'db> {
         row: usize,
         (column, value): (&str, Option<usize>),
         scratch: &mut String,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let fail = to("write a kept value");
         let sql = format!(
-            "UPDATE {} SET {} = ?{} WHERE {}",
+            "UPDATE {0} SET {1} = ?{2} WHERE {1} IS NOT ?{2} AND {3}",
             ddl::quote(&self.table),
             ddl::quote(column),
             self.key.len() + 1,
@@ -266,8 +266,7 @@ impl<'db> Statements<'db> {
             None => update.raw_bind_parameter(self.key.len() + 1, rusqlite::types::Null),
         }
         .map_err(&fail)?;
-        update.raw_execute().map_err(&fail)?;
-        Ok(())
+        Ok(update.raw_execute().map_err(&fail)? > 0)
     }
 
     /// Where in the batch a column stands that keeps its value, if the row has a value for it.
