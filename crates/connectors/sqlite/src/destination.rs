@@ -39,22 +39,22 @@ impl SqliteDestination {
         let Some(path) = &self.path else {
             return Connection::open_in_memory().map_err(to("open a database in memory"));
         };
-        let access = if write {
-            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE
-        } else {
-            OpenFlags::SQLITE_OPEN_READ_ONLY
-        };
-        let db = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)
-            .and_then(|db| {
-                db.busy_timeout(BUSY)?;
-                // The first read shows whether the file is a database at all.
-                db.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
-                if write {
-                    setup(&db)?;
-                }
+        let opened = if write {
+            open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE).and_then(|db| {
+                setup(&db)?;
                 Ok(db)
             })
-            .map_err(|e| self.named(failed("open the database", e)))?;
+        } else {
+            open(path, OpenFlags::SQLITE_OPEN_READ_ONLY).or_else(|error| {
+                // A process that was killed inside a transaction leaves its journal behind (a new database has one until
+                // it is in WAL mode), and the first to come must roll it back, which reading alone may not.
+                match error.sqlite_error_code() {
+                    Some(ErrorCode::ReadOnly) => open(path, OpenFlags::SQLITE_OPEN_READ_WRITE),
+                    _ => Err(error),
+                }
+            })
+        };
+        let db = opened.map_err(|e| self.named(failed("open the database", e)))?;
         // SQLite opens a file it may not write to read-only, without a word.
         if write && db.is_readonly("main").unwrap_or(false) {
             return Err(self.named(
@@ -85,6 +85,14 @@ impl SqliteDestination {
         })?;
         Lock::acquire(&path, name, holder, wait, stop).map(Some)
     }
+}
+
+/// Opens a database file; the first read shows whether it is one at all.
+fn open(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {
+    let db = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    db.busy_timeout(BUSY)?;
+    db.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+    Ok(db)
 }
 
 fn setup(db: &Connection) -> rusqlite::Result<()> {
