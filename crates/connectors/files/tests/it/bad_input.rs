@@ -47,7 +47,7 @@ fn ragged_rows_say_how_many_fields() {
     let got = load_text("a.csv", "a,b\n1\n1,2,3\n\n1,2\n\"x\",\"\ny\",1\n").unwrap();
     assert_eq!(got.lines(), ["1|2"]);
     let bad: Vec<_> = got.bad.iter().map(|b| (b.row, b.line.unwrap(), b.error.message().to_owned())).collect();
-    assert_eq!(bad[0], (1, 2, "the row has 1 fields, the header 2".to_owned()));
+    assert_eq!(bad[0], (1, 2, "the row has 1 field, the header 2".to_owned()));
     assert_eq!((bad[1].0, bad[1].1, bad[2].0, bad[2].1), (2, 3, 4, 6));
     assert!(got.bad.iter().all(|b| b.error.code() == Code::RaggedRow));
     assert_eq!(got.types(), ["a bigint", "b bigint"]);
