@@ -1,6 +1,6 @@
 //! What a destination must do.
 
-use crate::Stop;
+use crate::{Rehearsal, Stop};
 use arrow::array::{BooleanArray, RecordBatch};
 use floodmark_core::{
     Counts, DataType, Result, Schema,
@@ -98,6 +98,14 @@ pub trait Destination: Send + Sync {
     /// date, raises the fencing token and sweeps what dead runs left. An error with `Code::Busy` when another run
     /// holds the lock. The lock dies with the process, at once.
     fn open(&self, pipeline: &str, run: &str, wait: Option<Duration>, stop: &Stop) -> Result<Box<dyn Session>>;
+
+    /// Opens a session of which nothing is ever kept: rows, state, ledgers and token are as before once it is dropped,
+    /// or its process killed, and where there is no database, no file or lock is made. Its loads count and refuse what
+    /// those of `open` would.
+    ///
+    /// `Code::Busy` when a run holds the pipeline's lock (after waiting for it as `open` does). It takes no lock of its
+    /// own: a run that comes meanwhile waits for its end at most.
+    fn rehearse(&self, pipeline: &str, wait: Option<Duration>, stop: &Stop) -> Result<Box<dyn Rehearsal>>;
 
     /// Reads and changes state outside a run. An error where there is no database; it is never made by asking.
     fn ledger(&self) -> Result<Box<dyn Ledger>>;

@@ -6,9 +6,11 @@
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod destination;
+pub mod rehearsal;
 pub mod source;
 mod stop;
 
 pub use destination::{Capabilities, Chunk, Destination, LoadPlan, Session, ShapedBatch, Target};
+pub use rehearsal::{Rehearsal, RowChange, Sample};
 pub use source::{BadRow, Batch, Batches, ReadPlan, Slice, Source, Survey, SurveyRequest};
 pub use stop::Stop;

@@ -6,10 +6,12 @@ pub mod inspect;
 mod load;
 mod names;
 mod plan;
+mod preview;
 pub mod registry;
 mod run;
 mod shape;
 mod sql;
 
 pub use floodmark_connect::Stop;
+pub use preview::{FileToRead, Preview, Previewed, Why};
 pub use run::{Engine, Outcome, RunOptions, Status};

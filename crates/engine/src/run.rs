@@ -5,6 +5,7 @@ use crate::{
     load::{Chunks, Parts, movement, record},
     names,
     plan::{self, Plan, Reading},
+    preview::Preview,
     registry,
     shape::Shaper,
     sql,
@@ -100,10 +101,15 @@ impl Default for Engine {
 impl Engine {
     /// Runs one pipeline to its end. Never panics; an error is part of the outcome.
     pub fn run(&self, pipeline: &Pipeline, options: &RunOptions) -> Outcome {
+        self.outcome(pipeline, |run| self.locked(pipeline, options, run))
+    }
+
+    /// What became of `work`, which fills in the record of its run.
+    pub(crate) fn outcome(&self, pipeline: &Pipeline, work: impl FnOnce(&mut RunRecord) -> Result<()>) -> Outcome {
         let began = Instant::now();
         let mut run = record(pipeline, &self.clock.run_id(), self.clock.now());
         self.observer.observe(&Event::Started { pipeline: pipeline.name.clone(), run: run.run.clone() });
-        let result = self.locked(pipeline, options, &mut run);
+        let result = work(&mut run);
         let (status, error) = match result {
             Ok(()) if run.counts.changed() || run.counts.rejected > 0 => (Status::Ok, None),
             Ok(()) => (Status::NothingNew, None),
@@ -138,7 +144,7 @@ impl Engine {
         }
         let mut session = destination.open(&pipeline.name, &run.run, options.wait, &self.stop)?;
         let work = Work { engine: self, pipeline, options, source: source.as_ref(), can: destination.capabilities() };
-        match slices.and_then(|slices| work.run(session.as_mut(), slices, run)) {
+        match slices.and_then(|slices| work.run(session.as_mut(), slices, run, None)) {
             Ok(()) => Ok(()),
             Err(error) => Err(self.failed(session.as_mut(), run, error)),
         }
@@ -164,7 +170,7 @@ impl Engine {
 }
 
 /// Combinations that only the engine knows to be unsafe; `config` finds the others with their place in the file.
-fn unsafe_combinations(pipeline: &Pipeline) -> Result<()> {
+pub(crate) fn unsafe_combinations(pipeline: &Pipeline) -> Result<()> {
     let table = &pipeline.destination.table;
     if ["_floodmark_", "sqlite_"].iter().any(|own| table.to_ascii_lowercase().starts_with(own)) {
         return Err(Error::new(Code::Unsafe, format!("a table cannot be called {table:?}"))
@@ -190,12 +196,12 @@ fn unsafe_combinations(pipeline: &Pipeline) -> Result<()> {
 }
 
 /// A run that holds its pipeline's lock.
-struct Work<'a> {
-    engine: &'a Engine,
-    pipeline: &'a Pipeline,
-    options: &'a RunOptions,
-    source: &'a dyn Source,
-    can: Capabilities,
+pub(crate) struct Work<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) pipeline: &'a Pipeline,
+    pub(crate) options: &'a RunOptions,
+    pub(crate) source: &'a dyn Source,
+    pub(crate) can: Capabilities,
 }
 
 /// Schemas of a run: how the source is read, what the table becomes.
@@ -235,7 +241,14 @@ impl Work<'_> {
         }
     }
 
-    fn run(&self, session: &mut dyn Session, slices: Vec<Slice>, run: &mut RunRecord) -> Result<()> {
+    /// `preview` is told what is read, where somebody wants to know.
+    pub(crate) fn run(
+        &self,
+        session: &mut dyn Session,
+        slices: Vec<Slice>,
+        run: &mut RunRecord,
+        mut preview: Option<&mut Preview>,
+    ) -> Result<()> {
         let existing = session.table(&self.pipeline.destination.table)?;
         let mut state = self.state(session, existing.as_ref());
         if let Some(spec) = &self.pipeline.watermark {
@@ -251,7 +264,11 @@ impl Work<'_> {
             }
             run.watermark = Some(movement(&spec.column, state.watermark.as_ref()));
         }
+        let there = slices.len();
         let Plan { readings, touched } = plan::plan(self.pipeline, self.source, slices, &state, &self.engine.stop)?;
+        if let Some(preview) = &mut preview {
+            preview.planned(there, &readings, &state);
+        }
         if readings.is_empty() {
             run.status = "nothing_new".into();
             run.finished_at = Some(self.engine.clock.now());
@@ -266,6 +283,9 @@ impl Work<'_> {
 
         let (schemas, surveyed) = self.schemas(&readings, &state, existing.as_ref())?;
         let planned: u64 = surveyed.iter().map(|(rows, _)| rows).sum();
+        if let Some(preview) = preview {
+            preview.surveyed(&surveyed);
+        }
         if schemas.read_as.columns.is_empty() && schemas.target.columns.is_empty() && planned > 0 {
             return Err(self.first_bad_row(&readings, &schemas.read_as)?);
         }

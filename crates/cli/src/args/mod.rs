@@ -7,7 +7,7 @@ mod store;
 mod tools;
 
 pub(crate) use load::LoadArgs;
-pub(crate) use run::{CheckArgs, RunArgs, Wait};
+pub(crate) use run::{CheckArgs, PlanArgs, RunArgs, Wait};
 pub(crate) use state::{StateArgs, StateCommand};
 pub(crate) use store::{RejectsArgs, RejectsCommand, RunsArgs, RunsCommand, Store};
 pub(crate) use tools::{CompletionsArgs, ExplainArgs, FingerprintArgs, InitArgs};
@@ -24,7 +24,7 @@ use std::path::PathBuf;
 #[command(
     name = "floodmark",
     version,
-    after_help = "Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 busy, 130/143 interrupted.\nStart with `floodmark init`."
+    after_help = "Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 busy, 4 differences found, 130/143 interrupted.\nStart with `floodmark init`."
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -84,6 +84,8 @@ pub(crate) enum Command {
     Load(LoadArgs),
     /// Run the pipelines of the pipeline file, all of them by default
     Run(RunArgs),
+    /// Show what a run would do, row for row, and do nothing
+    Plan(PlanArgs),
     /// Check the pipeline file, its connections and sources, and say what is unsafe
     Check(CheckArgs),
     /// Show or change what is remembered of a pipeline

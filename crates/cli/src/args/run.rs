@@ -1,4 +1,4 @@
-//! `run` and `check`.
+//! `run`, `plan` and `check`.
 
 use clap::Args;
 use std::time::Duration;
@@ -17,6 +17,22 @@ pub(crate) struct RunArgs {
     /// Forget the state and the rows, and load everything again (asks first)
     #[arg(long)]
     pub(crate) full_refresh: bool,
+}
+
+/// `floodmark plan`
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    /// Pipelines to plan; all where none is named
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+    /// How many rows of each kind (inserted, updated, removed) are shown
+    #[arg(short, long, value_name = "N", default_value = "5")]
+    pub(crate) samples: u16,
+    /// Exit with 4 where a run would change something, with 0 where it would not
+    #[arg(long)]
+    pub(crate) detailed_exitcode: bool,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
 }
 
 /// What to do while another run holds the pipeline.

@@ -5,6 +5,7 @@ mod explain;
 mod fingerprint;
 mod init;
 mod load;
+mod plan;
 mod rejects;
 mod replay;
 mod run;
@@ -74,6 +75,7 @@ pub(crate) fn dispatch(cx: &Context, command: Command) -> Result<u8, Failure> {
         Command::Init(args) => init::init(cx, &args),
         Command::Load(args) => load::load(cx, &args),
         Command::Run(args) => run::run(cx, &args),
+        Command::Plan(args) => plan::plan(cx, &args),
         Command::Check(args) => check::check(cx, &args),
         Command::State(args) => state::state(cx, &args),
         Command::Runs(args) => runs::runs(cx, &args),

@@ -4,34 +4,39 @@ use super::{Context, Failure};
 use crate::{
     args::RunArgs,
     project,
-    render::{Told, json, progress::Progress, terminal},
+    render::{Told, json, preview, progress::Progress, terminal},
     signals,
 };
+use floodmark_config::Project;
 use floodmark_core::{Code, Error, Result, clock::SystemClock, event::Observer, pipeline::Pipeline, wording};
-use floodmark_engine::{Engine, Outcome, RunOptions, Status};
+use floodmark_engine::{Engine, Outcome, Previewed, RunOptions, Status};
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// `floodmark run`
 pub(super) fn run(cx: &Context, args: &RunArgs) -> Result<u8, Failure> {
     let project = project::open(&cx.global)?;
-    let pipelines = project::select(&project, &args.names)?;
-    if pipelines.is_empty() {
-        return Err(Error::new(Code::ConfigInvalid, "the pipeline file has no pipelines")
-            .state("nothing was done")
-            .into());
-    }
+    let pipelines = some(&project, &args.names)?;
     if args.full_refresh {
         confirm_refresh(cx, &pipelines)?;
     }
     let options = RunOptions { wait: args.wait.time(), full_refresh: args.full_refresh };
     run_all(cx, &pipelines, &options, usize::from(args.jobs), Told::AsWritten)
+}
+
+/// The named pipelines, all where none is named; at least one.
+pub(super) fn some<'a>(project: &'a Project, names: &[String]) -> Result<Vec<&'a Pipeline>> {
+    let pipelines = project::select(project, names)?;
+    if pipelines.is_empty() {
+        return Err(Error::new(Code::ConfigInvalid, "the pipeline file has no pipelines").state("nothing was done"));
+    }
+    Ok(pipelines)
 }
 
 /// A full refresh throws rows away that the source may no longer hold.
@@ -73,6 +78,27 @@ impl Runner {
         let _one = self.printing.lock().unwrap_or_else(PoisonError::into_inner);
         self.progress.suspend(|| print(cx, &outcome, self.width))?;
         Ok(outcome)
+    }
+
+    /// What a run of a pipeline would do, printed.
+    pub(super) fn plan(
+        &self,
+        cx: &Context,
+        pipeline: &Pipeline,
+        wait: Option<Duration>,
+        samples: usize,
+    ) -> Result<Previewed> {
+        let previewed = self.engine.plan(pipeline, wait, samples);
+        self.progress.close(&pipeline.name);
+        if cx.printer.json() {
+            cx.printer.object(&preview::object(&previewed))?;
+        } else {
+            cx.printer.text(&preview::text(&previewed, &pipeline.destination.table, self.width))?;
+            if let Some(error) = &previewed.outcome.error {
+                cx.printer.error(error);
+            }
+        }
+        Ok(previewed)
     }
 }
 
@@ -145,14 +171,15 @@ pub(super) fn worst(codes: impl IntoIterator<Item = u8>) -> u8 {
     codes.into_iter().max_by_key(|code| severity(*code)).unwrap_or(0)
 }
 
-/// Interrupted, failed, configuration, busy, done.
+/// Interrupted, failed, configuration, busy, differences, done.
 fn severity(code: u8) -> u8 {
     match code {
         0 => 0,
-        3 => 1,
-        2 => 2,
-        1 => 3,
-        _ => 4,
+        4 => 1,
+        3 => 2,
+        2 => 3,
+        1 => 4,
+        _ => 5,
     }
 }
 
@@ -163,7 +190,7 @@ mod tests {
     #[test]
     fn failed_beats_busy_and_a_signal_beats_both() {
         assert_eq!(worst([0, 3, 1, 0]), 1);
-        assert_eq!(worst([3, 0]), 3);
+        assert_eq!(worst([3, 0, 4]), 3);
         assert_eq!(worst([2, 3]), 2);
         assert_eq!(worst([1, 143, 2]), 143);
         assert_eq!(worst([]), 0);

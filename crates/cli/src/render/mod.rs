@@ -2,6 +2,7 @@
 
 pub(crate) mod error;
 pub(crate) mod json;
+pub(crate) mod preview;
 pub(crate) mod progress;
 pub(crate) mod terminal;
 

@@ -44,7 +44,11 @@ pub(crate) fn warning(text: &str) -> String {
 
 /// One pipeline's run as a line; `width` is that of the longest name.
 pub(crate) fn outcome(outcome: &Outcome, width: usize) -> String {
-    let (word, style) = ending(outcome);
+    line(outcome, ending(outcome), width)
+}
+
+/// `outcome`, with the word for how it ended.
+pub(crate) fn line(outcome: &Outcome, (word, style): (&str, anstyle::Style), width: usize) -> String {
     let name = clean(&outcome.pipeline);
     let mut parts = Vec::new();
     // An empty source may have emptied the table.

@@ -6,6 +6,7 @@ mod check;
 mod help;
 mod load;
 mod pages;
+mod plan;
 mod rejects;
 mod run;
 mod signals;

@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "this suite is test code: a failed expectation is a panic")]
 
+mod rehearsal;
 mod scene;
 
 use crate::{Destination, Stop, destination::StateChange};
@@ -35,6 +36,8 @@ pub const ALL: &[(&str, Test)] = &[
     ("an error in the middle leaves nothing behind", rollback),
     ("a second holder is refused at once", lock),
     ("new and wider columns arrive in the load's transaction", evolve),
+    ("a rehearsal counts as a load does and leaves no trace", rehearsal::no_trace),
+    ("a rehearsal sees a row's end, not its way there", rehearsal::samples),
     ("a failed run is on record", failed_run),
     ("the fingerprint does not depend on order", fingerprint),
 ];

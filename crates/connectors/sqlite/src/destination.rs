@@ -4,11 +4,11 @@ use crate::{
     codec, ddl,
     failure::{failed, to},
     ledger::SqliteLedger,
-    lock::Lock,
+    lock::{self, Lock},
     session::SqliteSession,
     state,
 };
-use floodmark_connect::{Capabilities, Destination, Session, Stop, destination::Ledger};
+use floodmark_connect::{Capabilities, Destination, Rehearsal, Session, Stop, destination::Ledger};
 use floodmark_core::{
     Code, Error, Result,
     fingerprint::{Fingerprint, RowHasher},
@@ -35,28 +35,33 @@ impl SqliteDestination {
         Ok(SqliteDestination { path: url.file_path()? })
     }
 
-    fn connect(&self, write: bool) -> Result<Connection> {
+    fn connect(&self, access: Access) -> Result<Connection> {
         let Some(path) = &self.path else {
             return Connection::open_in_memory().map_err(to("open a database in memory"));
         };
-        let opened = if write {
-            open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE).and_then(|db| {
-                setup(&db)?;
+        let opened = match access {
+            Access::Write => {
+                open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE).and_then(|db| {
+                    setup(&db)?;
+                    Ok(db)
+                })
+            }
+            Access::Rehearse => open(path, OpenFlags::SQLITE_OPEN_READ_WRITE).and_then(|db| {
+                bounds(&db)?;
                 Ok(db)
-            })
-        } else {
-            open(path, OpenFlags::SQLITE_OPEN_READ_ONLY).or_else(|error| {
+            }),
+            Access::Read => open(path, OpenFlags::SQLITE_OPEN_READ_ONLY).or_else(|error| {
                 // A process that was killed inside a transaction leaves its journal behind (a new database has one until
                 // it is in WAL mode), and the first to come must roll it back, which reading alone may not.
                 match error.sqlite_error_code() {
                     Some(ErrorCode::ReadOnly) => open(path, OpenFlags::SQLITE_OPEN_READ_WRITE),
                     _ => Err(error),
                 }
-            })
+            }),
         };
         let db = opened.map_err(|e| self.named(failed("open the database", e)))?;
         // SQLite opens a file it may not write to read-only, without a word.
-        if write && db.is_readonly("main").unwrap_or(false) {
+        if access != Access::Read && db.is_readonly("main").unwrap_or(false) {
             return Err(self.named(
                 Error::new(Code::DestinationOpen, "the database is read-only")
                     .state("nothing was written")
@@ -66,7 +71,7 @@ impl SqliteDestination {
         Ok(db)
     }
 
-    fn named(&self, error: Error) -> Error {
+    pub(crate) fn named(&self, error: Error) -> Error {
         match &self.path {
             Some(path) => error.in_file(path.clone()),
             None => error,
@@ -79,12 +84,25 @@ impl SqliteDestination {
 
     /// The lock of one pipeline, on the database's true path so that two names of one file share it.
     pub(crate) fn lock(&self, name: &str, holder: &str, wait: Option<Duration>, stop: &Stop) -> Result<Option<Lock>> {
-        let Some(path) = &self.path else { return Ok(None) };
-        let path = path.canonicalize().map_err(|e| {
-            self.named(Error::new(Code::DestinationOpen, "the database's folder cannot be read").cause(e))
-        })?;
+        let Some(path) = self.true_path()? else { return Ok(None) };
         Lock::acquire(&path, name, holder, wait, stop).map(Some)
     }
+
+    pub(crate) fn true_path(&self) -> Result<Option<PathBuf>> {
+        let Some(path) = &self.path else { return Ok(None) };
+        path.canonicalize()
+            .map(Some)
+            .map_err(|e| self.named(Error::new(Code::DestinationOpen, "the database's folder cannot be read").cause(e)))
+    }
+}
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    Read,
+    /// Writes that are taken back; the file stays as it is, its journal mode too.
+    Rehearse,
+    Write,
 }
 
 /// Opens a database file; the first read shows whether it is one at all.
@@ -109,6 +127,11 @@ fn setup(db: &Connection) -> rusqlite::Result<()> {
     // Consistent after a power cut, and durable once the log is written back, which is at the latest when the last
     // connection closes. What a cut in between takes back it takes back whole: rows with their watermark.
     db.pragma_update(None, "synchronous", "NORMAL")?;
+    bounds(db)
+}
+
+/// What a load of any size may take of the machine.
+pub(crate) fn bounds(db: &Connection) -> rusqlite::Result<()> {
     // 16 MiB of pages, then SQLite spills to the log: memory stays bounded whatever the load's size.
     db.pragma_update(None, "cache_size", -16_384)?;
     db.pragma_update(None, "temp_store", "FILE")?;
@@ -138,14 +161,14 @@ impl Destination for SqliteDestination {
             }
             return Ok(());
         }
-        let db = self.connect(false)?;
-        state::present(&db)?;
+        let db = self.connect(Access::Read)?;
+        state::present(&db).map_err(|e| self.named(e))?;
         Ok(())
     }
 
     fn open(&self, pipeline: &str, run: &str, wait: Option<Duration>, stop: &Stop) -> Result<Box<dyn Session>> {
         self.probe()?;
-        let db = self.connect(true)?;
+        let db = self.connect(Access::Write)?;
         let holder = format!(
             "run {run} (process {}) since {}",
             std::process::id(),
@@ -156,6 +179,16 @@ impl Destination for SqliteDestination {
         Ok(Box::new(session))
     }
 
+    fn rehearse(&self, pipeline: &str, wait: Option<Duration>, stop: &Stop) -> Result<Box<dyn Rehearsal>> {
+        // A connection that only reads, as a probe's, leaves SQLite's own files beside a database in WAL mode.
+        match self.exists() {
+            false => self.probe()?,
+            true => self.true_path()?.map_or(Ok(()), |path| lock::look(&path, pipeline, wait, stop))?,
+        }
+        let session = SqliteSession::rehearse(self.clone(), pipeline, stop).map_err(|e| self.named(e))?;
+        Ok(Box::new(session))
+    }
+
     fn ledger(&self) -> Result<Box<dyn Ledger>> {
         if !self.exists() {
             return Err(self.named(
@@ -163,18 +196,22 @@ impl Destination for SqliteDestination {
                     .help("check the path; the first run creates the database"),
             ));
         }
-        Ok(Box::new(SqliteLedger { db: self.connect(false)?, destination: self.clone() }))
+        Ok(Box::new(SqliteLedger { db: self.connect(Access::Read)?, destination: self.clone() }))
     }
 
     fn fingerprint(&self, table: &str) -> Result<Fingerprint> {
-        let db = self.connect(false)?;
+        let db = self.connect(Access::Read)?;
         fingerprint(&db, table).map_err(|e| self.named(e))
     }
 }
 
 impl SqliteDestination {
     pub(crate) fn connect_for_change(&self) -> Result<Connection> {
-        self.connect(true)
+        self.connect(Access::Write)
+    }
+
+    pub(crate) fn connect_for_rehearsal(&self) -> Result<Connection> {
+        self.connect(Access::Rehearse)
     }
 }
 

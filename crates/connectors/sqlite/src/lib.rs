@@ -12,8 +12,10 @@ mod failure;
 mod ledger;
 mod lock;
 mod merge;
+mod rehearsal;
 mod session;
 mod state;
+mod touched;
 mod writeback;
 
 pub use destination::SqliteDestination;

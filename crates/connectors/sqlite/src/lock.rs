@@ -11,6 +11,9 @@ use std::{
 
 const POLL: Duration = Duration::from_millis(50);
 
+/// How long a lock may be taken before it counts as held: who only looks at it ([`look`]) has it for an instant.
+const GLANCE: Duration = Duration::from_millis(5);
+
 /// A held lock. Dropping it lets go; the file stays, because removing it would let two holders lock two files.
 #[derive(Debug)]
 pub(crate) struct Lock {
@@ -35,7 +38,7 @@ impl Lock {
         stop: &Stop,
     ) -> Result<Lock> {
         let folder = folder(database);
-        let path = folder.join(format!("{}.lock", file_name(name)));
+        let path = path(database, name);
         let failed = |doing: &str, error: std::io::Error| {
             Error::new(Code::DestinationOpen, format!("the lock file {} cannot be {doing}", path.display()))
                 .state("nothing was written")
@@ -53,23 +56,55 @@ impl Lock {
             .write(true)
             .open(&path)
             .map_err(|e| failed("opened", e))?;
-        let since = Instant::now();
-        loop {
-            match file.try_lock() {
-                Ok(()) => break,
-                Err(TryLockError::Error(error)) => return Err(failed("locked", error)),
-                Err(TryLockError::WouldBlock) => {
-                    if wait.is_some_and(|wait| since.elapsed() >= wait) {
-                        return Err(busy(&mut file, name));
-                    }
-                    stop.check()?;
-                    std::thread::sleep(POLL);
-                }
-            }
-        }
+        until_free(&mut file, name, wait, stop, File::try_lock, |error| failed("locked", error))?;
         // Only a courtesy to those who find it taken: the lock holds without it.
         let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(holder.as_bytes()));
         Ok(Lock { _file: file })
+    }
+}
+
+/// The file of the lock called `name`.
+pub(crate) fn path(database: &Path, name: &str) -> PathBuf {
+    folder(database).join(format!("{}.lock", file_name(name)))
+}
+
+/// Waits at most `wait` until nobody holds the lock called `name`, and takes nothing. A lock that was never taken has no
+/// file, and gets none.
+pub(crate) fn look(database: &Path, name: &str, wait: Option<Duration>, stop: &Stop) -> Result<()> {
+    let path = path(database, name);
+    let failed = |error: std::io::Error| {
+        Error::new(Code::DestinationOpen, format!("the lock file {} cannot be read", path.display())).cause(error)
+    };
+    let mut file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed(error)),
+    };
+    until_free(&mut file, name, wait, stop, File::try_lock_shared, failed)
+}
+
+fn until_free(
+    file: &mut File,
+    name: &str,
+    wait: Option<Duration>,
+    stop: &Stop,
+    take: impl Fn(&File) -> std::result::Result<(), TryLockError>,
+    failed: impl Fn(std::io::Error) -> Error,
+) -> Result<()> {
+    let since = Instant::now();
+    loop {
+        match take(file) {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+            Err(TryLockError::WouldBlock) => {
+                let waited = since.elapsed();
+                if wait.is_some_and(|wait| waited >= wait.max(GLANCE)) {
+                    return Err(busy(file, name));
+                }
+                stop.check()?;
+                std::thread::sleep(if waited < GLANCE { GLANCE } else { POLL });
+            }
+        }
     }
 }
 
@@ -110,6 +145,20 @@ mod tests {
         assert!(error.message().contains("process 7"), "{error}");
         drop(held);
         take().unwrap();
+    }
+
+    #[test]
+    fn a_look_finds_a_holder_and_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = dir.path().join("x.db");
+        let see = || look(&db, "a", Some(Duration::ZERO), &Stop::default());
+        see().unwrap();
+        assert!(!folder(&db).exists());
+        let held = Lock::acquire(&db, "a", "process 7", Some(Duration::ZERO), &Stop::default()).unwrap();
+        assert!(see().unwrap_err().message().contains("process 7"));
+        drop(held);
+        see().unwrap();
+        Lock::acquire(&db, "a", "process 8", Some(Duration::ZERO), &Stop::default()).unwrap();
     }
 
     #[test]

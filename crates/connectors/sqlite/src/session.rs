@@ -5,6 +5,7 @@ use crate::{
     failure::to,
     lock::Lock,
     merge::{self, Outcome},
+    rehearsal::{Rehearsed, Step},
     state,
     writeback::Writeback,
 };
@@ -14,19 +15,19 @@ use floodmark_core::{
     pipeline::Load,
     state::{FileEntry, RunRecord, State},
 };
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior};
 use std::time::Duration;
 
 /// The name of the lock that pipelines of one database take in turn before they write, so that none of them runs into
 /// SQLite's own time limit while another loads. Empty, as no pipeline's name is.
-const WRITER: &str = "";
+pub(crate) const WRITER: &str = "";
 
 /// How long a pipeline waits for its turn to write. A chunk of the largest size takes well under a minute; a process that
 /// was stopped (SIGSTOP) takes for ever.
 const TURN: Duration = Duration::from_secs(600);
 
 /// Takes a turn at writing. Not getting one is no `Busy`: it is another pipeline that has it.
-fn turn(destination: &SqliteDestination, pipeline: &str, stop: &Stop) -> Result<Option<Lock>> {
+pub(crate) fn turn(destination: &SqliteDestination, pipeline: &str, stop: &Stop) -> Result<Option<Lock>> {
     let holder = format!("pipeline {pipeline:?} (process {})", std::process::id());
     destination.lock(WRITER, &holder, Some(TURN), stop).map_err(|error| match error.code() {
         Code::Busy => Error::new(
@@ -41,14 +42,16 @@ fn turn(destination: &SqliteDestination, pipeline: &str, stop: &Stop) -> Result<
 }
 
 pub(crate) struct SqliteSession {
-    destination: SqliteDestination,
-    db: Connection,
-    _lock: Option<Lock>,
-    pipeline: String,
-    state: State,
+    pub(crate) destination: SqliteDestination,
+    pub(crate) db: Connection,
+    pub(crate) _lock: Option<Lock>,
+    pub(crate) pipeline: String,
+    pub(crate) state: State,
     /// Whether the table was empty before this session's first load.
-    was_empty: Option<bool>,
-    stop: Stop,
+    pub(crate) was_empty: Option<bool>,
+    pub(crate) stop: Stop,
+    /// Nothing of this session is kept. After `db`, so that the connection goes before the turn at writing does.
+    pub(crate) rehearsed: Option<Rehearsed>,
 }
 
 impl SqliteSession {
@@ -61,7 +64,7 @@ impl SqliteSession {
     ) -> Result<Self> {
         {
             let _writer = turn(&destination, pipeline, stop)?;
-            let tx = begin(&mut db)?;
+            let tx = begin(&mut db, false)?;
             state::create(&tx)?;
             state::raise_token(&tx, pipeline)?;
             tx.commit().map_err(to("take the pipeline"))?;
@@ -76,12 +79,18 @@ impl SqliteSession {
             state,
             was_empty: None,
             stop: stop.clone(),
+            rehearsed: None,
         })
     }
 }
 
-fn begin(db: &mut Connection) -> Result<Transaction<'_>> {
-    db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(to("begin a write transaction"))
+/// `within`: a transaction is open already, and is not ended by this.
+fn begin(db: &mut Connection, within: bool) -> Result<Step<'_>> {
+    match within {
+        true => db.savepoint().map(Step::Within),
+        false => db.transaction_with_behavior(TransactionBehavior::Immediate).map(Step::Alone),
+    }
+    .map_err(to("begin a write transaction"))
 }
 
 impl Session for SqliteSession {
@@ -94,8 +103,12 @@ impl Session for SqliteSession {
     }
 
     fn load(&mut self, plan: &LoadPlan<'_>, chunk: &mut dyn Chunk) -> Result<Counts> {
-        let _writer = turn(&self.destination, &self.pipeline, &self.stop)?;
-        let tx = begin(&mut self.db)?;
+        let rehearsing = self.rehearsed.is_some();
+        let _writer = match rehearsing {
+            true => self.begin_rehearsal().map(|()| None)?,
+            false => turn(&self.destination, &self.pipeline, &self.stop)?,
+        };
+        let tx = begin(&mut self.db, rehearsing)?;
         let target = &plan.target;
         let mut forgotten = 0;
         if plan.forget {
@@ -116,12 +129,15 @@ impl Session for SqliteSession {
             adopt::refuse(&tx, target.pipeline, &self.state)?;
         }
         ddl::prepare(&tx, target.pipeline, target.schema, target.changes, moment_type(target), loaded)?;
+        if let Some(rehearsed) = &mut self.rehearsed {
+            rehearsed.watch(&tx, target.pipeline)?;
+        }
         let was_empty = match self.was_empty {
             Some(known) => known,
             None => merge::is_empty(&tx, &target.pipeline.destination.table)?,
         };
         let mut chunk = Storable { inner: chunk, schema: target.schema };
-        let writeback = Writeback::start(self.destination.path());
+        let writeback = Writeback::start(self.destination.path().filter(|_| !rehearsing));
         let Outcome { mut counts, lineage } = merge::run(&tx, plan, was_empty, &mut chunk)?;
         counts.removed += forgotten;
         let commit = chunk.inner.seal(counts, lineage)?;
@@ -136,8 +152,11 @@ impl Session for SqliteSession {
     }
 
     fn record(&mut self, run: &RunRecord, files: &[(String, Option<FileEntry>)]) -> Result<()> {
+        if self.rehearsed.is_some() {
+            return Ok(());
+        }
         let _writer = turn(&self.destination, &self.pipeline, &Stop::default())?;
-        let tx = begin(&mut self.db)?;
+        let tx = begin(&mut self.db, false)?;
         let newest: i64 = tx
             .query_row("SELECT token FROM _floodmark_state WHERE pipeline = ?1", [&self.pipeline], |r| r.get(0))
             .map_err(to("read the fencing token"))?;

@@ -85,7 +85,7 @@ fn watermark(random: &mut Random, load: Load, axis: Axis) -> Watermark {
         exclusive: random.percent(10),
         nulls: match random.below(4) {
             // Refused for an append, which could not recognise such rows.
-            0 if load != Load::Append => Nulls::Include,
+            0 if !matches!(load, Load::Append | Load::Scd2) => Nulls::Include,
             1 => Nulls::Exclude,
             _ => Nulls::Fail,
         },

@@ -143,7 +143,7 @@ fn remove(db: &Connection, plan: &LoadPlan<'_>, file: &str, entry: &FileEntry) -
 }
 
 /// A name for the row id that no column has taken.
-pub(super) fn rowid_name(db: &Connection, table: &str) -> Result<&'static str> {
+pub(crate) fn rowid_name(db: &Connection, table: &str) -> Result<&'static str> {
     let schema = ddl::table(db, table)?.unwrap_or_default();
     ["rowid", "_rowid_", "oid"]
         .into_iter()

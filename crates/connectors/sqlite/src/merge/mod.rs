@@ -11,6 +11,8 @@ mod statements;
 mod tombstones;
 mod window;
 
+pub(crate) use append::rowid_name;
+
 use crate::{ddl, failure::to};
 use floodmark_connect::{LoadPlan, ShapedBatch};
 use floodmark_core::{Counts, DataType, Error, Result, Schema, pipeline::Load, state::Lineage};
