@@ -9,6 +9,7 @@ mod compare;
 mod dump;
 pub mod model;
 pub mod outcome;
+mod plan;
 pub mod play;
 mod program;
 mod project;

@@ -5,7 +5,7 @@ use crate::{
     compare::{bag, rows, tables},
     dump::{self, Dump},
     outcome::{self, Expected, Status},
-    program, project,
+    plan, program, project,
 };
 use std::{collections::HashMap, fs, path::Path, time::SystemTime};
 
@@ -159,7 +159,9 @@ impl Player<'_> {
         let expected: Vec<Expected> = expected.iter().map(|line| outcome::parse(line)).collect::<Result<_, _>>()?;
         let database = self.root.join(&self.database);
         let before = dump::dump(&database)?;
-        let ran = program::run(self.root, arguments, input)?;
+        let planned = plan::plan(self.root, arguments, input)?;
+        let ran = program::run(self.root, "run", arguments, input)?;
+        plan::compare(&planned, &ran.objects).map_err(|what| format!("{what}\n{}", ran.said))?;
         let mut differences = Vec::new();
         let exit = expected.iter().map(|e| e.status).max_by_key(|s| severity(*s)).map_or(0, Status::exit);
         if ran.exit != Some(exit) {
@@ -202,7 +204,7 @@ impl Player<'_> {
         project::copy_tree(self.root, copy.path()).map_err(|e| e.to_string())?;
         let mut arguments = arguments.to_vec();
         arguments.retain(|argument| argument != "--full-refresh");
-        let ran = program::run(copy.path(), &arguments, input)?;
+        let ran = program::run(copy.path(), "run", &arguments, input)?;
         if ran.exit != Some(0) {
             return Err(format!("run again over the same input it fails (P1)\n{}", ran.said));
         }

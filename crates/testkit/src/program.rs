@@ -59,9 +59,9 @@ pub(crate) fn call(root: &Path, arguments: &[String], input: Option<&str>) -> Re
     Ok(Ran { exit: output.status.code(), objects, said })
 }
 
-/// `floodmark run`, which prints one object a pipeline and nothing else.
-pub(crate) fn run(root: &Path, arguments: &[String], input: Option<&str>) -> Result<Ran, String> {
-    let start = ["--format", "json", "run"].map(str::to_owned);
+/// `floodmark run` or `plan`, which print one object a pipeline and nothing else.
+pub(crate) fn run(root: &Path, command: &str, arguments: &[String], input: Option<&str>) -> Result<Ran, String> {
+    let start = ["--format", "json", command].map(str::to_owned);
     let ran = call(root, &[&start[..], arguments].concat(), input)?;
     let stdout = ran.said.strip_prefix("stdout: ").and_then(|s| s.split_once("\nstderr: ")).map_or("", |(out, _)| out);
     if stdout.lines().count() != ran.objects.len() {
