@@ -4,13 +4,13 @@ use crate::{
     names::{renamed, source_name},
     plan::Reading,
     shape::rebuild,
-    sql::Transform,
 };
 use arrow::array::{RecordBatch, new_null_array};
 use arrow::datatypes::{Field, SchemaRef};
 use crossbeam_channel::{Receiver, unbounded};
 use floodmark_connect::{BadRow, Batches, ReadPlan, Source, Stop};
 use floodmark_core::{Code, Error, Result, Schema, pipeline::Pipeline};
+use floodmark_sql::Transform;
 use std::thread::{Scope, ScopedJoinHandle};
 
 /// What comes out of extraction, in order.
@@ -129,8 +129,7 @@ impl<'a> Extract<'a> {
         let slices = Slices { extract: self, at: 0, open: None };
         let Some(sql) = &self.pipeline.transform else { return Ok(Items::Straight(StraightItems(slices))) };
         let schema = crate::names::rename_all(self.pipeline, self.read_as)?.to_arrow();
-        let mut transform = Transform::start(sql, &schema)?;
-        let input = transform.input.take().ok_or_else(|| Error::internal("a transform without input"))?;
+        let (input, transform) = Transform::start(sql, &schema)?;
         let (say, beside) = unbounded();
         let feeder = scope.spawn(move || {
             for item in slices {

@@ -1,11 +1,9 @@
 //! What `check` can tell of a pipeline's columns before a run: from headers, first rows and footers.
 
-use crate::{
-    names, registry,
-    sql::{self, Condition},
-};
+use crate::{names, registry};
 use floodmark_connect::{Source, Stop, source::Glance};
 use floodmark_core::{Error, Result, Schema, pipeline::Pipeline, schema::evolve, state::State};
+use floodmark_sql::Condition;
 
 /// Something a run would stop at, or pass over.
 #[derive(Debug)]
@@ -29,7 +27,7 @@ pub fn columns(pipeline: &Pipeline, source: &dyn Source, stop: &Stop) -> Result<
     let pinned_source = state.as_ref().and_then(|s| s.source_schema.as_ref());
     let arriving = match &pipeline.transform {
         None => named,
-        Some(transform) => match sql::output_schema(transform, &over(pinned_source, &named)) {
+        Some(transform) => match floodmark_sql::output_schema(transform, &over(pinned_source, &named)) {
             Ok(made) => made,
             Err(failure) => {
                 let certain = whole && failure.by_name;

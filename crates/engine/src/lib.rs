@@ -10,7 +10,6 @@ mod preview;
 pub mod registry;
 mod run;
 mod shape;
-mod sql;
 
 pub use floodmark_connect::Stop;
 pub use preview::{FileToRead, Preview, Previewed, Why};

@@ -8,7 +8,6 @@ use crate::{
     preview::Preview,
     registry,
     shape::Shaper,
-    sql,
 };
 use floodmark_connect::{Capabilities, LoadPlan, Session, Slice, Source, Stop, SurveyRequest, Target};
 use floodmark_core::{
@@ -469,7 +468,7 @@ impl Work<'_> {
         let schemas = match &pipeline.transform {
             None => Schemas { read_as, source: None, target: read_types, changes },
             Some(transform) => {
-                let mut made = sql::output_schema(transform, &names::rename_all(pipeline, &read_as)?)?;
+                let mut made = floodmark_sql::output_schema(transform, &names::rename_all(pipeline, &read_as)?)?;
                 for column in &mut made.columns {
                     column.data_type = names::asked_type(pipeline, &column.name).unwrap_or(column.data_type);
                 }

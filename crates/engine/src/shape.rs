@@ -1,6 +1,6 @@
 //! Rows on their way: typed exactly, bad ones set aside, known ones left out, deletes marked.
 
-use crate::{cast, sql::Condition};
+use crate::cast;
 use arrow::{
     array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array},
     buffer::BooleanBuffer,
@@ -18,6 +18,7 @@ use floodmark_core::{
     watermark::Bounds,
     wording,
 };
+use floodmark_sql::Condition;
 use std::sync::Arc;
 
 /// A row set aside after it was read: its index in the batch, what is wrong, and the row as JSON.
