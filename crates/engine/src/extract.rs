@@ -173,7 +173,7 @@ impl Transformed<'_> {
             return item.map(Some);
         }
         if !self.done {
-            if let Some(rows) = self.transform.next()? {
+            if let Some(rows) = self.transform.next_batch()? {
                 return Ok(Some(Item::Made(rows)));
             }
             self.done = true;

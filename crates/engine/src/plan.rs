@@ -96,14 +96,12 @@ pub(crate) fn plan(
         }
     }
     // Where absence means something, one changed file makes every file count; so does one that is gone.
-    if pipeline.full_read() {
-        if !plan.readings.is_empty() || !gone.is_empty() {
-            plan.readings.extend(unchanged.into_iter().map(|s| fresh(s, None)));
-            plan.readings.iter_mut().for_each(|r| r.skip_rows = 0);
-            plan.readings.sort_by(|a, b| a.slice.name.cmp(&b.slice.name));
-            // Once the table is without them, what is gone is no news.
-            plan.touched.extend(gone.into_iter().map(|(name, _)| (name.clone(), None)));
-        }
+    if pipeline.full_read() && (!plan.readings.is_empty() || !gone.is_empty()) {
+        plan.readings.extend(unchanged.into_iter().map(|s| fresh(s, None)));
+        plan.readings.iter_mut().for_each(|r| r.skip_rows = 0);
+        plan.readings.sort_by(|a, b| a.slice.name.cmp(&b.slice.name));
+        // Once the table is without them, what is gone is no news.
+        plan.touched.extend(gone.into_iter().map(|(name, _)| (name.clone(), None)));
     }
     Ok(plan)
 }

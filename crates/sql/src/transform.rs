@@ -106,7 +106,7 @@ impl Transform {
     /// The next rows, or `None` at the end (which needs the sender to be dropped).
     ///
     /// A panic inside the SQL engine is an error here: taken for the end it would load half the rows.
-    pub fn next(&mut self) -> Result<Option<RecordBatch>> {
+    pub fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
         match self.output.recv() {
             Ok(rows) => rows.map(Some),
             Err(_) => match self.thread.take().map(JoinHandle::join) {
@@ -141,7 +141,7 @@ mod tests {
         input.send(batch).unwrap();
         drop(input);
         let mut rows = 0;
-        while let Some(batch) = transform.next().unwrap() {
+        while let Some(batch) = transform.next_batch().unwrap() {
             rows += batch.num_rows();
         }
         assert_eq!(rows, 1);

@@ -1,5 +1,7 @@
 //! Statements over five rows, and what they give: each kind of operator, with its rows in the order that is promised.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a helper that panics is a test that fails")]
+
 use arrow::{
     array::{Array, Float64Array, Int64Array, RecordBatch, StringArray},
     util::display::array_value_to_string,
@@ -34,7 +36,7 @@ fn give(sql: &str) -> Result<Vec<String>, Error> {
         }
     });
     let mut lines = Vec::new();
-    while let Some(rows) = transform.next()? {
+    while let Some(rows) = transform.next_batch()? {
         assert_eq!(rows.num_columns(), columns, "{sql}");
         for row in 0..rows.num_rows() {
             let cell = |c: &Arc<dyn Array>| {
