@@ -110,10 +110,10 @@ fn groups() {
 fn joins_stream_the_source() {
     let names = "(VALUES ('b', 'Beta'), ('c', 'Gamma')) AS n(code, name)";
     gives(&format!("SELECT id, name FROM source JOIN {names} ON grp = code"), &["1 Beta", "4 Beta"]);
-    // Of each batch, the rows without a match come last.
-    gives(
+    // Rows without a match may come behind those with one.
+    gives_in_any_order(
         &format!("SELECT id, name FROM source LEFT JOIN {names} ON upper(grp) = upper(code)"),
-        &["1 Beta", "2 -", "4 Beta", "3 -", "5 -"],
+        &["1 Beta", "2 -", "3 -", "4 Beta", "5 -"],
     );
     gives_in_any_order(
         &format!("SELECT id, name FROM source FULL JOIN {names} ON grp = code AND id > 1"),
@@ -124,7 +124,8 @@ fn joins_stream_the_source() {
         &["1 20", "5 6"],
     );
     gives("SELECT id FROM source WHERE grp IN (SELECT c FROM (VALUES ('a')) AS v(c))", &["2", "5"]);
-    gives("SELECT id FROM source WHERE grp NOT IN (SELECT c FROM (VALUES ('a')) AS v(c))", &["1", "4"]);
+    // NULL in the list would leave no row: that asks for the whole source first, and its order is lost.
+    gives_in_any_order("SELECT id FROM source WHERE grp NOT IN (SELECT c FROM (VALUES ('a')) AS v(c))", &["1", "4"]);
     gives("SELECT id, (SELECT max(x) FROM (VALUES (6), (8)) AS v(x)) AS m FROM source LIMIT 1", &["1 8"]);
 }
 
