@@ -324,7 +324,9 @@ impl Work<'_> {
         let append_after =
             self.pipeline.load == Load::Append && self.pipeline.watermark.is_some() && state.watermark.is_some();
         let late_refused = self.pipeline.late_rows() == LateRows::Fail && state.watermark.is_some();
-        let whole = self.pipeline.whole() || append_after || late_refused;
+        // Between chunks a reader would miss the rows a reload takes out, and so would the table after a failure.
+        let reloads = readings.iter().any(|r| r.replace);
+        let whole = self.pipeline.whole() || append_after || late_refused || reloads;
         let lineage =
             self.pipeline.load == Load::Append && self.pipeline.transform.is_none() && !self.pipeline.at_least_once;
 

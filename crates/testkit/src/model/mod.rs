@@ -41,9 +41,11 @@ pub fn play(seed: u64) -> Result<Option<Disagreement>, String> {
     let allowed = exclusions::allowed();
     let history = generate::history(seed, &allowed);
     let Some(finding) = trial::play(&history)? else { return Ok(None) };
+    // What chance brought about may shrink into something else, so the history as it was drawn is told as well.
+    let drawn = format!("{}\n{}", write::case(&history, "As it was drawn."), finding.message);
     let (small, finding) = shrink::shrink(history, finding, &allowed, SHRINKING);
     let case = write::case(&small, &format!("Found by the model, seed {seed}."));
-    Ok(Some(Disagreement { seed, case: format!("{case}\n{}", finding.message) }))
+    Ok(Some(Disagreement { seed, case: format!("{case}\n{}\n\n────\n\n{drawn}", finding.message) }))
 }
 
 /// Delivers the rows of one seed in several orders and splits, which must end in one table (P7, P8).

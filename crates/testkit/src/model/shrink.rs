@@ -45,14 +45,17 @@ fn still_fails(candidate: &History, before: &Finding) -> Option<Finding> {
 }
 
 /// Findings of one kind are taken for the same defect.
-fn kind(finding: &Finding) -> u8 {
+fn kind(finding: &Finding) -> (u8, Option<&str>) {
     let message = &finding.message;
-    match message {
+    let kind = match message {
         m if m.starts_with("exit code") => 0,
         m if m.contains("the table differs") => 1,
         m if m.contains("watermark") => 2,
         _ => 3,
-    }
+    };
+    // Two errors are two defects.
+    let code = message.split_once("\"code\":\"").and_then(|(_, rest)| rest.get(..6));
+    (kind, code)
 }
 
 /// All that is one cut away, the largest cuts first.
