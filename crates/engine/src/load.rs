@@ -346,7 +346,9 @@ impl Chunks<'_, '_, '_> {
 /// An empty source must not empty a table unless that is asked for.
 fn refuse_empty(pipeline: &Pipeline, sum: &Counts) -> Result<()> {
     let replaces = pipeline.load == Load::Overwrite || pipeline.absent_rows != AbsentRows::Keep;
-    if !replaces || pipeline.allow_empty || sum.inserted + sum.updated + sum.unchanged + sum.stale > 0 {
+    // A row that deletes is a row too: a source that says so may take the last row out.
+    let rows = sum.inserted + sum.updated + sum.unchanged + sum.stale + sum.deleted + sum.delete_noop;
+    if !replaces || pipeline.allow_empty || rows > 0 {
         return Ok(());
     }
     Err(Error::new(Code::EmptyReplace, "the source holds no rows, and the table would become empty")

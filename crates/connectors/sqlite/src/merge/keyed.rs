@@ -172,7 +172,7 @@ impl<'db> Merge<'db> {
                     Rule::Stale => Fate::Updated,
                     _ => self.apply(statements, cells, row, &incoming, rule)?,
                 };
-                combine(fate, now)
+                fate.then(now)
             }
         };
         self.settle(hash, before, fate)
@@ -237,7 +237,11 @@ impl<'db> Merge<'db> {
                     statements.update(cells, row, false, scratch)?;
                 }
                 self.date_cells(statements, cells, row, incoming)?;
-                if incoming.same { Fate::Unchanged } else { Fate::Updated }
+                match incoming.existing {
+                    _ if incoming.same => Fate::Unchanged,
+                    Existing::Row { deleted: true } => Fate::Revived,
+                    _ => Fate::Updated,
+                }
             }
             Rule::Insert => {
                 self.insert(statements, cells, row, incoming, false)?;
@@ -264,6 +268,7 @@ impl<'db> Merge<'db> {
                             statements.update(cells, row, true, scratch)?;
                         }
                         self.date_cells(statements, cells, row, incoming)?;
+                        return Ok(Fate::StillMarked);
                     }
                     // Marked from the start: a delete that comes before its rows ends as one that comes after them.
                     Existing::Absent | Existing::Tombstone if self.soft => {
@@ -448,26 +453,13 @@ impl<'db> Merge<'db> {
     }
 }
 
-/// The outcome of a key's newest copy against the table as it was before this load.
-fn combine(before: Fate, now: Fate) -> Fate {
-    let was_absent = matches!(before, Fate::Inserted | Fate::DeleteNoop);
-    match now {
-        // Nothing was written for it yet.
-        _ if matches!(before, Fate::Unchanged | Fate::Stale) => now,
-        Fate::Deleted | Fate::DeleteNoop if was_absent => Fate::DeleteNoop,
-        Fate::Deleted | Fate::DeleteNoop => Fate::Deleted,
-        _ if was_absent => Fate::Inserted,
-        _ => Fate::Updated,
-    }
-}
-
 fn slot(counts: &mut Counts, fate: Fate) -> &mut u64 {
     match fate {
         Fate::Inserted => &mut counts.inserted,
-        Fate::Updated => &mut counts.updated,
+        Fate::Updated | Fate::Revived => &mut counts.updated,
         Fate::Unchanged => &mut counts.unchanged,
         Fate::Stale => &mut counts.stale,
         Fate::Deleted => &mut counts.deleted,
-        Fate::DeleteNoop => &mut counts.delete_noop,
+        Fate::DeleteNoop | Fate::StillMarked => &mut counts.delete_noop,
     }
 }
