@@ -8,6 +8,8 @@ pub(crate) const FORMAT: &str = "FLOODMARK_FORMAT";
 pub(crate) const DESTINATION: &str = "FLOODMARK_DESTINATION";
 /// What to log, as a filter: `floodmark=debug`.
 pub(crate) const LOG: &str = "FLOODMARK_LOG";
+/// Where this process is to die, fail or stop, for tests: see `floodmark_connect::crash`.
+pub(crate) const CRASH: &str = "FLOODMARK_CRASH";
 /// `text` or `json` log lines.
 pub(crate) const LOG_FORMAT: &str = "FLOODMARK_LOG_FORMAT";
 

@@ -22,6 +22,10 @@ fn main() -> ExitCode {
         Err(error) => return ExitCode::from(render::error::usage(&error)),
     };
     let cx = commands::Context::new(cli.global);
+    let armed = env::lookup(env::CRASH).map_or(Ok(()), |specification| floodmark_connect::crash::arm(&specification));
+    if let Err(error) = armed {
+        return ExitCode::from(cx.printer.failure(error.into()));
+    }
     ExitCode::from(match commands::dispatch(&cx, cli.command) {
         Ok(code) => code,
         Err(failure) => cx.printer.failure(failure),

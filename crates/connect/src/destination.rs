@@ -123,11 +123,15 @@ pub trait Session: Send {
     fn table(&self, table: &str) -> Result<Option<Schema>>;
 
     /// One transaction: schema changes, rows, and what `Chunk::seal` returns. Returns once it is durable. When it
-    /// fails, nothing of it is there; `Code::Fenced` when a newer holder of the lock exists.
+    /// fails, nothing of it is there, unless the answer to the commit itself was lost: then all of it may be, and
+    /// [`Session::receipt`] tells. `Code::Fenced` when a newer holder of the lock exists.
     ///
     /// A first load that would take rows out of a table it did not fill (`overwrite`, `absent_rows: delete`) is refused
     /// with their number, unless the pipeline says `adopt` or the plan says `forget`.
     fn load(&mut self, plan: &LoadPlan<'_>, chunk: &mut dyn Chunk) -> Result<Counts>;
+
+    /// What is committed of a run, as its ledger has it; `None` where nothing is.
+    fn receipt(&self, run: &str) -> Result<Option<RunRecord>>;
 
     /// Puts a run that wrote nothing on record (`failed`, `interrupted`), and file entries whose rows need no
     /// load: a touched file's, a renamed file's new one (`None` takes its old one out). Durable when it returns.

@@ -8,7 +8,10 @@ use crate::{
 use arrow::array::{RecordBatch, new_null_array};
 use arrow::datatypes::{Field, SchemaRef};
 use crossbeam_channel::{Receiver, unbounded};
-use floodmark_connect::{BadRow, Batches, ReadPlan, Source, Stop};
+use floodmark_connect::{
+    BadRow, Batches, ReadPlan, Source, Stop,
+    crash::{self, Point},
+};
 use floodmark_core::{Code, Error, Result, Schema, pipeline::Pipeline};
 use floodmark_sql::Transform;
 use std::thread::{Scope, ScopedJoinHandle};
@@ -77,6 +80,7 @@ impl Slices<'_> {
             self.at += 1;
             return Ok(Some(Item::End { slice: self.at - 1 }));
         };
+        crash::reached(Point::MidExtract)?;
         let fields = batch
             .rows
             .schema()

@@ -6,7 +6,10 @@ use crate::{
     shape::{Misfit, Origin, Shaper},
 };
 use chrono::{DateTime, Utc};
-use floodmark_connect::{BadRow, Chunk, ShapedBatch};
+use floodmark_connect::{
+    BadRow, Chunk, ShapedBatch,
+    crash::{self, Point},
+};
 use floodmark_core::{
     Code, Counts, Error, Result, Schema,
     clock::SharedClock,
@@ -248,6 +251,51 @@ impl Chunk for Chunks<'_, '_, '_> {
     }
 
     fn next(&mut self) -> Result<Option<ShapedBatch>> {
+        let batch = self.pull()?;
+        if batch.is_some() {
+            crash::reached(Point::MidChunk)?;
+        }
+        Ok(batch)
+    }
+
+    fn seal(&mut self, counts: Counts, lineage: Vec<(usize, Lineage)>) -> Result<Commit> {
+        let mut sum = counts;
+        sum.add(&self.chunk);
+        if self.parts.pipeline.transform.is_some() {
+            sum.transformed.get_or_insert(0);
+        }
+        sum.check()?;
+        refuse_empty(self.parts.pipeline, &sum)?;
+        crash::reached(Point::Sealed)?;
+        for (slice, part) in lineage {
+            self.progress[slice].lineage.get_or_insert_default().extend(part);
+        }
+        self.parts.record.counts.add(&sum);
+        let (stored, highest) = (self.parts.state.watermark.clone(), self.parts.shaper.highest());
+        let watermark = if self.done { highest.clone().or(stored.clone()) } else { stored };
+        let now = self.parts.clock.now();
+        self.parts.record.finished_at = Some(now);
+        self.parts.record.status = if self.done { "ok" } else { "partial" }.into();
+        if let Some(moved) = &mut self.parts.record.watermark {
+            moved.after = watermark.as_ref().map(|m| m.value.to_string());
+        }
+        Ok(Commit {
+            schema: self.parts.schema.clone(),
+            source_schema: self.parts.source_schema.cloned(),
+            watermark,
+            pending: highest.filter(|_| !self.done),
+            boundary: self.parts.shaper.boundary(),
+            reread: self.reread(),
+            files: self.files(),
+            rejects: std::mem::take(&mut self.rejects),
+            run: self.parts.record.clone(),
+        })
+    }
+}
+
+impl Chunks<'_, '_, '_> {
+    /// The next rows of the open chunk.
+    fn pull(&mut self) -> Result<Option<ShapedBatch>> {
         loop {
             if self.done {
                 return Ok(None);
@@ -292,41 +340,6 @@ impl Chunk for Chunks<'_, '_, '_> {
         }
     }
 
-    fn seal(&mut self, counts: Counts, lineage: Vec<(usize, Lineage)>) -> Result<Commit> {
-        let mut sum = counts;
-        sum.add(&self.chunk);
-        if self.parts.pipeline.transform.is_some() {
-            sum.transformed.get_or_insert(0);
-        }
-        sum.check()?;
-        refuse_empty(self.parts.pipeline, &sum)?;
-        for (slice, part) in lineage {
-            self.progress[slice].lineage.get_or_insert_default().extend(part);
-        }
-        self.parts.record.counts.add(&sum);
-        let (stored, highest) = (self.parts.state.watermark.clone(), self.parts.shaper.highest());
-        let watermark = if self.done { highest.clone().or(stored.clone()) } else { stored };
-        let now = self.parts.clock.now();
-        self.parts.record.finished_at = Some(now);
-        self.parts.record.status = if self.done { "ok" } else { "partial" }.into();
-        if let Some(moved) = &mut self.parts.record.watermark {
-            moved.after = watermark.as_ref().map(|m| m.value.to_string());
-        }
-        Ok(Commit {
-            schema: self.parts.schema.clone(),
-            source_schema: self.parts.source_schema.cloned(),
-            watermark,
-            pending: highest.filter(|_| !self.done),
-            boundary: self.parts.shaper.boundary(),
-            reread: self.reread(),
-            files: self.files(),
-            rejects: std::mem::take(&mut self.rejects),
-            run: self.parts.record.clone(),
-        })
-    }
-}
-
-impl Chunks<'_, '_, '_> {
     /// Makes ready for the next chunk, after a commit.
     pub(crate) fn committed(&mut self) {
         self.chunk = Counts::default();

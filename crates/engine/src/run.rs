@@ -9,7 +9,10 @@ use crate::{
     registry,
     shape::Shaper,
 };
-use floodmark_connect::{Capabilities, LoadPlan, Session, Slice, Source, Stop, SurveyRequest, Target};
+use floodmark_connect::{
+    Capabilities, LoadPlan, Session, Slice, Source, Stop, SurveyRequest, Target,
+    crash::{self, Point},
+};
 use floodmark_core::{
     Code, Counts, DataType, Error, Result, Schema, Value,
     clock::{SharedClock, SystemClock},
@@ -100,7 +103,10 @@ impl Default for Engine {
 impl Engine {
     /// Runs one pipeline to its end. Never panics; an error is part of the outcome.
     pub fn run(&self, pipeline: &Pipeline, options: &RunOptions) -> Outcome {
-        self.outcome(pipeline, |run| self.locked(pipeline, options, run))
+        self.outcome(pipeline, |run| {
+            self.locked(pipeline, options, run)?;
+            crash::reached(Point::Released)
+        })
     }
 
     /// What became of `work`, which fills in the record of its run.
@@ -143,7 +149,8 @@ impl Engine {
         }
         let mut session = destination.open(&pipeline.name, &run.run, options.wait, &self.stop)?;
         let work = Work { engine: self, pipeline, options, source: source.as_ref(), can: destination.capabilities() };
-        match slices.and_then(|slices| work.run(session.as_mut(), slices, run, None)) {
+        let locked = crash::reached(Point::Locked).and(slices);
+        match locked.and_then(|slices| work.run(session.as_mut(), slices, run, None)) {
             Ok(()) => Ok(()),
             Err(error) => Err(self.failed(session.as_mut(), run, error)),
         }
@@ -151,8 +158,20 @@ impl Engine {
 
     /// Puts a failed run on record and says what state the data is in.
     fn failed(&self, session: &mut dyn Session, run: &mut RunRecord, error: Error) -> Error {
+        let mut complete = false;
+        // The answer to a commit can be lost although it was applied. What the ledger has is what is committed.
+        match session.receipt(&run.run) {
+            Ok(Some(kept)) => {
+                complete = kept.status == "ok";
+                (run.counts, run.watermark) = (kept.counts, kept.watermark);
+            }
+            Ok(None) => {}
+            Err(second) => tracing::warn!(error = %second, "what is committed of the failed run could not be read"),
+        }
         let rows = run.counts.accounted();
-        let error = error.or_state(if rows == 0 {
+        let error = error.or_state(if complete {
+            format!("all of this run is committed ({}); nothing needs repair", wording::count(rows, "row"))
+        } else if rows == 0 {
             "nothing was written to the table".to_owned()
         } else {
             let (kept, are) = (wording::count(rows, "row"), wording::verb(rows, "is", "are"));
@@ -268,6 +287,7 @@ impl Work<'_> {
         if let Some(preview) = &mut preview {
             preview.planned(there, &readings, &state);
         }
+        crash::reached(Point::Planned)?;
         if readings.is_empty() {
             run.status = "nothing_new".into();
             run.finished_at = Some(self.engine.clock.now());
@@ -320,6 +340,7 @@ impl Work<'_> {
             slices: readings.len(),
             rows: Some(planned - readings.iter().map(|r| r.skip_rows).sum::<u64>().min(planned)),
         });
+        crash::reached(Point::Surveyed)?;
         // Rows of an append that may yet be refused, or that must be told from those at the stored watermark.
         let append_after =
             self.pipeline.load == Load::Append && self.pipeline.watermark.is_some() && state.watermark.is_some();
@@ -372,6 +393,7 @@ impl Work<'_> {
                 };
                 session.load(&plan, &mut chunks)?;
                 run.clone_from(chunks.record());
+                crash::reached(Point::Committed)?;
                 chunks.committed();
                 first = false;
             }

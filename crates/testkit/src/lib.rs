@@ -6,6 +6,7 @@
 pub mod case;
 mod cell;
 mod compare;
+pub mod crash;
 mod dump;
 pub mod model;
 pub mod outcome;

@@ -8,6 +8,7 @@ use crate::{
     signals,
 };
 use floodmark_config::Project;
+use floodmark_connect::crash::{self, Point};
 use floodmark_core::{Code, Error, Result, clock::SystemClock, event::Observer, pipeline::Pipeline, wording};
 use floodmark_engine::{Engine, Outcome, Previewed, RunOptions, Status};
 use std::{
@@ -77,6 +78,7 @@ impl Runner {
         self.progress.close(&pipeline.name);
         let _one = self.printing.lock().unwrap_or_else(PoisonError::into_inner);
         self.progress.suspend(|| print(cx, &outcome, self.width))?;
+        crash::reached(Point::Reported)?;
         Ok(outcome)
     }
 

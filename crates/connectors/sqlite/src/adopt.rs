@@ -52,9 +52,10 @@ pub(crate) fn refuse(db: &Connection, pipeline: &Pipeline, state: &State) -> Res
     Ok(())
 }
 
+/// Whether a run of it committed anything: one that failed later has the rows that it read until then.
 fn has_loaded(db: &Connection, pipeline: &Pipeline) -> Result<bool> {
     db.query_row(
-        "SELECT EXISTS (SELECT 1 FROM _floodmark_runs WHERE pipeline = ?1 AND status IN ('ok', 'partial'))",
+        "SELECT EXISTS (SELECT 1 FROM _floodmark_runs WHERE pipeline = ?1 AND (status = 'ok' OR read > 0))",
         [&pipeline.name],
         |r| r.get(0),
     )

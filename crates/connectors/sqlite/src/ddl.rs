@@ -1,6 +1,7 @@
 //! Creating and changing tables. All of it is transactional in SQLite, so it runs inside the load's own transaction.
 
 use crate::{codec, failure::to, state};
+use floodmark_connect::crash::{self, Point};
 use floodmark_core::{
     Code, Column, DataType, Error, Result, Schema,
     pipeline::{Deletes, Load, Pipeline},
@@ -104,11 +105,11 @@ pub(crate) fn prepare(
                 quote(&column.name),
                 codec::declared(column.data_type)
             );
-            db.execute_batch(&sql).map_err(to("add a column"))?;
+            crash::at(Point::AddColumn, || db.execute_batch(&sql).map_err(to("add a column")))?;
             if column.name == "is_deleted" || column.name == "is_current" {
                 let value = i32::from(column.name == "is_current");
-                db.execute_batch(&format!("UPDATE {} SET {} = {value}", quote(name), quote(&column.name)))
-                    .map_err(to("fill a new column"))?;
+                let fill = format!("UPDATE {} SET {} = {value}", quote(name), quote(&column.name));
+                crash::at(Point::FillColumn, || db.execute_batch(&fill).map_err(to("fill a new column")))?;
             }
         }
     }
@@ -123,8 +124,9 @@ pub(crate) fn prepare(
             .help("or load everything again with `--full-refresh`, or into another table"));
         }
         let index = quote(&format!("{name}_floodmark_key"));
-        db.execute_batch(&format!("CREATE UNIQUE INDEX {index} ON {} ({})", quote(name), list(key.iter().copied())))
-            .map_err(|cause| {
+        let sql = format!("CREATE UNIQUE INDEX {index} ON {} ({})", quote(name), list(key.iter().copied()));
+        crash::at(Point::Index, || {
+            db.execute_batch(&sql).map_err(|cause| {
                 Error::new(
                     Code::TableShape,
                     format!("the table {name:?} has no unique index on its key, and none can be made"),
@@ -132,7 +134,8 @@ pub(crate) fn prepare(
                 .state("nothing was written")
                 .help("remove rows with equal keys from the table, or choose another key")
                 .cause(cause)
-            })?;
+            })
+        })?;
     }
     index_window(db, pipeline)
 }
@@ -170,13 +173,13 @@ fn index_window(db: &Connection, pipeline: &Pipeline) -> Result<()> {
         return Ok(());
     }
     let table = &pipeline.destination.table;
-    db.execute_batch(&format!(
+    let sql = format!(
         "CREATE INDEX IF NOT EXISTS {} ON {} ({})",
         quote(&format!("{table}_floodmark_window")),
         quote(table),
         list(pipeline.window.iter().map(String::as_str))
-    ))
-    .map_err(to("index the window"))
+    );
+    crash::at(Point::Index, || db.execute_batch(&sql).map_err(to("index the window")))
 }
 
 /// The columns that must be unique together.
@@ -213,8 +216,8 @@ fn create(db: &Connection, name: &str, schema: &Schema, control: &[Column], key:
     if !key.is_empty() && !rowid {
         parts.push(format!("PRIMARY KEY ({})", list(key.iter().copied())));
     }
-    db.execute_batch(&format!("CREATE TABLE {} (\n  {}\n)", quote(name), parts.join(",\n  ")))
-        .map_err(to("create the table"))
+    let sql = format!("CREATE TABLE {} (\n  {}\n)", quote(name), parts.join(",\n  "));
+    crash::at(Point::CreateTable, || db.execute_batch(&sql).map_err(to("create the table")))
 }
 
 /// Whether a unique index (or the row id) covers exactly these columns.
@@ -314,10 +317,12 @@ fn widen(db: &Connection, table: &str, column: &str, to_type: DataType) -> Resul
         sql.push_str(&statement);
         sql.push_str(";\n");
     }
-    db.execute_batch("PRAGMA legacy_alter_table = ON").map_err(&failed)?;
-    let done = db.execute_batch(&sql).map_err(&failed);
-    db.execute_batch("PRAGMA legacy_alter_table = OFF").map_err(&failed)?;
-    done
+    crash::at(Point::Widen, || {
+        db.execute_batch("PRAGMA legacy_alter_table = ON").map_err(&failed)?;
+        let done = db.execute_batch(&sql).map_err(&failed);
+        db.execute_batch("PRAGMA legacy_alter_table = OFF").map_err(&failed)?;
+        done
+    })
 }
 
 /// SQL that writes a number kept as integer or decimal text with exactly `scale` digits after the point.

@@ -2,13 +2,17 @@
 
 use crate::{
     codec, ddl,
-    failure::{failed, to},
+    failure::to,
     ledger::SqliteLedger,
     lock::{self, Lock},
     session::SqliteSession,
     state,
 };
-use floodmark_connect::{Capabilities, Destination, Rehearsal, Session, Stop, destination::Ledger};
+use floodmark_connect::{
+    Capabilities, Destination, Rehearsal, Session, Stop,
+    crash::{self, Point},
+    destination::Ledger,
+};
 use floodmark_core::{
     Code, Error, Result,
     fingerprint::{Fingerprint, RowHasher},
@@ -39,27 +43,33 @@ impl SqliteDestination {
         let Some(path) = &self.path else {
             return Connection::open_in_memory().map_err(to("open a database in memory"));
         };
+        let fail = to("open the database");
         let opened = match access {
-            Access::Write => {
-                open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE).and_then(|db| {
-                    setup(&db)?;
-                    Ok(db)
-                })
-            }
-            Access::Rehearse => open(path, OpenFlags::SQLITE_OPEN_READ_WRITE).and_then(|db| {
-                bounds(&db)?;
+            Access::Write => crash::at(Point::OpenDatabase, || {
+                open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE).map_err(&fail)
+            })
+            .and_then(|db| {
+                setup(&db)?;
                 Ok(db)
             }),
-            Access::Read => open(path, OpenFlags::SQLITE_OPEN_READ_ONLY).or_else(|error| {
-                // A process that was killed inside a transaction leaves its journal behind (a new database has one until
-                // it is in WAL mode), and the first to come must roll it back, which reading alone may not.
-                match error.sqlite_error_code() {
-                    Some(ErrorCode::ReadOnly) => open(path, OpenFlags::SQLITE_OPEN_READ_WRITE),
-                    _ => Err(error),
-                }
-            }),
+            Access::Rehearse => open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
+                .and_then(|db| {
+                    bounds(&db)?;
+                    Ok(db)
+                })
+                .map_err(&fail),
+            Access::Read => open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+                .or_else(|error| {
+                    // A process that was killed inside a transaction leaves its journal behind (a new database has one
+                    // until it is in WAL mode), and the first to come must roll it back, which reading alone may not.
+                    match error.sqlite_error_code() {
+                        Some(ErrorCode::ReadOnly) => open(path, OpenFlags::SQLITE_OPEN_READ_WRITE),
+                        _ => Err(error),
+                    }
+                })
+                .map_err(&fail),
         };
-        let db = opened.map_err(|e| self.named(failed("open the database", e)))?;
+        let db = opened.map_err(|e| self.named(e))?;
         // SQLite opens a file it may not write to read-only, without a word.
         if access != Access::Read && db.is_readonly("main").unwrap_or(false) {
             return Err(self.named(
@@ -113,17 +123,23 @@ fn open(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {
     Ok(db)
 }
 
-fn setup(db: &Connection) -> rusqlite::Result<()> {
+fn setup(db: &Connection) -> Result<()> {
+    let fail = to("open the database");
     // Readers keep their view while a load goes on, and never wait for it.
     // Turning it on in a new database needs it alone, and SQLite does not wait for that by itself.
     let deadline = Instant::now() + BUSY;
-    while let Err(error) = db.pragma_update(None, "journal_mode", "WAL") {
+    while let Err(error) = crash::at(Point::JournalMode, || Ok(db.pragma_update(None, "journal_mode", "WAL")))? {
         let busy = matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked));
         if !busy || Instant::now() > deadline {
-            return Err(error);
+            return Err(fail(error));
         }
         std::thread::sleep(Duration::from_millis(10));
     }
+    settings(db).map_err(fail)
+}
+
+/// Those that last as long as the connection.
+fn settings(db: &Connection) -> rusqlite::Result<()> {
     // Consistent after a power cut, and durable once the log is written back, which is at the latest when the last
     // connection closes. What a cut in between takes back it takes back whole: rows with their watermark.
     db.pragma_update(None, "synchronous", "NORMAL")?;

@@ -3,6 +3,7 @@
 use crate::{SqliteDestination, failure::to, state};
 use floodmark_connect::{
     Stop,
+    crash::{self, Point},
     destination::{KeptReject, Ledger, StateChange},
 };
 use floodmark_core::{
@@ -27,10 +28,10 @@ impl SqliteLedger {
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&fail)?;
         state::create(&tx)?;
         let out = work(&tx)?;
-        tx.commit().map_err(&fail)?;
+        crash::at(Point::ChangeCommit, || tx.commit().map_err(&fail))?;
         // The reading connection beside this one keeps the log from being written back on closing, and a copy of the
         // database file alone would miss the change. A reader elsewhere may stand in the way; then the log stays.
-        db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(fail)?;
+        crash::at(Point::Checkpoint, || db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(fail))?;
         Ok(out)
     }
 }
@@ -114,7 +115,10 @@ impl Ledger for SqliteLedger {
                 .prepare("DELETE FROM _floodmark_rejects WHERE pipeline = ?1 AND id = ?2")
                 .map_err(to("drop rejects"))?;
             for id in ids {
-                dropped += statement.execute(rusqlite::params![pipeline, id]).map_err(to("drop rejects"))? as u64;
+                let gone = crash::at(Point::Rejects, || {
+                    statement.execute(rusqlite::params![pipeline, id]).map_err(to("drop rejects"))
+                })?;
+                dropped += gone as u64;
             }
             Ok(dropped)
         })
@@ -181,21 +185,23 @@ fn put_memories(db: &Connection, pipeline: &str, memories: &[Memory]) -> Result<
     for Memory { what, key, version } in memories {
         // The form in which a load writes them.
         let key = serde_json::Value::from(key.clone()).to_string();
-        match what {
-            Remembered::Tombstone => db.execute(
-                "INSERT INTO _floodmark_tombstones VALUES (?1, ?2, ?3)",
-                rusqlite::params![pipeline, key, version],
-            ),
-            Remembered::Kept(column) => db.execute(
-                "INSERT INTO _floodmark_kept VALUES (?1, ?2, ?3, ?4)",
-                rusqlite::params![pipeline, key, column, version],
-            ),
-            Remembered::Seen | Remembered::Deleted => db.execute(
-                "INSERT INTO _floodmark_moments VALUES (?1, ?2, ?3, ?4)",
-                rusqlite::params![pipeline, key, version, *what == Remembered::Deleted],
-            ),
-        }
-        .map_err(&fail)?;
+        crash::at(Point::Tombstone, || {
+            match what {
+                Remembered::Tombstone => db.execute(
+                    "INSERT INTO _floodmark_tombstones VALUES (?1, ?2, ?3)",
+                    rusqlite::params![pipeline, key, version],
+                ),
+                Remembered::Kept(column) => db.execute(
+                    "INSERT INTO _floodmark_kept VALUES (?1, ?2, ?3, ?4)",
+                    rusqlite::params![pipeline, key, column, version],
+                ),
+                Remembered::Seen | Remembered::Deleted => db.execute(
+                    "INSERT INTO _floodmark_moments VALUES (?1, ?2, ?3, ?4)",
+                    rusqlite::params![pipeline, key, version, *what == Remembered::Deleted],
+                ),
+            }
+            .map_err(&fail)
+        })?;
     }
     Ok(())
 }

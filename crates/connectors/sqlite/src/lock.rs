@@ -1,6 +1,9 @@
 //! The lock of a pipeline: an OS lock on a file beside the database, which dies with its holder.
 
-use floodmark_connect::Stop;
+use floodmark_connect::{
+    Stop,
+    crash::{self, Point},
+};
 use floodmark_core::{Code, Error, Result};
 use std::{
     fs::{File, OpenOptions, TryLockError},
@@ -45,20 +48,21 @@ impl Lock {
                 .help("give write permission on the database's folder")
                 .cause(error)
         };
-        match std::fs::create_dir(&folder) {
-            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(failed("created", error)),
-            _ => {}
-        }
-        let mut file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(&path)
-            .map_err(|e| failed("opened", e))?;
+        crash::at(Point::LockFolder, || match std::fs::create_dir(&folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(failed("created", error)),
+            _ => Ok(()),
+        })?;
+        let mut file = crash::at(Point::LockFile, || {
+            let mut options = OpenOptions::new();
+            options.create(true).truncate(false).read(true).write(true);
+            options.open(&path).map_err(|e| failed("opened", e))
+        })?;
         until_free(&mut file, name, wait, stop, File::try_lock, |error| failed("locked", error))?;
         // Only a courtesy to those who find it taken: the lock holds without it.
-        let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(holder.as_bytes()));
+        let _ = crash::at(Point::NameHolder, || {
+            let named = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(holder.as_bytes()));
+            named.map_err(|e| failed("written", e))
+        });
         Ok(Lock { _file: file })
     }
 }

@@ -9,7 +9,11 @@ use crate::{
     state,
     writeback::Writeback,
 };
-use floodmark_connect::{Chunk, LoadPlan, Session, Stop, destination::Target};
+use floodmark_connect::{
+    Chunk, LoadPlan, Session, Stop,
+    crash::{self, Point},
+    destination::Target,
+};
 use floodmark_core::{
     Code, Counts, DataType, Error, Result, Schema,
     pipeline::Load,
@@ -67,7 +71,7 @@ impl SqliteSession {
             let tx = begin(&mut db, false)?;
             state::create(&tx)?;
             state::raise_token(&tx, pipeline)?;
-            tx.commit().map_err(to("take the pipeline"))?;
+            crash::at(Point::TakeCommit, || tx.commit().map_err(to("take the pipeline")))?;
         }
         let state = state::read(&db, pipeline)?
             .ok_or_else(|| Error::internal("the state was not there after its token was raised"))?;
@@ -116,8 +120,8 @@ impl Session for SqliteSession {
             if ddl::table(&tx, &target.pipeline.destination.table)?.is_some() {
                 forgotten = merge::count(&tx, &target.pipeline.destination.table)?;
             }
-            tx.execute_batch(&format!("DROP TABLE IF EXISTS {}", ddl::quote(&target.pipeline.destination.table)))
-                .map_err(to("drop the table for a full refresh"))?;
+            let drop = format!("DROP TABLE IF EXISTS {}", ddl::quote(&target.pipeline.destination.table));
+            crash::at(Point::DropTable, || tx.execute_batch(&drop).map_err(to("drop the table for a full refresh")))?;
         }
         // Of this table: a pipeline that moved to another one starts afresh there.
         let table = Some(&target.pipeline.destination.table);
@@ -143,12 +147,16 @@ impl Session for SqliteSession {
         let commit = chunk.inner.seal(counts, lineage)?;
         state::write(&tx, &self.pipeline, &target.pipeline.destination.table, self.state.token, &commit)?;
         self.stop.check()?;
-        tx.commit().map_err(to("commit"))?;
+        crash::at(Point::LoadCommit, || tx.commit().map_err(to("commit")))?;
         drop(writeback);
         self.was_empty = Some(was_empty);
         self.state = state::read(&self.db, &self.pipeline)?
             .ok_or_else(|| Error::internal("the state was not there after a commit"))?;
         Ok(commit.run.counts)
+    }
+
+    fn receipt(&self, run: &str) -> Result<Option<RunRecord>> {
+        Ok(state::runs(&self.db, None, Some(run), 1)?.pop())
     }
 
     fn record(&mut self, run: &RunRecord, files: &[(String, Option<FileEntry>)]) -> Result<()> {
@@ -170,7 +178,7 @@ impl Session for SqliteSession {
             }
         }
         state::write_run(&tx, run)?;
-        tx.commit().map_err(to("record the run"))
+        crash::at(Point::RecordCommit, || tx.commit().map_err(to("record the run")))
     }
 }
 

@@ -2,7 +2,10 @@
 
 use crate::failure::{failed, to};
 use chrono::{DateTime, SecondsFormat, Utc};
-use floodmark_connect::destination::KeptReject;
+use floodmark_connect::{
+    crash::{self, Point},
+    destination::KeptReject,
+};
 use floodmark_core::{
     Code, Counts, DataType, Error, Result, Value,
     pipeline::{Load, Pipeline},
@@ -79,20 +82,23 @@ pub(crate) fn create(db: &Connection) -> Result<()> {
     if present(db)? {
         return Ok(());
     }
-    db.execute_batch(TABLES).map_err(to("create the state tables"))?;
-    db.execute("INSERT INTO _floodmark_meta VALUES (?1)", [FORMAT]).map_err(to("create the state tables"))?;
+    let fail = to("create the state tables");
+    crash::at(Point::CreateState, || db.execute_batch(TABLES).map_err(&fail))?;
+    crash::at(Point::CreateState, || db.execute("INSERT INTO _floodmark_meta VALUES (?1)", [FORMAT]).map_err(&fail))?;
     Ok(())
 }
 
 /// Raises the fencing token and returns it.
 pub(crate) fn raise_token(db: &Connection, pipeline: &str) -> Result<i64> {
-    db.query_row(
-        "INSERT INTO _floodmark_state (pipeline, token) VALUES (?1, 1)
-         ON CONFLICT (pipeline) DO UPDATE SET token = token + 1 RETURNING token",
-        [pipeline],
-        |r| r.get(0),
-    )
-    .map_err(to("raise the fencing token"))
+    crash::at(Point::RaiseToken, || {
+        db.query_row(
+            "INSERT INTO _floodmark_state (pipeline, token) VALUES (?1, 1)
+             ON CONFLICT (pipeline) DO UPDATE SET token = token + 1 RETURNING token",
+            [pipeline],
+            |r| r.get(0),
+        )
+        .map_err(to("raise the fencing token"))
+    })
 }
 
 pub(crate) fn damaged(what: &str, text: &str) -> Error {
@@ -210,15 +216,16 @@ pub(crate) fn write_position(db: &Connection, pipeline: &str, table: &str, token
         |schema| serde_json::to_string(schema).map_err(|e| Error::internal("a schema has no JSON form").cause(e));
     let source_schema = commit.source_schema.as_ref().map(json).transpose()?;
     let mark = commit.watermark.as_ref().or(commit.pending.as_ref());
-    let changed = db
-        .execute(
+    let schema = json(&commit.schema)?;
+    let changed = crash::at(Point::WritePosition, || {
+        db.execute(
             "UPDATE _floodmark_state SET \"table\" = ?3, schema = ?4, watermark_column = ?5, watermark_type = ?6,
                watermark = ?7, pending = ?8, updated_at = ?9, source_schema = ?10 WHERE pipeline = ?1 AND token = ?2",
             params![
                 pipeline,
                 token,
                 table,
-                json(&commit.schema)?,
+                schema,
                 mark.map(|m| &m.column),
                 mark.map(|m| m.data_type.to_string()),
                 commit.watermark.as_ref().map(|m| m.value.to_string()),
@@ -227,7 +234,8 @@ pub(crate) fn write_position(db: &Connection, pipeline: &str, table: &str, token
                 source_schema,
             ],
         )
-        .map_err(&fail)?;
+        .map_err(&fail)
+    })?;
     if changed != 1 {
         return Err(fenced(pipeline));
     }
@@ -235,10 +243,14 @@ pub(crate) fn write_position(db: &Connection, pipeline: &str, table: &str, token
         write_file(db, pipeline, name, entry)?;
     }
     if let Some(boundary) = &commit.boundary {
-        db.execute("DELETE FROM _floodmark_boundary WHERE pipeline = ?1", [pipeline]).map_err(&fail)?;
+        crash::at(Point::Boundary, || {
+            db.execute("DELETE FROM _floodmark_boundary WHERE pipeline = ?1", [pipeline]).map_err(&fail)
+        })?;
         let mut insert = db.prepare_cached("INSERT INTO _floodmark_boundary VALUES (?1, ?2, ?3, ?4)").map_err(&fail)?;
         for ((file, hash), n) in boundary {
-            insert.execute(params![pipeline, file, format!("{hash:032x}"), *n as i64]).map_err(&fail)?;
+            crash::at(Point::Boundary, || {
+                insert.execute(params![pipeline, file, format!("{hash:032x}"), *n as i64]).map_err(&fail)
+            })?;
         }
     }
     Ok(())
@@ -253,9 +265,11 @@ fn write_rejects(db: &Connection, pipeline: &str, commit: &Commit) -> Result<()>
         )
         .map_err(&fail)?;
     for r in &commit.rejects {
-        insert
-            .execute(params![pipeline, commit.run.run, r.slice, r.line as i64, r.column, r.reason, r.raw])
-            .map_err(&fail)?;
+        crash::at(Point::Rejects, || {
+            insert
+                .execute(params![pipeline, commit.run.run, r.slice, r.line as i64, r.column, r.reason, r.raw])
+                .map_err(&fail)
+        })?;
     }
     Ok(())
 }
@@ -273,8 +287,10 @@ fn forget_rejects(db: &Connection, pipeline: &str, slices: &[String]) -> Result<
         .map_err(&fail)?;
     let origin = |name: &str| name.rsplit_once(REPLAY_MARK).map_or(name, |(file, _)| file).to_owned();
     for file in kept.iter().filter(|f| slices.contains(f.as_str()) || slices.contains(origin(f).as_str())) {
-        db.execute("DELETE FROM _floodmark_rejects WHERE pipeline = ?1 AND file = ?2", [pipeline, file])
-            .map_err(&fail)?;
+        crash::at(Point::Rejects, || {
+            db.execute("DELETE FROM _floodmark_rejects WHERE pipeline = ?1 AND file = ?2", [pipeline, file])
+                .map_err(&fail)
+        })?;
     }
     Ok(())
 }
@@ -313,7 +329,7 @@ pub(crate) fn refuse_shared(db: &Connection, pipeline: &str, table: &str) -> Res
 pub(crate) fn refuse_other_load(db: &Connection, pipeline: &str, load: Load) -> Result<()> {
     let before: Option<String> = db
         .query_row(
-            "SELECT load FROM _floodmark_runs WHERE pipeline = ?1 AND status IN ('ok', 'partial')
+            "SELECT load FROM _floodmark_runs WHERE pipeline = ?1 AND (status = 'ok' OR read > 0)
              ORDER BY started_at DESC, run DESC LIMIT 1",
             [pipeline],
             |r| r.get(0),
@@ -347,27 +363,31 @@ pub(crate) fn fenced(pipeline: &str) -> Error {
 
 /// Writes a file's entry in the place of an earlier one.
 pub(crate) fn write_file(db: &Connection, pipeline: &str, name: &str, entry: &FileEntry) -> Result<()> {
-    db.prepare_cached("INSERT OR REPLACE INTO _floodmark_files VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")
-        .and_then(|mut s| {
-            s.execute(params![
-                pipeline,
-                name,
-                entry.size as i64,
-                entry.modified,
-                format!("{:032x}", entry.hash),
-                entry.rows as i64,
-                entry.complete,
-                entry.lineage.as_ref().map(format_lineage)
-            ])
-        })
-        .map_err(to("write the file ledger"))?;
+    crash::at(Point::WriteFile, || {
+        db.prepare_cached("INSERT OR REPLACE INTO _floodmark_files VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")
+            .and_then(|mut s| {
+                s.execute(params![
+                    pipeline,
+                    name,
+                    entry.size as i64,
+                    entry.modified,
+                    format!("{:032x}", entry.hash),
+                    entry.rows as i64,
+                    entry.complete,
+                    entry.lineage.as_ref().map(format_lineage)
+                ])
+            })
+            .map_err(to("write the file ledger"))
+    })?;
     Ok(())
 }
 
 /// Takes a file's entry out.
 pub(crate) fn remove_file(db: &Connection, pipeline: &str, name: &str) -> Result<()> {
-    db.execute("DELETE FROM _floodmark_files WHERE pipeline = ?1 AND file = ?2", [pipeline, name])
-        .map_err(to("write the file ledger"))?;
+    crash::at(Point::WriteFile, || {
+        db.execute("DELETE FROM _floodmark_files WHERE pipeline = ?1 AND file = ?2", [pipeline, name])
+            .map_err(to("write the file ledger"))
+    })?;
     Ok(())
 }
 
@@ -375,37 +395,39 @@ pub(crate) fn write_run(db: &Connection, run: &RunRecord) -> Result<()> {
     let c = &run.counts;
     let n = |v: u64| v as i64;
     let w = run.watermark.as_ref();
-    db.prepare_cached(
-        "INSERT OR REPLACE INTO _floodmark_runs VALUES
+    crash::at(Point::WriteRun, || {
+        db.prepare_cached(
+            "INSERT OR REPLACE INTO _floodmark_runs VALUES
          (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)",
-    )
-    .and_then(|mut s| {
-        s.execute(params![
-            run.run,
-            run.pipeline,
-            run.status,
-            run.load,
-            timestamp(&run.started_at),
-            run.finished_at.as_ref().map(timestamp),
-            n(c.read),
-            c.transformed.map(n),
-            n(c.skipped),
-            n(c.rejected),
-            n(c.superseded),
-            n(c.stale),
-            n(c.unchanged),
-            n(c.inserted),
-            n(c.updated),
-            n(c.deleted),
-            n(c.delete_noop),
-            n(c.removed),
-            w.map(|w| &w.column),
-            w.and_then(|w| w.before.as_ref()),
-            w.and_then(|w| w.after.as_ref()),
-            run.error
-        ])
-    })
-    .map_err(to("write the run ledger"))?;
+        )
+        .and_then(|mut s| {
+            s.execute(params![
+                run.run,
+                run.pipeline,
+                run.status,
+                run.load,
+                timestamp(&run.started_at),
+                run.finished_at.as_ref().map(timestamp),
+                n(c.read),
+                c.transformed.map(n),
+                n(c.skipped),
+                n(c.rejected),
+                n(c.superseded),
+                n(c.stale),
+                n(c.unchanged),
+                n(c.inserted),
+                n(c.updated),
+                n(c.deleted),
+                n(c.delete_noop),
+                n(c.removed),
+                w.map(|w| &w.column),
+                w.and_then(|w| w.before.as_ref()),
+                w.and_then(|w| w.after.as_ref()),
+                run.error
+            ])
+        })
+        .map_err(to("write the run ledger"))
+    })?;
     Ok(())
 }
 
@@ -433,7 +455,7 @@ pub(crate) fn widen_memories(db: &Connection, pipeline: &Pipeline, column: &str,
         for text in texts {
             let new = change(&text)?;
             if new != text {
-                update.execute([&pipeline.name, &text, &new]).map_err(&fail)?;
+                crash::at(Point::Rekey, || update.execute([&pipeline.name, &text, &new]).map_err(&fail))?;
             }
         }
         Ok(())
@@ -457,8 +479,10 @@ pub(crate) fn widen_memories(db: &Connection, pipeline: &Pipeline, column: &str,
 /// Forgets all of a pipeline but its token, runs and rejects.
 pub(crate) fn forget(db: &Connection, pipeline: &str) -> Result<()> {
     for table in ["tombstones", "kept", "moments"] {
-        db.execute(&format!("DELETE FROM _floodmark_{table} WHERE pipeline = ?1"), [pipeline])
-            .map_err(to("reset the state"))?;
+        crash::at(Point::Forget, || {
+            db.execute(&format!("DELETE FROM _floodmark_{table} WHERE pipeline = ?1"), [pipeline])
+                .map_err(to("reset the state"))
+        })?;
     }
     forget_position(db, pipeline)
 }
@@ -467,14 +491,19 @@ pub(crate) fn forget(db: &Connection, pipeline: &str) -> Result<()> {
 pub(crate) fn forget_position(db: &Connection, pipeline: &str) -> Result<()> {
     let fail = to("reset the state");
     for table in ["files", "boundary"] {
-        db.execute(&format!("DELETE FROM _floodmark_{table} WHERE pipeline = ?1"), [pipeline]).map_err(&fail)?;
+        crash::at(Point::ForgetPosition, || {
+            db.execute(&format!("DELETE FROM _floodmark_{table} WHERE pipeline = ?1"), [pipeline]).map_err(&fail)
+        })?;
     }
-    db.execute(
-        "UPDATE _floodmark_state SET \"table\" = NULL, schema = NULL, source_schema = NULL, watermark_column = NULL, watermark_type = NULL,
-           watermark = NULL, pending = NULL, updated_at = NULL WHERE pipeline = ?1",
-        [pipeline],
-    )
-    .map_err(&fail)?;
+    crash::at(Point::ForgetPosition, || {
+        db.execute(
+            "UPDATE _floodmark_state SET \"table\" = NULL, schema = NULL, source_schema = NULL,
+               watermark_column = NULL, watermark_type = NULL, watermark = NULL, pending = NULL, updated_at = NULL
+             WHERE pipeline = ?1",
+            [pipeline],
+        )
+        .map_err(&fail)
+    })?;
     Ok(())
 }
 

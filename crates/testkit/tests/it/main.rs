@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper that panics is a test that fails")]
 
 mod cases;
+mod crash;
 mod kill;
 mod lesson;
 mod model;

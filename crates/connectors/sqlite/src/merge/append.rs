@@ -2,7 +2,10 @@
 
 use super::{Batches, Outcome, insert_sql, types};
 use crate::{bind, ddl, failure::to};
-use floodmark_connect::LoadPlan;
+use floodmark_connect::{
+    LoadPlan,
+    crash::{self, Point},
+};
 use floodmark_core::{
     Code, DataType, Error, Result,
     state::{FileEntry, Lineage},
@@ -32,7 +35,7 @@ pub(super) fn run(db: &Connection, plan: &LoadPlan<'_>, batches: &mut dyn Batche
             for (at, cells) in columns.iter().enumerate() {
                 cells.bind(&mut insert, at + 1, row, &mut scratch).map_err(&fail)?;
             }
-            insert.raw_execute().map_err(&fail)?;
+            crash::at(Point::Insert, || insert.raw_execute().map_err(&fail))?;
             if plan.lineage {
                 if row == 0 {
                     first = db.last_insert_rowid();
@@ -137,7 +140,9 @@ fn remove(db: &Connection, plan: &LoadPlan<'_>, file: &str, entry: &FileEntry) -
     let mut delete =
         db.prepare(&format!("DELETE FROM {} WHERE {rowid} BETWEEN ?1 AND ?2", ddl::quote(table))).map_err(&fail)?;
     for (first, last) in &lineage.ranges {
-        delete.execute([first, last]).map_err(to("delete the earlier rows of a file"))?;
+        crash::at(Point::RemoveLineage, || {
+            delete.execute([first, last]).map_err(to("delete the earlier rows of a file"))
+        })?;
     }
     Ok(rows)
 }

@@ -5,7 +5,10 @@
 
 use super::{Batches, Outcome, moments::Moments, window};
 use crate::{codec, ddl, failure::to};
-use floodmark_connect::LoadPlan;
+use floodmark_connect::{
+    LoadPlan,
+    crash::{self, Point},
+};
 use floodmark_core::{
     Counts, DataType, Error, Result, Value,
     history::{Fate, Span, Timeline},
@@ -118,15 +121,14 @@ impl<'a> History<'a> {
     }
 
     fn make_stage(&self) -> Result<()> {
-        self.db
-            .execute_batch(&format!(
-                "DROP TABLE IF EXISTS temp._floodmark_stage;
-                 CREATE TEMP TABLE _floodmark_stage AS SELECT {} FROM {} WHERE 0;
-                 ALTER TABLE temp._floodmark_stage ADD COLUMN {DELETE}",
-                self.names(),
-                self.table
-            ))
-            .map_err(to("make a temporary table"))
+        let sql = format!(
+            "DROP TABLE IF EXISTS temp._floodmark_stage;
+             CREATE TEMP TABLE _floodmark_stage AS SELECT {} FROM {} WHERE 0;
+             ALTER TABLE temp._floodmark_stage ADD COLUMN {DELETE}",
+            self.names(),
+            self.table
+        );
+        crash::at(Point::Temporary, || self.db.execute_batch(&sql).map_err(to("make a temporary table")))
     }
 
     fn merge_all(&mut self) -> Result<()> {
@@ -201,16 +203,16 @@ impl<'a> History<'a> {
         let equal: Vec<String> =
             self.key_names().iter().map(|k| format!("s.{0} = {1}.{0}", ddl::quote(k), self.table)).collect();
         let fail = to("close absent rows");
-        self.db
-            .execute_batch(&format!("CREATE INDEX temp._floodmark_stage_key ON _floodmark_stage ({key})"))
-            .map_err(&fail)?;
+        let index = format!("CREATE INDEX temp._floodmark_stage_key ON _floodmark_stage ({key})");
+        crash::at(Point::Temporary, || self.db.execute_batch(&index).map_err(&fail))?;
         let sql = format!(
             "UPDATE {} SET valid_to = ?1, is_current = 0 WHERE is_current = 1
              AND NOT EXISTS (SELECT 1 FROM temp._floodmark_stage s WHERE {})",
             self.table,
             equal.join(" AND ")
         );
-        self.counts.removed = self.db.execute(&sql, [&self.now.stored]).map_err(fail)? as u64;
+        let closed = crash::at(Point::RemoveAbsent, || self.db.execute(&sql, [&self.now.stored]).map_err(&fail))?;
+        self.counts.removed = closed as u64;
         Ok(())
     }
 }
@@ -277,21 +279,23 @@ impl<'db> Rows<'db> {
         let mut after = after.into_iter().peekable();
         for (rowid, old) in before {
             while let Some(new) = after.next_if(|new| new.from < old.from) {
-                self.insert.execute(params_from_iter(values(&new, version))).map_err(&fail)?;
+                crash::at(Point::Insert, || {
+                    self.insert.execute(params_from_iter(values(&new, version))).map_err(&fail)
+                })?;
             }
             match after.next_if(|new| new.from == old.from) {
                 None => {
-                    self.delete.execute([rowid]).map_err(&fail)?;
+                    crash::at(Point::Delete, || self.delete.execute([rowid]).map_err(&fail))?;
                 }
                 Some(new) if new.to == old.to && new.content == old.content => {}
                 Some(new) => {
                     let all = values(&new, version).chain([Stored::Integer(rowid)]);
-                    self.update.execute(params_from_iter(all)).map_err(&fail)?;
+                    crash::at(Point::Update, || self.update.execute(params_from_iter(all)).map_err(&fail))?;
                 }
             }
         }
         for new in after {
-            self.insert.execute(params_from_iter(values(&new, version))).map_err(&fail)?;
+            crash::at(Point::Insert, || self.insert.execute(params_from_iter(values(&new, version))).map_err(&fail))?;
         }
         Ok(())
     }

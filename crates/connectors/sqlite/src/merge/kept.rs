@@ -5,6 +5,7 @@
 //! same table (P7).
 
 use crate::failure::to;
+use floodmark_connect::crash::{self, Point};
 use floodmark_core::{DataType, Result, Value};
 use rusqlite::{Connection, params};
 
@@ -44,10 +45,12 @@ impl<'db> Kept<'db> {
     pub(super) fn put(&mut self, key: &str, column: &str, version: &Value) -> Result<()> {
         self.any = true;
         let version = (!version.is_null()).then(|| version.to_string());
-        self.db
-            .prepare_cached("INSERT OR REPLACE INTO _floodmark_kept VALUES (?1, ?2, ?3, ?4)")
-            .and_then(|mut s| s.execute(params![self.pipeline, key, column, version]))
-            .map_err(to("write a kept value's version"))?;
+        crash::at(Point::Kept, || {
+            self.db
+                .prepare_cached("INSERT OR REPLACE INTO _floodmark_kept VALUES (?1, ?2, ?3, ?4)")
+                .and_then(|mut s| s.execute(params![self.pipeline, key, column, version]))
+                .map_err(to("write a kept value's version"))
+        })?;
         Ok(())
     }
 
@@ -56,12 +59,14 @@ impl<'db> Kept<'db> {
         if !self.any {
             return Ok(());
         }
-        self.db
-            .prepare_cached(
-                "DELETE FROM _floodmark_kept WHERE pipeline = ?1 AND key = ?2 AND (?3 IS NULL OR \"column\" = ?3)",
-            )
-            .and_then(|mut s| s.execute(params![self.pipeline, key, column]))
-            .map_err(to("remove a kept value's version"))?;
+        crash::at(Point::Kept, || {
+            self.db
+                .prepare_cached(
+                    "DELETE FROM _floodmark_kept WHERE pipeline = ?1 AND key = ?2 AND (?3 IS NULL OR \"column\" = ?3)",
+                )
+                .and_then(|mut s| s.execute(params![self.pipeline, key, column]))
+                .map_err(to("remove a kept value's version"))
+        })?;
         Ok(())
     }
 }

@@ -14,7 +14,10 @@ use crate::{
     ddl,
     failure::to,
 };
-use floodmark_connect::LoadPlan;
+use floodmark_connect::{
+    LoadPlan,
+    crash::{self, Point},
+};
 use floodmark_core::{
     Counts, Error, Result, Value,
     merge::{Existing, Fate as Rule, decide},
@@ -100,7 +103,7 @@ impl<'db> Merge<'db> {
                      CREATE TEMP TABLE _floodmark_window ({window}, UNIQUE ({window}));"
                 ));
             }
-            db.execute_batch(&sql).map_err(to("make a temporary table"))?;
+            crash::at(Point::Temporary, || db.execute_batch(&sql).map_err(to("make a temporary table")))?;
         }
         Ok(Merge {
             db,
@@ -391,10 +394,12 @@ impl<'db> Merge<'db> {
 
     fn keep(&self, rowid: Option<i64>) -> Result<()> {
         let (true, Some(rowid)) = (self.track_absent, rowid) else { return Ok(()) };
-        self.db
-            .prepare_cached("INSERT OR IGNORE INTO temp._floodmark_kept VALUES (?1)")
-            .and_then(|mut s| s.execute([rowid]))
-            .map_err(to("note a row"))?;
+        crash::at(Point::Temporary, || {
+            self.db
+                .prepare_cached("INSERT OR IGNORE INTO temp._floodmark_kept VALUES (?1)")
+                .and_then(|mut s| s.execute([rowid]))
+                .map_err(to("note a row"))
+        })?;
         Ok(())
     }
 
@@ -411,7 +416,7 @@ impl<'db> Merge<'db> {
         for (n, at) in self.window.iter().enumerate() {
             cells[*at].bind(&mut insert, n + 1, row, &mut self.scratch).map_err(&fail)?;
         }
-        insert.raw_execute().map_err(&fail)?;
+        crash::at(Point::Temporary, || insert.raw_execute().map_err(&fail))?;
         Ok(())
     }
 
@@ -449,7 +454,7 @@ impl<'db> Merge<'db> {
         } else {
             format!("DELETE FROM {table} WHERE {condition}")
         };
-        self.db.execute(&sql, []).map(|n| n as u64).map_err(to("remove absent rows"))
+        crash::at(Point::RemoveAbsent, || self.db.execute(&sql, []).map(|n| n as u64).map_err(to("remove absent rows")))
     }
 }
 

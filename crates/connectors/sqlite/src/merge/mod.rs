@@ -14,7 +14,10 @@ mod window;
 pub(crate) use append::rowid_name;
 
 use crate::{ddl, failure::to};
-use floodmark_connect::{LoadPlan, ShapedBatch};
+use floodmark_connect::{
+    LoadPlan, ShapedBatch,
+    crash::{self, Point},
+};
 use floodmark_core::{Counts, DataType, Error, Result, Schema, pipeline::Load, state::Lineage};
 use rusqlite::Connection;
 
@@ -41,8 +44,8 @@ pub(crate) fn run(db: &Connection, plan: &LoadPlan<'_>, was_empty: bool, batches
         Load::Append => append::run(db, plan, batches),
         Load::Overwrite if !keyed => {
             let removed = count(db, &pipeline.destination.table)?;
-            db.execute_batch(&format!("DELETE FROM {}", ddl::quote(&pipeline.destination.table)))
-                .map_err(to("empty the table"))?;
+            let sql = format!("DELETE FROM {}", ddl::quote(&pipeline.destination.table));
+            crash::at(Point::EmptyTable, || db.execute_batch(&sql).map_err(to("empty the table")))?;
             let mut outcome = append::run(db, plan, batches)?;
             outcome.counts.removed = removed;
             Ok(outcome)

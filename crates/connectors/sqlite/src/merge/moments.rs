@@ -3,6 +3,7 @@
 
 use super::history::At;
 use crate::failure::to;
+use floodmark_connect::crash::{self, Point};
 use floodmark_core::{Result, history::Moment};
 use rusqlite::{Connection, params};
 
@@ -44,17 +45,21 @@ impl<'db> Moments<'db> {
     pub(super) fn replace(&mut self, key: &str, before: &[Moment<At>], after: &[Moment<At>]) -> Result<()> {
         let fail = to("write the moments");
         for gone in before.iter().filter(|m| !after.contains(m)) {
-            self.db
-                .prepare_cached("DELETE FROM _floodmark_moments WHERE pipeline = ?1 AND key = ?2 AND at = ?3")
-                .and_then(|mut s| s.execute(params![self.pipeline, key, gone.at.value.to_string()]))
-                .map_err(&fail)?;
+            crash::at(Point::Moment, || {
+                self.db
+                    .prepare_cached("DELETE FROM _floodmark_moments WHERE pipeline = ?1 AND key = ?2 AND at = ?3")
+                    .and_then(|mut s| s.execute(params![self.pipeline, key, gone.at.value.to_string()]))
+                    .map_err(&fail)
+            })?;
         }
         for new in after.iter().filter(|m| !before.contains(m)) {
             self.any = true;
-            self.db
-                .prepare_cached("INSERT INTO _floodmark_moments VALUES (?1, ?2, ?3, ?4)")
-                .and_then(|mut s| s.execute(params![self.pipeline, key, new.at.value.to_string(), new.deleted]))
-                .map_err(&fail)?;
+            crash::at(Point::Moment, || {
+                self.db
+                    .prepare_cached("INSERT INTO _floodmark_moments VALUES (?1, ?2, ?3, ?4)")
+                    .and_then(|mut s| s.execute(params![self.pipeline, key, new.at.value.to_string(), new.deleted]))
+                    .map_err(&fail)
+            })?;
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Which keys this load has met already, and what became of them: what makes `superseded` exact.
 
 use crate::failure::to;
+use floodmark_connect::crash::{self, Point};
 use floodmark_core::Result;
 use hashbrown::HashTable;
 use rusqlite::{Connection, OptionalExtension};
@@ -106,12 +107,14 @@ impl<'db> Seen<'db> {
     fn spill(&mut self) -> Result<()> {
         let fail = to("spill keys to a temporary table");
         if !self.spilled {
-            self.db
-                .execute_batch(
-                    "DROP TABLE IF EXISTS temp._floodmark_seen;
-                     CREATE TEMP TABLE _floodmark_seen (id INTEGER PRIMARY KEY, fate INTEGER NOT NULL)",
-                )
-                .map_err(&fail)?;
+            crash::at(Point::Temporary, || {
+                self.db
+                    .execute_batch(
+                        "DROP TABLE IF EXISTS temp._floodmark_seen;
+                         CREATE TEMP TABLE _floodmark_seen (id INTEGER PRIMARY KEY, fate INTEGER NOT NULL)",
+                    )
+                    .map_err(&fail)
+            })?;
             self.spilled = true;
         }
         let mut entries: Vec<u64> = self.memory.drain().collect();
@@ -119,7 +122,9 @@ impl<'db> Seen<'db> {
         let mut insert =
             self.db.prepare_cached("INSERT OR REPLACE INTO temp._floodmark_seen VALUES (?1, ?2)").map_err(&fail)?;
         for entry in entries {
-            insert.execute([(entry & !FATE_BITS) as i64, (entry & FATE_BITS) as i64]).map_err(&fail)?;
+            crash::at(Point::Temporary, || {
+                insert.execute([(entry & !FATE_BITS) as i64, (entry & FATE_BITS) as i64]).map_err(&fail)
+            })?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use crate::{
     ddl,
     failure::{failed, to},
 };
+use floodmark_connect::crash::{self, Point};
 use floodmark_core::{Code, Error, Result, Value, pipeline::Pipeline};
 use rusqlite::{CachedStatement, Connection, Statement, types::ValueRef};
 use std::cmp::Ordering;
@@ -210,7 +211,7 @@ impl<'db> Statements<'db> {
         if self.soft {
             self.insert.raw_bind_parameter(self.key.len() + self.data.len() + 1, deleted).map_err(&fail)?;
         }
-        let inserted = self.insert.raw_execute().map_err(&fail)?;
+        let inserted = crash::at(Point::Insert, || self.insert.raw_execute().map_err(&fail))?;
         Ok((inserted == 1).then(|| db.last_insert_rowid()))
     }
 
@@ -231,14 +232,14 @@ impl<'db> Statements<'db> {
         if self.soft {
             update.raw_bind_parameter(self.key.len() + self.data.len() + 1, deleted).map_err(&fail)?;
         }
-        update.raw_execute().map_err(&fail)?;
+        crash::at(Point::Update, || update.raw_execute().map_err(&fail))?;
         Ok(())
     }
 
     /// Takes the row out.
     pub(super) fn delete(&mut self, cells: &[Cells<'_>], row: usize, scratch: &mut String) -> Result<()> {
         bind_key(&mut self.delete, &self.key, cells, row, scratch)?;
-        self.delete.raw_execute().map_err(to("delete a row"))?;
+        crash::at(Point::Delete, || self.delete.raw_execute().map_err(to("delete a row")))?;
         Ok(())
     }
 
@@ -266,7 +267,7 @@ impl<'db> Statements<'db> {
             None => update.raw_bind_parameter(self.key.len() + 1, rusqlite::types::Null),
         }
         .map_err(&fail)?;
-        Ok(update.raw_execute().map_err(&fail)? > 0)
+        Ok(crash::at(Point::PutValue, || update.raw_execute().map_err(&fail))? > 0)
     }
 
     /// Where in the batch a column stands that keeps its value, if the row has a value for it.

@@ -1,6 +1,7 @@
 //! What is left of hard-deleted rows: key and version, so that an older copy does not raise them (P5).
 
 use crate::failure::to;
+use floodmark_connect::crash::{self, Point};
 use floodmark_core::{DataType, Result, Value};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::cmp::Ordering;
@@ -48,18 +49,22 @@ impl<'db> Tombstones<'db> {
     pub(super) fn put(&mut self, key: &str, version: &Value) -> Result<()> {
         self.any = true;
         let text = (!version.is_null()).then(|| version.to_string());
-        self.db
-            .prepare_cached("INSERT OR REPLACE INTO _floodmark_tombstones VALUES (?1, ?2, ?3)")
-            .and_then(|mut s| s.execute(params![self.pipeline, key, text]))
-            .map_err(to("write a tombstone"))?;
+        crash::at(Point::Tombstone, || {
+            self.db
+                .prepare_cached("INSERT OR REPLACE INTO _floodmark_tombstones VALUES (?1, ?2, ?3)")
+                .and_then(|mut s| s.execute(params![self.pipeline, key, text]))
+                .map_err(to("write a tombstone"))
+        })?;
         Ok(())
     }
 
     pub(super) fn remove(&self, key: &str) -> Result<()> {
-        self.db
-            .prepare_cached("DELETE FROM _floodmark_tombstones WHERE pipeline = ?1 AND key = ?2")
-            .and_then(|mut s| s.execute([self.pipeline, key]))
-            .map_err(to("remove a tombstone"))?;
+        crash::at(Point::Tombstone, || {
+            self.db
+                .prepare_cached("DELETE FROM _floodmark_tombstones WHERE pipeline = ?1 AND key = ?2")
+                .and_then(|mut s| s.execute([self.pipeline, key]))
+                .map_err(to("remove a tombstone"))
+        })?;
         Ok(())
     }
 }

@@ -2,7 +2,10 @@
 
 use super::{Batches, Outcome, insert_sql, types};
 use crate::{bind, ddl, failure::to};
-use floodmark_connect::LoadPlan;
+use floodmark_connect::{
+    LoadPlan,
+    crash::{self, Point},
+};
 use floodmark_core::Result;
 use rusqlite::{Connection, Statement};
 use xxhash_rust::xxh3::xxh3_128;
@@ -14,12 +17,12 @@ pub(super) fn run(db: &Connection, plan: &LoadPlan<'_>, batches: &mut dyn Batche
     let table = ddl::quote(&pipeline.destination.table);
     let window: Vec<String> = pipeline.window.iter().map(|w| ddl::quote(w)).collect();
     let fail = to("replace a window");
-    db.execute_batch(&format!(
-        "DROP TABLE IF EXISTS temp.{STAGE}; CREATE TEMP TABLE {STAGE} AS SELECT * FROM {table} WHERE 0;"
-    ))
-    .map_err(&fail)?;
+    let make =
+        format!("DROP TABLE IF EXISTS temp.{STAGE}; CREATE TEMP TABLE {STAGE} AS SELECT * FROM {table} WHERE 0;");
+    crash::at(Point::Temporary, || db.execute_batch(&make).map_err(&fail))?;
     stage(db, plan, batches)?;
-    db.execute_batch(&format!("CREATE INDEX temp.{STAGE}_window ON {STAGE} ({})", window.join(", "))).map_err(&fail)?;
+    let index = format!("CREATE INDEX temp.{STAGE}_window ON {STAGE} ({})", window.join(", "));
+    crash::at(Point::Temporary, || db.execute_batch(&index).map_err(&fail))?;
 
     let names = ddl::list(plan.target.schema.names());
     let same_window: Vec<String> = window.iter().enumerate().map(|(n, w)| format!("{w} IS ?{}", n + 1)).collect();
@@ -43,8 +46,13 @@ pub(super) fn run(db: &Connection, plan: &LoadPlan<'_>, batches: &mut dyn Batche
             outcome.counts.unchanged += new.0;
             continue;
         }
-        outcome.counts.removed += delete.execute(rusqlite::params_from_iter(&values)).map_err(&fail)? as u64;
-        outcome.counts.inserted += insert.execute(rusqlite::params_from_iter(&values)).map_err(&fail)? as u64;
+        let replace = |statement: &mut Statement<'_>| {
+            crash::at(Point::ReplaceWindow, || {
+                statement.execute(rusqlite::params_from_iter(&values)).map(|n| n as u64).map_err(&fail)
+            })
+        };
+        outcome.counts.removed += replace(&mut delete)?;
+        outcome.counts.inserted += replace(&mut insert)?;
     }
     Ok(outcome)
 }
@@ -87,7 +95,7 @@ pub(super) fn stage(db: &Connection, plan: &LoadPlan<'_>, batches: &mut dyn Batc
             if let Some(delete) = &batch.delete {
                 insert.raw_bind_parameter(cells.len() + 1, delete.value(row)).map_err(&fail)?;
             }
-            insert.raw_execute().map_err(&fail)?;
+            crash::at(Point::Temporary, || insert.raw_execute().map_err(&fail))?;
         }
     }
     Ok(())

@@ -1,0 +1,201 @@
+//! Scenarios × points × faults, on all cores.
+
+use super::{
+    look::{Destination, Look, Sums, sums_differ},
+    pick::{Depth, Experiment, Fault, Picker},
+    scenario::{Scenario, Stage},
+    stage::Program,
+};
+use crate::project::{copy_tree, scratch};
+use std::{
+    collections::BTreeMap,
+    fs,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+use tempfile::TempDir;
+
+/// A stage, with what it starts from and how it ends unbroken.
+struct Ready<'a> {
+    name: String,
+    destination: &'a dyn Destination,
+    stage: &'a Stage,
+    chunked: bool,
+    project: TempDir,
+    before: Look,
+    after: Look,
+    sums: Sums,
+    trace: String,
+}
+
+/// An experiment that did not end as the unbroken run.
+#[derive(Debug)]
+pub struct Breakage {
+    /// Scenario, stage, point and fault.
+    pub what: String,
+    /// How it ended.
+    pub how: String,
+}
+
+/// What was run.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Scenarios × destinations.
+    pub scenarios: usize,
+    /// Stages of them.
+    pub stages: usize,
+    /// Experiments by fault.
+    pub experiments: BTreeMap<&'static str, usize>,
+    /// Meetings of points that something was done at, by `POINT:SIDE`.
+    pub points: BTreeMap<String, usize>,
+    /// Those that broke a promise.
+    pub breakages: Vec<Breakage>,
+}
+
+/// Runs every scenario on every destination. An error is one of the unbroken runs.
+pub fn run(destinations: &[&dyn Destination], scenarios: &[Scenario], depth: Depth) -> Result<Report, String> {
+    let mut report = Report { scenarios: scenarios.len() * destinations.len(), ..Report::default() };
+    let pairs: Vec<_> = destinations.iter().flat_map(|d| scenarios.iter().map(move |s| (*d, s))).collect();
+    let ready = spread(&pairs, |(destination, scenario)| ready(*destination, scenario));
+    let ready: Vec<Ready<'_>> = ready.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+    report.stages = ready.len();
+    let mut picker = Picker::new(depth);
+    let all: Vec<(&Ready<'_>, Experiment)> = ready
+        .iter()
+        .flat_map(|ready| picker.pick(&ready.trace).into_iter().map(move |experiment| (ready, experiment)))
+        .collect();
+    let broken = spread(&all, |(ready, experiment)| ready.experiment(experiment).err());
+    for ((ready, experiment), broken) in all.iter().zip(broken) {
+        *report.experiments.entry(experiment.fault.name()).or_default() += 1;
+        let point = experiment.shot.rsplit_once(':').map_or(experiment.shot.as_str(), |(point, _)| point);
+        *report.points.entry(point.to_owned()).or_default() += 1;
+        report.breakages.extend(broken.map(|how| Breakage {
+            what: format!("{} at {} ({:?})", ready.name, experiment.shot, experiment.fault),
+            how,
+        }));
+    }
+    Ok(report)
+}
+
+/// Does the work for each item on all cores; results in order.
+fn spread<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let done: Mutex<Vec<(usize, R)>> = Mutex::default();
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(2, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(item) = items.get(at) else { break };
+                    let result = work(item);
+                    done.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+fn copy(project: &TempDir) -> Result<TempDir, String> {
+    let copy = scratch().map_err(|e| e.to_string())?;
+    copy_tree(project.path(), copy.path()).map_err(|e| e.to_string())?;
+    Ok(copy)
+}
+
+/// Plays a scenario unbroken, tracing the points that each stage meets.
+fn ready<'a>(destination: &'a dyn Destination, scenario: &'a Scenario) -> Result<Vec<Ready<'a>>, String> {
+    let mut out = Vec::new();
+    let mut project = scratch().map_err(|e| e.to_string())?;
+    for (number, stage) in scenario.stages.iter().enumerate() {
+        let name = format!("{} on {}, stage {}", scenario.name, destination.name(), number + 1);
+        let step = || -> Result<_, String> {
+            stage.prepare(project.path(), destination)?;
+            let before = destination.look(project.path())?;
+            let unbroken = copy(&project)?;
+            let trace = scratch().map_err(|e| e.to_string())?;
+            let file = trace.path().join("trace");
+            Program::succeed(unbroken.path(), &stage.command, Some(&format!("trace={}", file.display())))?;
+            let after = destination.look(unbroken.path())?;
+            let trace = fs::read_to_string(&file).map_err(|e| format!("no trace of points: {e}"))?;
+            Ok((before, after, unbroken, trace))
+        };
+        let (before, after, unbroken, trace) = step().map_err(|e| format!("{name}: {e}"))?;
+        out.push(Ready {
+            name,
+            destination,
+            stage,
+            chunked: scenario.chunked,
+            sums: after.since(&before),
+            before,
+            after,
+            project: std::mem::replace(&mut project, unbroken),
+            trace,
+        });
+    }
+    Ok(out)
+}
+
+impl Ready<'_> {
+    fn experiment(&self, experiment: &Experiment) -> Result<(), String> {
+        let project = copy(&self.project)?;
+        let run = |crash: &str| Program::run(project.path(), &self.stage.command, Some(crash));
+        let shot = &experiment.shot;
+        match &experiment.fault {
+            Fault::Kill | Fault::Twice | Fault::Recovery(_) => {
+                let ran = run(&format!("{shot}=abort"))?;
+                if ran.exit.is_some() {
+                    return Err(format!("it was not killed, and ended with {:?}\n{}", ran.exit, ran.said));
+                }
+                match &experiment.fault {
+                    // What the first run met, the second may not meet: its work is done, or begins elsewhere.
+                    Fault::Recovery(other) => {
+                        run(&format!("{other}=abort"))?;
+                    }
+                    Fault::Twice => {
+                        run(&format!("{shot}=abort"))?;
+                        self.whole_or_nothing(&self.destination.look(project.path())?)?;
+                    }
+                    _ => {}
+                }
+            }
+            Fault::Fail => self.ended(&run(&format!("{shot}=fail"))?, 1, &project)?,
+            Fault::Signal(name, code) => self.ended(&run(&format!("{shot}={name}"))?, *code, &project)?,
+        }
+        let ran = Program::run(project.path(), &self.stage.command, None)?;
+        if ran.exit != Some(0) && self.stage.reruns {
+            return Err(format!("the run after it ended with {:?}\n{}", ran.exit, ran.said));
+        }
+        self.compare(&self.destination.look(project.path())?)
+    }
+
+    /// A run that was disturbed fails with its code, or was not in need of what it was denied: then its work is done.
+    fn ended(&self, ran: &Program, code: i32, project: &TempDir) -> Result<(), String> {
+        match ran.exit {
+            Some(0) => self
+                .compare(&self.destination.look(project.path())?)
+                .map_err(|how| format!("it said it was done\n{how}")),
+            Some(exit) if exit == code => Ok(()),
+            other => Err(format!("it ended with {other:?}, and not with {code}\n{}", ran.said)),
+        }
+    }
+
+    /// Of a load that is one transaction all is there, or nothing is.
+    fn whole_or_nothing(&self, found: &Look) -> Result<(), String> {
+        let table = |look: &Look| look.content.get("t").cloned();
+        if self.chunked || table(found) == table(&self.before) || table(found) == table(&self.after) {
+            return Ok(());
+        }
+        Err(format!("after the kills the table is neither as before nor as after\n{}", found.differences(&self.after)))
+    }
+
+    fn compare(&self, found: &Look) -> Result<(), String> {
+        let mut how = found.differences(&self.after);
+        how.push_str(&sums_differ(&found.since(&self.before), &self.sums, self.chunked));
+        if how.is_empty() { Ok(()) } else { Err(how) }
+    }
+}

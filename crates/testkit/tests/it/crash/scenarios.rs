@@ -1,0 +1,272 @@
+//! What is killed: every strategy over every kind of file, then what an option adds to the statements of a load.
+
+use crate::crash::data::{Kind, Table, table};
+use floodmark_testkit::crash::{Scenario, Stage};
+
+/// Stages of a strategy: the fields of the pipeline, then the files that are new or changed at each.
+struct Life {
+    name: &'static str,
+    fields: &'static str,
+    stages: Vec<Vec<(&'static str, Table)>>,
+    chunked: bool,
+}
+
+const COLUMNS: &str = "id name amount part at";
+
+fn rows(lines: &str) -> Table {
+    table(COLUMNS, lines)
+}
+
+/// The strategies, each with a second batch that gives it everything it can meet: new rows, newer and older copies,
+/// ties, rows that are the same, rows that are gone, NULLs.
+fn lives() -> Vec<Life> {
+    let first = || rows("1 apple 100 a @1; 2 pear 200 a @2; 3 plum 300 b @3; 3 prune 310 b @4; 4 fig 400 b @4");
+    let second = || rows("2 pear 250 a @6; 3 old 1 b @1; 4 - 400 b @7; 5 kiwi 500 c @8; 1 apple 100 a @1");
+    let gone = || rows("1 apple 100 a @1; 3 prune 330 b @5; 6 lime 600 c @9");
+    let life = |name, fields, stages| Life { name, fields, stages, chunked: false };
+    let two = || vec![vec![("a", first())], vec![("b", second())]];
+    let changed = || vec![vec![("a", first()), ("b", rows("9 nut 900 d @2"))], vec![("a", gone())]];
+    vec![
+        life("append, file by file", "load: append", two()),
+        life("append, a file reloaded", "load: append\nchanged_files: reload", changed()),
+        life(
+            "append, by watermark",
+            "load: append\nwatermark: { column: at, late_rows: load }",
+            vec![
+                vec![("a", first())],
+                // The file grows; its old rows are at or behind the watermark, two of them at it.
+                vec![("a", rows("3 prune 310 b @4; 4 fig 400 b @4; 7 new 1 a @4; 8 newer 2 a @5"))],
+            ],
+        ),
+        life("overwrite", "load: overwrite", changed()),
+        life("overwrite by key", "load: overwrite\nkey: id", changed()),
+        life("overwrite by key, soft", "load: overwrite\nkey: id\ndeletes: soft", changed()),
+        life("upsert without versions", "load: upsert\nkey: id", two()),
+        life("upsert", "load: upsert\nkey: id\nwatermark: at", two()),
+        life("upsert, absent rows go", "load: upsert\nkey: id\nabsent_rows: delete", changed()),
+        life(
+            "upsert with hard deletes",
+            "load: upsert\nkey: id\nwatermark: at\ndelete_when: \"amount = 0\"",
+            vec![
+                vec![("a", first())],
+                vec![("b", rows("1 apple 0 a @9; 2 pear 0 a @8; 8 ghost 0 a @8; 3 prune 0 b @1"))],
+                vec![("c", rows("1 apple 110 a @5; 2 pear 220 a @12; 8 ghost 1 a @3"))],
+            ],
+        ),
+        life(
+            "upsert with soft deletes",
+            "load: upsert\nkey: id\nwatermark: at\ndelete_when: \"amount = 0\"\ndeletes: soft",
+            vec![
+                vec![("a", first())],
+                vec![("b", rows("1 apple 0 a @9; 8 ghost 0 a @8; 3 prune 0 b @1; 3 prune 0 b @9"))],
+                vec![("c", rows("1 apple 110 a @5; 3 prune 330 b @12"))],
+            ],
+        ),
+        life(
+            "upsert, NULL keeps",
+            "load: upsert\nkey: id\nwatermark: at\non_null: keep\ndelete_when: \"amount = 0\"",
+            vec![
+                vec![("a", rows("1 apple 100 a @1; 2 - 200 a @5; 3 plum 300 b @3"))],
+                vec![("b", rows("1 - 110 - @6; 2 pear 150 a @2; 3 - 330 b @7"))],
+                vec![("c", rows("1 quince 105 - @4; 3 - 0 b @5; 3 damson 1 b @8; 4 fig 1 a @9; 4 fig 0 a @10"))],
+            ],
+        ),
+        life("insert_only", "load: insert_only\nkey: id", two()),
+        life("delete_insert by window", "load: delete_insert\nwindow: part", changed()),
+        life("delete_insert by window, with a key", "load: delete_insert\nwindow: part\nkey: id", changed()),
+        life("delete_insert by key", "load: delete_insert\nkey: id", two()),
+        life(
+            "scd2",
+            "load: scd2\nkey: id\nwatermark: at\ndelete_when: \"amount = 0\"",
+            vec![
+                vec![("a", first())],
+                vec![("b", rows("1 apple 100 a @5; 2 pear 250 a @6; 3 old 1 b @1; 9 ghost 0 a @4; 4 fig 0 b @9"))],
+                vec![("c", rows("1 pome 100 a @3; 4 fig 400 b @6; 9 ghost 9 a @2"))],
+            ],
+        ),
+        life("scd2, absent rows close", "load: scd2\nkey: id\nversion: at", changed()),
+        Life {
+            name: "upsert in chunks",
+            fields: "load: upsert\nkey: id\nwatermark: at\ncommit_every: 1",
+            stages: vec![
+                vec![("a", first()), ("b", second()), ("c", rows("6 lime 600 c @3; 7 date 700 c @4"))],
+                vec![("d", rows("1 apple 111 a @9; 6 lime 6 c @2")), ("e", rows("7 date 777 c @9"))],
+            ],
+            chunked: true,
+        },
+        Life {
+            name: "append in chunks",
+            fields: "load: append\ncommit_every: 1",
+            stages: vec![
+                vec![("a", first()), ("b", second()), ("c", rows("6 lime 600 c @3"))],
+                vec![("b", rows("2 pear 251 a @6")), ("d", rows("1 apple 111 a @9; 6 lime 6 c @2"))],
+            ],
+            chunked: true,
+        },
+        Life {
+            name: "append in chunks, by watermark",
+            fields: "load: append\nwatermark: at\ncommit_every: 1",
+            stages: vec![
+                vec![("a", rows("1 apple 100 a @1; 2 pear 200 a @4")), ("b", rows("3 plum 300 b @4; 4 fig 1 a @2"))],
+                vec![("b", rows("3 plum 300 b @4; 4 fig 1 a @2; 5 kiwi 5 a @4; 6 lime 6 a @9"))],
+            ],
+            chunked: true,
+        },
+    ]
+}
+
+fn scenario(life: &Life, kind: Kind) -> Scenario {
+    let stages = life.stages.iter().enumerate().map(|(number, files)| {
+        let stage = Stage::run(files.iter().map(|(name, table)| kind.file(name, table)));
+        if number == 0 { stage.with(life.fields) } else { stage }
+    });
+    Scenario { name: format!("{}, {kind:?}", life.name), stages: stages.collect(), chunked: life.chunked }
+}
+
+/// What needs files or commands of its own.
+fn special() -> Vec<Scenario> {
+    let csv = |name: &str, text: &str| (format!("data/{name}.csv"), text.as_bytes().to_vec());
+    let name = |name: &str, stages: Vec<Stage>| Scenario { name: name.to_owned(), stages, chunked: false };
+    let upsert = "load: upsert\nkey: id\nwatermark: at";
+    // Rows so wide that one file is several batches: a chunk ends in the middle of it.
+    let wide = |from: usize, to: usize| {
+        let line = |n: usize| format!("{n},2024-01-{:02},{}\n", 1 + n * 7 % 28, "x".repeat(300_000 + n));
+        format!("id,at,text\n{}", (from..to).map(line).collect::<String>())
+    };
+    let chunked = |mut scenario: Scenario| {
+        scenario.chunked = true;
+        scenario
+    };
+    let bad = "id,n,at\n1,1,2024-01-01\n2,x,2024-01-02\n3,3,2024-01-03\n,4,2024-01-04\n";
+    let reject = "load: upsert\nkey: id\nwatermark: at\non_bad_row: reject\ncolumns: { n: { type: bigint } }";
+    vec![
+        chunked(name(
+            "a file in several chunks, append",
+            vec![Stage::run([csv("a", &wide(0, 12))]).with("load: append\ncommit_every: 3")],
+        )),
+        chunked(name(
+            "a file in several chunks, upsert",
+            vec![Stage::run([csv("a", &wide(0, 12))]).with(&format!("{upsert}\ncommit_every: 3"))],
+        )),
+        chunked(name(
+            "a full refresh in chunks",
+            vec![
+                Stage::run([csv("a", &wide(0, 4)), csv("b", &wide(3, 9))]).with(&format!("{upsert}\ncommit_every: 3")),
+                Stage { files: vec![("data/a.csv".into(), None)], ..Stage::command("run --full-refresh --yes") },
+            ],
+        )),
+        name(
+            "a file that grows",
+            vec![
+                Stage::run([csv("a", "id,n\n1,1\n2,2\n")]).with("load: append\nchanged_files: append_tail"),
+                Stage::run([csv("a", "id,n\n1,1\n2,2\n3,3\n4,4\n")]),
+            ],
+        ),
+        name(
+            "a file renamed, another touched",
+            vec![
+                Stage::run([csv("a", "id,n\n1,1\n2,2\n"), csv("b", "id,n\n3,3\n")]).with("load: append"),
+                Stage {
+                    files: vec![
+                        ("data/a.csv".into(), None),
+                        ("data/c.csv".into(), Some(b"id,n\n1,1\n2,2\n".to_vec())),
+                        ("data/b.csv".into(), Some(b"id,n\n3,3\n".to_vec())),
+                    ],
+                    ..Stage::command("run")
+                },
+                Stage {
+                    files: vec![
+                        ("data/b.csv".into(), Some(b"id,n\n3,3\n".to_vec())),
+                        ("data/d.csv".into(), Some(b"id,n\n4,4\n".to_vec())),
+                    ],
+                    ..Stage::command("run")
+                },
+            ],
+        ),
+        name(
+            "columns added and widened, the key among them",
+            vec![
+                Stage::run([csv("a", "id,n,at\n1,1,2024-01-01\n2,0,2024-01-02\n3,3,2024-01-03\n")])
+                    .with(&format!("{upsert}\ndelete_when: \"n = 0\"")),
+                Stage::run([csv("b", "id,n,at,more\n1.50,2.5,2024-01-04 10:00:00,x\n3,7,2024-01-05 11:00:00,y\n")]),
+            ],
+        ),
+        name(
+            "soft deletes from now on",
+            vec![
+                Stage::run([csv("a", "id,n,at\n1,1,2024-01-01\n2,2,2024-01-02\n")]).with(upsert),
+                Stage::run([csv("b", "id,n,at\n1,0,2024-01-04\n3,3,2024-01-05\n")])
+                    .with(&format!("{upsert}\ndelete_when: \"n = 0\"\ndeletes: soft")),
+            ],
+        ),
+        name(
+            "a table somebody else made",
+            vec![Stage {
+                sql: "CREATE TABLE t (id INTEGER, n INTEGER, note TEXT); INSERT INTO t VALUES (1, 5, 'theirs')".into(),
+                ..Stage::run([csv("a", "id,n\n1,1\n2,2\n")]).with("load: upsert\nkey: id")
+            }],
+        ),
+        name(
+            "a transform",
+            vec![
+                Stage::run([csv("a", "id,n\n1,1\n2,2\n3,3\n"), csv("b", "id,n\n4,4\n")])
+                    .with("load: upsert\nkey: id\ntransform: SELECT id, n * 2 AS n, 'v' AS v FROM source WHERE n <> 2"),
+                Stage::run([csv("c", "id,n\n1,5\n6,6\n")]),
+            ],
+        ),
+        name(
+            "rejects, read again, dropped",
+            vec![
+                Stage::run([csv("a", bad)]).with(reject),
+                Stage::run([csv("a", &bad.replace("2,x", "2,2")), csv("b", "id,n,at\n9,y,2024-01-09\n")]),
+                Stage { reruns: false, ..Stage::command("rejects drop --all t --yes") },
+            ],
+        ),
+        name(
+            "rejects replayed",
+            vec![
+                Stage::run([csv("a", "id,n,at\n1,1,2024-01-01\n2,,2024-01-02\n3,,2024-01-03\n")])
+                    .with(&format!("{upsert}\non_bad_row: reject\ncolumns: {{ n: {{ not_null: true }} }}")),
+                Stage::command("rejects replay t").with(&format!("{upsert}\non_bad_row: reject")),
+            ],
+        ),
+        name(
+            "a position reset, and loaded again",
+            vec![
+                Stage::run([csv("a", "id,n,at\n1,1,2024-01-01\n2,0,2024-01-02\n")])
+                    .with(&format!("{upsert}\ndelete_when: \"n = 0\"")),
+                Stage { reruns: false, ..Stage::command("state reset t --yes") },
+                Stage::run([]),
+            ],
+        ),
+        name("no new file", vec![Stage::run([csv("a", "id,n\n1,1\n")]).with("load: append"), Stage::command("run")]),
+        name(
+            "a full refresh",
+            vec![
+                Stage::run([csv("a", "id,n,at\n1,0,2024-01-01\n2,2,2024-01-02\n")])
+                    .with(&format!("{upsert}\ndelete_when: \"n = 0\"\non_null: keep")),
+                Stage {
+                    files: vec![("data/b.csv".into(), Some(b"id,n,at\n1,1,2024-01-03\n".to_vec()))],
+                    ..Stage::command("run --full-refresh --yes")
+                },
+            ],
+        ),
+    ]
+}
+
+/// Each strategy over one kind of file, the kinds in turn, and everything special.
+pub(crate) fn sample() -> Vec<Scenario> {
+    let lives = lives();
+    let lives = lives.iter().enumerate().map(|(n, life)| scenario(life, Kind::ALL[n % Kind::ALL.len()]));
+    lives.chain(special()).collect()
+}
+
+/// Each strategy over every kind of file, and everything special.
+pub(crate) fn whole() -> Vec<Scenario> {
+    let mut out = Vec::new();
+    for life in lives() {
+        out.extend(Kind::ALL.iter().map(|kind| scenario(&life, *kind)));
+    }
+    out.extend(special());
+    out
+}
