@@ -2,6 +2,7 @@
 
 mod bench;
 mod cases;
+mod crash;
 mod generate;
 mod shell;
 mod soak;
@@ -14,6 +15,8 @@ cargo xtask COMMAND
 
   test [--quick]           everything a change must pass; installs what it needs. --quick leaves out the slow steps
   cases FOLDER             plays every text case (*.txt) found in a folder and below it against the program, which it builds
+  crash [SCENARIO]         kills every scenario (or those whose name has it) at every crash point in every way, and fires a
+                           hundred times ten runs at once; the test suite holds a sample of both
   soak [--seed S] [--minutes N]
                            random histories against a model of the promises; an hour unless told otherwise
   gen-docs [--check]       writes docs/reference from the code; --check fails when it is not up to date
@@ -29,6 +32,7 @@ fn main() -> ExitCode {
     let done = match arguments.first().map(String::as_str) {
         Some("test") => test::run(rest),
         Some("cases") => cases::run(rest),
+        Some("crash") => crash::run(rest),
         Some("soak") => soak::run(rest),
         Some("gen-docs") => generate::docs(rest),
         Some("gen-shop") => generate::shop(rest),

@@ -17,6 +17,9 @@ const POLL: Duration = Duration::from_millis(50);
 /// How long a lock may be taken before it counts as held: who only looks at it ([`look`]) has it for an instant.
 const GLANCE: Duration = Duration::from_millis(5);
 
+/// How often the name of a holder is looked for.
+const NAMING: u32 = 20;
+
 /// A held lock. Dropping it lets go; the file stays, because removing it would let two holders lock two files.
 #[derive(Debug)]
 pub(crate) struct Lock {
@@ -114,7 +117,14 @@ fn until_free(
 
 fn busy(file: &mut File, name: &str) -> Error {
     let mut holder = String::new();
-    let _ = file.rewind().and_then(|()| file.take(1000).read_to_string(&mut holder));
+    // Who has just taken it has not said so yet.
+    for _ in 0..NAMING {
+        let _ = file.rewind().and_then(|()| file.take(1000).read_to_string(&mut holder));
+        if !holder.trim().is_empty() {
+            break;
+        }
+        std::thread::sleep(GLANCE);
+    }
     let holder = if holder.trim().is_empty() { "another process".to_owned() } else { holder.trim().to_owned() };
     Error::new(Code::Busy, format!("pipeline {name:?} is held by {holder}"))
         .state("this run wrote nothing; the other one goes on")

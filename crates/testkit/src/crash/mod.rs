@@ -16,7 +16,7 @@ mod stage;
 pub use look::{Destination, Look, Sums};
 pub use matrix::{Breakage, Report, run};
 pub use pick::Depth;
-pub use scenario::{Scenario, Stage};
+pub use scenario::{Again, Scenario, Stage};
 pub use signal::{await_stopped, send};
 pub use sqlite::Sqlite;
 pub use stage::Program;

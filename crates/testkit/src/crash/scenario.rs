@@ -26,9 +26,20 @@ pub struct Stage {
     pub sql: String,
     /// Arguments of the program.
     pub command: Vec<String>,
-    /// Whether the command does nothing when the work is done already. `false`: it may say so and fail, as `rejects
-    /// replay` does not and `state reset` of nothing does.
-    pub reruns: bool,
+    /// What the command does when its work is done already.
+    pub again: Again,
+}
+
+/// What a command does a second time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Again {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// It may say that there is nothing to do, and fail.
+    Refuses,
+    /// All of it, as `--full-refresh` says: the receipts add up to more.
+    Everything,
 }
 
 impl Stage {
@@ -37,7 +48,6 @@ impl Stage {
         Stage {
             files: files.into_iter().map(|(name, bytes)| (name, Some(bytes))).collect(),
             command: vec!["run".into()],
-            reruns: true,
             ..Stage::default()
         }
     }
@@ -45,7 +55,7 @@ impl Stage {
     /// Another command, with nothing changed before it.
     pub fn command(words: &str) -> Stage {
         let command = words.split_whitespace().map(str::to_owned).collect();
-        Stage { command, reruns: true, ..Stage::default() }
+        Stage { command, ..Stage::default() }
     }
 
     /// With these fields in the pipeline file from now on.
@@ -56,7 +66,7 @@ impl Stage {
     }
 
     /// Writes everything that changes before the command runs.
-    pub(super) fn prepare(&self, project: &Path, destination: &dyn Destination) -> Result<(), String> {
+    pub fn prepare(&self, project: &Path, destination: &dyn Destination) -> Result<(), String> {
         let io = |name: &str| {
             let name = name.to_owned();
             move |e: std::io::Error| format!("{name}: {e}")

@@ -78,3 +78,19 @@ fn a_journal_left_by_a_kill_is_rolled_back_by_who_comes_next() {
     assert_eq!(destination.fingerprint("t").unwrap().rows, 0);
     drop(destination.open("p", "r", None, &Stop::default()).unwrap());
 }
+
+/// Several runs that are fired at once find a database that one of them is just making.
+#[test]
+fn a_new_database_that_is_being_written_to_is_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.db");
+    let writer = rusqlite::Connection::open(&path).unwrap();
+    writer.execute_batch("CREATE TABLE x (a); BEGIN IMMEDIATE").unwrap();
+    let done = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        drop(writer);
+    });
+    let url = ConnectionUrl::parse(&format!("sqlite:///{}", path.display())).unwrap();
+    SqliteDestination::new(&url).unwrap().open("p", "r", None, &Stop::default()).unwrap();
+    done.join().unwrap();
+}

@@ -1,6 +1,13 @@
 //! P2: killed at any point, any number of times, then run to its end, a load leaves what the unbroken run leaves.
 
 mod data;
+#[cfg(unix)]
+mod disk;
+#[cfg(target_os = "linux")]
+mod fire;
+#[cfg(unix)]
+mod project;
+mod scan;
 mod scenarios;
 
 use floodmark_connect::crash::Point;

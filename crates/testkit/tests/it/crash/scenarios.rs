@@ -1,7 +1,7 @@
 //! What is killed: every strategy over every kind of file, then what an option adds to the statements of a load.
 
 use crate::crash::data::{Kind, Table, table};
-use floodmark_testkit::crash::{Scenario, Stage};
+use floodmark_testkit::crash::{Again, Scenario, Stage};
 
 /// Stages of a strategy: the fields of the pipeline, then the files that are new or changed at each.
 struct Life {
@@ -152,7 +152,11 @@ fn special() -> Vec<Scenario> {
             "a full refresh in chunks",
             vec![
                 Stage::run([csv("a", &wide(0, 4)), csv("b", &wide(3, 9))]).with(&format!("{upsert}\ncommit_every: 3")),
-                Stage { files: vec![("data/a.csv".into(), None)], ..Stage::command("run --full-refresh --yes") },
+                Stage {
+                    files: vec![("data/a.csv".into(), None)],
+                    again: Again::Everything,
+                    ..Stage::command("run --full-refresh --yes")
+                },
             ],
         )),
         name(
@@ -219,7 +223,7 @@ fn special() -> Vec<Scenario> {
             vec![
                 Stage::run([csv("a", bad)]).with(reject),
                 Stage::run([csv("a", &bad.replace("2,x", "2,2")), csv("b", "id,n,at\n9,y,2024-01-09\n")]),
-                Stage { reruns: false, ..Stage::command("rejects drop --all t --yes") },
+                Stage { again: Again::Refuses, ..Stage::command("rejects drop --all t --yes") },
             ],
         ),
         name(
@@ -235,7 +239,7 @@ fn special() -> Vec<Scenario> {
             vec![
                 Stage::run([csv("a", "id,n,at\n1,1,2024-01-01\n2,0,2024-01-02\n")])
                     .with(&format!("{upsert}\ndelete_when: \"n = 0\"")),
-                Stage { reruns: false, ..Stage::command("state reset t --yes") },
+                Stage { again: Again::Refuses, ..Stage::command("state reset t --yes") },
                 Stage::run([]),
             ],
         ),
@@ -247,6 +251,7 @@ fn special() -> Vec<Scenario> {
                     .with(&format!("{upsert}\ndelete_when: \"n = 0\"\non_null: keep")),
                 Stage {
                     files: vec![("data/b.csv".into(), Some(b"id,n,at\n1,1,2024-01-03\n".to_vec()))],
+                    again: Again::Everything,
                     ..Stage::command("run --full-refresh --yes")
                 },
             ],
