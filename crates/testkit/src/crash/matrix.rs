@@ -164,7 +164,17 @@ impl Ready<'_> {
                 }
             }
             Fault::Fail => self.ended(&run(&format!("{shot}=fail"))?, 1, &project)?,
-            Fault::Signal(name, code) => self.ended(&run(&format!("{shot}={name}"))?, *code, &project)?,
+            Fault::Signal(name, code) => {
+                let ran = run(&format!("{shot}={name}"))?;
+                let loads = self.trace.contains("load-commit");
+                // A command that loads nothing may simply die of a signal.
+                if loads || ran.exit.is_some() {
+                    self.ended(&ran, *code, &project)?;
+                }
+                if experiment.uncommitted && ran.exit != Some(*code) {
+                    return Err(format!("asked to stop before its commit, it went on\n{}", ran.said));
+                }
+            }
         }
         let ran = Program::run(project.path(), &self.stage.command, None)?;
         if ran.exit != Some(0) && self.stage.again != Again::Refuses {

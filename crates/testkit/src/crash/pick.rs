@@ -74,6 +74,8 @@ pub(super) struct Experiment {
     /// `POINT:SIDE:N`.
     pub(super) shot: String,
     pub(super) fault: Fault,
+    /// A load is to be committed after it: a request to stop must be heard.
+    pub(super) uncommitted: bool,
 }
 
 /// Picks experiments, stage after stage.
@@ -97,12 +99,21 @@ impl Picker {
                 None => met.push((line, 1)),
             }
         }
+        let last_commit = trace.lines().enumerate().filter(|(_, line)| *line == "load-commit:before").last();
+        let uncommitted = |point: &str, n: usize| {
+            let met = trace.lines().enumerate().filter(|(_, line)| *line == point).nth(n - 1);
+            met.zip(last_commit).is_some_and(|((met, _), (commit, _))| met < commit)
+        };
         let mut out = Vec::new();
         for (point, times) in met {
             self.turn += 1;
             let mut add = |fault: Fault, meetings: &[usize]| {
                 let meetings: BTreeSet<usize> = meetings.iter().copied().collect();
-                out.extend(meetings.iter().map(|n| Experiment { shot: format!("{point}:{n}"), fault: fault.clone() }));
+                out.extend(meetings.iter().map(|n| Experiment {
+                    shot: format!("{point}:{n}"),
+                    fault: fault.clone(),
+                    uncommitted: uncommitted(point, *n),
+                }));
             };
             match self.depth {
                 Depth::Whole => whole(times, &mut add),

@@ -188,8 +188,8 @@ fn raw_string(rest: &str) -> Option<usize> {
 /// A character, told from a lifetime by its closing quote.
 fn character(rest: &str) -> Option<usize> {
     let inner = rest.strip_prefix('\'')?;
-    if inner.starts_with('\\') {
-        return inner[1..].find('\'').map(|n| n + 3 + usize::from(inner[1..].starts_with('\'')));
+    if let Some(escaped) = inner.strip_prefix('\\') {
+        return escaped.find('\'').map(|n| n + 3 + usize::from(n == 0));
     }
     let c = inner.chars().next()?;
     inner[c.len_utf8()..].starts_with('\'').then(|| c.len_utf8() + 2)
