@@ -36,7 +36,8 @@ const COMMON: [&str; 13] = [
 pub enum Depth {
     /// Every point at least once, those of the load's own statements on most stages; the faults in turn.
     Sample,
-    /// Every fault at every point of every stage, at its first, middle and last meeting.
+    /// Every fault at every point of every stage: kills at its first, middle and last meeting, the points at which a
+    /// recovery is killed in turn.
     Whole,
 }
 
@@ -116,7 +117,7 @@ impl Picker {
                 }));
             };
             match self.depth {
-                Depth::Whole => whole(times, &mut add),
+                Depth::Whole => whole(self.turn, times, &mut add),
                 Depth::Sample => {
                     let new = self.tried.insert(point.to_owned());
                     let common = COMMON.iter().any(|common| point.starts_with(common));
@@ -130,13 +131,13 @@ impl Picker {
     }
 }
 
-fn whole(times: usize, add: &mut dyn FnMut(Fault, &[usize])) {
+fn whole(turn: usize, times: usize, add: &mut dyn FnMut(Fault, &[usize])) {
     add(Fault::Kill, &[1, times.div_ceil(2), times]);
-    add(Fault::Fail, &[1, times.div_ceil(2), times]);
-    add(Fault::Twice, &[1, times]);
-    TURNING.iter().for_each(|other| add(Fault::Recovery(other), &[times]));
-    add(Fault::Signal("term", 143), &[1]);
-    add(Fault::Signal("int", 130), &[times]);
+    add(Fault::Twice, &[1]);
+    add(Fault::Recovery(TURNING[turn % TURNING.len()]), &[times]);
+    add(Fault::Fail, &[1, times]);
+    let signal = if turn.is_multiple_of(2) { Fault::Signal("term", 143) } else { Fault::Signal("int", 130) };
+    add(signal, &[times]);
 }
 
 /// `lasting`: a commit. Between two statements nothing becomes lasting but by a commit: what comes after one is what

@@ -243,6 +243,17 @@ fn special() -> Vec<Scenario> {
                 Stage::run([]),
             ],
         ),
+        name(
+            "a plan, which keeps nothing",
+            vec![
+                Stage { command: vec!["plan".into()], ..Stage::run([csv("a", bad)]) }.with(reject),
+                Stage::command("run"),
+                Stage {
+                    command: vec!["plan".into()],
+                    ..Stage::run([csv("b", "id,n,at\n1,7,2024-02-01\n9,9,2024-02-02\n")])
+                },
+            ],
+        ),
         name("no new file", vec![Stage::run([csv("a", "id,n\n1,1\n")]).with("load: append"), Stage::command("run")]),
         name(
             "a full refresh",
