@@ -14,7 +14,7 @@ const TURNING: [&str; 8] = [
     "record-commit:after",
 ];
 
-/// Points that every run meets alike, whatever it loads: a sample tries them on some stages only.
+/// Points that every run meets alike, whatever it loads: tried in full on some stages only.
 const COMMON: [&str; 13] = [
     "open-database",
     "journal-mode",
@@ -36,8 +36,8 @@ const COMMON: [&str; 13] = [
 pub enum Depth {
     /// Every point at least once, those of the load's own statements on most stages; the faults in turn.
     Sample,
-    /// Every fault at every point of every stage: kills at its first, middle and last meeting, the points at which a
-    /// recovery is killed in turn.
+    /// Kills at every point of every stage; every fault at those of a load's own statements, kills at their first,
+    /// middle and last meeting. The points at which a recovery is killed take turns.
     Whole,
 }
 
@@ -116,15 +116,13 @@ impl Picker {
                     uncommitted: uncommitted(point, *n),
                 }));
             };
+            let new = self.tried.insert(point.to_owned());
+            let common = !new && COMMON.iter().any(|common| point.starts_with(common));
             match self.depth {
+                Depth::Whole if common && !self.turn.is_multiple_of(8) => add(Fault::Kill, &[1]),
                 Depth::Whole => whole(self.turn, times, &mut add),
-                Depth::Sample => {
-                    let new = self.tried.insert(point.to_owned());
-                    let common = COMMON.iter().any(|common| point.starts_with(common));
-                    if new || !common || self.turn.is_multiple_of(24) {
-                        sample(self.turn, new, point.contains("commit"), times, &mut add);
-                    }
-                }
+                Depth::Sample if common && !self.turn.is_multiple_of(24) => {}
+                Depth::Sample => sample(self.turn, new, point.contains("commit"), times, &mut add),
             }
         }
         out

@@ -42,19 +42,17 @@ pub(crate) enum Kind {
     Csv,
     CsvGz,
     Jsonl,
-    JsonlGz,
     Parquet,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Kind; 5] = [Kind::Csv, Kind::CsvGz, Kind::Jsonl, Kind::JsonlGz, Kind::Parquet];
+    pub(crate) const ALL: [Kind; 4] = [Kind::Csv, Kind::CsvGz, Kind::Jsonl, Kind::Parquet];
 
     fn extension(self) -> &'static str {
         match self {
             Kind::Csv => "csv",
             Kind::CsvGz => "csv.gz",
             Kind::Jsonl => "jsonl",
-            Kind::JsonlGz => "jsonl.gz",
             Kind::Parquet => "parquet",
         }
     }
@@ -65,7 +63,6 @@ impl Kind {
             Kind::Csv => csv(table).into_bytes(),
             Kind::CsvGz => gzip(csv(table).as_bytes()),
             Kind::Jsonl => jsonl(table).into_bytes(),
-            Kind::JsonlGz => gzip(jsonl(table).as_bytes()),
             Kind::Parquet => parquet(table),
         };
         (format!("data/{name}.{}", self.extension()), bytes)
