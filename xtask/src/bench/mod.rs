@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: whole processes, against the database's own tools, on the same work.
 
 mod data;
+mod floor;
 pub(crate) mod measure;
 mod report;
 mod sides;
@@ -9,7 +10,7 @@ use crate::shell::{cargo, has, run as run_program, say, target};
 use report::Series;
 use sides::Side;
 use std::{
-    env, fs,
+    env, fs, io,
     path::{Path, PathBuf},
 };
 
@@ -65,7 +66,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     if wants("delta") {
         let delta = data::delta(&work, &orders)?;
         sides.iter().try_for_each(|side| side.give(&delta, "delta.csv"))?;
-        series.extend(again(&sides, "30,000-row delta", "delta.csv", options.runs)?);
+        let delta = again(&sides, "30,000-row delta", "delta.csv", options.runs)?;
+        notes.push(disk_alone(&sides[0], &delta, options.runs)?);
+        series.extend(delta);
     }
     if wants("flat") {
         let (costs, note) = flat(&sides[0], &work, &orders, options.runs)?;
@@ -139,26 +142,47 @@ fn again(sides: &[Side], job: &str, file: &str, runs: usize) -> Result<Vec<Serie
     Ok(series)
 }
 
-/// 10,000 new rows into tables of three sizes.
+/// What the disk alone takes for the pages that the last load changed, beside what the two sides took.
+fn disk_alone(side: &Side, delta: &[Series], runs: usize) -> Result<String, String> {
+    let fail = |e: io::Error| e.to_string();
+    let pages = floor::changed(&side.saved("first"), &side.database()).map_err(fail)?;
+    let mut walls = Vec::new();
+    for _ in 0..runs {
+        side.restore("first")?;
+        walls.push(floor::write_twice(&side.database(), &pages).map_err(fail)?);
+    }
+    let wall = report::median(walls);
+    let against: Vec<String> = delta.iter().map(|s| format!("{:.2} of {}", wall / s.wall(), s.side)).collect();
+    Ok(format!(
+        "The disk alone: the {} pages the delta changes, written to a log, synced, written in their places, synced, and the \
+         log removed, take {wall:.3} s ({}).",
+        pages.len(),
+        against.join(", ")
+    ))
+}
+
+/// 10,000 new rows into tables of three sizes, in turn.
 fn flat(side: &Side, work: &Path, orders: &Path, runs: usize) -> Result<(Vec<Series>, String), String> {
     let arrivals = data::arrivals(work, orders)?;
+    let saved = |rows: usize| format!("flat-{rows}");
     let mut series = Vec::new();
     for rows in FLAT {
         side.clear()?;
         side.give(&data::endless(work, orders, *rows)?, "orders.csv")?;
         side.load("orders.csv")?;
-        side.save("flat")?;
-        side.give(&arrivals, "arrivals.csv")?;
-        let job = format!("10,000 new rows into {rows}");
-        let mut costs = Vec::new();
-        for run in 1..=runs {
-            side.restore("flat")?;
+        side.save(&saved(*rows))?;
+        series.push(Series { job: format!("10,000 new rows into {rows}"), side: side.name, costs: Vec::new() });
+    }
+    for run in 1..=runs {
+        for (rows, one) in FLAT.iter().zip(&mut series) {
+            side.clear()?;
+            side.give(&data::endless(work, orders, *rows)?, "orders.csv")?;
+            side.give(&arrivals, "arrivals.csv")?;
+            side.restore(&saved(*rows))?;
             let cost = side.load("arrivals.csv")?;
-            say(&format!("{job} {run}/{runs}: {:.3} s, {:.0} MiB", cost.wall, cost.memory));
-            costs.push(cost);
+            say(&format!("{} {run}/{runs}: {:.3} s, {:.0} MiB", one.job, cost.wall, cost.memory));
+            one.costs.push(cost);
         }
-        side.take("arrivals.csv")?;
-        series.push(Series { job, side: side.name, costs });
     }
     let walls: Vec<f64> = series.iter().map(Series::wall).collect();
     let (low, high) = walls.iter().fold((f64::MAX, 0.0f64), |(l, h), w| (l.min(*w), h.max(*w)));

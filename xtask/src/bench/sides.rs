@@ -50,8 +50,14 @@ impl Side {
         Ok(side)
     }
 
-    fn database(&self) -> PathBuf {
+    /// Where the database is.
+    pub(crate) fn database(&self) -> PathBuf {
         self.directory.join("out.db")
+    }
+
+    /// Where a saved database is.
+    pub(crate) fn saved(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
     }
 
     /// No database, no input.
@@ -80,22 +86,17 @@ impl Side {
         fs::hard_link(file, &place).map_err(|e| format!("{}: {e}", place.display()))
     }
 
-    /// Takes an input file away again.
-    pub(crate) fn take(&self, name: &str) -> Result<(), String> {
-        fs::remove_file(self.directory.join("data").join(name)).map_err(|e| e.to_string())
-    }
-
     /// Keeps the database as it is under a name, for `restore`.
     pub(crate) fn save(&self, name: &str) -> Result<(), String> {
         // A database in WAL mode is whole only after a checkpoint.
         self.ask("PRAGMA wal_checkpoint(TRUNCATE)")?;
-        fs::copy(self.database(), self.directory.join(name)).map(drop).map_err(|e| e.to_string())
+        fs::copy(self.database(), self.saved(name)).map(drop).map_err(|e| e.to_string())
     }
 
     /// A fresh copy of a saved database, written out to disk before anything is timed.
     pub(crate) fn restore(&self, name: &str) -> Result<(), String> {
         self.drop_database()?;
-        fs::copy(self.directory.join(name), self.database()).map_err(|e| e.to_string())?;
+        fs::copy(self.saved(name), self.database()).map_err(|e| e.to_string())?;
         nix::unistd::sync();
         Ok(())
     }
