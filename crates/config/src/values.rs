@@ -2,6 +2,10 @@
 //!
 //! An error is what to do about it; the caller knows where it is and what it is called.
 
+use croner::{
+    errors::CronError,
+    parser::{CronParser, Seconds, Year},
+};
 use floodmark_core::pipeline::{RejectLimit, Span};
 use std::time::Duration;
 
@@ -111,7 +115,7 @@ pub(crate) fn character(text: &str) -> Result<u8, String> {
     Ok(byte)
 }
 
-/// A schedule, loosely: five or six cron fields, or `@every` and a duration.
+/// A schedule: five cron fields, six with seconds first, or `@every` and a duration.
 pub(crate) fn schedule(text: &str) -> Result<(), String> {
     const HELP: &str = "write five cron fields (\"*/5 * * * *\"), six with seconds first, or @every 10m";
     if let Some(every) = text.strip_prefix("@every ") {
@@ -120,14 +124,11 @@ pub(crate) fn schedule(text: &str) -> Result<(), String> {
             _ => Ok(()),
         };
     }
-    let mut fields = 0;
-    for field in text.split_whitespace() {
-        fields += 1;
-        if !field.bytes().all(|b| b.is_ascii_alphanumeric() || b"*/,-?#".contains(&b)) {
-            return Err(HELP.to_owned());
-        }
+    match CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build().parse(text) {
+        Ok(_) => Ok(()),
+        Err(CronError::ComponentError(why)) => Err(format!("{}; {HELP}", why.trim_end_matches('.').to_lowercase())),
+        Err(_) => Err(HELP.to_owned()),
     }
-    if matches!(fields, 5 | 6) { Ok(()) } else { Err(HELP.to_owned()) }
 }
 
 #[cfg(test)]
@@ -178,10 +179,10 @@ mod tests {
 
     #[test]
     fn schedules_are_cron_or_an_interval() {
-        for right in ["*/5 * * * *", "0 */5 * * * *", "0 9 * * MON-FRI", "@every 10m"] {
+        for right in ["*/5 * * * *", "0 */5 * * * *", "0 9 * * MON-FRI", "@daily", "@every 10m"] {
             assert_eq!(schedule(right), Ok(()), "{right}");
         }
-        for wrong in ["", "* * * *", "* * * * * * *", "every 10m", "@every", "@every 0s", "@daily", "* * * * ;"] {
+        for wrong in ["", "* * * *", "* * * * * * *", "every 10m", "@every", "@every 0s", "* * * * ;", "61 * * * *"] {
             assert!(schedule(wrong).is_err(), "{wrong}");
         }
     }
