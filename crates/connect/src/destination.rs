@@ -68,10 +68,14 @@ pub struct ShapedBatch {
     pub slice: usize,
 }
 
+/// Takes a row that was set aside.
+pub type Keep<'a> = &'a mut dyn FnMut(Reject) -> Result<()>;
+
 /// What one transaction is to write: pulled by the destination, sealed by the engine.
 pub trait Chunk {
-    /// The next rows, or `None` at the chunk's end.
-    fn next(&mut self) -> Result<Option<ShapedBatch>>;
+    /// The next rows, or `None` at the chunk's end. Rows set aside on the way are handed to `keep` as they come, which
+    /// writes them in the same transaction.
+    fn next(&mut self, keep: Keep<'_>) -> Result<Option<ShapedBatch>>;
 
     /// Whether every row read so far was handed over. Where some were set aside as bad, a key that did not come may be
     /// theirs: absence then means nothing.

@@ -168,10 +168,8 @@ pub struct Commit {
     pub boundary: Option<Boundary>,
     /// Ledger entries to write.
     pub files: Vec<(String, FileEntry)>,
-    /// Slices that are being read from their beginning: rejects kept of them, replayed or not, go before these come.
+    /// Slices that are being read from their beginning: rejects that earlier runs kept of them, replayed or not, go.
     pub reread: Vec<String>,
-    /// Rejects to keep.
-    pub rejects: Vec<Reject>,
     /// The run's receipt so far.
     pub run: RunRecord,
 }

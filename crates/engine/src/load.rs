@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use floodmark_connect::{
     BadRow, Chunk, ShapedBatch,
     crash::{self, Point},
+    destination::Keep,
 };
 use floodmark_core::{
     Code, Counts, Error, Result, Schema,
@@ -57,6 +58,7 @@ pub(crate) struct Parts<'r, 'scope, 'a> {
 pub(crate) struct Chunks<'r, 'scope, 'a> {
     parts: Parts<'r, 'scope, 'a>,
     progress: Vec<Progress>,
+    /// Set aside, and not yet handed on.
     rejects: Vec<Reject>,
     last_reject: Option<Error>,
     /// Of the open chunk, beside what the destination counts.
@@ -250,8 +252,8 @@ impl Chunk for Chunks<'_, '_, '_> {
         self.rejected_total == 0
     }
 
-    fn next(&mut self) -> Result<Option<ShapedBatch>> {
-        let batch = self.pull()?;
+    fn next(&mut self, keep: Keep<'_>) -> Result<Option<ShapedBatch>> {
+        let batch = self.pull(keep)?;
         if batch.is_some() {
             crash::reached(Point::MidChunk)?;
         }
@@ -287,7 +289,6 @@ impl Chunk for Chunks<'_, '_, '_> {
             boundary: self.parts.shaper.boundary(),
             reread: self.reread(),
             files: self.files(),
-            rejects: std::mem::take(&mut self.rejects),
             run: self.parts.record.clone(),
         })
     }
@@ -295,7 +296,7 @@ impl Chunk for Chunks<'_, '_, '_> {
 
 impl Chunks<'_, '_, '_> {
     /// The next rows of the open chunk.
-    fn pull(&mut self) -> Result<Option<ShapedBatch>> {
+    fn pull(&mut self, keep: Keep<'_>) -> Result<Option<ShapedBatch>> {
         loop {
             if self.done {
                 return Ok(None);
@@ -305,14 +306,16 @@ impl Chunks<'_, '_, '_> {
                 self.parts.shaper.verdict()?;
                 return Ok(None);
             }
-            match self.parts.items.next()? {
+            let batch = match self.parts.items.next()? {
                 None => {
                     self.done = true;
                     self.verdict()?;
+                    None
                 }
                 Some(Item::End { slice }) => {
                     self.progress[slice].ended = true;
                     self.progress[slice].dirty = true;
+                    None
                 }
                 Some(Item::Read { slice, covered, bad }) => {
                     self.read(slice, covered);
@@ -320,22 +323,23 @@ impl Chunks<'_, '_, '_> {
                     self.bad_rows(slice, bad)?;
                     // Rows that never reached the transform are still accounted for.
                     *self.chunk.transformed.get_or_insert(0) += self.chunk.rejected - rejected;
+                    None
                 }
                 Some(Item::Rows { slice, rows, bad, covered, first_row }) => {
                     self.read(slice, covered);
                     let bad_numbers: Vec<u64> = bad.iter().map(|b| b.row).collect();
                     self.bad_rows(slice, bad)?;
                     let row_of = |good: usize| number(first_row, &bad_numbers, good);
-                    if let Some(batch) = self.shape(Some(slice), rows, row_of)? {
-                        return Ok(Some(batch));
-                    }
+                    self.shape(Some(slice), rows, row_of)?
                 }
                 Some(Item::Made(rows)) => {
                     *self.chunk.transformed.get_or_insert(0) += rows.num_rows() as u64;
-                    if let Some(batch) = self.shape(None, rows, |_| 0)? {
-                        return Ok(Some(batch));
-                    }
+                    self.shape(None, rows, |_| 0)?
                 }
+            };
+            self.rejects.drain(..).try_for_each(&mut *keep)?;
+            if batch.is_some() {
+                return Ok(batch);
             }
         }
     }

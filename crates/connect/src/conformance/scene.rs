@@ -1,7 +1,7 @@
 //! A small pipeline with hand-made rows, and what is needed to load them without an engine.
 
 use super::mark;
-use crate::{Chunk, Destination, LoadPlan, Session, ShapedBatch, Stop, Target};
+use crate::{Chunk, Destination, LoadPlan, Session, ShapedBatch, Stop, Target, destination::Keep};
 use arrow::array::{ArrayRef, BooleanArray, Decimal128Array, Int64Array, RecordBatch, StringArray};
 use chrono::DateTime;
 use floodmark_core::{
@@ -185,7 +185,7 @@ impl Chunk for Hand<'_> {
         true
     }
 
-    fn next(&mut self) -> Result<Option<ShapedBatch>> {
+    fn next(&mut self, _keep: Keep<'_>) -> Result<Option<ShapedBatch>> {
         match self.batches.pop_front() {
             None if self.fail == Fail::AfterRows => Err(Error::internal("made to fail")),
             batch => Ok(batch),
@@ -206,7 +206,6 @@ impl Chunk for Hand<'_> {
             boundary: None,
             files: Vec::new(),
             reread: Vec::new(),
-            rejects: Vec::new(),
             run: RunRecord { counts, ..self.scene.record() },
         })
     }

@@ -140,11 +140,11 @@ impl Session for SqliteSession {
             Some(known) => known,
             None => merge::is_empty(&tx, &target.pipeline.destination.table)?,
         };
-        let mut chunk = Storable { inner: chunk, schema: target.schema };
+        let mut incoming = Incoming { db: &tx, target, chunk };
         let writeback = Writeback::start(self.destination.path().filter(|_| !rehearsing));
-        let Outcome { mut counts, lineage } = merge::run(&tx, plan, was_empty, &mut chunk)?;
+        let Outcome { mut counts, lineage } = merge::run(&tx, plan, was_empty, &mut incoming)?;
         counts.removed += forgotten;
-        let commit = chunk.inner.seal(counts, lineage)?;
+        let commit = chunk.seal(counts, lineage)?;
         state::write(&tx, &self.pipeline, &target.pipeline.destination.table, self.state.token, &commit)?;
         self.stop.check()?;
         crash::at(Point::LoadCommit, || tx.commit().map_err(to("commit")))?;
@@ -190,21 +190,25 @@ fn moment_type(target: &Target<'_>) -> DataType {
     }
 }
 
-/// Refuses what SQLite would change without a word: it stores NaN as NULL.
-struct Storable<'a> {
-    inner: &'a mut dyn Chunk,
-    schema: &'a Schema,
+/// The rows of a chunk. Rows set aside are kept as they come; what SQLite would change without a word is refused: it
+/// stores NaN as NULL.
+struct Incoming<'a> {
+    db: &'a Connection,
+    target: &'a Target<'a>,
+    chunk: &'a mut dyn Chunk,
 }
 
-impl merge::Batches for Storable<'_> {
+impl merge::Batches for Incoming<'_> {
     fn complete(&self) -> bool {
-        self.inner.complete()
+        self.chunk.complete()
     }
 
     fn next(&mut self) -> Result<Option<floodmark_connect::ShapedBatch>> {
-        let Some(batch) = self.inner.next()? else { return Ok(None) };
+        let Target { pipeline, run, schema, .. } = self.target;
+        let mut keep = |reject| state::keep_reject(self.db, &pipeline.name, run, &reject);
+        let Some(batch) = self.chunk.next(&mut keep)? else { return Ok(None) };
         for (field, array) in batch.rows.schema().fields().iter().zip(batch.rows.columns()) {
-            if self.schema.get(field.name()).is_none_or(|c| c.data_type != DataType::Double) {
+            if schema.get(field.name()).is_none_or(|c| c.data_type != DataType::Double) {
                 continue;
             }
             let cells = crate::bind::Cells::new(array, DataType::Double)?;

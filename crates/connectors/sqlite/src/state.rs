@@ -205,7 +205,7 @@ fn parse_lineage(text: &str) -> Option<Lineage> {
 /// Writes everything a commit holds.
 pub(crate) fn write(db: &Connection, pipeline: &str, table: &str, token: i64, commit: &Commit) -> Result<()> {
     write_position(db, pipeline, table, token, commit)?;
-    write_rejects(db, pipeline, commit)?;
+    forget_rejects(db, pipeline, &commit.run.run, &commit.reread)?;
     write_run(db, &commit.run)
 }
 
@@ -256,26 +256,22 @@ pub(crate) fn write_position(db: &Connection, pipeline: &str, table: &str, token
     Ok(())
 }
 
-fn write_rejects(db: &Connection, pipeline: &str, commit: &Commit) -> Result<()> {
-    let fail = to("write the rejects");
-    forget_rejects(db, pipeline, &commit.reread)?;
-    let mut insert = db
-        .prepare_cached(
-            "INSERT INTO _floodmark_rejects (pipeline, run, file, line, \"column\", reason, raw) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+/// Keeps a row that a run set aside.
+pub(crate) fn keep_reject(db: &Connection, pipeline: &str, run: &str, reject: &Reject) -> Result<()> {
+    let Reject { slice, line, column, reason, raw } = reject;
+    crash::at(Point::Rejects, || {
+        db.prepare_cached(
+            "INSERT INTO _floodmark_rejects (pipeline, run, file, line, \"column\", reason, raw)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )
-        .map_err(&fail)?;
-    for r in &commit.rejects {
-        crash::at(Point::Rejects, || {
-            insert
-                .execute(params![pipeline, commit.run.run, r.slice, r.line as i64, r.column, r.reason, r.raw])
-                .map_err(&fail)
-        })?;
-    }
+        .and_then(|mut s| s.execute(params![pipeline, run, slice, *line as i64, column, reason, raw]))
+        .map_err(to("write the rejects"))
+    })?;
     Ok(())
 }
 
-/// Rejects of slices that are read from their beginning come anew, or are no rejects any more.
-fn forget_rejects(db: &Connection, pipeline: &str, slices: &[String]) -> Result<()> {
+/// Rejects of slices that `run` reads from their beginning came anew with it, or are no rejects any more.
+fn forget_rejects(db: &Connection, pipeline: &str, run: &str, slices: &[String]) -> Result<()> {
     if slices.is_empty() {
         return Ok(());
     }
@@ -288,8 +284,11 @@ fn forget_rejects(db: &Connection, pipeline: &str, slices: &[String]) -> Result<
     let origin = |name: &str| name.rsplit_once(REPLAY_MARK).map_or(name, |(file, _)| file).to_owned();
     for file in kept.iter().filter(|f| slices.contains(f.as_str()) || slices.contains(origin(f).as_str())) {
         crash::at(Point::Rejects, || {
-            db.execute("DELETE FROM _floodmark_rejects WHERE pipeline = ?1 AND file = ?2", [pipeline, file])
-                .map_err(&fail)
+            db.execute(
+                "DELETE FROM _floodmark_rejects WHERE pipeline = ?1 AND file = ?2 AND run <> ?3",
+                [pipeline, file, run],
+            )
+            .map_err(&fail)
         })?;
     }
     Ok(())
