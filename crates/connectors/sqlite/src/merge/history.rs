@@ -21,8 +21,8 @@ use std::{cmp::Ordering, rc::Rc};
 /// The staging table's column for delete marks; no source column can have this name.
 pub(super) const DELETE: &str = "_floodmark_delete";
 
-pub(super) fn run(db: &Connection, plan: &LoadPlan<'_>, batches: &mut dyn Batches) -> Result<Outcome> {
-    let mut history = History::new(db, plan)?;
+pub(super) fn run(db: &Connection, plan: &LoadPlan<'_>, was_empty: bool, batches: &mut dyn Batches) -> Result<Outcome> {
+    let mut history = History::new(db, plan, was_empty)?;
     history.make_stage()?;
     window::stage(db, plan, batches)?;
     history.merge_all()?;
@@ -80,11 +80,13 @@ struct History<'a> {
     /// Only where rows have versions: without, nothing arrives late.
     moments: Option<Moments<'a>>,
     rows: Rows<'a>,
+    /// The table held nothing before this load: no key needs looking up, as each is merged once.
+    fresh: bool,
     counts: Counts,
 }
 
 impl<'a> History<'a> {
-    fn new(db: &'a Connection, plan: &'a LoadPlan<'a>) -> Result<Self> {
+    fn new(db: &'a Connection, plan: &'a LoadPlan<'a>, fresh: bool) -> Result<Self> {
         let pipeline = plan.target.pipeline;
         let mut columns = pipeline.key.clone();
         columns.extend(
@@ -108,6 +110,7 @@ impl<'a> History<'a> {
             version,
             now: moment(Stored::Text(now), DataType::TimestampTz { nanos: false }),
             moments: version.map(|_| Moments::new(db, &pipeline.name)).transpose()?,
+            fresh,
             counts: Counts::default(),
         })
     }
@@ -174,10 +177,9 @@ impl<'a> History<'a> {
             }
         }
         let axis = self.version.map_or(DataType::TimestampTz { nanos: false }, |(_, t)| t);
-        let before = self.rows.of(&key, axis)?;
-        let key_text = self.moments.as_ref().map(|_| key_text(&key));
-        let moments = match (&self.moments, &key_text) {
-            (Some(moments), Some(key)) => moments.of(key, |text| remembered(text, axis))?,
+        let before = if self.fresh { Vec::new() } else { self.rows.of(&key, axis)? };
+        let moments = match &self.moments {
+            Some(moments) if moments.any() => moments.of(&key_text(&key), |text| remembered(text, axis))?,
             _ => Vec::new(),
         };
         let known = Timeline { spans: before.iter().map(|(_, span)| span.clone()).collect(), moments: moments.clone() };
@@ -191,8 +193,8 @@ impl<'a> History<'a> {
             *slot(&mut self.counts, fate) += 1;
         }
         self.rows.replace(before, after.spans, version)?;
-        match (&mut self.moments, key_text) {
-            (Some(kept), Some(key)) => kept.replace(&key, &moments, &after.moments),
+        match &mut self.moments {
+            Some(kept) if after.moments != moments => kept.replace(&key_text(&key), &moments, &after.moments),
             _ => Ok(()),
         }
     }
@@ -289,7 +291,8 @@ impl<'db> Rows<'db> {
                 }
                 Some(new) if new.to == old.to && new.content == old.content => {}
                 Some(new) => {
-                    let all = values(&new, version).chain([Stored::Integer(rowid)]);
+                    let rowid = Stored::Integer(rowid);
+                    let all = values(&new, version).chain([&rowid]);
                     crash::at(Point::Update, || self.update.execute(params_from_iter(all)).map_err(&fail))?;
                 }
             }
@@ -302,14 +305,14 @@ impl<'db> Rows<'db> {
 }
 
 /// The values of a row of the table.
-fn values(span: &Span<At, Content>, version: Option<usize>) -> impl Iterator<Item = Stored> {
+fn values(span: &Span<At, Content>, version: Option<usize>) -> impl Iterator<Item = &Stored> {
+    const CURRENT: &[Stored; 2] = &[Stored::Integer(0), Stored::Integer(1)];
     let content = span.content.iter().enumerate().map(move |(n, value)| match version {
         Some(version) if n == version => &span.from.stored,
         _ => value,
     });
-    let to = span.to.as_ref().map_or(Stored::Null, |to| to.stored.clone());
-    let current = Stored::Integer(i64::from(span.to.is_none()));
-    content.cloned().chain([span.from.stored.clone(), to, current])
+    let to = span.to.as_ref().map_or(&Stored::Null, |to| &to.stored);
+    content.chain([&span.from.stored, to, &CURRENT[usize::from(span.to.is_none())]])
 }
 
 fn moment(stored: Stored, axis: DataType) -> At {

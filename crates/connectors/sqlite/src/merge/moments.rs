@@ -10,7 +10,6 @@ use rusqlite::{Connection, params};
 pub(super) struct Moments<'db> {
     db: &'db Connection,
     pipeline: &'db str,
-    /// Whether there are any; saves the look-up for most loads.
     any: bool,
 }
 
@@ -22,11 +21,13 @@ impl<'db> Moments<'db> {
         Ok(Moments { db, pipeline, any })
     }
 
+    /// Whether any key has one; saves the look-up for most loads.
+    pub(super) fn any(&self) -> bool {
+        self.any
+    }
+
     /// Those of a key, in their order.
     pub(super) fn of(&self, key: &str, at: impl Fn(&str) -> At) -> Result<Vec<Moment<At>>> {
-        if !self.any {
-            return Ok(Vec::new());
-        }
         let mut found: Vec<Moment<At>> = self
             .db
             .prepare_cached("SELECT at, deleted FROM _floodmark_moments WHERE pipeline = ?1 AND key = ?2")
