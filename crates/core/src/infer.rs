@@ -17,6 +17,10 @@ pub enum Cell {
     Nested,
 }
 
+/// The first and last whole day that 64 bits of nanoseconds since 1970 reach: in 1677 and 2262.
+const FIRST_DAY: i32 = -106_751;
+const LAST_DAY: i32 = 106_751;
+
 const BOOL: u8 = 1;
 const INT: u8 = 2;
 const DECIMAL: u8 = 4;
@@ -34,11 +38,13 @@ pub struct Guess {
     integer_digits: u8,
     scale: u8,
     fraction: u8,
+    /// A moment beyond what nanoseconds reach.
+    far: bool,
 }
 
 impl Default for Guess {
     fn default() -> Self {
-        Guess { fits: u8::MAX, seen: false, integer_digits: 1, scale: 0, fraction: 0 }
+        Guess { fits: u8::MAX, seen: false, integer_digits: 1, scale: 0, fraction: 0, far: false }
     }
 }
 
@@ -97,16 +103,15 @@ impl Guess {
 
     fn moment(&mut self, value: &[u8]) -> u8 {
         if value.len() == 10 {
-            return if text::parse_date(value).is_some() { DATE | TIMESTAMP } else { 0 };
+            let Some(days) = text::parse_date(value) else { return 0 };
+            self.far |= !(FIRST_DAY..=LAST_DAY).contains(&days);
+            return DATE | TIMESTAMP;
         }
         match text::parse_timestamp(value) {
             None => 0,
             Some(read) => {
                 self.fraction = self.fraction.max(read.fraction);
-                // Nanoseconds since 1970 in 64 bits reach from 1677 to 2262 only.
-                if read.fraction > 6 && i64::try_from(read.nanos).is_err() {
-                    return 0;
-                }
+                self.far |= i64::try_from(read.nanos).is_err();
                 if read.zoned { TIMESTAMPTZ } else { TIMESTAMP }
             }
         }
@@ -119,6 +124,7 @@ impl Guess {
         self.integer_digits = self.integer_digits.max(other.integer_digits);
         self.scale = self.scale.max(other.scale);
         self.fraction = self.fraction.max(other.fraction);
+        self.far |= other.far;
     }
 
     /// Whether any value was seen; a column of NULLs says nothing about its type.
@@ -129,7 +135,7 @@ impl Guess {
     /// The narrowest type that keeps every value exactly; text where there is none, and where nothing was seen.
     pub fn data_type(&self) -> DataType {
         let nanos = self.fraction > 6;
-        let fits = |bit| self.fits & bit != 0;
+        let fits = |bit| self.fits & bit != 0 && (bit & (TIMESTAMP | TIMESTAMPTZ) == 0 || !nanos || !self.far);
         if !self.seen {
             DataType::Text
         } else if fits(BOOL) {
@@ -153,6 +159,11 @@ impl Guess {
         }
     }
 
+    /// Whether moments of that unit hold every moment seen.
+    fn reaches(&self, nanos: bool) -> bool {
+        if nanos { !self.far } else { self.fraction <= 6 }
+    }
+
     /// What is left for a column whose type is pinned: the pinned type where every value fits it, else the exact
     /// type the values need (`bigint` and `decimal` before `double`, so that widening can see them).
     pub fn against(&self, pinned: DataType) -> DataType {
@@ -165,8 +176,8 @@ impl Guess {
                 DataType::Double => fits(DOUBLE),
                 DataType::Decimal(p, s) => fits(DECIMAL) && self.scale <= s && self.integer_digits <= p - s,
                 DataType::Date => fits(DATE),
-                DataType::Timestamp { nanos } => fits(TIMESTAMP) && (nanos || self.fraction <= 6),
-                DataType::TimestampTz { nanos } => fits(TIMESTAMPTZ) && (nanos || self.fraction <= 6),
+                DataType::Timestamp { nanos } => fits(TIMESTAMP) && self.reaches(nanos),
+                DataType::TimestampTz { nanos } => fits(TIMESTAMPTZ) && self.reaches(nanos),
             };
         if ok {
             return pinned;
@@ -212,6 +223,20 @@ mod tests {
         assert_eq!(guess(&["2024-01-01T10:00:00Z", "2024-01-01T10:00:00"]), DataType::Text);
         assert_eq!(guess(&["01/02/2024"]), DataType::Text);
         assert_eq!(guess(&["2023-02-30"]), DataType::Text);
+    }
+
+    #[test]
+    fn nanoseconds_that_do_not_reach_every_moment_are_no_type() {
+        let fine = "2024-01-01T10:00:00.1234567";
+        for far in ["0001-01-01", "9999-12-31 23:59:59", "2262-04-12", "1677-09-21"] {
+            assert_eq!(guess(&[far, fine]), DataType::Text, "{far}");
+            assert_eq!(guess(&[far, "2024-01-01 10:00:00.123456"]), DataType::Timestamp { nanos: false }, "{far}");
+        }
+        assert_eq!(guess(&["2262-04-11", "1677-09-22", fine]), DataType::Timestamp { nanos: true });
+        assert_eq!(guess(&["9999-12-31 23:59:59Z", "2024-01-01T10:00:00.1234567Z"]), DataType::Text);
+        let mut g = Guess::default();
+        g.observe(b"9999-12-31", Cell::Bare);
+        assert_eq!(g.against(DataType::Timestamp { nanos: true }), DataType::Date);
     }
 
     #[test]

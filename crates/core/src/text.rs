@@ -3,8 +3,6 @@
 //! Readers accept only what the writers (or ISO 8601 for dates) produce unambiguously; everything else is "not of this
 //! type", never a guess. Readers take bytes because they run on every cell of a file.
 
-use chrono::{Datelike, NaiveDate};
-
 const NANOS: i128 = 1_000_000_000;
 const DAY_NANOS: i128 = 86_400 * NANOS;
 
@@ -134,7 +132,20 @@ pub fn parse_f64_exact(text: &[u8]) -> Option<f64> {
     if !value.is_finite() || (value == 0.0 && mantissa.integer.iter().chain(mantissa.fraction).any(|&b| b != b'0')) {
         return None;
     }
-    (mantissa.integer.len() + mantissa.fraction.len() <= 15).then_some(value)
+    let digits = mantissa.integer.len() + mantissa.fraction.len();
+    // Doubles below 2.2e-308 have fewer digits the smaller they are.
+    if value.is_subnormal() && !prints_as(value, mantissa) {
+        return None;
+    }
+    (digits <= 15).then_some(value)
+}
+
+/// Whether a double printed with as many significant digits as a number has shows the same digits.
+fn prints_as(value: f64, number: DecimalText<'_>) -> bool {
+    let all: Vec<u8> = number.integer.iter().chain(number.fraction).copied().skip_while(|b| *b == b'0').collect();
+    let printed = format!("{:.*e}", all.len().saturating_sub(1), value.abs());
+    let shown = printed.bytes().take_while(|b| *b != b'e').filter(u8::is_ascii_digit);
+    shown.eq(all.iter().copied())
 }
 
 fn two(text: &[u8]) -> Option<u32> {
@@ -146,11 +157,35 @@ fn two(text: &[u8]) -> Option<u32> {
 
 /// Days since 1970-01-01 of an ISO date `YYYY-MM-DD` that exists in the calendar.
 pub fn parse_date(text: &[u8]) -> Option<i32> {
-    if text.len() != 10 || text[4] != b'-' || text[7] != b'-' {
+    if text.len() != 10 || text[4] != b'-' {
         return None;
     }
-    let year = (two(&text[0..2])? * 100 + two(&text[2..4])?) as i32;
-    let (month, day) = (two(&text[5..7])?, two(&text[8..10])?);
+    let year = two(&text[0..2])? * 100 + two(&text[2..4])?;
+    day_of(i64::from(year), &text[5..])
+}
+
+/// As `parse_date`, and a year of more digits or before 0 too, which has a sign in front: what `format_date` writes.
+pub fn parse_stored_date(text: &[u8]) -> Option<i32> {
+    let (negative, rest) = match text {
+        [b'+', rest @ ..] => (false, rest),
+        [b'-', rest @ ..] => (true, rest),
+        _ => return parse_date(text),
+    };
+    let (year, rest) = rest.split_at_checked(rest.iter().position(|b| *b == b'-')?)?;
+    // Seven digits are more than 32 bits of days reach.
+    if !(4..=7).contains(&year.len()) || !year.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let year = year.iter().fold(0, |year, b| year * 10 + i64::from(b - b'0'));
+    day_of(if negative { -year } else { year }, &rest[1..])
+}
+
+/// The day of a year and `MM-DD`.
+fn day_of(year: i64, text: &[u8]) -> Option<i32> {
+    if text.len() != 5 || text[2] != b'-' {
+        return None;
+    }
+    let (month, day) = (two(&text[0..2])?, two(&text[3..5])?);
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let last = match month {
         1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
@@ -166,9 +201,9 @@ pub fn parse_date(text: &[u8]) -> Option<i32> {
     let y = if month <= 2 { year - 1 } else { year };
     let era = y.div_euclid(400);
     let year_of_era = y.rem_euclid(400);
-    let day_of_year = (153 * ((month as i32 + 9) % 12) + 2) / 5 + day as i32 - 1;
+    let day_of_year = (153 * ((i64::from(month) + 9) % 12) + 2) / 5 + i64::from(day) - 1;
     let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    Some(era * 146_097 + day_of_era - 719_468)
+    i32::try_from(era * 146_097 + day_of_era - 719_468).ok()
 }
 
 /// Nanoseconds since midnight of `HH:MM[:SS[.fraction]]`, and how many digits the fraction has.
@@ -220,8 +255,20 @@ pub fn parse_timestamp(text: &[u8]) -> Option<TimestampText> {
     if text.len() < 16 || !matches!(text[10], b'T' | b' ') {
         return None;
     }
-    let days = parse_date(&text[..10])?;
-    let rest = &text[11..];
+    moment_of(parse_date(&text[..10])?, &text[11..])
+}
+
+/// As `parse_timestamp`, with the years of `parse_stored_date`: what `format_timestamp` writes.
+pub fn parse_stored_timestamp(text: &[u8]) -> Option<TimestampText> {
+    if !matches!(text, [b'+' | b'-', ..]) {
+        return parse_timestamp(text);
+    }
+    let at = text.iter().position(|b| matches!(b, b'T' | b' '))?;
+    moment_of(parse_stored_date(&text[..at])?, &text[at + 1..])
+}
+
+/// A time of day with its zone, where there is one, on a day.
+fn moment_of(days: i32, rest: &[u8]) -> Option<TimestampText> {
     let zone_at = rest.iter().position(|b| matches!(b, b'Z' | b'z' | b'+' | b'-'));
     let (clock, zone) = rest.split_at(zone_at.unwrap_or(rest.len()));
     let clock = if zone.is_empty() { clock } else { clock.trim_ascii_end() };
@@ -254,8 +301,16 @@ fn push2(out: &mut String, n: u32) {
 
 /// Writes days since the epoch as `YYYY-MM-DD` (a year past 9999 or before 0 as ISO 8601 has it, with a sign).
 pub fn format_date(days: i32, out: &mut String) {
-    let date = NaiveDate::from_num_days_from_ce_opt(days.saturating_add(719_163)).unwrap_or(NaiveDate::MAX);
-    let year = date.year();
+    // The way back from `day_of`, by the same author.
+    let from_march = i64::from(days) + 719_468;
+    let era = from_march.div_euclid(146_097);
+    let day_of_era = from_march.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
     if (0..=9999).contains(&year) {
         push2(out, year as u32 / 100);
         push2(out, year as u32 % 100);
@@ -264,9 +319,9 @@ pub fn format_date(days: i32, out: &mut String) {
         let _ = write!(out, "{year:+05}");
     }
     out.push('-');
-    push2(out, date.month());
+    push2(out, month as u32);
     out.push('-');
-    push2(out, date.day());
+    push2(out, day as u32);
 }
 
 /// Writes nanoseconds since midnight as `HH:MM:SS[.fraction]`, no trailing zeros.
@@ -289,7 +344,8 @@ pub fn format_time(nanos: i64, out: &mut String) {
 
 /// Writes nanoseconds since the epoch as `YYYY-MM-DD HH:MM:SS[.fraction]`, with `+00:00` behind an instant.
 ///
-/// Two such texts of one kind sort as the times do: `+` sorts before `.`, and no fraction ends in a zero.
+/// Two such texts of one kind and of the years 0 to 9999 sort as the times do: `+` sorts before `.`, and no fraction
+/// ends in a zero.
 pub fn format_timestamp(nanos: i128, zoned: bool, out: &mut String) {
     let days = nanos.div_euclid(DAY_NANOS);
     format_date(i32::try_from(days).unwrap_or(i32::MAX), out);
@@ -338,6 +394,11 @@ mod tests {
         assert_eq!(parse_f64_exact(b"1.5e3"), Some(1500.0));
         assert_eq!(parse_f64_exact(b"NaN"), None);
         assert_eq!(parse_f64_exact(b"inf"), None);
+        // The smallest doubles have a few digits only.
+        assert_eq!(parse_f64_exact(b"5e-324"), Some(5e-324));
+        assert_eq!(parse_f64_exact(b"6e-324"), None);
+        assert_eq!(parse_f64_exact(b"1.23456789e-320"), None);
+        assert_eq!(parse_f64_exact(b"0.5e-309"), Some(5e-310));
     }
 
     #[test]
@@ -348,6 +409,25 @@ mod tests {
         assert_eq!(parse_date(b"2024-13-01"), None);
         assert_eq!(parse_date(b"2024-1-1"), None);
         assert_eq!(parse_timestamp(b"2024-01-01 24:00:00"), None);
+    }
+
+    #[test]
+    fn years_of_more_digits_are_read_where_they_were_written() {
+        assert_eq!(text(|o| format_date(i32::MAX, o)), "+5881580-07-11");
+        assert_eq!(parse_stored_date(b"+10000-01-01"), Some(2_932_897));
+        assert_eq!(parse_stored_date(b"-0001-12-31"), Some(-719_529));
+        for bad in ["+10000-01-01", "10000-01-01"] {
+            assert_eq!(parse_date(bad.as_bytes()), None, "{bad}");
+        }
+        for bad in ["10000-01-01", "+1-01-01", "+99999999-01-01", "+9999999-01-01", "+10000-13-01", "+", "-", "+-01-01"]
+        {
+            assert_eq!(parse_stored_date(bad.as_bytes()), None, "{bad}");
+        }
+        // The last second of the calendar is in the next year in UTC.
+        let last = parse_timestamp(b"9999-12-31T23:59:59-05:00").unwrap();
+        let written = text(|o| format_timestamp(last.nanos, true, o));
+        assert_eq!(written, "+10000-01-01 04:59:59+00:00");
+        assert_eq!(parse_stored_timestamp(written.as_bytes()), Some(last));
     }
 
     #[test]
@@ -362,6 +442,18 @@ mod tests {
         #[test]
         fn dates_read_back(days in -719_528i32..2_932_896) {
             prop_assert_eq!(parse_date(text(|o| format_date(days, o)).as_bytes()), Some(days));
+        }
+
+        #[test]
+        fn any_day_reads_back(days: i32) {
+            prop_assert_eq!(parse_stored_date(text(|o| format_date(days, o)).as_bytes()), Some(days));
+        }
+
+        #[test]
+        fn any_microsecond_reads_back(micros: i64, zoned: bool) {
+            let nanos = i128::from(micros) * 1000;
+            let read = parse_stored_timestamp(text(|o| format_timestamp(nanos, zoned, o)).as_bytes()).unwrap();
+            prop_assert_eq!((read.nanos, read.zoned), (nanos, zoned));
         }
 
         #[test]

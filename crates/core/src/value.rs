@@ -54,13 +54,13 @@ impl Value {
             DataType::Double => Value::Double(text.parse().ok()?),
             DataType::Text | DataType::Json => Value::Text(text.to_owned()),
             DataType::Bytes => Value::Bytes(parse_hex(text)?),
-            DataType::Date => Value::Date(text::parse_date(bytes)?),
+            DataType::Date => Value::Date(text::parse_stored_date(bytes)?),
             DataType::Time => Value::Time(text::parse_time(bytes)?.0),
             DataType::Timestamp { .. } | DataType::TimestampTz { .. } => {
-                let nanos = match text::parse_date(bytes) {
+                let nanos = match text::parse_stored_date(bytes) {
                     Some(days) => i128::from(days) * 86_400_000_000_000,
                     None => {
-                        let read = text::parse_timestamp(bytes)?;
+                        let read = text::parse_stored_timestamp(bytes)?;
                         if read.zoned && matches!(data_type, DataType::Timestamp { .. }) {
                             return None;
                         }
@@ -182,7 +182,8 @@ fn timestamp_array(nanos_value: i128, nanos: bool, zone: Option<&str>) -> Result
 
 fn parse_hex(text: &str) -> Option<Vec<u8>> {
     let bytes = text.as_bytes();
-    if !bytes.len().is_multiple_of(2) {
+    // `from_str_radix` would take a plus sign.
+    if !bytes.len().is_multiple_of(2) || !bytes.iter().all(u8::is_ascii_hexdigit) {
         return None;
     }
     bytes.chunks_exact(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()

@@ -197,7 +197,11 @@ fn parse_lineage(text: &str) -> Option<Lineage> {
         .next()?
         .split(',')
         .filter(|r| !r.is_empty())
-        .map(|r| r.split_once('-').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?))))
+        .map(|r| {
+            // Row ids may be negative: the dash between two is not the first character.
+            let dash = 1 + r.get(1..)?.find('-')?;
+            Some((r[..dash].parse().ok()?, r[dash + 1..].parse().ok()?))
+        })
         .collect::<Option<_>>()?;
     Some(Lineage { ranges, rows, fingerprint })
 }
