@@ -3,6 +3,7 @@
 mod bench;
 mod cases;
 mod crash;
+mod fuzz;
 mod generate;
 mod shell;
 mod soak;
@@ -19,6 +20,9 @@ cargo xtask COMMAND
                            hundred times ten runs at once; the test suite holds a sample of both
   soak [--seed S] [--minutes N]
                            random histories against a model of the promises; an hour unless told otherwise
+  fuzz [TARGET] [--seconds N]
+                           runs the targets of fuzz/ for 30 seconds each unless told otherwise; installs what they need,
+                           keeps an input that breaks something and says how to run it again
   gen-docs [--check]       writes docs/reference from the code; --check fails when it is not up to date
   gen-shop                 writes the data of examples/shop
   bench [--runs N] [--only NAME] [--keep]
@@ -34,6 +38,7 @@ fn main() -> ExitCode {
         Some("cases") => cases::run(rest),
         Some("crash") => crash::run(rest),
         Some("soak") => soak::run(rest),
+        Some("fuzz") => fuzz::run(rest),
         Some("gen-docs") => generate::docs(rest),
         Some("gen-shop") => generate::shop(rest),
         Some("bench") => bench::run(rest),

@@ -60,7 +60,12 @@ fn tools() -> Result<(), String> {
 }
 
 fn format() -> Result<(), String> {
-    shell::run(cargo().args(["fmt", "--all", "--check"])).map_err(|e| format!("{e}\n`cargo fmt --all` puts it right"))
+    // The fuzz targets are a workspace of their own.
+    for workspace in [&[][..], &["--manifest-path", "fuzz/Cargo.toml"]] {
+        shell::run(cargo().args(["fmt", "--all", "--check"]).args(workspace))
+            .map_err(|e| format!("{e}\nthe same without `--check` puts it right"))?;
+    }
+    Ok(())
 }
 
 /// The program first: the cases run it.
