@@ -275,7 +275,7 @@ fn moment_of(days: i32, rest: &[u8]) -> Option<TimestampText> {
     let (time, fraction) = parse_time(clock)?;
     let offset = match zone {
         [] | [b'Z' | b'z'] => 0,
-        [sign, hh1, hh2, tail @ ..] => {
+        [sign @ (b'+' | b'-'), hh1, hh2, tail @ ..] => {
             let minutes = match tail {
                 [] => 0,
                 [b':', m1, m2] | [m1, m2] => two(&[*m1, *m2])?,
@@ -436,6 +436,9 @@ mod tests {
         let b = parse_timestamp(b"2024-01-01 08:00:00Z").unwrap();
         assert_eq!(a.nanos, b.nanos);
         assert!(a.zoned && b.zoned);
+        for bad in ["Z02:00", "z0200", "+2", "+", "Z ", "+02:60", "+16:00"] {
+            assert_eq!(parse_timestamp(format!("2024-01-01T10:00:00{bad}").as_bytes()), None, "{bad}");
+        }
     }
 
     proptest! {

@@ -56,7 +56,8 @@ fn moment(bits: &mut Unstructured<'_>, nanos: bool) -> Result<i128> {
 
 fn schema(bits: &mut Unstructured<'_>) -> Result<Schema> {
     let mut columns = Vec::new();
-    for _ in 0..bits.int_in_range(0..=3)? {
+    // A table without columns is none.
+    for _ in 0..bits.int_in_range(1..=3)? {
         let column = Column::new(bits.arbitrary::<String>()?, data_type(bits)?);
         columns.push(Column { undecided: bits.arbitrary()?, ..column });
     }
@@ -129,7 +130,7 @@ pub(crate) fn state(bits: &mut Unstructured<'_>) -> Result<(State, Vec<Memory>)>
     let moment = bits.int_in_range(0..=4_000_000_000i64)?;
     let state = State {
         token: 0,
-        table: Some(bits.arbitrary()?),
+        table: Some(format!("t{}", bits.arbitrary::<&str>()?)),
         schema: Some(schema(bits)?),
         source_schema: if bits.arbitrary()? { Some(schema(bits)?) } else { None },
         watermark,

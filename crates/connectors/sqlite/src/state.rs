@@ -7,7 +7,7 @@ use floodmark_connect::{
     destination::KeptReject,
 };
 use floodmark_core::{
-    Code, Counts, DataType, Error, Result, Value,
+    Code, Counts, DataType, Error, Result, Schema, Value,
     pipeline::{Load, Pipeline},
     state::{Commit, FORMAT, FileEntry, Lineage, Mark, REPLAY_MARK, Reject, RunRecord, State, WatermarkMove},
 };
@@ -131,14 +131,15 @@ pub(crate) fn read(db: &Connection, pipeline: &str) -> Result<Option<State>> {
     let Some((token, table, schema, column, data_type, watermark, pending, updated_at, source_schema)) = row else {
         return Ok(None);
     };
-    let parse_schema = |text: Option<String>| match text {
-        None => Ok(None),
-        Some(text) => serde_json::from_str(&text).map(Some).map_err(|e| damaged("the schema", &text).cause(e)),
+    let parse_schema = |text: Option<String>| -> Result<Option<Schema>> {
+        let Some(text) = text else { return Ok(None) };
+        serde_json::from_str(&text).map(Some).map_err(|e| damaged("the schema", &text).cause(e))
     };
     let mut state = State {
         token,
-        table,
-        schema: parse_schema(schema)?,
+        // A pipeline that has not loaded yet has neither; an import writes them empty.
+        table: table.filter(|table| !table.is_empty()),
+        schema: parse_schema(schema)?.filter(|schema| !schema.columns.is_empty()),
         source_schema: parse_schema(source_schema)?,
         watermark: mark(column.clone(), data_type.clone(), watermark)?,
         pending: mark(column, data_type, pending)?,
