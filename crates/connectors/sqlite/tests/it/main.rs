@@ -56,6 +56,22 @@ fn a_position_is_moved_only_from_where_it_was_seen() {
     assert_eq!(ledger.state("p").unwrap().unwrap().table.as_deref(), Some("first"));
 }
 
+/// A pipeline that never loaded has no schema, also after its state moved to another database: with an empty one
+/// `schema: freeze` would refuse the first load's columns.
+#[test]
+fn an_imported_state_is_the_one_exported() {
+    let dir = tempfile::tempdir().unwrap();
+    let url = ConnectionUrl::parse(&format!("sqlite:///{}", dir.path().join("t.db").display())).unwrap();
+    let destination = SqliteDestination::new(&url).unwrap();
+    drop(destination.open("p", "r", None, &Stop::default()).unwrap());
+    let mut ledger = destination.ledger().unwrap();
+    let exported = ledger.state("p").unwrap().unwrap();
+    ledger.change_state("q", StateChange::Import { state: &exported, memories: &[] }).unwrap();
+    let imported = ledger.state("q").unwrap().unwrap();
+    assert_eq!((imported.schema, imported.table), (None, None));
+    assert_eq!((exported.schema, exported.table), (None, None));
+}
+
 /// What a process leaves behind that is killed inside a transaction in rollback mode, as a new database is in until it is
 /// set up: reading comes first in every run, and must not stop at the journal that waits to be rolled back.
 #[test]
