@@ -126,7 +126,7 @@ fn fuzz(name: &str, seconds: u32) -> Result<(), String> {
     let before = newest(&found);
     let mut run = command("run");
     run.arg(name).arg(&corpus).arg(Path::new("fuzz/seeds").join(name));
-    run.args(["--", "-print_final_stats=1", "-verbosity=1", "-rss_limit_mb=2048"]);
+    run.args(["--", "-print_final_stats=1", "-print_funcs=0", "-rss_limit_mb=2048"]);
     run.arg(format!("-max_total_time={seconds}"));
     run.arg(format!("-timeout={ONE_INPUT}")).arg(format!("-max_len={LONGEST}"));
     run.arg(format!("-dict=fuzz/dictionaries/{name}.dict"));
