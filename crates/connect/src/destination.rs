@@ -9,7 +9,7 @@ use floodmark_core::{
     schema::Change,
     state::{Commit, FileEntry, Memory, Reject, RunRecord, State},
 };
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 /// What a destination can hold and do, as data, so that `check` can explain before a run what cannot work.
 #[derive(Debug, Clone, Copy)]
@@ -133,6 +133,9 @@ pub trait Session: Send {
     /// A first load that would take rows out of a table it did not fill (`overwrite`, `absent_rows: delete`) is refused
     /// with their number, unless the pipeline says `adopt` or the plan says `forget`.
     fn load(&mut self, plan: &LoadPlan<'_>, chunk: &mut dyn Chunk) -> Result<Counts>;
+
+    /// Slices of which rejects are kept; a replay's belong to the slice they came from.
+    fn rejected(&self) -> Result<HashSet<String>>;
 
     /// What is committed of a run, as its ledger has it; `None` where nothing is.
     fn receipt(&self, run: &str) -> Result<Option<RunRecord>>;

@@ -168,8 +168,11 @@ pub struct Commit {
     pub boundary: Option<Boundary>,
     /// Ledger entries to write.
     pub files: Vec<(String, FileEntry)>,
-    /// Slices that are being read from their beginning: rejects that earlier runs kept of them, replayed or not, go.
+    /// Slices whose every row is being read and judged: rejects that earlier runs kept of them, replayed or not, go.
     pub reread: Vec<String>,
+    /// Slices of which rows behind the watermark are left out: of the rejects that earlier runs kept of them only those
+    /// go that this run rejects again.
+    pub skimmed: Vec<String>,
     /// The run's receipt so far.
     pub run: RunRecord,
 }

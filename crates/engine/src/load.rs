@@ -165,7 +165,8 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
         // Rows a transform made belong to no file: they count as known once any file was.
         let known = slice.map_or_else(|| self.parts.readings.iter().all(|r| r.known), |s| self.parts.readings[s].known);
         let name = slice.map_or("transform", |s| self.parts.readings[s].slice.name.as_str());
-        let shaped = self.parts.shaper.shape(rows, &Origin { slice: name, known })?;
+        let heals = slice.map_or_else(|| self.parts.readings.iter().any(|r| r.heals), |s| self.parts.readings[s].heals);
+        let shaped = self.parts.shaper.shape(rows, &Origin { slice: name, known, heals })?;
         if self.parts.shaper.take_settled() {
             match slice {
                 Some(slice) => self.progress[slice].settled = true,
@@ -207,16 +208,18 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
         Ok(())
     }
 
-    /// Slices this chunk is the first to read of, from their beginning.
-    fn reread(&mut self) -> Vec<String> {
-        let mut names = Vec::new();
+    /// Slices this chunk is the first to read of, from their beginning: those whose every row counts, and those that are
+    /// only looked through for what lies at or before the watermark.
+    fn begun(&mut self) -> (Vec<String>, Vec<String>) {
+        let (mut whole, mut skimmed) = (Vec::new(), Vec::new());
         for (reading, progress) in self.parts.readings.iter().zip(&mut self.progress) {
             let begins = (progress.dirty || progress.ended) && !std::mem::replace(&mut progress.begun, true);
             if begins && reading.skip_rows == 0 {
+                let names = if reading.known && !reading.heals { &mut skimmed } else { &mut whole };
                 names.push(reading.slice.name.clone());
             }
         }
-        names
+        (whole, skimmed)
     }
 
     fn files(&mut self) -> Vec<(String, FileEntry)> {
@@ -281,13 +284,15 @@ impl Chunk for Chunks<'_, '_, '_> {
         if let Some(moved) = &mut self.parts.record.watermark {
             moved.after = watermark.as_ref().map(|m| m.value.to_string());
         }
+        let (reread, skimmed) = self.begun();
         Ok(Commit {
             schema: self.parts.schema.clone(),
             source_schema: self.parts.source_schema.cloned(),
             watermark,
             pending: highest.filter(|_| !self.done),
             boundary: self.parts.shaper.boundary(),
-            reread: self.reread(),
+            reread,
+            skimmed,
             files: self.files(),
             run: self.parts.record.clone(),
         })

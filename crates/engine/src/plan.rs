@@ -7,7 +7,7 @@ use floodmark_core::{
     state::{FileEntry, State},
     wording,
 };
-use std::path::PathBuf;
+use std::{collections::HashSet, path::PathBuf};
 
 /// A slice to be read, and how.
 #[derive(Debug, Clone)]
@@ -17,6 +17,9 @@ pub(crate) struct Reading {
     pub(crate) skip_rows: u64,
     /// Seen before: rows at or behind the watermark are known. A slice never seen may hold older rows that are not.
     pub(crate) known: bool,
+    /// Rows of it were set aside when it was read before: one behind the watermark may be corrected by now. All its rows
+    /// are read again, and the version rule knows those that are loaded.
+    pub(crate) heals: bool,
     /// Its earlier rows in the table go before these are added.
     pub(crate) replace: bool,
     /// What was known of it.
@@ -63,6 +66,7 @@ pub(crate) fn plan(
     source: &dyn Source,
     slices: Vec<Slice>,
     state: &State,
+    rejected: &HashSet<String>,
     stop: &Stop,
 ) -> Result<Plan> {
     refuse_half_loaded(pipeline, &slices, state)?;
@@ -95,6 +99,9 @@ pub(crate) fn plan(
             }
         }
     }
+    if heals(pipeline) {
+        plan.readings.iter_mut().for_each(|r| r.heals = r.known && rejected.contains(&r.slice.name));
+    }
     // Where absence means something, one changed file makes every file count; so does one that is gone.
     if pipeline.full_read() && (!plan.readings.is_empty() || !gone.is_empty()) {
         plan.readings.extend(unchanged.into_iter().map(|s| fresh(s, None)));
@@ -104,6 +111,15 @@ pub(crate) fn plan(
         plan.touched.extend(gone.into_iter().map(|(name, _)| (name.clone(), None)));
     }
     Ok(plan)
+}
+
+/// Whether rows that are loaded may come again and change nothing.
+fn heals(pipeline: &Pipeline) -> bool {
+    match pipeline.load {
+        Load::InsertOnly => true,
+        Load::Upsert | Load::Scd2 => pipeline.version.is_some(),
+        Load::Append | Load::Overwrite | Load::DeleteInsert => false,
+    }
 }
 
 /// Which of the files that are gone the slice is, under another name: under `append` its rows would be added again. A
@@ -148,7 +164,7 @@ fn refuse_half_loaded(pipeline: &Pipeline, slices: &[Slice], state: &State) -> R
 }
 
 fn fresh(slice: Slice, entry: Option<FileEntry>) -> Reading {
-    Reading { slice, skip_rows: 0, known: false, replace: false, entry }
+    Reading { slice, skip_rows: 0, known: false, heals: false, replace: false, entry }
 }
 
 fn unfinished(pipeline: &Pipeline, slice: Slice, entry: FileEntry) -> Reading {

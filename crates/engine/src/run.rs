@@ -235,6 +235,26 @@ impl Work<'_> {
         self.engine.observer.observe(&Event::Warning { pipeline: self.pipeline.name.clone(), message });
     }
 
+    /// A change of the loaded table, said before it is made.
+    fn told(&self, change: &Change) -> String {
+        let table = &self.pipeline.destination.table;
+        match change {
+            Change::Add(column) => {
+                format!("table {table:?} gets a new column, {:?} of type {}", column.name, column.data_type)
+            }
+            Change::Widen { name, from, to } => {
+                let text = match to {
+                    DataType::Decimal(..) if !self.can.decimal => {
+                        "; this database keeps decimals as text: compare them with CAST(… AS REAL), or give the column \
+                         a type under `columns:`"
+                    }
+                    _ => "",
+                };
+                format!("column {name:?} of table {table:?} becomes {to}, and was {from}{text}")
+            }
+        }
+    }
+
     /// The state this run starts from: none at all on a full refresh, and where the table it speaks of is gone.
     fn state(&self, session: &dyn Session, existing: Option<&Schema>) -> State {
         let state = session.state();
@@ -283,7 +303,8 @@ impl Work<'_> {
             run.watermark = Some(movement(&spec.column, state.watermark.as_ref()));
         }
         let there = slices.len();
-        let Plan { readings, touched } = plan::plan(self.pipeline, self.source, slices, &state, &self.engine.stop)?;
+        let Plan { readings, touched } =
+            plan::plan(self.pipeline, self.source, slices, &state, &session.rejected()?, &self.engine.stop)?;
         if let Some(preview) = &mut preview {
             preview.planned(there, &readings, &state);
         }
@@ -302,6 +323,7 @@ impl Work<'_> {
 
         let (schemas, surveyed) = self.schemas(&readings, &state, existing.as_ref())?;
         let planned: u64 = surveyed.iter().map(|(rows, _)| rows).sum();
+        let previewed = preview.is_some();
         if let Some(preview) = preview {
             preview.surveyed(&surveyed);
         }
@@ -314,6 +336,9 @@ impl Work<'_> {
         }
         for unused in names::unused(self.pipeline, &schemas.target) {
             self.warn(format!("{}: {}", unused.message(), unused.advice().join("; ")));
+        }
+        if !previewed && state.schema.is_some() {
+            schemas.changes.iter().for_each(|change| self.warn(self.told(change)));
         }
         let type_of = |name: &str| schemas.target.get(name).map(|c| c.data_type);
         let bounds = match &self.pipeline.watermark {

@@ -33,6 +33,8 @@ pub(crate) struct Origin<'a> {
     pub(crate) slice: &'a str,
     /// Seen before: rows at or behind the watermark are known.
     pub(crate) known: bool,
+    /// Rows behind the watermark are wanted all the same.
+    pub(crate) heals: bool,
 }
 
 /// A batch after shaping.
@@ -351,7 +353,9 @@ impl<'a> Shaper<'a> {
         }
         if let Some(stored) = &cursor.stored {
             let append = self.pipeline.load == Load::Append;
-            if origin.known {
+            if origin.heals {
+                // The version rule leaves alone what is loaded.
+            } else if origin.known {
                 let from = if append { stored } else { cursor.bounds.from.as_ref().unwrap_or(stored) };
                 drop_rows(&mut keep, &compare(cmp::lt, from)?);
                 if cursor.bounds.exclusive {

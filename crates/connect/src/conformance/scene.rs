@@ -206,6 +206,7 @@ impl Chunk for Hand<'_> {
             boundary: None,
             files: Vec::new(),
             reread: Vec::new(),
+            skimmed: Vec::new(),
             run: RunRecord { counts, ..self.scene.record() },
         })
     }

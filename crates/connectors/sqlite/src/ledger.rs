@@ -147,6 +147,7 @@ fn write(db: &Connection, pipeline: &str, token: i64, new: &State) -> Result<()>
         boundary: Some(new.boundary.clone()),
         files: new.files.iter().map(|(n, f)| (n.clone(), f.clone())).collect(),
         reread: Vec::new(),
+        skimmed: Vec::new(),
         run,
     };
     state::write_position(db, pipeline, new.table.as_deref().unwrap_or_default(), token, &commit)

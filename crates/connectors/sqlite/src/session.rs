@@ -20,7 +20,7 @@ use floodmark_core::{
     state::{FileEntry, RunRecord, State},
 };
 use rusqlite::{Connection, TransactionBehavior};
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 /// The name of the lock that pipelines of one database take in turn before they write, so that none of them runs into
 /// SQLite's own time limit while another loads. Empty, as no pipeline's name is.
@@ -153,6 +153,11 @@ impl Session for SqliteSession {
         self.state = state::read(&self.db, &self.pipeline)?
             .ok_or_else(|| Error::internal("the state was not there after a commit"))?;
         Ok(commit.run.counts)
+    }
+
+    fn rejected(&self) -> Result<HashSet<String>> {
+        // A rehearsal finds no state tables where nothing was ever loaded.
+        if state::present(&self.db)? { state::rejected_slices(&self.db, &self.pipeline) } else { Ok(HashSet::new()) }
     }
 
     fn receipt(&self, run: &str) -> Result<Option<RunRecord>> {

@@ -210,7 +210,7 @@ fn parse_lineage(text: &str) -> Option<Lineage> {
 /// Writes everything a commit holds.
 pub(crate) fn write(db: &Connection, pipeline: &str, table: &str, token: i64, commit: &Commit) -> Result<()> {
     write_position(db, pipeline, table, token, commit)?;
-    forget_rejects(db, pipeline, &commit.run.run, &commit.reread)?;
+    forget_rejects(db, pipeline, commit)?;
     write_run(db, &commit.run)
 }
 
@@ -275,25 +275,40 @@ pub(crate) fn keep_reject(db: &Connection, pipeline: &str, run: &str, reject: &R
     Ok(())
 }
 
-/// Rejects of slices that `run` reads from their beginning came anew with it, or are no rejects any more.
-fn forget_rejects(db: &Connection, pipeline: &str, run: &str, slices: &[String]) -> Result<()> {
-    if slices.is_empty() {
+/// The files that rejects are kept of, as they are called there: a replay's has a name of its own.
+fn rejected_files(db: &Connection, pipeline: &str) -> Result<Vec<String>> {
+    db.prepare("SELECT DISTINCT file FROM _floodmark_rejects WHERE pipeline = ?1")
+        .and_then(|mut s| s.query_map([pipeline], |r| r.get(0))?.collect())
+        .map_err(to("read the rejects"))
+}
+
+/// The slice a reject came from.
+fn origin(file: &str) -> &str {
+    file.rsplit_once(REPLAY_MARK).map_or(file, |(slice, _)| slice)
+}
+
+/// Slices that rejects are kept of.
+pub(crate) fn rejected_slices(db: &Connection, pipeline: &str) -> Result<HashSet<String>> {
+    Ok(rejected_files(db, pipeline)?.iter().map(|file| origin(file).to_owned()).collect())
+}
+
+/// Rejects that came anew with this run, or are no rejects any more.
+fn forget_rejects(db: &Connection, pipeline: &str, commit: &Commit) -> Result<()> {
+    if commit.reread.is_empty() && commit.skimmed.is_empty() {
         return Ok(());
     }
-    let fail = to("drop the rejects of an earlier reading");
-    let slices: HashSet<&str> = slices.iter().map(String::as_str).collect();
-    let kept: Vec<String> = db
-        .prepare("SELECT DISTINCT file FROM _floodmark_rejects WHERE pipeline = ?1")
-        .and_then(|mut s| s.query_map([pipeline], |r| r.get(0))?.collect())
-        .map_err(&fail)?;
-    let origin = |name: &str| name.rsplit_once(REPLAY_MARK).map_or(name, |(file, _)| file).to_owned();
-    for file in kept.iter().filter(|f| slices.contains(f.as_str()) || slices.contains(origin(f).as_str())) {
+    let run = &commit.run.run;
+    for file in rejected_files(db, pipeline)? {
+        let of = |slices: &[String]| slices.iter().any(|slice| *slice == file || slice == origin(&file));
+        let which = match (of(&commit.reread), of(&commit.skimmed)) {
+            (true, _) => "",
+            // What lies behind the watermark may be corrected by now, and was not loaded: its reject stays.
+            (false, true) => " AND raw IN (SELECT raw FROM _floodmark_rejects WHERE pipeline = ?1 AND run = ?3)",
+            (false, false) => continue,
+        };
+        let sql = format!("DELETE FROM _floodmark_rejects WHERE pipeline = ?1 AND file = ?2 AND run <> ?3{which}");
         crash::at(Point::Rejects, || {
-            db.execute(
-                "DELETE FROM _floodmark_rejects WHERE pipeline = ?1 AND file = ?2 AND run <> ?3",
-                [pipeline, file, run],
-            )
-            .map_err(&fail)
+            db.execute(&sql, [pipeline, &file, run]).map_err(to("drop the rejects of an earlier reading"))
         })?;
     }
     Ok(())

@@ -13,6 +13,15 @@ pub(super) struct Reading<'a> {
     pub(super) rows: &'a [Row],
     /// Seen before, so that rows behind the watermark are known.
     known: bool,
+    /// Rows of it were set aside before: those behind the watermark count all the same.
+    heals: bool,
+}
+
+impl Reading<'_> {
+    /// Whether every row of it counts.
+    pub(super) fn whole(&self) -> bool {
+        !self.known || self.heals
+    }
 }
 
 impl World {
@@ -46,11 +55,14 @@ impl World {
     ) -> Result<Vec<Reading<'a>>, Failure> {
         let mut out = Vec::new();
         for (file, content) in disk {
-            let whole = Reading { file, rows: &content.rows, known: false };
+            let whole = Reading { file, rows: &content.rows, known: false, heals: false };
             match self.ledger.get(file) {
                 None => out.push(whole),
                 Some(Some(loaded)) if loaded == content => {}
-                Some(_) if self.settings.watermark.is_some() => out.push(Reading { known: true, ..whole }),
+                Some(_) if self.settings.watermark.is_some() => {
+                    let heals = self.heals() && self.rejected.contains(file);
+                    out.push(Reading { known: true, heals, ..whole });
+                }
                 Some(None) => out.push(whole),
                 Some(Some(loaded)) => match self.settings.changed {
                     Changed::Fail => return Err(Failure::ChangedFile),
@@ -68,9 +80,30 @@ impl World {
         }
         let gone = self.ledger.keys().any(|file| !disk.contains_key(file));
         if self.settings.full_read() && (gone || !out.is_empty()) {
-            return Ok(disk.iter().map(|(file, c)| Reading { file, rows: &c.rows, known: false }).collect());
+            return Ok(disk
+                .iter()
+                .map(|(file, c)| Reading { file, rows: &c.rows, known: false, heals: false })
+                .collect());
         }
         Ok(out)
+    }
+
+    /// Whether rows that are loaded may come again and change nothing.
+    fn heals(&self) -> bool {
+        match self.settings.load {
+            Load::InsertOnly => true,
+            Load::Upsert | Load::Scd2 => self.settings.versioned(),
+            _ => false,
+        }
+    }
+
+    /// Notes of a file that was read whether rows of it are set aside now.
+    pub(super) fn set_aside(&mut self, file: &str, whole: bool, rejected: bool) {
+        if rejected {
+            self.rejected.insert(file.to_owned());
+        } else if whole {
+            self.rejected.remove(file);
+        }
     }
 
     /// Whether the watermark lets a row through.
@@ -95,6 +128,9 @@ impl World {
             return false;
         }
         let Some(mark) = &self.mark else { return true };
+        if from.heals {
+            return true;
+        }
         let mut meet = |any_file: bool| {
             let here = |kept: &Kept| (any_file || kept.file == from.file) && same(&kept.row, row);
             let place = met.iter().position(here);

@@ -47,6 +47,8 @@ pub(super) struct World {
     pub(super) ledger: BTreeMap<String, Option<Content>>,
     /// Files that were loaded and are gone, where the table is what the source is.
     gone: BTreeSet<String>,
+    /// Files with rows that were set aside when they were last read.
+    pub(super) rejected: BTreeSet<String>,
     pub(super) table: Vec<Kept>,
     /// Keys of deleted rows, and the version of the delete.
     pub(super) graves: BTreeMap<Vec<Value>, Value>,
@@ -127,6 +129,7 @@ impl World {
             disk: BTreeMap::new(),
             ledger: BTreeMap::new(),
             gone: BTreeSet::new(),
+            rejected: BTreeSet::new(),
             table: Vec::new(),
             graves: BTreeMap::new(),
             said: Histories::new(),
@@ -232,7 +235,9 @@ impl World {
         let (mut late, mut null_cursors, mut highest) = (0, 0, self.mark.clone());
         // Rows at the watermark that are in the table already, to be met again one by one.
         let mut met: Vec<Kept> = self.table.clone();
+        let mut aside = Vec::new();
         for reading in &readings {
+            aside.push((reading.file.to_owned(), reading.whole(), reading.rows.iter().any(|row| self.bad(row))));
             for row in reading.rows {
                 *counts.entry("read").or_default() += 1;
                 if self.bad(row) {
@@ -263,6 +268,9 @@ impl World {
         }
         if settings.absent_go() && incoming.is_empty() {
             return fail(Failure::EmptySource);
+        }
+        for (file, whole, rejected) in aside {
+            self.set_aside(&file, whole, rejected);
         }
         self.mark = highest;
         match settings.load {
