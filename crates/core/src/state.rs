@@ -45,6 +45,16 @@ pub struct Mark {
 /// How often a row (by hash) was loaded at the watermark, by file.
 pub type Boundary = BTreeMap<(String, u128), u64>;
 
+/// How the rows at the boundary change. They may be as many as the rows of the table, so that a commit writes only what
+/// is new among them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BoundaryChange {
+    /// Those there were go first: the watermark has moved on from them.
+    pub anew: bool,
+    /// How many of each come on top.
+    pub added: Boundary,
+}
+
 /// What is known of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileEntry {
@@ -164,8 +174,8 @@ pub struct Commit {
     pub watermark: Option<Mark>,
     /// The highest cursor of an unfinished load.
     pub pending: Option<Mark>,
-    /// The rows at the boundary after it; `None` leaves them as they are.
-    pub boundary: Option<Boundary>,
+    /// What becomes of the rows at the boundary.
+    pub boundary: BoundaryChange,
     /// Ledger entries to write.
     pub files: Vec<(String, FileEntry)>,
     /// Slices whose every row is being read and judged: rejects that earlier runs kept of them, replayed or not, go.

@@ -290,7 +290,7 @@ impl Chunk for Chunks<'_, '_, '_> {
             source_schema: self.parts.source_schema.cloned(),
             watermark,
             pending: highest.filter(|_| !self.done),
-            boundary: self.parts.shaper.boundary(),
+            boundary: self.parts.shaper.take_boundary(),
             reread,
             skimmed,
             files: self.files(),

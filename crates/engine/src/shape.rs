@@ -14,12 +14,12 @@ use floodmark_core::{
     error::{Place, shorten},
     fingerprint::RowHasher,
     pipeline::{CursorNulls, Deletes, LateRows, Load, Pipeline},
-    state::{Boundary, Mark},
+    state::{Boundary, BoundaryChange, Mark},
     watermark::Bounds,
     wording,
 };
 use floodmark_sql::Condition;
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// A row set aside after it was read: its index in the batch, what is wrong, and the row as JSON.
 pub(crate) struct Misfit {
@@ -64,10 +64,10 @@ struct Cursor {
 
 /// `append`: which rows at the watermark are loaded, by file and hash.
 struct BoundaryTracker {
-    /// Those of earlier runs, by file; taken away as they are met again.
-    earlier: Boundary,
-    /// Those at the highest cursor after this run.
-    now: Boundary,
+    /// Those of earlier runs, by hash and file; taken away as they are met again.
+    earlier: BTreeMap<(u128, String), u64>,
+    /// What has become of those at the highest cursor since the last commit.
+    change: BoundaryChange,
 }
 
 /// Shapes batches of one run.
@@ -109,8 +109,10 @@ impl<'a> Shaper<'a> {
                     late_rows: 0,
                     late_slice: None,
                     settled: false,
-                    boundary: (pipeline.load == Load::Append)
-                        .then(|| BoundaryTracker { earlier: boundary.clone(), now: boundary.clone() }),
+                    boundary: (pipeline.load == Load::Append).then(|| BoundaryTracker {
+                        earlier: boundary.iter().map(|((file, hash), n)| ((*hash, file.clone()), *n)).collect(),
+                        change: BoundaryChange::default(),
+                    }),
                 })
             }
             _ => None,
@@ -126,9 +128,10 @@ impl<'a> Shaper<'a> {
         Some(Mark { column: cursor.column.clone(), data_type: cursor.data_type, value })
     }
 
-    /// The rows at the highest cursor, for `append`.
-    pub(crate) fn boundary(&self) -> Option<Boundary> {
-        Some(self.cursor.as_ref()?.boundary.as_ref()?.now.clone())
+    /// What became of the rows at the highest cursor since this was last asked, for `append`.
+    pub(crate) fn take_boundary(&mut self) -> BoundaryChange {
+        let tracker = self.cursor.as_mut().and_then(|cursor| cursor.boundary.as_mut());
+        tracker.map(|tracker| std::mem::take(&mut tracker.change)).unwrap_or_default()
     }
 
     /// Whether `settle` left rows of the slices since the last call for a later run.
@@ -407,7 +410,7 @@ impl Cursor {
         if self.highest.is_none() || order == Some(std::cmp::Ordering::Greater) {
             self.highest = Some(highest.clone());
             if let Some(boundary) = &mut self.boundary {
-                boundary.now.clear();
+                boundary.change = BoundaryChange { anew: true, ..BoundaryChange::default() };
             }
         } else if order != Some(std::cmp::Ordering::Equal) {
             return Ok(());
@@ -415,7 +418,7 @@ impl Cursor {
         let Some(boundary) = &mut self.boundary else { return Ok(()) };
         let at = cmp::eq(array, &highest.to_scalar(self.data_type)?)?;
         for row in true_rows(&at) {
-            *boundary.now.entry((slice.to_owned(), row_hash(hasher, rows, target, row)?)).or_default() += 1;
+            *boundary.change.added.entry((slice.to_owned(), row_hash(hasher, rows, target, row)?)).or_default() += 1;
         }
         Ok(())
     }
@@ -424,12 +427,13 @@ impl Cursor {
 impl BoundaryTracker {
     /// Whether this row at the watermark was loaded before: by the same file for a known one, by any for a new one.
     fn recognise(&mut self, origin: &Origin<'_>, hash: u128) -> bool {
-        let key = if origin.known {
-            Some((origin.slice.to_owned(), hash))
+        let count = if origin.known {
+            self.earlier.get_mut(&(hash, origin.slice.to_owned()))
         } else {
-            self.earlier.iter().find(|((_, h), n)| *h == hash && **n > 0).map(|(k, _)| k.clone())
+            let of_hash = self.earlier.range_mut((hash, String::new())..).take_while(|((h, _), _)| *h == hash);
+            of_hash.map(|(_, n)| n).find(|n| **n > 0)
         };
-        match key.and_then(|k| self.earlier.get_mut(&k)) {
+        match count {
             Some(n) if *n > 0 => {
                 *n -= 1;
                 true

@@ -11,7 +11,7 @@ use floodmark_core::{
         OnBadRow, OnNull, Pipeline, SchemaPolicy, SourceSpec,
     },
     schema::Change,
-    state::{Commit, Lineage, RunRecord},
+    state::{BoundaryChange, Commit, Lineage, RunRecord},
     url::ConnectionUrl,
 };
 use std::{sync::Arc, time::Duration};
@@ -203,7 +203,7 @@ impl Chunk for Hand<'_> {
             source_schema: None,
             watermark: Some(mark(1)),
             pending: None,
-            boundary: None,
+            boundary: BoundaryChange::default(),
             files: Vec::new(),
             reread: Vec::new(),
             skimmed: Vec::new(),

@@ -8,7 +8,7 @@ use floodmark_connect::{
 };
 use floodmark_core::{
     Code, Error, Result,
-    state::{Commit, Memory, Remembered, RunRecord, State},
+    state::{BoundaryChange, Commit, Memory, Remembered, RunRecord, State},
 };
 use rusqlite::{Connection, TransactionBehavior};
 use std::time::Duration;
@@ -144,7 +144,7 @@ fn write(db: &Connection, pipeline: &str, token: i64, new: &State) -> Result<()>
         source_schema: new.source_schema.clone(),
         watermark: new.watermark.clone(),
         pending: new.pending.clone(),
-        boundary: Some(new.boundary.clone()),
+        boundary: BoundaryChange { anew: true, added: new.boundary.clone() },
         files: new.files.iter().map(|(n, f)| (n.clone(), f.clone())).collect(),
         reread: Vec::new(),
         skimmed: Vec::new(),

@@ -247,16 +247,21 @@ pub(crate) fn write_position(db: &Connection, pipeline: &str, table: &str, token
     for (name, entry) in &commit.files {
         write_file(db, pipeline, name, entry)?;
     }
-    if let Some(boundary) = &commit.boundary {
+    if commit.boundary.anew {
         crash::at(Point::Boundary, || {
             db.execute("DELETE FROM _floodmark_boundary WHERE pipeline = ?1", [pipeline]).map_err(&fail)
         })?;
-        let mut insert = db.prepare_cached("INSERT INTO _floodmark_boundary VALUES (?1, ?2, ?3, ?4)").map_err(&fail)?;
-        for ((file, hash), n) in boundary {
-            crash::at(Point::Boundary, || {
-                insert.execute(params![pipeline, file, format!("{hash:032x}"), *n as i64]).map_err(&fail)
-            })?;
-        }
+    }
+    let mut add = db
+        .prepare_cached(
+            "INSERT INTO _floodmark_boundary VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (pipeline, file, hash) DO UPDATE SET rows = rows + excluded.rows",
+        )
+        .map_err(&fail)?;
+    for ((file, hash), n) in &commit.boundary.added {
+        crash::at(Point::Boundary, || {
+            add.execute(params![pipeline, file, format!("{hash:032x}"), *n as i64]).map_err(&fail)
+        })?;
     }
     Ok(())
 }
