@@ -110,6 +110,9 @@ impl Default for CsvOptions {
     }
 }
 
+/// The pattern, and the slice, that is standard input.
+pub const STDIN: &str = "-";
+
 /// The default of `FileSource::max_row_bytes`.
 pub const MAX_ROW_BYTES: usize = 16 << 20;
 /// The default of `Pipeline::commit_every`.
@@ -313,12 +316,14 @@ impl Pipeline {
     ///
     /// Strategies that replace, loads whose rows map to no source position or may yet be refused as a whole, and
     /// `insert_only`: after a part of it were committed, the rest would leave that part's rows alone as existing ones,
-    /// and which of two copies of a new key stays would depend on where the run was cut (P8).
+    /// and which of two copies of a new key stays would depend on where the run was cut (P8). With `settle` rows
+    /// are left for later, and a run that goes on after a kill would take them for loaded.
     pub fn whole(&self) -> bool {
         matches!(self.load, Load::Overwrite | Load::InsertOnly | Load::DeleteInsert | Load::Scd2)
             || self.transform.is_some()
             || self.absent_rows != AbsentRows::Keep
             || (self.on_bad_row == OnBadRow::Reject && self.max_rejects.is_some())
+            || self.watermark.as_ref().is_some_and(|w| w.settle.is_some())
     }
 
     /// Whether any column keeps its value against an incoming NULL.

@@ -15,7 +15,7 @@ use floodmark_core::{
     Code, Counts, Error, Result, Schema,
     clock::SharedClock,
     event::{Event, Observer},
-    pipeline::{AbsentRows, Load, OnBadRow, Pipeline, RejectLimit},
+    pipeline::{AbsentRows, Load, OnBadRow, Pipeline, RejectLimit, STDIN},
     state::{Commit, FileEntry, Lineage, Mark, Reject, RunRecord, State, WatermarkMove},
     wording,
 };
@@ -214,7 +214,8 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
         let (mut whole, mut skimmed) = (Vec::new(), Vec::new());
         for (reading, progress) in self.parts.readings.iter().zip(&mut self.progress) {
             let begins = (progress.dirty || progress.ended) && !std::mem::replace(&mut progress.begun, true);
-            if begins && reading.skip_rows == 0 {
+            // What comes on standard input is other rows each time.
+            if begins && reading.skip_rows == 0 && reading.slice.name != STDIN {
                 let names = if reading.known && !reading.heals { &mut skimmed } else { &mut whole };
                 names.push(reading.slice.name.clone());
             }

@@ -4,7 +4,7 @@ use floodmark_connect::{Slice, Source, Stop};
 use floodmark_core::{
     Code, Error, Result,
     pipeline::{ChangedFiles, Load, Pipeline},
-    state::{FileEntry, State},
+    state::{FileEntry, REPLAY_MARK, State},
     wording,
 };
 use std::{collections::HashSet, path::PathBuf};
@@ -131,12 +131,19 @@ fn renamed(
     gone: &[(&String, &FileEntry)],
     stop: &Stop,
 ) -> Result<Option<usize>> {
-    let alike = |entry: &FileEntry| entry.complete && entry.size == slice.size && entry.rows > 0;
-    if pipeline.load != Load::Append || pipeline.watermark.is_some() || !gone.iter().any(|(_, entry)| alike(entry)) {
+    // Replayed rejects are no file: the same rows come again when they failed again.
+    let replay = |name: &str| name.contains(REPLAY_MARK);
+    let alike =
+        |name: &str, entry: &FileEntry| entry.complete && entry.size == slice.size && entry.rows > 0 && !replay(name);
+    if pipeline.load != Load::Append
+        || pipeline.watermark.is_some()
+        || replay(&slice.name)
+        || !gone.iter().any(|(name, entry)| alike(name, entry))
+    {
         return Ok(None);
     }
     let hash = source.hash(slice, stop)?;
-    Ok(gone.iter().position(|(_, entry)| alike(entry) && entry.hash == hash))
+    Ok(gone.iter().position(|(name, entry)| alike(name, entry) && entry.hash == hash))
 }
 
 /// An append that stopped half-way and whose file is gone (renamed, most likely) would add the renamed file's rows to

@@ -372,7 +372,9 @@ impl Work<'_> {
         let late_refused = self.pipeline.late_rows() == LateRows::Fail && state.watermark.is_some();
         // Between chunks a reader would miss the rows a reload takes out, and so would the table after a failure.
         let reloads = readings.iter().any(|r| r.replace);
-        let whole = self.pipeline.whole() || append_after || late_refused || reloads;
+        // A run that goes on after a kill knows how many rows of a file are in, not that it had been loaded before.
+        let known = readings.iter().any(|r| r.known);
+        let whole = self.pipeline.whole() || append_after || late_refused || reloads || known;
         let lineage =
             self.pipeline.load == Load::Append && self.pipeline.transform.is_none() && !self.pipeline.at_least_once;
 

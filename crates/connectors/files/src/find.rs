@@ -9,9 +9,6 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-/// The name of standard input, as a pattern and as a slice.
-pub(crate) const STDIN: &str = "-";
-
 /// Files that match any of the patterns, by name. Standard input is not looked for here.
 pub(crate) fn find(patterns: &[String], base: &Path) -> Result<Vec<Slice>> {
     let mut found = BTreeMap::new();

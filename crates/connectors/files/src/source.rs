@@ -4,7 +4,7 @@ use crate::{
     blocks::{Block, Sizes},
     columnar,
     csv::check_options,
-    find::{STDIN, find},
+    find::find,
     open::{self, Hash, HashSlot, Input},
     parallel::{Ordered, Pull, Work},
     survey::{Found, Surveyor, Union},
@@ -13,7 +13,7 @@ use crate::{
 use floodmark_connect::{Batch, Batches, ReadPlan, Slice, Source, Stop, Survey, SurveyRequest, source::Glance};
 use floodmark_core::{
     Code, Error, Result, Schema,
-    pipeline::{FileFormat, FileSource},
+    pipeline::{FileFormat, FileSource, STDIN},
 };
 use std::{
     collections::HashMap,
