@@ -1,6 +1,6 @@
 //! What a destination must do.
 
-use crate::{Rehearsal, Stop};
+use crate::{Differences, Rehearsal, Stop};
 use arrow::array::{BooleanArray, RecordBatch};
 use floodmark_core::{
     Counts, DataType, Result, Schema,
@@ -8,8 +8,9 @@ use floodmark_core::{
     pipeline::Pipeline,
     schema::Change,
     state::{Commit, FileEntry, Memory, Reject, RunRecord, State},
+    url::ConnectionUrl,
 };
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, path::Path, time::Duration};
 
 /// What a destination can hold and do, as data, so that `check` can explain before a run what cannot work.
 #[derive(Debug, Clone, Copy)]
@@ -116,6 +117,19 @@ pub trait Destination: Send + Sync {
 
     /// The fingerprint of a table's content, and its schema as far as it is known.
     fn fingerprint(&self, table: &str) -> Result<Fingerprint>;
+
+    /// A private copy of the whole database inside `folder`, in which `without` was never loaded: its table is dropped and
+    /// its state and rejects are forgotten, as a full refresh would. Returns its URL. A database that is not there is
+    /// copied as one that is not there.
+    ///
+    /// It is one committed state of the database, also while others write to it, and nothing of the original is changed:
+    /// no file of it, no lock, no state. What the folder held under that name before is not looked at.
+    fn copy(&self, folder: &Path, without: &Pipeline, stop: &Stop) -> Result<ConnectionUrl>;
+
+    /// How the pipeline's table differs in `other`, a database of the same kind: at most `limit` rows each that are only
+    /// there, that have other values there, and that are only here. Rows are paired by the key; without one a row is its
+    /// content.
+    fn differences(&self, other: &ConnectionUrl, pipeline: &Pipeline, limit: usize) -> Result<Differences>;
 }
 
 /// A held lock on one pipeline. Dropping it lets go.

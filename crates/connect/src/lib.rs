@@ -12,6 +12,6 @@ pub mod source;
 mod stop;
 
 pub use destination::{Capabilities, Chunk, Destination, LoadPlan, Session, ShapedBatch, Target};
-pub use rehearsal::{Rehearsal, RowChange, Sample};
+pub use rehearsal::{Differences, Rehearsal, RowChange, Sample};
 pub use source::{BadRow, Batch, Batches, ReadPlan, Slice, Source, Survey, SurveyRequest};
 pub use stop::Stop;

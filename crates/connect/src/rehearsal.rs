@@ -1,4 +1,4 @@
-//! Loads that are looked at and not kept.
+//! Loads that are looked at and not kept, and tables that are compared.
 
 use crate::Session;
 use floodmark_core::{Result, Value};
@@ -29,4 +29,17 @@ pub enum RowChange {
     Updated(Vec<(String, Value, Value)>),
     /// It is not there any more.
     Removed(Vec<(String, Value)>),
+}
+
+/// How one table differs from another: what it would take to make the first into the second.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Differences {
+    /// Rows that are only in one of the two, or have other values. Without a key: contents that are not there equally
+    /// often.
+    pub rows: u64,
+    /// Those of them that are in both, and of which neither says it is newer: their versions are equal. 0 where the
+    /// pipeline names no version.
+    pub ties: u64,
+    /// A few of them.
+    pub samples: Vec<Sample>,
 }

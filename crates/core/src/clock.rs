@@ -25,5 +25,19 @@ impl Clock for SystemClock {
     }
 }
 
+/// A clock that stands: what has no time of its own gets the same in every run. Ids are new ones still.
+#[derive(Debug, Clone, Copy)]
+pub struct Standing(pub DateTime<Utc>);
+
+impl Clock for Standing {
+    fn now(&self) -> DateTime<Utc> {
+        self.0
+    }
+
+    fn run_id(&self) -> String {
+        SystemClock.run_id()
+    }
+}
+
 /// A shared clock.
 pub type SharedClock = Arc<dyn Clock>;

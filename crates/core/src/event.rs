@@ -50,6 +50,13 @@ pub enum Event {
         /// One sentence.
         message: String,
     },
+    /// A trial of a pipeline's promises begins, on a copy.
+    Trial {
+        /// The pipeline.
+        pipeline: String,
+        /// What is tried, in a few words.
+        what: String,
+    },
     /// A run ended, well or not.
     Finished {
         /// The pipeline.

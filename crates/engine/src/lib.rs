@@ -7,6 +7,7 @@ mod load;
 mod names;
 mod plan;
 mod preview;
+pub mod prove;
 pub mod registry;
 mod run;
 mod shape;

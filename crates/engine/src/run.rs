@@ -6,6 +6,7 @@ use crate::{
     names,
     plan::{self, Plan, Reading},
     preview::Preview,
+    prove::disorder::{Disorder, Disordered},
     registry,
     shape::Shaper,
 };
@@ -35,6 +36,8 @@ pub struct RunOptions {
     pub wait: Option<Duration>,
     /// Forget state and rows first, in the same transaction as the load.
     pub full_refresh: bool,
+    /// Take rows from the source in batches of at most so many, so that small chunks can be committed of a small source.
+    pub batch_rows: Option<usize>,
 }
 
 /// How a run ended.
@@ -103,8 +106,14 @@ impl Default for Engine {
 impl Engine {
     /// Runs one pipeline to its end. Never panics; an error is part of the outcome.
     pub fn run(&self, pipeline: &Pipeline, options: &RunOptions) -> Outcome {
+        let how = options.batch_rows.map(|rows| Disorder { cut: Some(rows), ..Disorder::default() });
+        self.run_in(how, pipeline, options)
+    }
+
+    /// The same, with the source in disorder.
+    pub(crate) fn run_in(&self, how: Option<Disorder>, pipeline: &Pipeline, options: &RunOptions) -> Outcome {
         self.outcome(pipeline, |run| {
-            self.locked(pipeline, options, run)?;
+            self.locked(pipeline, options, how, run)?;
             crash::reached(Point::Released)
         })
     }
@@ -134,9 +143,19 @@ impl Engine {
         }
     }
 
-    fn locked(&self, pipeline: &Pipeline, options: &RunOptions, run: &mut RunRecord) -> Result<()> {
+    fn locked(
+        &self,
+        pipeline: &Pipeline,
+        options: &RunOptions,
+        how: Option<Disorder>,
+        run: &mut RunRecord,
+    ) -> Result<()> {
         unsafe_combinations(pipeline)?;
-        let source = registry::source(&pipeline.source)?;
+        let inner = registry::source(&pipeline.source)?;
+        let source = match how {
+            None => inner,
+            Some(how) => Box::new(Disordered { inner, how }),
+        };
         let destination = registry::destination(&pipeline.destination.url)?;
         let slices = source.slices();
         if let Err(error) = slices {

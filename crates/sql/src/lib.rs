@@ -10,9 +10,11 @@ mod feed;
 mod join;
 mod physical;
 mod session;
+mod steady;
 mod transform;
 mod unplanned;
 
 pub use condition::Condition;
+pub use steady::Unsteady;
 pub use transform::{Transform, output_schema};
 pub use unplanned::Unplanned;

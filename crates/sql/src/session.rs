@@ -123,8 +123,14 @@ impl Session {
         SqlToRel::new_with_options(self, options)
     }
 
-    /// The optimised plan of one reading statement: a transform has no business changing anything.
+    /// The optimised plan of one reading statement.
     pub(crate) fn query(&self, sql: &str) -> Result<LogicalPlan> {
+        let plan = Analyzer::new().execute_and_check(self.as_written(sql)?, self.config(), |_, _| {})?;
+        Optimizer::new().optimize(plan, self, |_, _| {})
+    }
+
+    /// The plan of one reading statement with nothing folded away: a transform has no business changing anything.
+    pub(crate) fn as_written(&self, sql: &str) -> Result<LogicalPlan> {
         let mut statements = DFParserBuilder::new(sql).with_dialect(&GenericDialect {}).build()?.parse_statements()?;
         let query = match (statements.pop_front(), statements.is_empty()) {
             (Some(Statement::Statement(s)), true) if matches!(*s, ast::Statement::Query(_)) => *s,
@@ -132,9 +138,7 @@ impl Session {
             (_, false) => return plan_err!("there is more than one statement"),
             _ => return plan_err!("the statement is not a SELECT"),
         };
-        let plan = self.translator().sql_statement_to_plan(query)?;
-        let plan = Analyzer::new().execute_and_check(plan, self.config(), |_, _| {})?;
-        Optimizer::new().optimize(plan, self, |_, _| {})
+        self.translator().sql_statement_to_plan(query)
     }
 
     /// An expression over the columns of `schema`, its types made to match.

@@ -7,7 +7,7 @@ mod store;
 mod tools;
 
 pub(crate) use load::LoadArgs;
-pub(crate) use run::{CheckArgs, PlanArgs, RunArgs, Wait};
+pub(crate) use run::{CheckArgs, Elsewhere, PlanArgs, ProveArgs, RunArgs, Wait};
 pub(crate) use state::{StateArgs, StateCommand};
 pub(crate) use store::{RejectsArgs, RejectsCommand, RunsArgs, RunsCommand, Store};
 pub(crate) use tools::{CompletionsArgs, ExplainArgs, FingerprintArgs, InitArgs};
@@ -86,6 +86,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Show what a run would do, row for row, and do nothing
     Plan(PlanArgs),
+    /// Try a pipeline's promises on a copy of its database: run twice, in disorder, killed, fired at once
+    Prove(ProveArgs),
     /// Check the pipeline file, its connections and sources, and say what is unsafe
     Check(CheckArgs),
     /// Show or change what is remembered of a pipeline

@@ -1,7 +1,8 @@
-//! `run`, `plan` and `check`.
+//! `run`, `plan`, `prove` and `check`.
 
+use chrono::{DateTime, Utc};
 use clap::Args;
-use std::time::Duration;
+use std::{num::NonZeroU64, path::PathBuf, time::Duration};
 
 /// `floodmark run`
 #[derive(Debug, Args)]
@@ -17,6 +18,37 @@ pub(crate) struct RunArgs {
     /// Forget the state and the rows, and load everything again (asks first)
     #[arg(long)]
     pub(crate) full_refresh: bool,
+    #[command(flatten)]
+    pub(crate) elsewhere: Elsewhere,
+}
+
+/// How `prove` has its own program run a pipeline on a copy. For nobody else, and so in no help.
+#[derive(Debug, Args)]
+pub(crate) struct Elsewhere {
+    /// The destination, in place of the pipeline's
+    #[arg(long, value_name = "URL", hide = true)]
+    pub(crate) into: Option<String>,
+    /// The time that counts as now
+    #[arg(long, value_name = "TIME", hide = true, requires = "into")]
+    pub(crate) at: Option<DateTime<Utc>>,
+    /// Rows committed at a time, and taken from the source at most
+    #[arg(long, value_name = "N", hide = true, requires = "into")]
+    pub(crate) commit_every: Option<NonZeroU64>,
+}
+
+/// `floodmark prove`
+#[derive(Debug, Args)]
+pub(crate) struct ProveArgs {
+    /// Pipelines to prove; all where none is named
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+    /// Write the certificates into a file as well: a JSON object a pipeline
+    #[arg(long, value_name = "FILE")]
+    pub(crate) certificate: Option<PathBuf>,
+    /// Where the copies are made and removed again; they need a few times the room of the database [default: the system's
+    /// temporary folder]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) scratch: Option<PathBuf>,
 }
 
 /// `floodmark plan`

@@ -3,9 +3,9 @@
 use super::{Context, Failure, run};
 use crate::{args::LoadArgs, env, render::Told};
 use floodmark_config::{PIPELINE_FLAG, SOURCE_FLAG, TABLE_FLAG, URL_FLAG};
-use floodmark_core::{Code, Error};
+use floodmark_core::{Code, Error, clock::SystemClock};
 use floodmark_engine::RunOptions;
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 /// `floodmark load`
 pub(super) fn load(cx: &Context, args: &LoadArgs) -> Result<u8, Failure> {
@@ -18,8 +18,8 @@ pub(super) fn load(cx: &Context, args: &LoadArgs) -> Result<u8, Failure> {
     if args.full_refresh {
         run::confirm_refresh(cx, &[&pipeline])?;
     }
-    let options = RunOptions { wait: args.wait.time(), full_refresh: args.full_refresh };
-    run::run_all(cx, &[&pipeline], &options, 1, Told::AsFlags)
+    let options = RunOptions { wait: args.wait.time(), full_refresh: args.full_refresh, batch_rows: None };
+    run::run_all(cx, &[&pipeline], &options, 1, Told::AsFlags, Arc::new(SystemClock))
 }
 
 /// The table's name where none is given: the file's name up to its first dot. State is kept under it, so it must not

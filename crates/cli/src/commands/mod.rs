@@ -6,6 +6,7 @@ mod fingerprint;
 mod init;
 mod load;
 mod plan;
+mod prove;
 mod rejects;
 mod replay;
 mod run;
@@ -76,6 +77,7 @@ pub(crate) fn dispatch(cx: &Context, command: Command) -> Result<u8, Failure> {
         Command::Load(args) => load::load(cx, &args),
         Command::Run(args) => run::run(cx, &args),
         Command::Plan(args) => plan::plan(cx, &args),
+        Command::Prove(args) => prove::prove(cx, &args),
         Command::Check(args) => check::check(cx, &args),
         Command::State(args) => state::state(cx, &args),
         Command::Runs(args) => runs::runs(cx, &args),

@@ -9,10 +9,11 @@ use crate::{
     project,
     render::{Told, preview},
 };
-use std::time::Instant;
+use floodmark_core::clock::SystemClock;
+use std::{sync::Arc, time::Instant};
 
 /// The exit code for "there is something to do", as `verify` and `prove` have it for "there are differences".
-const DIFFERENCES: u8 = 4;
+pub(super) const DIFFERENCES: u8 = 4;
 
 /// `floodmark plan`. One pipeline after the other: in one database they would wait for each other anyway.
 pub(super) fn plan(cx: &Context, args: &PlanArgs) -> Result<u8, Failure> {
@@ -20,7 +21,7 @@ pub(super) fn plan(cx: &Context, args: &PlanArgs) -> Result<u8, Failure> {
     let pipelines = run::some(&project, &args.names)?;
     let began = Instant::now();
     let width = pipelines.iter().map(|p| p.name.chars().count()).max().unwrap_or(0);
-    let runner = Runner::start(cx, width, Told::AsWritten)?;
+    let runner = Runner::start(cx, width, Told::AsWritten, Arc::new(SystemClock))?;
     let mut plans = Vec::new();
     let mut codes = Vec::new();
     for pipeline in &pipelines {

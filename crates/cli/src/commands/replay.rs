@@ -9,6 +9,7 @@ use crate::{project::Keepers, render::Told};
 use floodmark_connect::{SurveyRequest, destination::KeptReject};
 use floodmark_core::{
     Code, Error, Result,
+    clock::SystemClock,
     error::Place,
     pipeline::{AbsentRows, CsvOptions, FileFormat, FileSource, LateRows, Load, OnBadRow, Pipeline, SourceSpec},
     state::REPLAY_MARK,
@@ -18,6 +19,7 @@ use floodmark_engine::{RunOptions, Status, registry};
 use std::{
     fs,
     path::{Component, Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -59,8 +61,8 @@ pub(super) fn replay(cx: &Context, keepers: &Keepers, name: &str) -> Result<u8, 
         let source = one_off(source, file, rejects, dir.path(), cx)?;
         replays.push((adapted(pipeline, source), rejects));
     }
-    let runner = run::Runner::start(cx, name.chars().count(), Told::AsWritten)?;
-    let options = RunOptions { wait: Some(Duration::ZERO), full_refresh: false };
+    let runner = run::Runner::start(cx, name.chars().count(), Told::AsWritten, Arc::new(SystemClock))?;
+    let options = RunOptions { wait: Some(Duration::ZERO), full_refresh: false, batch_rows: None };
     let mut worst = 0;
     for (pipeline, rejects) in &replays {
         let outcome = runner.run(cx, pipeline, &options)?;

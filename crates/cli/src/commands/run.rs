@@ -2,16 +2,27 @@
 
 use super::{Context, Failure};
 use crate::{
-    args::RunArgs,
+    args::{Elsewhere, RunArgs},
     project,
-    render::{Told, json, preview, progress::Progress, terminal},
+    render::{Told, certificate, json, preview, progress::Progress, terminal},
     signals,
 };
 use floodmark_config::Project;
 use floodmark_connect::crash::{self, Point};
-use floodmark_core::{Code, Error, Result, clock::SystemClock, event::Observer, pipeline::Pipeline, wording};
-use floodmark_engine::{Engine, Outcome, Previewed, RunOptions, Status};
+use floodmark_core::{
+    Code, Error, Result,
+    clock::{SharedClock, Standing, SystemClock},
+    event::Observer,
+    pipeline::Pipeline,
+    url::ConnectionUrl,
+    wording,
+};
+use floodmark_engine::{
+    Engine, Outcome, Previewed, RunOptions, Status,
+    prove::{Certificate, Means},
+};
 use std::{
+    num::NonZeroU64,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -27,8 +38,29 @@ pub(super) fn run(cx: &Context, args: &RunArgs) -> Result<u8, Failure> {
     if args.full_refresh {
         confirm_refresh(cx, &pipelines)?;
     }
-    let options = RunOptions { wait: args.wait.time(), full_refresh: args.full_refresh };
-    run_all(cx, &pipelines, &options, usize::from(args.jobs), Told::AsWritten)
+    let elsewhere = &args.elsewhere;
+    let batch_rows = elsewhere.commit_every.map(|rows| usize::try_from(rows.get()).unwrap_or(usize::MAX));
+    let options = RunOptions { wait: args.wait.time(), full_refresh: args.full_refresh, batch_rows };
+    let clock: SharedClock = match elsewhere.at {
+        Some(at) => Arc::new(Standing(at)),
+        None => Arc::new(SystemClock),
+    };
+    let moved = moved(&pipelines, elsewhere)?;
+    let pipelines = if moved.is_empty() { pipelines } else { moved.iter().collect() };
+    run_all(cx, &pipelines, &options, usize::from(args.jobs), Told::AsWritten, clock)
+}
+
+/// The pipelines into the destination that is named in place of theirs; none where none is.
+fn moved(pipelines: &[&Pipeline], elsewhere: &Elsewhere) -> Result<Vec<Pipeline>> {
+    let Some(into) = &elsewhere.into else { return Ok(Vec::new()) };
+    let url = ConnectionUrl::parse(into)?;
+    let moved = pipelines.iter().map(|pipeline| {
+        let mut pipeline = (*pipeline).clone();
+        pipeline.destination.url = url.clone();
+        pipeline.commit_every = elsewhere.commit_every.map_or(pipeline.commit_every, NonZeroU64::get);
+        pipeline
+    });
+    Ok(moved.collect())
 }
 
 /// The named pipelines, all where none is named; at least one.
@@ -63,11 +95,11 @@ pub(super) struct Runner {
 
 impl Runner {
     /// From here on SIGINT and SIGTERM stop the run instead of the process.
-    pub(super) fn start(cx: &Context, width: usize, told: Told) -> Result<Self> {
+    pub(super) fn start(cx: &Context, width: usize, told: Told, clock: SharedClock) -> Result<Self> {
         signals::watch(&cx.stop)?;
         let progress = Arc::new(Progress::new(cx.printer, cx.logging, told));
         let observer: Arc<dyn Observer> = progress.clone();
-        let engine = Engine { clock: Arc::new(SystemClock), observer, stop: cx.stop.clone() };
+        let engine = Engine { clock, observer, stop: cx.stop.clone() };
         Ok(Runner { engine, progress, told, width, printing: Mutex::default() })
     }
 
@@ -80,6 +112,25 @@ impl Runner {
         self.progress.suspend(|| print(cx, &outcome, self.width))?;
         crash::reached(Point::Reported)?;
         Ok(outcome)
+    }
+
+    /// What is found of a pipeline's promises, printed where it is not for a program; a run that failed too.
+    pub(super) fn prove(&self, cx: &Context, pipeline: &Pipeline, means: &Means<'_>) -> Result<Certificate> {
+        let proven = self.engine.prove(pipeline, means);
+        self.progress.close(&pipeline.name);
+        let found = proven?;
+        if cx.printer.json() {
+            cx.printer.object(&certificate::object(&found))?;
+            return Ok(found);
+        }
+        match &found.reference.error {
+            Some(_) => print(cx, &found.reference, self.width)?,
+            None => cx.printer.text(&certificate::text(&found))?,
+        }
+        if let (None, Some(error)) = (&found.reference.error, found.failed()) {
+            cx.printer.error(error);
+        }
+        Ok(found)
     }
 
     /// What a run of a pipeline would do, printed.
@@ -111,9 +162,10 @@ pub(super) fn run_all(
     options: &RunOptions,
     jobs: usize,
     told: Told,
+    clock: SharedClock,
 ) -> Result<u8, Failure> {
     let began = Instant::now();
-    let runner = Runner::start(cx, pipelines.iter().map(|p| p.name.chars().count()).max().unwrap_or(0), told)?;
+    let runner = Runner::start(cx, pipelines.iter().map(|p| p.name.chars().count()).max().unwrap_or(0), told, clock)?;
     let next = AtomicUsize::new(0);
     let done: Mutex<Vec<Result<Outcome>>> = Mutex::default();
     let work = || {

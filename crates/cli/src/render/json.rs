@@ -114,7 +114,8 @@ fn place(place: Option<&Place>) -> Value {
     })
 }
 
-fn rows(counts: &Counts) -> Value {
+/// Rows by outcome.
+pub(crate) fn rows(counts: &Counts) -> Value {
     // Written out, so that the order of a struct's fields can change without changing the interface.
     json!({
         "read": counts.read,
@@ -137,6 +138,6 @@ fn watermark(mark: Option<&WatermarkMove>) -> Value {
 }
 
 /// Milliseconds are as exact as a wall clock is worth.
-fn seconds(time: Duration) -> f64 {
+pub(crate) fn seconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1000.0).round() / 1000.0
 }

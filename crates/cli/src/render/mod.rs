@@ -1,5 +1,6 @@
 //! Everything that is printed. Nothing outside this module writes to stdout or stderr.
 
+pub(crate) mod certificate;
 pub(crate) mod error;
 pub(crate) mod json;
 pub(crate) mod preview;

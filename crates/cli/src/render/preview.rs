@@ -122,7 +122,8 @@ fn rows(outcome: &Outcome, samples: &[Sample]) -> Vec<String> {
     lines
 }
 
-fn sample(sample: &Sample) -> String {
+/// A row as a line, its sign before it.
+pub(crate) fn sample(sample: &Sample) -> String {
     let (sign, colour) = match sample.change {
         RowChange::Inserted(_) => ('+', style::GOOD),
         RowChange::Updated(_) => ('~', style::WARNING),
@@ -177,19 +178,20 @@ pub(crate) fn object(previewed: &Previewed) -> Value {
     };
     value["changes"] = json!({
         "schema": {"creates": preview.creates, "columns": preview.schema.iter().map(column).collect::<Vec<_>>()},
-        "samples": preview.samples.iter().map(|s| sample_object(s, outcome)).collect::<Vec<_>>(),
+        "samples": preview.samples.iter().map(|s| sample_object(s, gone(outcome))).collect::<Vec<_>>(),
         "files": {"read": preview.files.iter().map(file).collect::<Vec<_>>(), "unchanged": preview.unchanged},
     });
     value
 }
 
-fn sample_object(sample: &Sample, outcome: &Outcome) -> Value {
+/// A row for programs; `gone` is what one is called that is not there any more.
+pub(crate) fn sample_object(sample: &Sample, gone: &str) -> Value {
     let object = |cells: &[(String, Cell)]| {
         Value::Object(cells.iter().map(|(name, value)| (name.clone(), exact(value))).collect::<Map<_, _>>())
     };
     let (change, name, columns) = match &sample.change {
         RowChange::Inserted(cells) => ("inserted", "row", object(cells)),
-        RowChange::Removed(cells) => (gone(outcome), "row", object(cells)),
+        RowChange::Removed(cells) => (gone, "row", object(cells)),
         RowChange::Updated(cells) => {
             let both = |(name, before, after): &(String, Cell, Cell)| {
                 (name.clone(), json!({"before": exact(before), "after": exact(after)}))

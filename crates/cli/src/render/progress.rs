@@ -87,6 +87,12 @@ impl Observer for Progress {
                 let text = format!("{}: {}", terminal::clean(pipeline), self.told.tell(message));
                 self.suspend(|| self.printer.warning(&text));
             }
+            Event::Trial { pipeline, what } => {
+                tracing::info!(pipeline, what, "trial");
+                let bar = self.bar(pipeline);
+                bar.set_style(spinner());
+                bar.set_message(what.clone());
+            }
             Event::Finished { pipeline } => {
                 tracing::info!(pipeline, "finished");
                 self.close(pipeline);

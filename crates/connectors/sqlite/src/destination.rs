@@ -1,7 +1,7 @@
 //! Opening a database: where it is, how it is set up, and its lock.
 
 use crate::{
-    codec, ddl,
+    codec, copy, ddl, differences,
     failure::to,
     ledger::SqliteLedger,
     lock::{self, Lock},
@@ -9,13 +9,14 @@ use crate::{
     state,
 };
 use floodmark_connect::{
-    Capabilities, Destination, Rehearsal, Session, Stop,
+    Capabilities, Destination, Differences, Rehearsal, Session, Stop,
     crash::{self, Point},
     destination::Ledger,
 };
 use floodmark_core::{
     Code, Error, Result,
     fingerprint::{Fingerprint, RowHasher},
+    pipeline::Pipeline,
     url::ConnectionUrl,
 };
 use rusqlite::{Connection, ErrorCode, OpenFlags};
@@ -116,7 +117,7 @@ pub(crate) enum Access {
 }
 
 /// Opens a database file; the first read shows whether it is one at all.
-fn open(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {
+pub(crate) fn open(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {
     let db = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     db.busy_timeout(BUSY)?;
     db.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
@@ -218,6 +219,15 @@ impl Destination for SqliteDestination {
     fn fingerprint(&self, table: &str) -> Result<Fingerprint> {
         let db = self.connect(Access::Read)?;
         fingerprint(&db, table).map_err(|e| self.named(e))
+    }
+
+    fn copy(&self, folder: &Path, without: &Pipeline, stop: &Stop) -> Result<ConnectionUrl> {
+        copy::copy(self, folder, without, stop).map_err(|e| self.named(e))
+    }
+
+    fn differences(&self, other: &ConnectionUrl, pipeline: &Pipeline, limit: usize) -> Result<Differences> {
+        let db = self.connect(Access::Read)?;
+        differences::between(&db, other, pipeline, limit).map_err(|e| self.named(e))
     }
 }
 

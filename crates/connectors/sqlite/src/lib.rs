@@ -6,8 +6,10 @@
 mod adopt;
 mod bind;
 mod codec;
+mod copy;
 mod ddl;
 mod destination;
+mod differences;
 mod failure;
 mod ledger;
 mod lock;

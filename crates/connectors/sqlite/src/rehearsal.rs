@@ -5,7 +5,7 @@
 //! there yet is empty. A temporary database is a file without a name, which is gone with its process.
 
 use crate::{
-    SqliteDestination, destination,
+    SqliteDestination, copy, destination,
     failure::to,
     lock::{self, Lock},
     session::{SqliteSession, WRITER, turn},
@@ -14,11 +14,8 @@ use crate::{
 };
 use floodmark_connect::{Rehearsal, Sample, Stop};
 use floodmark_core::{Code, Error, Result, pipeline::Pipeline};
-use rusqlite::{Connection, Savepoint, Transaction, backup::Backup};
-use std::{ops::Deref, time::Duration};
-
-/// Pages copied before a stop is looked for: 40 MB of the usual size.
-const COPIED_AT_ONCE: i32 = 10_000;
+use rusqlite::{Connection, Savepoint, Transaction};
+use std::ops::Deref;
 
 /// A chunk's own transaction, or its part of a rehearsal's.
 pub(crate) enum Step<'db> {
@@ -127,20 +124,8 @@ fn connect(destination: &SqliteDestination, stop: &Stop) -> Result<(Connection, 
     if mode == "wal" && known {
         return Ok((db, true));
     }
-    let fail = to("copy the database into a temporary one");
     let mut copy = temporary()?;
-    {
-        let backup = Backup::new(&db, &mut copy).map_err(&fail)?;
-        loop {
-            use rusqlite::backup::StepResult::{Busy, Done, Locked, More};
-            match backup.step(COPIED_AT_ONCE).map_err(&fail)? {
-                Done => break,
-                Busy | Locked => std::thread::sleep(Duration::from_millis(50)),
-                More | _ => {}
-            }
-            stop.check()?;
-        }
-    }
+    copy::pages(&db, &mut copy, stop)?;
     Ok((copy, false))
 }
 

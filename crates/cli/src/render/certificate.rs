@@ -1,0 +1,166 @@
+//! A certificate: a line for the pipeline, a table of the trials, then what there is to say of some of them.
+
+use super::{
+    json, preview,
+    terminal::{self, clean, count, number, style},
+};
+use floodmark_core::fingerprint::Fingerprint;
+use floodmark_engine::prove::{Break, Certificate, Trial, Verdict};
+use serde_json::{Value, json};
+use std::{fmt::Write as _, time::Duration};
+
+/// Characters of a fingerprint that are shown of a table that differs; eight digits tell two tables apart.
+const SHORT: usize = 8;
+
+/// What a promise is called.
+fn promise(number: &str) -> &str {
+    match number {
+        "P1" => "P1 re-run",
+        "P2" => "P2 crash",
+        "P3" => "P3 double fire",
+        "P5" => "P5 no regress",
+        "P7" => "P7 backfill",
+        "P8" => "P8 determinism",
+        "P9" => "P9 accounting",
+        other => other,
+    }
+}
+
+/// For people.
+pub(crate) fn text(found: &Certificate) -> String {
+    let outcome = &found.reference;
+    let (word, colour) = ending(found);
+    let print = found.fingerprint.unwrap_or_default();
+    let mut out = format!(
+        "{}  {colour}{word}{}  {} into {} · {} · {print} · {}\n",
+        terminal::title(&outcome.pipeline),
+        style::RESET,
+        outcome.load.name(),
+        clean(&found.table),
+        count(print.rows, "row"),
+        terminal::seconds(found.elapsed),
+    );
+    let rows: Vec<Vec<String>> = found.trials.iter().map(|trial| row(trial, print)).collect();
+    out.push_str(&terminal::table(&["promise", "trial", "rows", "fingerprint", "verdict", "time"], &rows));
+    for trial in &found.trials {
+        remark(&mut out, trial);
+    }
+    out.push('\n');
+    out
+}
+
+fn ending(found: &Certificate) -> (&'static str, anstyle::Style) {
+    match () {
+        () if found.failed().is_some() => ("failed", style::ERROR),
+        () if found.broken() => ("broken", style::ERROR),
+        () => ("proven", style::GOOD),
+    }
+}
+
+fn row(trial: &Trial, reference: Fingerprint) -> Vec<String> {
+    let print = match trial.fingerprint {
+        None => String::new(),
+        Some(print) if print == reference => "equal".to_owned(),
+        Some(print) => format!("{:.SHORT$}…", format!("{:032x}", print.sum)),
+    };
+    let rows = trial.fingerprint.map(|print| number(print.rows)).unwrap_or_default();
+    let verdict = match &trial.verdict {
+        Verdict::Held(None) => "held",
+        Verdict::Held(Some(_)) => "held *",
+        Verdict::Broken(_) => "broken",
+        Verdict::NotPromised(_) => "not promised *",
+        Verdict::NotTried(_) => "not tried *",
+        Verdict::Failed(_) => "failed",
+    };
+    let time = if trial.elapsed.is_zero() { String::new() } else { terminal::seconds(trial.elapsed) };
+    vec![promise(trial.promise).to_owned(), trial.what.clone(), rows, print, verdict.to_owned(), time]
+}
+
+/// What a trial's line has no room for. Writing to a string cannot fail.
+fn remark(out: &mut String, trial: &Trial) {
+    let name = format!("{} ({})", promise(trial.promise), clean(&trial.what));
+    match &trial.verdict {
+        Verdict::Held(None) | Verdict::Failed(_) => {}
+        Verdict::Held(Some(why)) | Verdict::NotPromised(why) | Verdict::NotTried(why) => {
+            let _ = writeln!(out, "{}*{} {name}: {}", style::FAINT, style::RESET, clean(why));
+        }
+        Verdict::Broken(broken) => {
+            let _ = writeln!(out, "{}broken{}: {name}", style::ERROR, style::RESET);
+            let Break { message, differences, advice } = broken.as_ref();
+            let _ = writeln!(out, "  {}", clean(message));
+            for sample in &differences.samples {
+                let _ = writeln!(out, "  {}", preview::sample(sample));
+            }
+            let more = differences.rows.saturating_sub(differences.samples.len() as u64);
+            if more > 0 && !differences.samples.is_empty() {
+                let _ = writeln!(out, "  … and {}", count(more, "row"));
+            }
+            for help in advice {
+                let _ = writeln!(out, "  {}help{}: {}", style::HINT, style::RESET, clean(help));
+            }
+        }
+    }
+}
+
+/// The last line: how many pipelines are proven, or which are not.
+pub(crate) fn total(found: &[Certificate], elapsed: Duration) -> String {
+    let named = |word: &str| {
+        let names: Vec<String> =
+            found.iter().filter(|c| ending(c).0 == word).map(|c| clean(&c.reference.pipeline)).collect();
+        (!names.is_empty()).then(|| format!("{word}: {}", names.join(", ")))
+    };
+    let proven = found.iter().filter(|c| ending(c).0 == "proven").count();
+    let time = terminal::seconds(elapsed);
+    let others: Vec<String> = [named("broken"), named("failed")].into_iter().flatten().collect();
+    match others.is_empty() {
+        true => format!("{} proven · {time}\n", count(proven as u64, "pipeline")),
+        false => {
+            format!("{proven} of {} proven · {} · {time}\n", count(found.len() as u64, "pipeline"), others.join("; "))
+        }
+    }
+}
+
+/// For programs.
+pub(crate) fn object(found: &Certificate) -> Value {
+    let outcome = &found.reference;
+    let mut value = json!({
+        "pipeline": outcome.pipeline,
+        "status": ending(found).0,
+        "load": outcome.load.name(),
+        "table": found.table,
+        "rows": json::rows(&outcome.counts),
+        "fingerprint": found.fingerprint.map(|print| print.to_string()),
+        "trials": found.trials.iter().map(trial_object).collect::<Vec<_>>(),
+        "seconds": json::seconds(found.elapsed),
+    });
+    if let Some(error) = &outcome.error {
+        value["error"] = json::error(error);
+    }
+    value
+}
+
+fn trial_object(trial: &Trial) -> Value {
+    let mut value = json!({
+        "promise": trial.promise,
+        "trial": trial.what,
+        "verdict": trial.verdict.name(),
+        "note": Value::Null,
+        "rows": trial.fingerprint.map(|print| print.rows),
+        "fingerprint": trial.fingerprint.map(|print| print.to_string()),
+        "seconds": json::seconds(trial.elapsed),
+    });
+    match &trial.verdict {
+        Verdict::Held(None) => {}
+        Verdict::Held(Some(why)) | Verdict::NotPromised(why) | Verdict::NotTried(why) => value["note"] = json!(why),
+        Verdict::Failed(error) => value["error"] = json::error(error),
+        Verdict::Broken(broken) => {
+            let Break { message, differences, advice } = broken.as_ref();
+            value["note"] = json!(message);
+            let samples: Vec<Value> =
+                differences.samples.iter().map(|s| preview::sample_object(s, "removed")).collect();
+            value["differences"] = json!({"rows": differences.rows, "samples": samples});
+            value["help"] = json!(advice);
+        }
+    }
+    value
+}
