@@ -34,8 +34,8 @@ pub enum RowChange {
 /// How one table differs from another: what it would take to make the first into the second.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Differences {
-    /// Rows that are only in one of the two, or have other values. Without a key: contents that are not there equally
-    /// often.
+    /// Rows that are only in one of the two, or have other values. A content without a key counts as often as it is in
+    /// one of them more than in the other.
     pub rows: u64,
     /// Those of them that are in both, and of which neither says it is newer: their versions are equal. 0 where the
     /// pipeline names no version.

@@ -42,9 +42,7 @@ pub(crate) fn text(found: &Certificate) -> String {
     );
     let rows: Vec<Vec<String>> = found.trials.iter().map(|trial| row(trial, print)).collect();
     out.push_str(&terminal::table(&["promise", "trial", "rows", "fingerprint", "verdict", "time"], &rows));
-    for trial in &found.trials {
-        remark(&mut out, trial);
-    }
+    remarks(&mut out, &found.trials);
     out.push('\n');
     out
 }
@@ -76,29 +74,46 @@ fn row(trial: &Trial, reference: Fingerprint) -> Vec<String> {
     vec![promise(trial.promise).to_owned(), trial.what.clone(), rows, print, verdict.to_owned(), time]
 }
 
-/// What a trial's line has no room for. Writing to a string cannot fail.
-fn remark(out: &mut String, trial: &Trial) {
-    let name = format!("{} ({})", promise(trial.promise), clean(&trial.what));
-    match &trial.verdict {
-        Verdict::Held(None) | Verdict::Failed(_) => {}
-        Verdict::Held(Some(why)) | Verdict::NotPromised(why) | Verdict::NotTried(why) => {
-            let _ = writeln!(out, "{}*{} {name}: {}", style::FAINT, style::RESET, clean(why));
+/// What the table has no room for: a reason once, with the promises it is about, then what is broken.
+fn remarks(out: &mut String, trials: &[Trial]) {
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    for trial in trials {
+        if let Verdict::Held(Some(why)) | Verdict::NotPromised(why) | Verdict::NotTried(why) = &trial.verdict {
+            let at = reasons.iter().position(|(known, _)| known == why).unwrap_or_else(|| {
+                reasons.push((why, Vec::new()));
+                reasons.len() - 1
+            });
+            let promises = &mut reasons[at].1;
+            if !promises.contains(&trial.promise) {
+                promises.push(trial.promise);
+            }
         }
-        Verdict::Broken(broken) => {
+    }
+    for (why, promises) in reasons {
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "{}* {}{}: {}", style::FAINT, promises.join(", "), style::RESET, clean(why));
+    }
+    for trial in trials {
+        if let Verdict::Broken(broken) = &trial.verdict {
+            let name = format!("{} ({})", promise(trial.promise), clean(&trial.what));
             let _ = writeln!(out, "{}broken{}: {name}", style::ERROR, style::RESET);
-            let Break { message, differences, advice } = broken.as_ref();
-            let _ = writeln!(out, "  {}", clean(message));
-            for sample in &differences.samples {
-                let _ = writeln!(out, "  {}", preview::sample(sample));
-            }
-            let more = differences.rows.saturating_sub(differences.samples.len() as u64);
-            if more > 0 && !differences.samples.is_empty() {
-                let _ = writeln!(out, "  … and {}", count(more, "row"));
-            }
-            for help in advice {
-                let _ = writeln!(out, "  {}help{}: {}", style::HINT, style::RESET, clean(help));
-            }
+            difference(out, broken);
         }
+    }
+}
+
+/// What is different, and what to do.
+fn difference(out: &mut String, Break { message, differences, advice }: &Break) {
+    let _ = writeln!(out, "  {}", clean(message));
+    for sample in &differences.samples {
+        let _ = writeln!(out, "  {}", preview::sample(sample));
+    }
+    let more = differences.rows.saturating_sub(differences.samples.len() as u64);
+    if more > 0 && !differences.samples.is_empty() {
+        let _ = writeln!(out, "  … and {} more", number(more));
+    }
+    for help in advice {
+        let _ = writeln!(out, "  {}help{}: {}", style::HINT, style::RESET, clean(help));
     }
 }
 

@@ -7,6 +7,7 @@ mod help;
 mod load;
 mod pages;
 mod plan;
+mod prove;
 mod rejects;
 mod run;
 mod signals;

@@ -1,32 +1,15 @@
 //! `plan`: what it says, how it exits, and that nothing is left of it.
 
-use crate::support::{Ran, Scratch, keys, shown};
+use crate::support::{Ran, Scratch, files, keys, shown};
 use std::{
-    collections::BTreeMap,
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Stdio},
     thread,
     time::Duration,
 };
 
 const URL: &str = "sqlite:///shop.db";
-
-/// Every file below a folder, with its bytes; of lock files that they are there.
-fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut out = BTreeMap::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            out.extend(files(&path));
-        } else if path.to_string_lossy().ends_with(".lock") {
-            out.insert(path, Vec::new());
-        } else {
-            out.insert(path.clone(), fs::read(&path).unwrap());
-        }
-    }
-    out
-}
 
 /// Plans, and nothing in the folder may be different after it.
 fn plan(scratch: &Scratch, args: &[&str]) -> Ran {

@@ -1,8 +1,9 @@
 //! A directory of its own for each test, and the program run in it.
 
 use std::{
+    collections::BTreeMap,
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
 
@@ -83,6 +84,22 @@ impl Scratch {
     pub(crate) fn fingerprint(&self, url: &str, table: &str) -> String {
         self.ok(&["fingerprint", url, table])
     }
+}
+
+/// Every file below a folder, with its bytes; of lock files that they are there.
+pub(crate) fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut out = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            out.extend(files(&path));
+        } else if path.to_string_lossy().ends_with(".lock") {
+            out.insert(path, Vec::new());
+        } else {
+            out.insert(path.clone(), fs::read(&path).unwrap());
+        }
+    }
+    out
 }
 
 /// The keys of an object, in the order printed.

@@ -116,30 +116,31 @@ impl Pair {
 
     fn by_content(&self, db: &Connection, limit: usize) -> Result<Differences> {
         let fail = to("compare the tables");
-        let contents = |side: char| {
-            let cells = self.cells(side).join(", ");
-            let database = if side == 'a' { "main" } else { "other" };
-            let group: Vec<String> = (1..=self.columns.len()).map(|n| n.to_string()).collect();
-            format!("SELECT {cells}, count(*) FROM {database}.{} {side} GROUP BY {}", self.table, group.join(", "))
+        let all = |side: char, sign: i8, database: &str| {
+            format!("SELECT {}, {sign} FROM {database}.{} {side}", self.cells(side).join(", "), self.table)
         };
-        let (mut rows, mut samples) = (0, Vec::new());
-        for (kind, sql) in [
-            (Kind::There, format!("{} EXCEPT {}", contents('b'), contents('a'))),
-            (Kind::Here, format!("{} EXCEPT {}", contents('a'), contents('b'))),
-        ] {
-            let mut statement = db.prepare(&sql).map_err(&fail)?;
-            let mut found = statement.query([]).map_err(&fail)?;
-            let mut shown = 0;
-            while let Some(row) = found.next().map_err(&fail)? {
-                rows += 1;
-                if shown < limit {
-                    shown += 1;
-                    let cells = self.row(row, 0)?;
-                    samples.push(Sample { key: Vec::new(), change: kind.change(cells) });
-                }
+        // How much oftener a content is there than here.
+        let names: Vec<String> = (0..self.columns.len()).map(|n| format!("c{n}")).collect();
+        let names = names.join(", ");
+        let sql = format!(
+            "WITH both_({names}, sign) AS ({} UNION ALL {}) SELECT {names}, sum(sign) AS more FROM both_ GROUP BY {names} \
+             HAVING more <> 0",
+            all('b', 1, "other"),
+            all('a', -1, "main")
+        );
+        let (mut rows, mut there, mut here) = (0, Vec::new(), Vec::new());
+        let mut statement = db.prepare(&sql).map_err(&fail)?;
+        let mut found = statement.query([]).map_err(&fail)?;
+        while let Some(row) = found.next().map_err(&fail)? {
+            let more: i64 = row.get(self.columns.len()).map_err(&fail)?;
+            rows += more.unsigned_abs();
+            let (kind, samples) = if more > 0 { (Kind::There, &mut there) } else { (Kind::Here, &mut here) };
+            if samples.len() < limit {
+                samples.push(Sample { key: Vec::new(), change: kind.change(self.row(row, 0)?) });
             }
         }
-        Ok(Differences { rows, ties: 0, samples })
+        there.extend(here);
+        Ok(Differences { rows, ties: 0, samples: there })
     }
 
     /// The columns that begin at `at`, with their names.

@@ -27,6 +27,9 @@ use std::{
 };
 use tempfile::TempDir;
 
+/// The remedy where rows are added again by definition.
+pub(super) const EXACTLY_ONCE: &str = "leave out `append: at_least_once`: without it every row is added once";
+
 /// Runs that are looked at of one copy; a trial makes far fewer.
 const RUNS: usize = 1000;
 
@@ -273,7 +276,8 @@ impl<'a> Bench<'a> {
             ));
         }
         let message = format!("{} from the reference", wording::agree(differences.rows, "row", "differs", "differ"));
-        Ok((fingerprint, Verdict::Broken(Box::new(Break { message, differences, advice: Vec::new() }))))
+        let advice = self.pipeline.at_least_once.then(|| EXACTLY_ONCE.to_owned()).into_iter().collect();
+        Ok((fingerprint, Verdict::Broken(Box::new(Break { message, differences, advice }))))
     }
 }
 

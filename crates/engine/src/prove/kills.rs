@@ -41,16 +41,14 @@ impl Place {
 /// Kills at each step, then one run killed twice.
 pub(super) fn killed(proof: &mut Proof<'_, '_>, reference: &Reference) -> Result<()> {
     let bench = proof.bench;
-    for what in ["killed at each step of its commits, then run again", "killed twice in a row, then run again"] {
-        if let Some(verdict) = proof.unsteady() {
-            proof.leave("P2", what, verdict);
-        }
-    }
-    if proof.unsteady().is_some() {
+    let (each, twice) = ("killed at each step of its commits, then run again", "killed twice in a row, then run again");
+    if let (Some(first), Some(second)) = (proof.unsteady(), proof.unsteady()) {
+        proof.leave("P2", each, first);
+        proof.leave("P2", twice, second);
         return Ok(());
     }
     let mut met = HashMap::new();
-    proof.trial("P2", "which steps a run takes", || {
+    proof.trial("P2", each, || {
         met = trace(bench, reference)?;
         let places = places(&met);
         for (n, place) in places.iter().enumerate() {
@@ -69,12 +67,11 @@ pub(super) fn killed(proof: &mut Proof<'_, '_>, reference: &Reference) -> Result
         );
         Ok(Found { what, fingerprint: Some(reference.fingerprint), verdict: Verdict::Held(None) })
     })?;
-    proof.trial("P2", "killed twice in a row, then run again", || {
+    proof.trial("P2", twice, || {
         let first = Place { point: Point::LoadCommit, after: false, nth: commits_met(&met).div_ceil(2).max(1) };
         let second = Place { point: Point::MidChunk, after: false, nth: 1 };
         let (fingerprint, verdict) = resumed(bench, reference, &[&first, &second])?;
-        let what = "killed twice in a row, then run again".to_owned();
-        Ok(Found { what, fingerprint: Some(fingerprint), verdict })
+        Ok(Found { what: twice.to_owned(), fingerprint: Some(fingerprint), verdict })
     })
 }
 

@@ -1,6 +1,11 @@
 //! The same once more: the same input from the beginning, a second run, everything replayed, two runs at once.
 
-use super::{Break, Found, Proof, Verdict, bench::Reference, disorder::Disorder, order};
+use super::{
+    Break, Found, Proof, Verdict,
+    bench::{EXACTLY_ONCE, Reference},
+    disorder::Disorder,
+    order,
+};
 use floodmark_connect::destination::StateChange;
 use floodmark_core::{
     Error, Result,
@@ -36,6 +41,7 @@ pub(super) fn twice(proof: &mut Proof<'_, '_>, reference: &Reference) -> Result<
         };
         Ok(Found { what, fingerprint: Some(fingerprint), verdict })
     })?;
+    proof.steady = !proof.trials.iter().any(|t| matches!(t.verdict, Verdict::Broken(_)));
     proof.trial("P1", "run again", || {
         let what = "run again".to_owned();
         let before = copy.fingerprint()?;
@@ -61,10 +67,7 @@ pub(super) fn twice(proof: &mut Proof<'_, '_>, reference: &Reference) -> Result<
                 .map(|(n, word)| format!("{} {word}", wording::grouped(*n)))
                 .collect();
             let message = format!("a second run over the same input changed the table: {}", changes.join(", "));
-            let advice = match pipeline.at_least_once {
-                true => vec!["leave out `append: at_least_once`: without it every row is added once".to_owned()],
-                false => Vec::new(),
-            };
+            let advice = pipeline.at_least_once.then(|| EXACTLY_ONCE.to_owned()).into_iter().collect();
             Verdict::Broken(Box::new(Break { message, differences, advice }))
         };
         Ok(Found { what, fingerprint: Some(fingerprint), verdict })

@@ -10,6 +10,9 @@ use floodmark_core::{
 /// A load is cut into about so many chunks.
 pub(super) const CHUNKS: u64 = 5;
 
+/// Rows of a batch that is cut small: far less than a source gives at once, and no round number.
+const SMALL_BATCH: u64 = 997;
+
 /// At most so many deliveries, of some slices each.
 const DELIVERIES: usize = 5;
 
@@ -57,7 +60,8 @@ pub(super) fn advise(verdict: Verdict, reference: &Reference) -> Verdict {
 pub(super) fn recut(proof: &mut Proof<'_, '_>, reference: &Reference) -> Result<()> {
     let bench = proof.bench;
     let chunk = small_chunk(reference);
-    let what = format!("batches and chunks of {}", wording::count(chunk, "row"));
+    let cut = chunk.min(SMALL_BATCH);
+    let what = format!("batches of {}, chunks of {}", wording::grouped(cut), wording::count(chunk, "row"));
     if let Some(verdict) = proof.unsteady() {
         proof.leave("P8", &what, verdict);
         return Ok(());
@@ -65,8 +69,7 @@ pub(super) fn recut(proof: &mut Proof<'_, '_>, reference: &Reference) -> Result<
     proof.trial("P8", &what, || {
         let mut copy = bench.fresh()?;
         copy.pipeline.commit_every = chunk;
-        let cut = usize::try_from(chunk).unwrap_or(usize::MAX);
-        bench.run(&copy, Some(Disorder { cut: Some(cut), ..Disorder::default() }))?;
+        bench.run(&copy, Some(Disorder { cut: usize::try_from(cut).ok(), ..Disorder::default() }))?;
         let (fingerprint, verdict) = bench.compare(reference, &copy, false)?;
         Ok(Found { what: what.clone(), fingerprint: Some(fingerprint), verdict: advise(verdict, reference) })
     })
