@@ -121,8 +121,8 @@ pub(super) fn fired(proof: &mut Proof<'_, '_>, reference: &Reference) -> Result<
         let mut codes = [one.code(), other.code()];
         codes.sort_unstable();
         let ends = match codes {
-            [Some(0), Some(0)] => "two runs fired at once: one loaded, one found nothing left",
-            [Some(0), Some(3)] => "two runs fired at once: one loaded, one left with exit code 3",
+            [Some(0), Some(0)] => "one loaded, and the other found nothing left",
+            [Some(0), Some(3)] => "one loaded, and the other left at once with exit code 3",
             _ => {
                 let wrong = if matches!(one.code(), Some(0 | 3)) && codes != [Some(3), Some(3)] { other } else { one };
                 return Err(wrong.error("fired together with another should load, or find it at work"));
@@ -141,6 +141,9 @@ pub(super) fn fired(proof: &mut Proof<'_, '_>, reference: &Reference) -> Result<
                 ..Break::default()
             }));
         }
-        Ok(Found { what: ends.to_owned(), fingerprint: Some(fingerprint), verdict })
+        if let Verdict::Held(note) = &mut verdict {
+            *note = Some(ends.to_owned());
+        }
+        Ok(Found { what: what.to_owned(), fingerprint: Some(fingerprint), verdict })
     })
 }

@@ -61,7 +61,11 @@ pub(super) fn recut(proof: &mut Proof<'_, '_>, reference: &Reference) -> Result<
     let bench = proof.bench;
     let chunk = small_chunk(reference);
     let cut = chunk.min(SMALL_BATCH);
-    let what = format!("batches of {}, chunks of {}", wording::grouped(cut), wording::count(chunk, "row"));
+    let chunks = match bench.pipeline.whole() {
+        true => "one chunk".to_owned(),
+        false => format!("chunks of {}", wording::grouped(chunk)),
+    };
+    let what = format!("batches of {}, {chunks}", wording::count(cut, "row"));
     if let Some(verdict) = proof.unsteady() {
         proof.leave("P8", &what, verdict);
         return Ok(());
