@@ -256,26 +256,46 @@ fn large() -> Scratch {
     scratch
 }
 
-#[test]
-fn a_run_goes_on_beside_it() {
-    let scratch = large();
-    scratch.ok(&["run"]);
+/// Proves `t`, and does something again and again until that is over; how often, and how it ended.
+fn beside(scratch: &Scratch, mut work: impl FnMut(usize)) -> (usize, Ran) {
     let copies = tempfile::tempdir().unwrap();
-    let args = ["prove", "--scratch", copies.path().to_str().unwrap()];
-    let mut proving = scratch.command(&args).stdout(Stdio::null()).spawn().unwrap();
-    let mut runs = 0;
+    let mut command = scratch.command(&["prove", "t", "--scratch", copies.path().to_str().unwrap()]);
+    let mut proving = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut times = 0;
     while proving.try_wait().unwrap().is_none() {
-        runs += 1;
-        let row = format!("{},more\n", 30_000 + runs);
-        scratch.write(&format!("data/more-{runs}.csv"), &format!("id,word\n{row}"));
-        assert_eq!(scratch.one(&["run"])["rows"]["inserted"], 1);
-        thread::sleep(Duration::from_millis(100));
+        times += 1;
+        work(times);
+        thread::sleep(Duration::from_millis(50));
     }
+    (times, scratch.ran(&proving.wait_with_output().unwrap()))
+}
+
+#[test]
+fn runs_go_on_beside_it() {
+    let scratch = large();
+    let other = pipelines(&[("t", "load: upsert\nkey: id\nversion: none"), ("other", "load: append")]);
+    let (t, other) = other.split_at(other.find("  other:").unwrap());
+    scratch.write("floodmark.yaml", &format!("{t}{}", other.replace("data/*.csv", "more/*.csv")));
+    scratch.ok(&["run", "t"]);
+    let table = scratch.fingerprint("sqlite:///shop.db", "t");
+    let (runs, ran) = beside(&scratch, |run| {
+        scratch.write(&format!("more/{run}.csv"), &format!("id\n{run}\n"));
+        assert_eq!(scratch.one(&["run", "other"])["rows"]["inserted"], 1);
+    });
     assert!(runs > 3, "the trials were over before a run could come between");
-    let output = proving.wait_with_output().unwrap();
-    // Files came while it read: another table than the reference's is then what it should find.
-    assert!(matches!(output.status.code(), Some(0 | 4)), "{output:?}");
-    assert!(scratch.fingerprint("sqlite:///shop.db", "t").starts_with(&format!("fm1-{}-", 30_000 + runs)));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(scratch.fingerprint("sqlite:///shop.db", "other").starts_with(&format!("fm1-{runs}-")));
+    assert_eq!(scratch.fingerprint("sqlite:///shop.db", "t"), table);
+}
+
+#[test]
+fn files_that_come_while_it_reads_are_told_from_broken_promises() {
+    let scratch = large();
+    let (_, ran) = beside(&scratch, |n| {
+        scratch.write(&format!("data/more-{n}.csv"), &format!("id,word\n{},more\n", 30_000 + n));
+    });
+    assert!(ran.code == 1 && ran.stderr.contains("FM0210") && ran.stderr.contains("data/more-"), "{ran:?}");
+    assert!(!ran.stdout.contains("broken"), "{ran:?}");
 }
 
 #[test]

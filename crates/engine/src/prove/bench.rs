@@ -6,7 +6,7 @@ use crate::{
     run::{Engine, Outcome, RunOptions},
 };
 use chrono::{DateTime, Utc};
-use floodmark_connect::{Destination, Stop};
+use floodmark_connect::{Destination, Slice, Stop};
 use floodmark_core::{
     Code, Counts, Error, Result,
     clock::Standing,
@@ -115,6 +115,8 @@ pub(super) struct Bench<'a> {
     pub(super) pipeline: &'a Pipeline,
     pub(super) at: DateTime<Utc>,
     folder: TempDir,
+    /// What was there to read when the trials began.
+    source: Vec<Slice>,
     /// The copy in which nothing is loaded.
     beginning: Box<dyn Destination>,
     made: Cell<usize>,
@@ -139,6 +141,8 @@ impl<'a> Bench<'a> {
             pipeline,
             at: moment(engine.clock.now()),
             folder,
+            // One that cannot be listed fails the reference, as it would a run.
+            source: registry::source(&pipeline.source).and_then(|source| source.slices()).unwrap_or_default(),
             beginning,
             made: Cell::new(0),
             audit: RefCell::new((0, None)),
@@ -147,6 +151,19 @@ impl<'a> Bench<'a> {
 
     pub(super) fn stop(&self) -> &Stop {
         &self.engine.stop
+    }
+
+    /// An error where the source is not what it was when the trials began.
+    pub(super) fn same_source(&self) -> Result<()> {
+        let now = registry::source(&self.pipeline.source)?.slices()?;
+        let differs = now.iter().find(|slice| !self.source.contains(slice)).or_else(|| {
+            // One that is gone.
+            self.source.iter().find(|slice| !now.contains(slice))
+        });
+        let Some(slice) = differs else { return Ok(()) };
+        Err(Error::new(Code::ChangedFile, "a file of the source came, went or changed while the trials read it")
+            .in_file(slice.path.clone())
+            .help("prove it when nothing is delivered, or with a copy of the files"))
     }
 
     /// Says what is being done.

@@ -185,7 +185,7 @@ struct Proof<'b, 'a> {
 }
 
 impl Proof<'_, '_> {
-    /// Makes a trial. Only an interruption ends all of them.
+    /// Makes a trial. Only an interruption, or a source that is another by now, ends all of them.
     fn trial(&mut self, promise: &'static str, what: &str, make: impl FnOnce() -> Result<Found>) -> Result<()> {
         self.bench.stop().check()?;
         self.bench.tell(&format!("{promise}: {what}"));
@@ -196,6 +196,10 @@ impl Proof<'_, '_> {
             Ok(found) => found,
         };
         let Found { what, fingerprint, verdict } = found;
+        if matches!(verdict, Verdict::Broken(_) | Verdict::Failed(_)) {
+            // Other rows make another table, which breaks no promise.
+            self.bench.same_source()?;
+        }
         self.trials.push(Trial { promise, what, fingerprint, verdict, elapsed: began.elapsed() });
         Ok(())
     }
