@@ -58,7 +58,8 @@ fn verdicts<'a>(certificate: &'a serde_json::Value, promise: &str) -> Vec<&'a st
 fn broken<'a>(certificate: &'a serde_json::Value, promise: &str) -> &'a serde_json::Value {
     let mut trials = certificate["trials"].as_array().unwrap().iter();
     let found = trials.find(|t| t["promise"] == promise && t["verdict"] == "broken");
-    found.unwrap_or_else(|| panic!("{promise} is not broken: {certificate:#}"))
+    assert!(found.is_some(), "{promise} is not broken: {certificate:#}");
+    found.unwrap()
 }
 
 /// Times, which end a line of the table, taken out; and how two runs at once ended, which is theirs to decide.
@@ -244,6 +245,26 @@ fn what_fails_fails_as_a_run_would() {
     scratch.write("floodmark.yaml", &text);
     let ran = prove(&scratch, &[]);
     assert!(ran.code == 2 && ran.stderr.contains("in memory"), "{ran:?}");
+}
+
+/// A process that was killed leaves what it committed in the log, and only who loads may write it back.
+#[test]
+fn a_log_that_was_left_behind_stays() {
+    let scratch = project("load: append");
+    scratch.ok(&["run"]);
+    let db = rusqlite::Connection::open(scratch.path().join("shop.db")).unwrap();
+    db.execute_batch("CREATE TABLE others (id); INSERT INTO others VALUES (1)").unwrap();
+    let left = project("load: append");
+    for name in ["shop.db", "shop.db-wal"] {
+        fs::copy(scratch.path().join(name), left.path().join(name)).unwrap();
+    }
+    drop(db);
+    let read = || ["shop.db", "shop.db-wal"].map(|name| fs::read(left.path().join(name)).unwrap());
+    let before = read();
+    assert!(!before[1].is_empty());
+    left.ok(&["prove"]);
+    assert!(before == read());
+    assert!(!left.path().join("shop.db-floodmark").exists());
 }
 
 /// Rows enough that trials take a while.
