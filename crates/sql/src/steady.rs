@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn what_depends_on_more_than_a_row_is_named() {
-        assert_eq!(of("SELECT id, upper(at) AS at FROM source WHERE id > 3"), [const { Vec::new() }; 3]);
+        assert_eq!(of("SELECT id, upper(at) AS at FROM source WHERE id > 3"), [const { Vec::<String>::new() }; 3]);
         assert_eq!(of("SELECT id, random() AS r, now() AS n FROM source")[0], ["now()", "random()"]);
         assert_eq!(of("SELECT id FROM source WHERE id IN (SELECT CAST(random() AS BIGINT))")[0], ["random()"]);
         assert_eq!(of("SELECT row_number() OVER () AS n FROM source")[1], ["row_number() OVER (…) without ORDER BY"]);
