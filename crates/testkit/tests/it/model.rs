@@ -18,7 +18,6 @@ fn agree(found: &[Disagreement]) {
 }
 
 fn play(seeds: RangeInclusive<u64>) {
-    println!("seeds {seeds:?}");
     let found: Vec<Disagreement> = seeds.filter_map(|seed| model::play(seed).unwrap()).take(3).collect();
     agree(&found);
 }

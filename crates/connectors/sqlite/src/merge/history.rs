@@ -21,8 +21,8 @@ use std::{cmp::Ordering, rc::Rc};
 /// The staging table's column for delete marks; no source column can have this name.
 pub(super) const DELETE: &str = "_floodmark_delete";
 
-pub(super) fn run(db: &Connection, plan: &LoadPlan<'_>, was_empty: bool, batches: &mut dyn Batches) -> Result<Outcome> {
-    let mut history = History::new(db, plan, was_empty)?;
+pub(super) fn run(db: &Connection, plan: &LoadPlan<'_>, batches: &mut dyn Batches) -> Result<Outcome> {
+    let mut history = History::new(db, plan)?;
     history.make_stage()?;
     window::stage(db, plan, batches)?;
     history.merge_all()?;
@@ -80,13 +80,13 @@ struct History<'a> {
     /// Only where rows have versions: without, nothing arrives late.
     moments: Option<Moments<'a>>,
     rows: Rows<'a>,
-    /// The table held nothing before this load: no key needs looking up, as each is merged once.
+    /// The table held nothing before this chunk: no key needs looking up, as each is merged once.
     fresh: bool,
     counts: Counts,
 }
 
 impl<'a> History<'a> {
-    fn new(db: &'a Connection, plan: &'a LoadPlan<'a>, fresh: bool) -> Result<Self> {
+    fn new(db: &'a Connection, plan: &'a LoadPlan<'a>) -> Result<Self> {
         let pipeline = plan.target.pipeline;
         let mut columns = pipeline.key.clone();
         columns.extend(
@@ -110,7 +110,7 @@ impl<'a> History<'a> {
             version,
             now: moment(Stored::Text(now), DataType::TimestampTz { nanos: false }),
             moments: version.map(|_| Moments::new(db, &pipeline.name)).transpose()?,
-            fresh,
+            fresh: super::is_empty(db, &pipeline.destination.table)?,
             counts: Counts::default(),
         })
     }

@@ -51,7 +51,7 @@ pub(crate) fn run(db: &Connection, plan: &LoadPlan<'_>, was_empty: bool, batches
             Ok(outcome)
         }
         Load::DeleteInsert if !keyed => window::run(db, plan, batches),
-        Load::Scd2 => history::run(db, plan, was_empty, batches),
+        Load::Scd2 => history::run(db, plan, batches),
         Load::Upsert | Load::InsertOnly | Load::Overwrite | Load::DeleteInsert => {
             keyed::run(db, plan, was_empty, batches)
         }
