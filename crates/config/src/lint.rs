@@ -151,7 +151,7 @@ fn destination(p: &Pipeline, out: &mut Vec<Lint>) {
         );
     }
     let SourceSpec::Files(files) = &p.source;
-    if p.load == Load::Append && p.watermark.is_none() && files.patterns.iter().any(|f| f == "-") {
+    if p.load == Load::Append && p.watermark.is_none() && files.reads_stdin() {
         add(
             out,
             p,

@@ -8,7 +8,8 @@ use crate::{
 use floodmark_core::{
     Code,
     pipeline::{
-        AbsentRows, ChangedFiles, CsvOptions, CursorNulls, FileFormat, Load, OnBadRow, OnNull, Pipeline, SourceSpec,
+        AbsentRows, ChangedFiles, CsvOptions, CursorNulls, FileFormat, Load, OnBadRow, OnNull, Pipeline, STDIN,
+        SourceSpec,
     },
 };
 use std::collections::HashSet;
@@ -146,7 +147,7 @@ impl Rules<'_> {
             self.out.add(Code::Unsafe, given.at, message).help(help);
         }
         let SourceSpec::Files(files) = &p.source;
-        let stdin = files.patterns.iter().any(|f| f == "-");
+        let stdin = files.reads_stdin();
         if stdin && p.load == Load::Append && !self.marked() && !p.at_least_once && self.record.sound(&["append"]) {
             let help = format!(
                 "give a watermark column ({}), or a key ({}, which makes it an upsert), or {} if adding every row again \
@@ -301,7 +302,7 @@ impl Rules<'_> {
         let SourceSpec::Files(files) = &self.p.source;
         let Some(source) = self.record.record("source") else { return };
         if files.patterns.len() > 1
-            && let Some(item) = source.items("files").iter().find(|i| i.text == "-")
+            && let Some(item) = source.items("files").iter().find(|i| i.text == STDIN)
         {
             self.out
                 .add(Code::Unsafe, item.at, "standard input cannot be one of several sources")

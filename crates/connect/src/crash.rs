@@ -25,8 +25,6 @@ macro_rules! points {
             pub const ALL: &[Point] = &[$(Point::$point,)*];
             /// As it is written in a specification.
             pub fn name(self) -> &'static str { match self { $(Point::$point => $name,)* } }
-            /// What happens there, in a line.
-            pub fn what(self) -> &'static str { match self { $(Point::$point => $doc,)* } }
         }
     };
 }

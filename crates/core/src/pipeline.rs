@@ -89,6 +89,13 @@ pub struct FileSource {
     pub max_row_bytes: usize,
 }
 
+impl FileSource {
+    /// Whether standard input is among what is read.
+    pub fn reads_stdin(&self) -> bool {
+        self.patterns.iter().any(|pattern| pattern == STDIN)
+    }
+}
+
 /// How CSV is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CsvOptions {

@@ -3,7 +3,8 @@
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-const COUNTS: &[&str] = &[
+/// The counts of a run, in the order of its report.
+pub(crate) const COUNTS: &[&str] = &[
     "read",
     "transformed",
     "skipped",

@@ -97,7 +97,7 @@ fn examine<'a>(
 /// What there is to read, and what of its columns does not go with the pipeline.
 fn sources(pipeline: &Pipeline, stop: &Stop) -> (Found, Result<Vec<Finding>>) {
     let SourceSpec::Files(files) = &pipeline.source;
-    if files.patterns.iter().any(|p| p == "-") {
+    if files.reads_stdin() {
         return (Found::StandardInput, Ok(Vec::new()));
     }
     let listed = registry::source(&pipeline.source).and_then(|source| Ok((source.slices()?.len(), source)));

@@ -3,7 +3,7 @@
 use super::{Context, Failure, run};
 use crate::{args::LoadArgs, env, render::Told};
 use floodmark_config::{PIPELINE_FLAG, SOURCE_FLAG, TABLE_FLAG, URL_FLAG};
-use floodmark_core::{Code, Error, clock::SystemClock};
+use floodmark_core::{Code, Error, clock::SystemClock, pipeline::STDIN};
 use floodmark_engine::RunOptions;
 use std::{path::Path, sync::Arc};
 
@@ -31,7 +31,7 @@ fn table_of(sources: &[String]) -> Result<String, Error> {
             .help("name it with --table NAME")
     };
     let [source] = sources else { return Err(unclear("several files do not suggest one")) };
-    if source == "-" {
+    if source == STDIN {
         return Err(unclear("standard input has no name to take one from"));
     }
     let name = Path::new(source).file_name().and_then(|n| n.to_str()).unwrap_or_default();

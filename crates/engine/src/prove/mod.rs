@@ -143,7 +143,7 @@ impl Engine {
 
     fn certify(&self, pipeline: &Pipeline, means: &Means<'_>) -> Result<Certificate> {
         let SourceSpec::Files(files) = &pipeline.source;
-        if files.patterns.iter().any(|p| p == "-") {
+        if files.reads_stdin() {
             return Err(Error::new(
                 Code::BadArgument,
                 "standard input can be read but once, and the trials read it again",

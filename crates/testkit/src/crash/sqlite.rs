@@ -4,23 +4,11 @@ use super::look::{Destination, Look, Sums};
 use crate::{
     cell::Cell,
     dump::{execute, join, query, quote},
+    outcome::COUNTS,
 };
 use std::path::Path;
 
 const FILE: &str = "out.db";
-const COUNTS: [&str; 11] = [
-    "read",
-    "skipped",
-    "rejected",
-    "superseded",
-    "stale",
-    "unchanged",
-    "inserted",
-    "updated",
-    "deleted",
-    "delete_noop",
-    "removed",
-];
 
 /// A database file in the project.
 #[derive(Debug, Clone, Copy)]
@@ -60,7 +48,7 @@ impl Destination for Sqlite {
                         .columns
                         .iter()
                         .zip(row)
-                        .filter(|(column, _)| COUNTS.contains(&column.as_str()))
+                        .filter(|(column, _)| COUNTS.contains(&column.as_str()) && *column != "transformed")
                         .map(|(column, cell)| (column.clone(), if let Cell::Int(n) = cell { *n } else { 0 }))
                         .collect();
                     look.receipts.insert(row[0].to_string(), receipt);
