@@ -233,8 +233,9 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
             }
             progress.dirty = false;
             let complete = progress.ended && !progress.settled;
-            // A watermark tells known rows from new ones; only without it, or before the end, is a lineage needed.
-            let keep_lineage = self.parts.pipeline.watermark.is_none() || !complete;
+            // A watermark tells known rows from new ones; only without it, or until the load is complete, is a lineage
+            // needed.
+            let keep_lineage = self.parts.pipeline.watermark.is_none() || !complete || !self.done;
             files.push((
                 reading.slice.name.clone(),
                 FileEntry {

@@ -99,6 +99,19 @@ pub(crate) fn plan(
             }
         }
     }
+    if begins_anew(pipeline, state, &plan.readings) {
+        plan.readings.extend(unchanged.drain(..).map(|s| {
+            let entry = state.files.get(&s.name).cloned();
+            fresh(s, entry)
+        }));
+        for reading in &mut plan.readings {
+            reading.skip_rows = 0;
+            reading.replace = reading.entry.as_ref().is_some_and(|entry| entry.rows > 0);
+        }
+        plan.readings.sort_by(|a, b| a.slice.name.cmp(&b.slice.name));
+        // What is read gets a new entry anyway.
+        plan.touched.clear();
+    }
     if heals(pipeline) {
         plan.readings.iter_mut().for_each(|r| r.heals = r.known && rejected.contains(&r.slice.name));
     }
@@ -111,6 +124,18 @@ pub(crate) fn plan(
         plan.touched.extend(gone.into_iter().map(|(name, _)| (name.clone(), None)));
     }
     Ok(plan)
+}
+
+/// Whether an interrupted first load of an `append` by watermark begins once more, in place of all it brought. The file
+/// it was in the middle of has changed, so the highest value may have been of a row that is gone; what else it loaded
+/// reaches further than the rows read from now on, and a watermark behind it would have those rows added again.
+fn begins_anew(pipeline: &Pipeline, state: &State, readings: &[Reading]) -> bool {
+    let changed = |r: &Reading| r.replace && r.entry.as_ref().is_some_and(|entry| !entry.complete);
+    pipeline.load == Load::Append
+        && pipeline.watermark.is_some()
+        && state.watermark.is_none()
+        && state.pending.is_some()
+        && readings.iter().any(changed)
 }
 
 /// Whether rows that are loaded may come again and change nothing.

@@ -1,5 +1,7 @@
 //! P2: killed at any point, any number of times, then run to its end, a load leaves what the unbroken run leaves.
 
+#[cfg(unix)]
+mod change;
 mod data;
 #[cfg(unix)]
 mod disk;
