@@ -248,6 +248,15 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
                 },
             ));
         }
+        // From now on the watermark speaks for what earlier runs of this load brought, too.
+        if self.done && self.parts.pipeline.watermark.is_some() {
+            let rest = self.parts.state.files.iter().filter(|(name, entry)| {
+                entry.complete && entry.lineage.is_some() && !files.iter().any(|(written, _)| written == *name)
+            });
+            let rest: Vec<_> =
+                rest.map(|(name, entry)| (name.clone(), FileEntry { lineage: None, ..entry.clone() })).collect();
+            files.extend(rest);
+        }
         files
     }
 }
