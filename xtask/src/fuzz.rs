@@ -8,7 +8,16 @@ use std::{
     time::Instant,
 };
 
-const USAGE: &str = "cargo xtask fuzz [TARGET] [--seconds N]";
+const USAGE: &str = "cargo xtask fuzz [TARGET] [--seconds N | --runs N]";
+
+/// How far a target is run.
+#[derive(Clone, Copy)]
+enum Until {
+    /// For so long, on from what earlier runs learnt.
+    Seconds(u32),
+    /// So many inputs from the seeds alone: the same ones each time, so that a red run speaks of the change at hand.
+    Runs(u32),
+}
 
 /// How long one input may take, in seconds. The smallest machine in use needs a hundredth of that.
 const ONE_INPUT: u32 = 10;
@@ -18,11 +27,14 @@ const LONGEST: u32 = 4096;
 
 /// The command.
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
-    let (mut only, mut seconds) = (None, 30u32);
+    let (mut only, mut until) = (None, Until::Seconds(30));
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
         match word.as_str() {
-            "--seconds" => seconds = words.next().and_then(|text| text.parse().ok()).ok_or(USAGE)?,
+            "--seconds" | "--runs" => {
+                let number = words.next().and_then(|text| text.parse().ok()).ok_or(USAGE)?;
+                until = if word == "--runs" { Until::Runs(number) } else { Until::Seconds(number) };
+            }
             name if only.is_none() && !name.starts_with('-') => only = Some(name),
             _ => return Err(USAGE.to_owned()),
         }
@@ -38,8 +50,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     say(&format!("built in {:.0} s", start.elapsed().as_secs_f64()));
     let mut broken = Vec::new();
     for name in chosen {
-        say(&format!("── {name}, {seconds} s"));
-        if let Err(message) = fuzz(name, seconds) {
+        say(&format!("── {name}"));
+        if let Err(message) = fuzz(name, until) {
             complain(&message);
             broken.push(name.as_str());
         }
@@ -116,9 +128,12 @@ fn build(only: Option<&str>) -> Command {
     build
 }
 
-/// Runs one target. What it learns goes on in the next run; the seeds are never written to.
-fn fuzz(name: &str, seconds: u32) -> Result<(), String> {
-    let corpus = target().join("corpus").join(name);
+/// Runs one target. What it learns in a timed run goes on in the next one; the seeds are never written to.
+fn fuzz(name: &str, until: Until) -> Result<(), String> {
+    let corpus = target().join(if matches!(until, Until::Runs(_)) { "corpus-of-one-run" } else { "corpus" }).join(name);
+    if matches!(until, Until::Runs(_)) && corpus.exists() {
+        fs::remove_dir_all(&corpus).map_err(|e| format!("{}: {e}", corpus.display()))?;
+    }
     let found = target().join("artifacts").join(name);
     for folder in [&corpus, &found] {
         fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
@@ -127,7 +142,10 @@ fn fuzz(name: &str, seconds: u32) -> Result<(), String> {
     let mut run = command("run");
     run.arg(name).arg(&corpus).arg(Path::new("fuzz/seeds").join(name));
     run.args(["--", "-print_final_stats=1", "-print_funcs=0", "-rss_limit_mb=2048"]);
-    run.arg(format!("-max_total_time={seconds}"));
+    match until {
+        Until::Seconds(seconds) => run.arg(format!("-max_total_time={seconds}")),
+        Until::Runs(runs) => run.args([format!("-runs={runs}"), "-seed=1".to_owned()]),
+    };
     run.arg(format!("-timeout={ONE_INPUT}")).arg(format!("-max_len={LONGEST}"));
     run.arg(format!("-dict=fuzz/dictionaries/{name}.dict"));
     run.arg(format!("-artifact_prefix={}/", found.display()));
