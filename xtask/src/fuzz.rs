@@ -15,7 +15,8 @@ const USAGE: &str = "cargo xtask fuzz [TARGET] [--seconds N | --runs N]";
 enum Until {
     /// For so long, on from what earlier runs learnt.
     Seconds(u32),
-    /// So many inputs from the seeds alone: the same ones each time, so that a red run speaks of the change at hand.
+    /// So many inputs, from the seeds alone: much the same each time. Hash tables, which are never alike, keep it from
+    /// being exactly that.
     Runs(u32),
 }
 
