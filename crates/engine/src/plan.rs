@@ -3,7 +3,7 @@
 use floodmark_connect::{Slice, Source, Stop};
 use floodmark_core::{
     Code, Error, Result,
-    pipeline::{ChangedFiles, Load, Pipeline},
+    pipeline::{ChangedFiles, LateRows, Load, Pipeline},
     state::{FileEntry, REPLAY_MARK, State},
     wording,
 };
@@ -99,6 +99,7 @@ pub(crate) fn plan(
             }
         }
     }
+    refuse_mixed(pipeline, &plan.readings)?;
     if begins_anew(pipeline, state, &plan.readings) {
         plan.readings.extend(unchanged.drain(..).map(|s| {
             let entry = state.files.get(&s.name).cloned();
@@ -124,6 +125,29 @@ pub(crate) fn plan(
         plan.touched.extend(gone.into_iter().map(|(name, _)| (name.clone(), None)));
     }
     Ok(plan)
+}
+
+/// Rows a transform made belong to no file. An `append` tells rows that are loaded from late ones by their file, so behind
+/// a transform it can do so only where all files of a run are known ones, or none is.
+fn refuse_mixed(pipeline: &Pipeline, readings: &[Reading]) -> Result<()> {
+    let tells = pipeline.load == Load::Append && pipeline.late_rows() != LateRows::Skip;
+    if !tells || pipeline.transform.is_none() || pipeline.watermark.is_none() {
+        return Ok(());
+    }
+    let (Some(known), Some(new)) = (readings.iter().find(|r| r.known), readings.iter().find(|r| !r.known)) else {
+        return Ok(());
+    };
+    Err(Error::new(
+        Code::LateRows,
+        format!(
+            "{} has changed since it was loaded and {} is new, and behind the transform their rows cannot be told apart",
+            known.slice.name, new.slice.name
+        ),
+    )
+    .state("nothing was written")
+    .help("load them one after the other: move the new files away, run, move them back, run")
+    .help("or leave out rows behind the watermark whatever file they are in: `late_rows: skip` under `watermark:`")
+    .help("with a key and `load: upsert` neither is needed: a row is loaded once, however often it comes"))
 }
 
 /// Whether an interrupted first load of an `append` by watermark begins once more, in place of all it brought. The file
