@@ -144,9 +144,8 @@ pub struct WatermarkMove {
     pub after: Option<String>,
 }
 
-/// Stands between the name of a file and what tells replays of its rejects apart: the replayed rows are a slice of
-/// their own, and still that file's.
-pub const REPLAY_MARK: &str = "~replay-";
+/// What rejects of a `transform`'s result are put down to, in the place of a file: they belong to none.
+pub const TRANSFORMED: &str = "transform";
 
 /// A row that could not be loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -178,11 +177,13 @@ pub struct Commit {
     pub boundary: BoundaryChange,
     /// Ledger entries to write.
     pub files: Vec<(String, FileEntry)>,
-    /// Slices whose every row is being read and judged: rejects that earlier runs kept of them, replayed or not, go.
+    /// Slices whose every row is being read and judged: rejects that earlier runs kept of them go.
     pub reread: Vec<String>,
     /// Slices of which rows behind the watermark are left out: of the rejects that earlier runs kept of them only those
     /// go that this run rejects again.
     pub skimmed: Vec<String>,
+    /// Rejects that were read once more, by number: they go.
+    pub replayed: Vec<i64>,
     /// The run's receipt so far.
     pub run: RunRecord,
 }

@@ -14,4 +14,4 @@ mod shape;
 
 pub use floodmark_connect::Stop;
 pub use preview::{FileToRead, Preview, Previewed, Why};
-pub use run::{Engine, Outcome, RunOptions, Status};
+pub use run::{Engine, Outcome, Replay, RunOptions, Status};

@@ -3,6 +3,7 @@
 use crate::{
     extract::{Item, Items},
     plan::Reading,
+    run::Replay,
     shape::{Misfit, Origin, Shaper},
 };
 use chrono::{DateTime, Utc};
@@ -16,7 +17,7 @@ use floodmark_core::{
     clock::SharedClock,
     event::{Event, Observer},
     pipeline::{AbsentRows, Load, OnBadRow, Pipeline, RejectLimit, STDIN},
-    state::{Commit, FileEntry, Lineage, Mark, Reject, RunRecord, State, WatermarkMove},
+    state::{Commit, FileEntry, Lineage, Mark, Reject, RunRecord, State, TRANSFORMED, WatermarkMove},
     wording,
 };
 
@@ -44,6 +45,7 @@ pub(crate) struct Parts<'r, 'scope, 'a> {
     pub(crate) shaper: Shaper<'r>,
     pub(crate) schema: &'r Schema,
     pub(crate) source_schema: Option<&'r Schema>,
+    pub(crate) replay: Option<&'r Replay>,
     pub(crate) state: State,
     pub(crate) record: RunRecord,
     pub(crate) observer: &'r dyn Observer,
@@ -145,10 +147,10 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
             let mut place = misfit.error.place().cloned().unwrap_or_default();
             place.row = (row > 0).then_some(row);
             let mut error = misfit.error.at(place);
-            let mut name = "transform";
+            let mut name = TRANSFORMED;
             if let Some(slice) = slice {
                 let slice = &self.parts.readings[slice].slice;
-                error = error.in_file(slice.path.clone());
+                error = error.in_file(&slice.name);
                 name = &slice.name;
             }
             self.bad(name, row, error, misfit.raw)?;
@@ -164,7 +166,7 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
     ) -> Result<Option<ShapedBatch>> {
         // Rows a transform made belong to no file: they count as known once any file was.
         let known = slice.map_or_else(|| self.parts.readings.iter().all(|r| r.known), |s| self.parts.readings[s].known);
-        let name = slice.map_or("transform", |s| self.parts.readings[s].slice.name.as_str());
+        let name = slice.map_or(TRANSFORMED, |s| self.parts.readings[s].slice.name.as_str());
         let heals = slice.map_or_else(|| self.parts.readings.iter().any(|r| r.heals), |s| self.parts.readings[s].heals);
         let shaped = self.parts.shaper.shape(rows, &Origin { slice: name, known, heals })?;
         if self.parts.shaper.take_settled() {
@@ -212,6 +214,9 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
     /// only looked through for what lies at or before the watermark.
     fn begun(&mut self) -> (Vec<String>, Vec<String>) {
         let (mut whole, mut skimmed) = (Vec::new(), Vec::new());
+        if self.parts.replay.is_some() {
+            return (whole, skimmed);
+        }
         for (reading, progress) in self.parts.readings.iter().zip(&mut self.progress) {
             let begins = (progress.dirty || progress.ended) && !std::mem::replace(&mut progress.begun, true);
             // What comes on standard input is other rows each time.
@@ -220,10 +225,26 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
                 names.push(reading.slice.name.clone());
             }
         }
+        if self.parts.pipeline.transform.is_some() && !(whole.is_empty() && skimmed.is_empty()) {
+            skimmed.push(TRANSFORMED.to_owned());
+        }
         (whole, skimmed)
     }
 
+    /// The entry of the file that replayed rows came from, where rows are told apart by their file: these are among its
+    /// own from now on.
+    fn rejoined(&self) -> Option<(String, FileEntry)> {
+        let name = &self.parts.readings.first()?.slice.name;
+        let entry = self.parts.state.files.get(name)?;
+        let mut lineage = entry.lineage.clone()?;
+        lineage.extend(self.progress.first()?.lineage.clone()?);
+        Some((name.clone(), FileEntry { lineage: Some(lineage), ..entry.clone() }))
+    }
+
     fn files(&mut self) -> Vec<(String, FileEntry)> {
+        if self.parts.replay.is_some() {
+            return self.rejoined().into_iter().collect();
+        }
         let mut files = Vec::new();
         for ((reading, progress), (_, hash)) in
             self.parts.readings.iter().zip(&mut self.progress).zip(self.parts.surveyed)
@@ -305,6 +326,7 @@ impl Chunk for Chunks<'_, '_, '_> {
             reread,
             skimmed,
             files: self.files(),
+            replayed: self.parts.replay.map(|r| r.rejects.clone()).unwrap_or_default(),
             run: self.parts.record.clone(),
         })
     }

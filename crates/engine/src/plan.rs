@@ -4,7 +4,7 @@ use floodmark_connect::{Slice, Source, Stop};
 use floodmark_core::{
     Code, Error, Result,
     pipeline::{ChangedFiles, LateRows, Load, Pipeline},
-    state::{FileEntry, REPLAY_MARK, State},
+    state::{FileEntry, State},
     wording,
 };
 use std::{collections::HashSet, path::PathBuf};
@@ -127,6 +127,23 @@ pub(crate) fn plan(
     Ok(plan)
 }
 
+/// Rejects are read whole, and once: no receipt is kept of the file they come in.
+pub(crate) fn replay(pipeline: &Pipeline, slices: Vec<Slice>, state: &State) -> Result<Plan> {
+    let refuse = |what: &str| {
+        Err(Error::new(Code::Unsafe, format!("{what}: rejected rows are loaded behind all others"))
+            .state("nothing was written")
+            .help(format!("first `floodmark run {}`", pipeline.name)))
+    };
+    if state.table.is_none() {
+        return refuse("the pipeline has loaded nothing, or was reset");
+    }
+    // The watermark would pass by the rows that are still to come.
+    if state.pending.is_some() {
+        return refuse("the load of its files was interrupted");
+    }
+    Ok(Plan { readings: slices.into_iter().map(|s| fresh(s, None)).collect(), touched: Vec::new() })
+}
+
 /// Rows a transform made belong to no file. An `append` tells rows that are loaded from late ones by their file, so behind
 /// a transform it can do so only where all files of a run are known ones, or none is.
 fn refuse_mixed(pipeline: &Pipeline, readings: &[Reading]) -> Result<()> {
@@ -180,19 +197,13 @@ fn renamed(
     gone: &[(&String, &FileEntry)],
     stop: &Stop,
 ) -> Result<Option<usize>> {
-    // Replayed rejects are no file: the same rows come again when they failed again.
-    let replay = |name: &str| name.contains(REPLAY_MARK);
-    let alike =
-        |name: &str, entry: &FileEntry| entry.complete && entry.size == slice.size && entry.rows > 0 && !replay(name);
-    if pipeline.load != Load::Append
-        || pipeline.watermark.is_some()
-        || replay(&slice.name)
-        || !gone.iter().any(|(name, entry)| alike(name, entry))
-    {
+    let alike = |entry: &FileEntry| entry.complete && entry.size == slice.size && entry.rows > 0;
+    let append = pipeline.load == Load::Append && pipeline.watermark.is_none();
+    if !append || !gone.iter().any(|(_, entry)| alike(entry)) {
         return Ok(None);
     }
     let hash = source.hash(slice, stop)?;
-    Ok(gone.iter().position(|(name, entry)| alike(name, entry) && entry.hash == hash))
+    Ok(gone.iter().position(|(_, entry)| alike(entry) && entry.hash == hash))
 }
 
 /// An append that stopped half-way and whose file is gone (renamed, most likely) would add the renamed file's rows to

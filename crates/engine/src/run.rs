@@ -38,6 +38,17 @@ pub struct RunOptions {
     pub full_refresh: bool,
     /// Take rows from the source in batches of at most so many, so that small chunks can be committed of a small source.
     pub batch_rows: Option<usize>,
+    /// The source holds rejected rows of an earlier run.
+    pub replay: Option<Replay>,
+}
+
+/// Rejected rows that go through their pipeline once more, all in one transaction.
+#[derive(Debug, Clone)]
+pub struct Replay {
+    /// The slice they came from: what becomes of them is put down to it.
+    pub slice: String,
+    /// Their numbers; they are dropped with the commit that loads the rows, or rejects them anew.
+    pub rejects: Vec<i64>,
 }
 
 /// How a run ended.
@@ -157,7 +168,10 @@ impl Engine {
             Some(how) => Box::new(Disordered { inner, how }),
         };
         let destination = registry::destination(&pipeline.destination.url)?;
-        let slices = source.slices();
+        let mut slices = source.slices();
+        if let (Ok(slices), Some(replay)) = (&mut slices, &options.replay) {
+            slices.iter_mut().for_each(|s| s.name.clone_from(&replay.slice));
+        }
         if let Err(error) = slices {
             // A database that is not there yet is not made only to note that a file is missing.
             if destination.ledger().is_err() {
@@ -322,8 +336,11 @@ impl Work<'_> {
             run.watermark = Some(movement(&spec.column, state.watermark.as_ref()));
         }
         let there = slices.len();
-        let Plan { readings, touched } =
-            plan::plan(self.pipeline, self.source, slices, &state, &session.rejected()?, &self.engine.stop)?;
+        let replay = self.options.replay.as_ref();
+        let Plan { readings, touched } = match replay {
+            None => plan::plan(self.pipeline, self.source, slices, &state, &session.rejected()?, &self.engine.stop)?,
+            Some(_) => plan::replay(self.pipeline, slices, &state)?,
+        };
         if let Some(preview) = &mut preview {
             preview.planned(there, &readings, &state);
         }
@@ -393,7 +410,7 @@ impl Work<'_> {
         let reloads = readings.iter().any(|r| r.replace);
         // A run that goes on after a kill knows how many rows of a file are in, not that it had been loaded before.
         let known = readings.iter().any(|r| r.known);
-        let whole = self.pipeline.whole() || append_after || late_refused || reloads || known;
+        let whole = self.pipeline.whole() || append_after || late_refused || reloads || known || replay.is_some();
         let lineage =
             self.pipeline.load == Load::Append && self.pipeline.transform.is_none() && !self.pipeline.at_least_once;
 
@@ -412,7 +429,9 @@ impl Work<'_> {
                 items: extract.start(scope)?,
                 shaper,
                 schema: &schemas.target,
-                source_schema: schemas.source.as_ref(),
+                // What a transform made is replayed without it, and says nothing of the source.
+                source_schema: schemas.source.as_ref().or(state.source_schema.as_ref().filter(|_| replay.is_some())),
+                replay,
                 state: state.clone(),
                 record: run.clone(),
                 observer: self.engine.observer.as_ref(),

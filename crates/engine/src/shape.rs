@@ -1,6 +1,6 @@
 //! Rows on their way: typed exactly, bad ones set aside, known ones left out, deletes marked.
 
-use crate::cast;
+use crate::{cast, names};
 use arrow::{
     array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array},
     buffer::BooleanBuffer,
@@ -241,7 +241,7 @@ impl<'a> Shaper<'a> {
                             column.name
                         ))
                         .help("or keep such rows aside: `on_bad_row: reject`"),
-                    raw: row_json(rows, row),
+                    raw: self.raw(rows, row),
                 });
             }
             fields.push(Field::new(&column.name, to, true));
@@ -261,7 +261,7 @@ impl<'a> Shaper<'a> {
                     error: Error::new(code, message.clone())
                         .at(Place { column: Some(name.to_owned()), ..Place::default() })
                         .help(help),
-                    raw: row_json(rows, row),
+                    raw: self.raw(rows, row),
                 });
             }
         };
@@ -305,11 +305,25 @@ impl<'a> Shaper<'a> {
                             field.name()
                         ))
                         .help("or keep such rows aside: `on_bad_row: reject`"),
-                    raw: row_json(rows, row),
+                    raw: self.raw(rows, row),
                 });
             }
         }
         Ok(())
+    }
+
+    /// A row as a JSON object of texts, for the reject table: under the names of the source, or of the transform's result.
+    fn raw(&self, rows: &RecordBatch, row: usize) -> String {
+        let mut object = serde_json::Map::new();
+        for (field, array) in rows.schema().fields().iter().zip(rows.columns()) {
+            let name = match &self.pipeline.transform {
+                None => names::source_name(self.pipeline, field.name()),
+                Some(_) => field.name(),
+            };
+            let value = if array.is_null(row) { serde_json::Value::Null } else { cell_text(array, row).into() };
+            object.insert(name.to_owned(), value);
+        }
+        serde_json::Value::Object(object).to_string()
     }
 
     /// All of the target's columns, NULL where the batch has none.
@@ -516,14 +530,4 @@ pub(crate) fn rebuild(fields: Vec<Field>, arrays: Vec<ArrayRef>, rows: usize) ->
 
 fn cell_text(array: &ArrayRef, row: usize) -> String {
     arrow::util::display::array_value_to_string(array, row).unwrap_or_default()
-}
-
-/// A row as a JSON object of texts, for the reject table.
-fn row_json(rows: &RecordBatch, row: usize) -> String {
-    let mut object = serde_json::Map::new();
-    for (field, array) in rows.schema().fields().iter().zip(rows.columns()) {
-        let value = if array.is_null(row) { serde_json::Value::Null } else { cell_text(array, row).into() };
-        object.insert(field.name().clone(), value);
-    }
-    serde_json::Value::Object(object).to_string()
 }

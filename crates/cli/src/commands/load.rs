@@ -18,7 +18,7 @@ pub(super) fn load(cx: &Context, args: &LoadArgs) -> Result<u8, Failure> {
     if args.full_refresh {
         run::confirm_refresh(cx, &[&pipeline])?;
     }
-    let options = RunOptions { wait: args.wait.time(), full_refresh: args.full_refresh, batch_rows: None };
+    let options = RunOptions { wait: args.wait.time(), full_refresh: args.full_refresh, ..RunOptions::default() };
     run::run_all(cx, &[&pipeline], &options, 1, Told::AsFlags, Arc::new(SystemClock))
 }
 

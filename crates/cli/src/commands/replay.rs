@@ -1,27 +1,22 @@
 //! `rejects replay`: rejected rows go through their pipeline once more, after the pipeline was corrected.
 //!
-//! The rows of each file are written to a file of their own, every row on its old line, and that file is loaded as any
-//! new file would be. Rows that fail again are rejected again by that run; then the old rejects are dropped. A crash in
-//! between is harmless: the file is named by what it holds, so the next replay finds it in the file ledger as loaded.
+//! The rows of each file are written to a file of their own, every row on its old line, and a run loads that file as part
+//! of the one the rows came from. Rows that fail again are rejected again, and the old rejects are dropped, in the
+//! transaction that loads the others.
 
 use super::{Context, Failure, rejects, run};
 use crate::{project::Keepers, render::Told};
 use floodmark_connect::{SurveyRequest, destination::KeptReject};
 use floodmark_core::{
-    Code, Error, Result,
+    Code, DataType, Error, Result,
     clock::SystemClock,
     error::Place,
     pipeline::{AbsentRows, CsvOptions, FileFormat, FileSource, LateRows, Load, OnBadRow, Pipeline, SourceSpec},
-    state::REPLAY_MARK,
+    state::{Reject, TRANSFORMED},
     wording,
 };
-use floodmark_engine::{RunOptions, Status, registry};
-use std::{
-    fs,
-    path::{Component, Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use floodmark_engine::{Replay, RunOptions, registry};
+use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
 
 /// Replays the rejects of a pipeline; returns the exit code.
 pub(super) fn replay(cx: &Context, keepers: &Keepers, name: &str) -> Result<u8, Failure> {
@@ -33,11 +28,17 @@ pub(super) fn replay(cx: &Context, keepers: &Keepers, name: &str) -> Result<u8, 
     })?;
     refuse_replacing(pipeline)?;
     let kept = rejects::of(keepers, name)?;
-    // A row that was not UTF-8 is kept with its bad bytes replaced; loading that would be a silent change.
-    let (lossy, kept): (Vec<_>, Vec<_>) =
-        kept.into_iter().partition(|k| k.reject.raw.contains(char::REPLACEMENT_CHARACTER));
+    let state = keeper.destination.ledger()?.state(name)?;
+    let bytes: Vec<String> = (state.and_then(|s| s.schema).into_iter().flat_map(|s| s.columns))
+        .filter(|c| c.data_type == DataType::Bytes)
+        .map(|c| c.name)
+        .collect();
+    // A row that was not UTF-8 is kept with its bad bytes replaced, bytes of a columnar file as their digits; loading
+    // that would be a silent change.
+    let lossy = |k: &KeptReject| k.reject.raw.contains(char::REPLACEMENT_CHARACTER) || holds(&k.reject.raw, &bytes);
+    let (lossy, kept): (Vec<_>, Vec<_>) = kept.into_iter().partition(lossy);
     if !lossy.is_empty() {
-        let rows = wording::agree(lossy.len() as u64, "row", "was not UTF-8 and is", "were not UTF-8 and are");
+        let rows = wording::agree(lossy.len() as u64, "row", "holds bytes and is", "hold bytes and are");
         cx.printer.warning(&format!("{rows} left alone: correct the file and load it again"));
     }
     if kept.is_empty() {
@@ -47,33 +48,35 @@ pub(super) fn replay(cx: &Context, keepers: &Keepers, name: &str) -> Result<u8, 
     let dir = tempfile::tempdir().map_err(|e| {
         Error::new(Code::Output, "a temporary directory cannot be made").state("nothing was changed").cause(e)
     })?;
-    let mut groups: Vec<(String, Vec<KeptReject>)> = Vec::new();
-    for reject in kept {
-        let file = origin(&reject.reject.slice).to_owned();
-        match groups.iter_mut().find(|(f, _)| *f == file) {
-            Some((_, group)) => group.push(reject),
-            None => groups.push((file, vec![reject])),
-        }
-    }
     let SourceSpec::Files(source) = &pipeline.source;
+    let mut groups: BTreeMap<(String, bool), Vec<KeptReject>> = BTreeMap::new();
+    for reject in kept {
+        let csv = format_of(source, &reject.reject) == FileFormat::Csv;
+        groups.entry((reject.reject.slice.clone(), csv)).or_default().push(reject);
+    }
     let mut replays = Vec::new();
-    for (file, rejects) in &groups {
-        let source = one_off(source, file, rejects, dir.path(), cx)?;
-        replays.push((adapted(pipeline, source), rejects));
+    for (number, ((slice, csv), rejects)) in groups.into_iter().enumerate() {
+        let format = if csv { FileFormat::Csv } else { FileFormat::Jsonl };
+        let file = dir.path().join(number.to_string());
+        let source = one_off(source, &slice, format, &rejects, &file, cx)?;
+        let pipeline = adapted(pipeline, source, slice == TRANSFORMED);
+        replays.push((pipeline, Replay { slice, rejects: rejects.iter().map(|r| r.id).collect() }));
     }
     let runner = run::Runner::start(cx, name.chars().count(), Told::AsWritten, Arc::new(SystemClock))?;
-    let options = RunOptions { wait: Some(Duration::ZERO), full_refresh: false, batch_rows: None };
     let mut worst = 0;
-    for (pipeline, rejects) in &replays {
-        let outcome = runner.run(cx, pipeline, &options)?;
-        if !matches!(outcome.status, Status::Ok | Status::NothingNew) {
-            worst = run::worst([worst, run::exit_code(&outcome)]);
-            continue;
-        }
-        let ids: Vec<i64> = rejects.iter().map(|r| r.id).collect();
-        keeper.destination.ledger()?.drop_rejects(name, &ids)?;
+    for (pipeline, replay) in replays {
+        let options = RunOptions { wait: Some(Duration::ZERO), replay: Some(replay), ..RunOptions::default() };
+        let outcome = runner.run(cx, &pipeline, &options)?;
+        worst = run::worst([worst, run::exit_code(&outcome)]);
     }
     Ok(worst)
+}
+
+/// Whether a row kept as JSON has a value in one of the columns.
+fn holds(raw: &str, columns: &[String]) -> bool {
+    let row: Option<serde_json::Map<String, serde_json::Value>> =
+        (!columns.is_empty()).then(|| serde_json::from_str(raw).ok()).flatten();
+    row.is_some_and(|row| columns.iter().any(|c| row.get(c).is_some_and(|v| !v.is_null())))
 }
 
 /// Pipelines for which a few rows are not an addition but everything there is.
@@ -90,9 +93,10 @@ fn refuse_replacing(pipeline: &Pipeline) -> Result<()> {
 }
 
 /// The pipeline with the rejects as its source: what is late is wanted, what is absent means nothing, and a row that
-/// fails again must not hold up the others.
-fn adapted(pipeline: &Pipeline, source: FileSource) -> Pipeline {
+/// fails again must not hold up the others. What a `transform` made does not go through it once more.
+fn adapted(pipeline: &Pipeline, source: FileSource, transformed: bool) -> Pipeline {
     let mut pipeline = pipeline.clone();
+    pipeline.transform = pipeline.transform.filter(|_| !transformed);
     pipeline.source = SourceSpec::Files(source);
     pipeline.absent_rows = AbsentRows::Keep;
     pipeline.on_bad_row = OnBadRow::Reject;
@@ -103,43 +107,41 @@ fn adapted(pipeline: &Pipeline, source: FileSource) -> Pipeline {
     pipeline
 }
 
-/// The file a reject first came from, were it replayed before or not.
-fn origin(slice: &str) -> &str {
-    slice.rsplit_once(REPLAY_MARK).map_or(slice, |(file, _)| file)
-}
-
-/// Writes the rejects of one file to a file of their own, and says how to read it.
-fn one_off(source: &FileSource, file: &str, rejects: &[KeptReject], dir: &Path, cx: &Context) -> Result<FileSource> {
-    let format = format_of(source, file, rejects);
-    let csv = if format == FileFormat::Csv { dialect(source, file, rejects, cx)? } else { source.csv.clone() };
-    let text = lines(rejects, format);
-    let identity: String = rejects.iter().map(|r| format!("{} {} {}\n", r.run, r.reject.line, r.reject.raw)).collect();
-    let hash = xxhash_rust::xxh3::xxh3_64(identity.as_bytes());
-    // Below the temporary directory whatever the name says.
-    let inside: PathBuf = Path::new(file).components().filter(|c| matches!(c, Component::Normal(_))).collect();
-    let name = format!("{}{REPLAY_MARK}{hash:016x}", inside.display());
-    let path = dir.join(&name);
-    let written = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&path, text));
-    written.map_err(|e| {
+/// Writes the rejects of one slice to `file`, and says how to read it.
+fn one_off(
+    source: &FileSource,
+    slice: &str,
+    format: FileFormat,
+    rejects: &[KeptReject],
+    file: &Path,
+    cx: &Context,
+) -> Result<FileSource> {
+    let csv = if format == FileFormat::Csv { dialect(source, slice, rejects, cx)? } else { source.csv.clone() };
+    fs::write(file, lines(rejects, format)).map_err(|e| {
         Error::new(Code::Output, "a temporary file cannot be written").state("nothing was changed").cause(e)
     })?;
+    let name = file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     Ok(FileSource {
-        patterns: vec![literal(&name)],
-        base: dir.to_owned(),
+        patterns: vec![name],
+        base: file.parent().map(Path::to_owned).unwrap_or_default(),
         format: Some(format),
         csv,
         max_row_bytes: source.max_row_bytes,
     })
 }
 
-/// Rejects of JSON and of columnar files are kept as JSON, so there are two formats only.
-fn format_of(source: &FileSource, file: &str, rejects: &[KeptReject]) -> FileFormat {
-    let json = rejects.iter().all(|r| r.reject.raw.trim_start().starts_with('{'));
-    let extension = file.trim_end_matches(".gz").trim_end_matches(".zst").rsplit('.').next().unwrap_or_default();
-    match (source.format, extension) {
-        (Some(FileFormat::Csv), _) | (None, "csv" | "tsv") => FileFormat::Csv,
-        (Some(_), _) | (None, "jsonl" | "ndjson" | "json" | "parquet" | "arrow" | "feather") => FileFormat::Jsonl,
-        _ if json => FileFormat::Jsonl,
+/// How a row was kept: as it stood in a text file, or, from columnar files and where it was refused after it was read, as a
+/// JSON object of texts.
+fn format_of(source: &FileSource, reject: &Reject) -> FileFormat {
+    let object: Option<serde_json::Map<String, serde_json::Value>> = serde_json::from_str(&reject.raw).ok();
+    let texts = |row: &serde_json::Map<_, serde_json::Value>| row.values().all(|v| v.is_string() || v.is_null());
+    let extension = reject.slice.trim_end_matches(".gz").trim_end_matches(".zst").rsplit('.').next();
+    match (source.format, extension.unwrap_or_default()) {
+        (Some(FileFormat::Csv), _) | (None, "csv" | "tsv") if !object.as_ref().is_some_and(texts) => FileFormat::Csv,
+        (Some(_), _) | (None, "csv" | "tsv" | "jsonl" | "ndjson" | "json" | "parquet" | "arrow" | "feather") => {
+            FileFormat::Jsonl
+        }
+        _ if object.is_some() => FileFormat::Jsonl,
         _ => FileFormat::Csv,
     }
 }
@@ -221,15 +223,9 @@ fn count_fields(row: &str, delimiter: u8, quote: u8) -> usize {
     fields
 }
 
-/// A name as a pattern that matches just it.
-fn literal(name: &str) -> String {
-    name.chars().map(|c| if "*?[".contains(c) { format!("[{c}]") } else { c.to_string() }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use floodmark_core::state::Reject;
 
     fn reject(line: u64, raw: &str) -> KeptReject {
         KeptReject {
@@ -252,12 +248,5 @@ mod tests {
         assert_eq!(delimiter(&[reject(2, "1;\"a;b\";2,5")], 3, b'"'), b';');
         assert_eq!(delimiter(&[reject(2, "1,\"a;b\",2")], 3, b'"'), b',');
         assert_eq!(delimiter(&[reject(2, "one")], 1, b'"'), b',');
-    }
-
-    #[test]
-    fn a_replay_of_a_replay_is_one_of_the_first_file() {
-        assert_eq!(origin("data/a.csv~replay-0123"), "data/a.csv");
-        assert_eq!(origin("data/a.csv"), "data/a.csv");
-        assert_eq!(literal("a[1]*.csv"), "a[[]1][*].csv");
     }
 }

@@ -12,9 +12,9 @@ use floodmark_core::{
     Code, Column, DataType, Value,
     pipeline::{AbsentRows, Deletes, Load, OnNull, Pipeline},
     schema::Change,
-    state::{Mark, RunRecord},
+    state::{Mark, Reject, RunRecord},
 };
-use scene::{Row, Scene};
+use scene::{Fail, Row, Scene};
 use std::time::Duration;
 
 /// A test: takes a fresh, empty destination.
@@ -33,6 +33,7 @@ pub const ALL: &[(&str, Test)] = &[
     ("rows that somebody else put into a table are not replaced unasked", adopt),
     ("insert_only leaves existing rows alone", insert_only),
     ("history opens a version only for new content", history),
+    ("replayed rejects go with the commit that loads them", replayed),
     ("an error in the middle leaves nothing behind", rollback),
     ("a second holder is refused at once", lock),
     ("new and wider columns arrive in the load's transaction", evolve),
@@ -232,6 +233,32 @@ fn history(destination: &dyn Destination) {
     let all = [Row::new(1, "a", 1), Row::new(1, "late", 2), Row::new(1, "b", 3)];
     whole.load(whole.open(destination).as_mut(), &all).unwrap();
     assert_eq!(destination.fingerprint("t").unwrap(), destination.fingerprint("u").unwrap());
+}
+
+fn replayed(destination: &dyn Destination) {
+    let mut scene = Scene::new(Load::Upsert);
+    let reject = |line, raw: &str| Reject {
+        slice: "a.csv".into(),
+        line,
+        column: None,
+        reason: "FM0301".into(),
+        raw: raw.into(),
+    };
+    scene.rejects = vec![reject(3, "2,x"), reject(4, "3,y")];
+    scene.load(scene.open(destination).as_mut(), &[Row::new(1, "a", 1)]).unwrap();
+    let kept = |destination: &dyn Destination| destination.ledger().unwrap().rejects(Some("p")).unwrap();
+    let before = kept(destination);
+    assert_eq!(before.iter().map(|k| k.reject.clone()).collect::<Vec<_>>(), scene.rejects);
+    assert!(scene.open(destination).rejected().unwrap().contains("a.csv"));
+    // The one is loaded now, the other rejected again.
+    scene.replayed = before.iter().map(|k| k.id).collect();
+    scene.rejects.remove(0);
+    let mine = [Row::new(2, "x", 1)];
+    scene.load_failing(scene.open(destination).as_mut(), &mine, Fail::AtSeal).unwrap_err();
+    assert_eq!(kept(destination), before);
+    scene.load(scene.open(destination).as_mut(), &mine).unwrap();
+    assert_eq!(kept(destination).iter().map(|k| k.reject.raw.as_str()).collect::<Vec<_>>(), ["3,y"]);
+    scene.expect(destination, &[Row::new(1, "a", 1), Row::new(2, "x", 1)]);
 }
 
 fn rollback(destination: &dyn Destination) {

@@ -11,7 +11,7 @@ use floodmark_core::{
         OnBadRow, OnNull, Pipeline, SchemaPolicy, SourceSpec,
     },
     schema::Change,
-    state::{BoundaryChange, Commit, Lineage, RunRecord},
+    state::{BoundaryChange, Commit, Lineage, Reject, RunRecord},
     url::ConnectionUrl,
 };
 use std::{sync::Arc, time::Duration};
@@ -51,6 +51,10 @@ pub(crate) struct Scene {
     pub(crate) pipeline: Pipeline,
     pub(crate) schema: Schema,
     pub(crate) changes: Vec<Change>,
+    /// Set aside on the way.
+    pub(crate) rejects: Vec<Reject>,
+    /// Numbers of those that are read once more.
+    pub(crate) replayed: Vec<i64>,
 }
 
 impl Scene {
@@ -93,6 +97,8 @@ impl Scene {
             },
             schema: Schema::new([("id", DataType::BigInt), ("name", DataType::Text), ("at", DataType::BigInt)]),
             changes: Vec::new(),
+            rejects: Vec::new(),
+            replayed: Vec::new(),
         }
     }
 
@@ -130,7 +136,8 @@ impl Scene {
         let plan = LoadPlan { target, replace: Vec::new(), lineage: false, forget: false, full: true };
         // One row a batch: how rows are cut into batches must not matter.
         let batches = rows.iter().map(|row| self.batch(std::slice::from_ref(row))).collect();
-        session.load(&plan, &mut Hand { scene: self, batches, fail, read: rows.len() as u64 })
+        let (rejects, read) = (self.rejects.clone(), (rows.len() + self.rejects.len()) as u64);
+        session.load(&plan, &mut Hand { scene: self, batches, rejects, fail, read })
     }
 
     fn batch(&self, rows: &[Row]) -> ShapedBatch {
@@ -176,6 +183,7 @@ fn fail<T>(error: Error) -> T {
 struct Hand<'a> {
     scene: &'a Scene,
     batches: std::collections::VecDeque<ShapedBatch>,
+    rejects: Vec<Reject>,
     fail: Fail,
     read: u64,
 }
@@ -185,7 +193,8 @@ impl Chunk for Hand<'_> {
         true
     }
 
-    fn next(&mut self, _keep: Keep<'_>) -> Result<Option<ShapedBatch>> {
+    fn next(&mut self, keep: Keep<'_>) -> Result<Option<ShapedBatch>> {
+        self.rejects.drain(..).try_for_each(keep)?;
         match self.batches.pop_front() {
             None if self.fail == Fail::AfterRows => Err(Error::internal("made to fail")),
             batch => Ok(batch),
@@ -196,7 +205,7 @@ impl Chunk for Hand<'_> {
         if self.fail == Fail::AtSeal {
             return Err(Error::internal("made to fail"));
         }
-        let counts = Counts { read: self.read, ..counts };
+        let counts = Counts { read: self.read, rejected: self.scene.rejects.len() as u64, ..counts };
         counts.check()?;
         Ok(Commit {
             schema: self.scene.schema.clone(),
@@ -207,6 +216,7 @@ impl Chunk for Hand<'_> {
             files: Vec::new(),
             reread: Vec::new(),
             skimmed: Vec::new(),
+            replayed: self.scene.replayed.clone(),
             run: RunRecord { counts, ..self.scene.record() },
         })
     }

@@ -65,7 +65,7 @@ impl FileSourceReader {
 
     /// Where a slice's bytes are. Standard input must have been listed before.
     fn path(&self, slice: &Slice) -> Result<PathBuf> {
-        if slice.name == STDIN { Ok(self.spool()?.to_path_buf()) } else { Ok(slice.path.clone()) }
+        if slice.path.as_os_str() == STDIN { Ok(self.spool()?.to_path_buf()) } else { Ok(slice.path.clone()) }
     }
 
     /// Standard input, which can be read but once, as a file that can be read again.

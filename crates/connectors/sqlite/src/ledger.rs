@@ -109,19 +109,7 @@ impl Ledger for SqliteLedger {
     }
 
     fn drop_rejects(&mut self, pipeline: &str, ids: &[i64]) -> Result<u64> {
-        self.change(pipeline, |db| {
-            let mut dropped = 0;
-            let mut statement = db
-                .prepare("DELETE FROM _floodmark_rejects WHERE pipeline = ?1 AND id = ?2")
-                .map_err(to("drop rejects"))?;
-            for id in ids {
-                let gone = crash::at(Point::Rejects, || {
-                    statement.execute(rusqlite::params![pipeline, id]).map_err(to("drop rejects"))
-                })?;
-                dropped += gone as u64;
-            }
-            Ok(dropped)
-        })
+        self.change(pipeline, |db| state::drop_rejects(db, pipeline, ids))
     }
 }
 
@@ -148,6 +136,7 @@ fn write(db: &Connection, pipeline: &str, token: i64, new: &State) -> Result<()>
         files: new.files.iter().map(|(n, f)| (n.clone(), f.clone())).collect(),
         reread: Vec::new(),
         skimmed: Vec::new(),
+        replayed: Vec::new(),
         run,
     };
     state::write_position(db, pipeline, new.table.as_deref().unwrap_or_default(), token, &commit)

@@ -9,7 +9,7 @@ use floodmark_connect::{
 use floodmark_core::{
     Code, Counts, DataType, Error, Result, Schema, Value,
     pipeline::{Load, Pipeline},
-    state::{Commit, FORMAT, FileEntry, Lineage, Mark, REPLAY_MARK, Reject, RunRecord, State, WatermarkMove},
+    state::{Commit, FORMAT, FileEntry, Lineage, Mark, Reject, RunRecord, State, WatermarkMove},
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::collections::HashSet;
@@ -280,43 +280,44 @@ pub(crate) fn keep_reject(db: &Connection, pipeline: &str, run: &str, reject: &R
     Ok(())
 }
 
-/// The files that rejects are kept of, as they are called there: a replay's has a name of its own.
-fn rejected_files(db: &Connection, pipeline: &str) -> Result<Vec<String>> {
+/// Slices that rejects are kept of.
+pub(crate) fn rejected_slices(db: &Connection, pipeline: &str) -> Result<HashSet<String>> {
     db.prepare("SELECT DISTINCT file FROM _floodmark_rejects WHERE pipeline = ?1")
         .and_then(|mut s| s.query_map([pipeline], |r| r.get(0))?.collect())
         .map_err(to("read the rejects"))
 }
 
-/// The slice a reject came from.
-fn origin(file: &str) -> &str {
-    file.rsplit_once(REPLAY_MARK).map_or(file, |(slice, _)| slice)
-}
-
-/// Slices that rejects are kept of.
-pub(crate) fn rejected_slices(db: &Connection, pipeline: &str) -> Result<HashSet<String>> {
-    Ok(rejected_files(db, pipeline)?.iter().map(|file| origin(file).to_owned()).collect())
-}
-
 /// Rejects that came anew with this run, or are no rejects any more.
 fn forget_rejects(db: &Connection, pipeline: &str, commit: &Commit) -> Result<()> {
+    drop_rejects(db, pipeline, &commit.replayed)?;
     if commit.reread.is_empty() && commit.skimmed.is_empty() {
         return Ok(());
     }
     let run = &commit.run.run;
-    for file in rejected_files(db, pipeline)? {
-        let of = |slices: &[String]| slices.iter().any(|slice| *slice == file || slice == origin(&file));
-        let which = match (of(&commit.reread), of(&commit.skimmed)) {
-            (true, _) => "",
-            // What lies behind the watermark may be corrected by now, and was not loaded: its reject stays.
-            (false, true) => " AND raw IN (SELECT raw FROM _floodmark_rejects WHERE pipeline = ?1 AND run = ?3)",
-            (false, false) => continue,
-        };
+    let kept = rejected_slices(db, pipeline)?;
+    // What lies behind the watermark may be corrected by now, and was not loaded: its reject stays.
+    let again = " AND raw IN (SELECT raw FROM _floodmark_rejects WHERE pipeline = ?1 AND run = ?3)";
+    for (slices, which) in [(&commit.reread, ""), (&commit.skimmed, again)] {
         let sql = format!("DELETE FROM _floodmark_rejects WHERE pipeline = ?1 AND file = ?2 AND run <> ?3{which}");
-        crash::at(Point::Rejects, || {
-            db.execute(&sql, [pipeline, &file, run]).map_err(to("drop the rejects of an earlier reading"))
-        })?;
+        for slice in slices.iter().filter(|s| kept.contains(*s)) {
+            crash::at(Point::Rejects, || {
+                db.execute(&sql, [pipeline, slice, run]).map_err(to("drop the rejects of an earlier reading"))
+            })?;
+        }
     }
     Ok(())
+}
+
+/// Drops rejects by number; returns how many there were.
+pub(crate) fn drop_rejects(db: &Connection, pipeline: &str, ids: &[i64]) -> Result<u64> {
+    let fail = to("drop rejects");
+    let mut statement =
+        db.prepare_cached("DELETE FROM _floodmark_rejects WHERE pipeline = ?1 AND id = ?2").map_err(&fail)?;
+    let mut dropped = 0;
+    for id in ids {
+        dropped += crash::at(Point::Rejects, || statement.execute(params![pipeline, id]).map_err(&fail))? as u64;
+    }
+    Ok(dropped)
 }
 
 /// Two pipelines that load one table undo each other's work, and neither notices.

@@ -56,12 +56,10 @@ impl Destination for Sqlite {
                 continue;
             }
             for row in &mut rows.rows {
-                // A replay writes its rows into a file of its own, each time anew.
-                let replayed = row.iter().any(|cell| matches!(cell, Cell::Text(text) if text.contains("~replay-")));
                 for (column, cell) in rows.columns.iter().zip(row) {
                     let own =
                         name.starts_with("_floodmark_") && ["token", "updated_at", "run"].contains(&column.as_str());
-                    if own || is_now(cell) || (replayed && column == "modified") {
+                    if own || is_now(cell) {
                         *cell = Cell::Text("(now)".into());
                     }
                 }

@@ -235,6 +235,17 @@ fn special() -> Vec<Scenario> {
             ],
         ),
         name(
+            "rejects of an append replayed, one of them in vain",
+            vec![
+                Stage::run([csv("a", "id,n\n1,1\n2,\n,3\n")]).with(
+                    "load: append\non_bad_row: reject\ncolumns: { id: { not_null: true }, n: { not_null: true } }",
+                ),
+                Stage::command("rejects replay t")
+                    .with("load: append\non_bad_row: reject\ncolumns: { id: { not_null: true } }"),
+                Stage::run([csv("a", "id,n\n1,1\n2,2\n3,3\n")]).with("load: append\nchanged_files: reload"),
+            ],
+        ),
+        name(
             "a position reset, and loaded again",
             vec![
                 Stage::run([csv("a", "id,n,at\n1,1,2024-01-01\n2,0,2024-01-02\n")])
