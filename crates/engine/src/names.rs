@@ -87,6 +87,11 @@ pub(crate) fn check(pipeline: &Pipeline, arriving: &Schema, target: &Schema, can
             .state("nothing was written")
             .help(format!("rename one: `columns: {{other_name: {{from: {b}}}}}`")));
     }
+    if let Some(nul) = target.columns.iter().find(|c| c.name.contains('\0')) {
+        return Err(Error::new(Code::BadHeader, format!("the column name {:?} holds a NUL character", nul.name))
+            .state("nothing was written")
+            .help("a database cannot hold such a name: rename the column with `columns:`, or correct the source"));
+    }
     if let Some(own) = target.columns.iter().find(|c| c.name.starts_with("_floodmark_")) {
         return Err(Error::new(Code::BadHeader, format!("the column name {:?} is kept for Floodmark", own.name))
             .state("nothing was written")

@@ -410,7 +410,13 @@ impl Work<'_> {
         let reloads = readings.iter().any(|r| r.replace);
         // A run that goes on after a kill knows how many rows of a file are in, not that it had been loaded before.
         let known = readings.iter().any(|r| r.known);
-        let whole = self.pipeline.whole() || append_after || late_refused || reloads || known || replay.is_some();
+        let whole = self.pipeline.whole()
+            || append_after
+            || late_refused
+            || reloads
+            || known
+            || replay.is_some()
+            || self.options.full_refresh;
         let lineage =
             self.pipeline.load == Load::Append && self.pipeline.transform.is_none() && !self.pipeline.at_least_once;
 

@@ -249,16 +249,49 @@ fn has_unique(db: &Connection, table: &str, key: &[&str]) -> Result<bool> {
     Ok(false)
 }
 
+/// An index or a trigger of a table, and the statement that makes it.
+pub(crate) struct Belonging {
+    kind: String,
+    name: String,
+    sql: String,
+}
+
+/// What goes when a table is dropped, those apart that come with the table itself.
+pub(crate) fn belongings(db: &Connection, table: &str) -> Result<Vec<Belonging>> {
+    db.prepare(
+        "SELECT type, name, sql FROM sqlite_schema
+         WHERE tbl_name = ?1 COLLATE NOCASE AND type IN ('index', 'trigger') AND sql IS NOT NULL",
+    )
+    .and_then(|mut s| {
+        s.query_map([table], |r| Ok(Belonging { kind: r.get(0)?, name: r.get(1)?, sql: r.get(2)? }))?.collect()
+    })
+    .map_err(to("read the table's indexes and triggers"))
+}
+
+/// Makes those again that the new table does not have by itself.
+pub(crate) fn restore(db: &Connection, table: &str, belongings: &[Belonging]) -> Result<()> {
+    let there = self::belongings(db, table)?;
+    for lost in belongings.iter().filter(|b| !there.iter().any(|t| t.name == b.name)) {
+        crash::at(Point::Index, || {
+            db.execute_batch(&lost.sql).map_err(|cause| {
+                Error::new(
+                    Code::TableShape,
+                    format!("{} {:?} of table {table:?} does not fit the new one", lost.kind, lost.name),
+                )
+                .state("nothing was written, and the table is as it was")
+                .help(format!("if it is not needed any more: DROP {} {}", lost.kind.to_uppercase(), quote(&lost.name)))
+                .cause(cause)
+            })
+        })?;
+    }
+    Ok(())
+}
+
 /// Gives a column a wider type. SQLite cannot alter a type, so the table is built anew under its name with its indexes
 /// and triggers (SQLite, "ALTER TABLE", section 7); views refer to it by name and are not touched.
 fn widen(db: &Connection, table: &str, column: &str, to_type: DataType) -> Result<()> {
     let failed = to("widen a column");
-    let kept: Vec<String> = db
-        .prepare(
-            "SELECT sql FROM sqlite_schema WHERE tbl_name = ?1 AND type IN ('index', 'trigger') AND sql IS NOT NULL",
-        )
-        .and_then(|mut s| s.query_map([table], |r| r.get(0))?.collect())
-        .map_err(&failed)?;
+    let kept = belongings(db, table)?;
     struct Old {
         name: String,
         declared: String,
@@ -313,8 +346,8 @@ fn widen(db: &Connection, table: &str, column: &str, to_type: DataType) -> Resul
         parts.join(", "),
         values.join(", ")
     );
-    for statement in kept {
-        sql.push_str(&statement);
+    for kept in kept {
+        sql.push_str(&kept.sql);
         sql.push_str(";\n");
     }
     crash::at(Point::Widen, || {

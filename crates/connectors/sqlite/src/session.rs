@@ -114,11 +114,12 @@ impl Session for SqliteSession {
         };
         let tx = begin(&mut self.db, rehearsing)?;
         let target = &plan.target;
-        let mut forgotten = 0;
+        let (mut forgotten, mut belongings) = (0, Vec::new());
         if plan.forget {
             state::forget(&tx, &self.pipeline)?;
             if ddl::table(&tx, &target.pipeline.destination.table)?.is_some() {
                 forgotten = merge::count(&tx, &target.pipeline.destination.table)?;
+                belongings = ddl::belongings(&tx, &target.pipeline.destination.table)?;
             }
             let drop = format!("DROP TABLE IF EXISTS {}", ddl::quote(&target.pipeline.destination.table));
             crash::at(Point::DropTable, || tx.execute_batch(&drop).map_err(to("drop the table for a full refresh")))?;
@@ -144,6 +145,8 @@ impl Session for SqliteSession {
         let writeback = Writeback::start(self.destination.path().filter(|_| !rehearsing));
         let Outcome { mut counts, lineage } = merge::run(&tx, plan, was_empty, &mut incoming)?;
         counts.removed += forgotten;
+        // With the rows in place, an index is made at one go, and a trigger takes no notice of what only came back.
+        ddl::restore(&tx, &target.pipeline.destination.table, &belongings)?;
         let commit = chunk.seal(counts, lineage)?;
         state::write(&tx, &self.pipeline, &target.pipeline.destination.table, self.state.token, &commit)?;
         self.stop.check()?;
