@@ -57,8 +57,8 @@ impl Destination for Sqlite {
             }
             for row in &mut rows.rows {
                 for (column, cell) in rows.columns.iter().zip(row) {
-                    let own =
-                        name.starts_with("_floodmark_") && ["token", "updated_at", "run"].contains(&column.as_str());
+                    let own = name.starts_with("_floodmark_")
+                        && ["token", "updated_at", "run", "id"].contains(&column.as_str());
                     if own || is_now(cell) {
                         *cell = Cell::Text("(now)".into());
                     }

@@ -240,7 +240,7 @@ fn special() -> Vec<Scenario> {
                 Stage::run([csv("a", "id,n\n1,1\n2,\n,3\n")]).with(
                     "load: append\non_bad_row: reject\ncolumns: { id: { not_null: true }, n: { not_null: true } }",
                 ),
-                Stage::command("rejects replay t")
+                Stage { again: Again::Everything, ..Stage::command("rejects replay t") }
                     .with("load: append\non_bad_row: reject\ncolumns: { id: { not_null: true } }"),
                 Stage::run([csv("a", "id,n\n1,1\n2,2\n3,3\n")]).with("load: append\nchanged_files: reload"),
             ],
