@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "this suite is test code: a failed expectation is a panic")]
 
+mod copies;
 mod rehearsal;
 mod scene;
 
@@ -39,6 +40,8 @@ pub const ALL: &[(&str, Test)] = &[
     ("new and wider columns arrive in the load's transaction", evolve),
     ("a rehearsal counts as a load does and leaves no trace", rehearsal::no_trace),
     ("a rehearsal sees a row's end, not its way there", rehearsal::samples),
+    ("a copy is a private one, without the pipeline", copies::copy),
+    ("differences between two databases are told by row", copies::differences),
     ("a failed run is on record", failed_run),
     ("the fingerprint does not depend on order", fingerprint),
 ];
