@@ -7,7 +7,7 @@ use floodmark_core::{
     fingerprint::Fingerprint,
     pipeline::Pipeline,
     schema::Change,
-    state::{Commit, FileEntry, Memory, Reject, RunRecord, State},
+    state::{BoundaryChange, Commit, FileEntry, Memory, Reject, RunRecord, State},
     url::ConnectionUrl,
 };
 use std::{collections::HashSet, path::Path, time::Duration};
@@ -69,14 +69,24 @@ pub struct ShapedBatch {
     pub slice: usize,
 }
 
-/// Takes a row that was set aside.
-pub type Keep<'a> = &'a mut dyn FnMut(Reject) -> Result<()>;
+/// The open transaction, as far as the rows on their way into it need it.
+pub trait Transaction {
+    /// Keeps a row that was set aside.
+    fn keep(&mut self, reject: Reject) -> Result<()>;
+
+    /// `append`: whether a row at the stored watermark was loaded by an earlier run, out of the file named or, where none
+    /// is, out of any. Each row that was loaded answers to one.
+    fn loaded(&mut self, file: Option<&str>, hash: u128) -> Result<bool>;
+
+    /// `append`: writes what became of the rows at the watermark so far; the commit's own change comes on top. What
+    /// [`Transaction::loaded`] answers stays the same.
+    fn boundary(&mut self, change: &BoundaryChange) -> Result<()>;
+}
 
 /// What one transaction is to write: pulled by the destination, sealed by the engine.
 pub trait Chunk {
-    /// The next rows, or `None` at the chunk's end. Rows set aside on the way are handed to `keep` as they come, which
-    /// writes them in the same transaction.
-    fn next(&mut self, keep: Keep<'_>) -> Result<Option<ShapedBatch>>;
+    /// The next rows, or `None` at the chunk's end. Rows set aside on the way are handed to the transaction as they come.
+    fn next(&mut self, transaction: &mut dyn Transaction) -> Result<Option<ShapedBatch>>;
 
     /// Whether every row read so far was handed over. Where some were set aside as bad, a key that did not come may be
     /// theirs: absence then means nothing.

@@ -3,7 +3,7 @@
 use crate::{accounting::Counts, schema::Schema, types::DataType, value::Value};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::{collections::HashMap, sync::Arc};
 
 /// The newest format of the `_floodmark_*` tables; an older one is migrated, a newer one refused.
 pub const FORMAT: i64 = 1;
@@ -23,8 +23,6 @@ pub struct State {
     pub watermark: Option<Mark>,
     /// The highest cursor committed by a load that is not complete yet; becomes the watermark when it is.
     pub pending: Option<Mark>,
-    /// `append` with a watermark: the rows loaded at the watermark, by file.
-    pub boundary: Boundary,
     /// The file ledger, by slice name.
     pub files: HashMap<String, FileEntry>,
     /// When the last run committed.
@@ -42,17 +40,14 @@ pub struct Mark {
     pub value: Value,
 }
 
-/// How often a row (by hash) was loaded at the watermark, by file.
-pub type Boundary = BTreeMap<(String, u128), u64>;
-
-/// How the rows at the boundary change. They may be as many as the rows of the table, so that a commit writes only what
-/// is new among them.
+/// How the rows at the watermark change that an `append` remembers, by file and hash. They may be as many as the rows of
+/// the table: what is new among them is handed on in parts, and all of them are nowhere in memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BoundaryChange {
     /// Those there were go first: the watermark has moved on from them.
     pub anew: bool,
-    /// How many of each come on top.
-    pub added: Boundary,
+    /// What comes on top, once for each row.
+    pub added: Vec<(Arc<str>, u128)>,
 }
 
 /// What is known of a file.
@@ -84,13 +79,13 @@ pub struct Lineage {
     pub fingerprint: u128,
 }
 
-/// What is remembered of a key because the table cannot say it.
+/// What is remembered of a key, or of a row, because the table cannot say it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Memory {
     /// What it is.
     pub what: Remembered,
-    /// The key, each part as text, in the key's order.
+    /// The key, each part as text, in the key's order; of a row its file and its hash.
     pub key: Vec<String>,
     /// A version as text; `None` where that is NULL.
     pub version: Option<String>,
@@ -108,6 +103,8 @@ pub enum Remembered {
     Seen,
     /// `scd2`: a delete where nothing stood.
     Deleted,
+    /// `append`: a row loaded at the watermark.
+    Boundary,
 }
 
 /// One line of the run ledger.

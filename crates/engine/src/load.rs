@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use floodmark_connect::{
     BadRow, Chunk, ShapedBatch,
     crash::{self, Point},
-    destination::Keep,
+    destination::Transaction,
 };
 use floodmark_core::{
     Code, Counts, Error, Result, Schema,
@@ -163,12 +163,16 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
         slice: Option<usize>,
         rows: arrow::array::RecordBatch,
         row_of: impl Fn(usize) -> u64,
+        transaction: &mut dyn Transaction,
     ) -> Result<Option<ShapedBatch>> {
         // Rows a transform made belong to no file: they count as known once any file was.
         let known = slice.map_or_else(|| self.parts.readings.iter().all(|r| r.known), |s| self.parts.readings[s].known);
         let name = slice.map_or(TRANSFORMED, |s| self.parts.readings[s].slice.name.as_str());
         let heals = slice.map_or_else(|| self.parts.readings.iter().any(|r| r.heals), |s| self.parts.readings[s].heals);
-        let shaped = self.parts.shaper.shape(rows, &Origin { slice: name, known, heals })?;
+        let shaped = self.parts.shaper.shape(rows, &Origin { slice: name, known, heals }, transaction)?;
+        if let Some(change) = self.parts.shaper.overdue_boundary() {
+            transaction.boundary(&change)?;
+        }
         if self.parts.shaper.take_settled() {
             match slice {
                 Some(slice) => self.progress[slice].settled = true,
@@ -287,8 +291,8 @@ impl Chunk for Chunks<'_, '_, '_> {
         self.rejected_total == 0
     }
 
-    fn next(&mut self, keep: Keep<'_>) -> Result<Option<ShapedBatch>> {
-        let batch = self.pull(keep)?;
+    fn next(&mut self, transaction: &mut dyn Transaction) -> Result<Option<ShapedBatch>> {
+        let batch = self.pull(transaction)?;
         if batch.is_some() {
             crash::reached(Point::MidChunk)?;
         }
@@ -334,7 +338,7 @@ impl Chunk for Chunks<'_, '_, '_> {
 
 impl Chunks<'_, '_, '_> {
     /// The next rows of the open chunk.
-    fn pull(&mut self, keep: Keep<'_>) -> Result<Option<ShapedBatch>> {
+    fn pull(&mut self, transaction: &mut dyn Transaction) -> Result<Option<ShapedBatch>> {
         loop {
             if self.done {
                 return Ok(None);
@@ -368,14 +372,14 @@ impl Chunks<'_, '_, '_> {
                     let bad_numbers: Vec<u64> = bad.iter().map(|b| b.row).collect();
                     self.bad_rows(slice, bad)?;
                     let row_of = |good: usize| number(first_row, &bad_numbers, good);
-                    self.shape(Some(slice), rows, row_of)?
+                    self.shape(Some(slice), rows, row_of, transaction)?
                 }
                 Some(Item::Made(rows)) => {
                     *self.chunk.transformed.get_or_insert(0) += rows.num_rows() as u64;
-                    self.shape(None, rows, |_| 0)?
+                    self.shape(None, rows, |_| 0, transaction)?
                 }
             };
-            self.rejects.drain(..).try_for_each(&mut *keep)?;
+            self.rejects.drain(..).try_for_each(|reject| transaction.keep(reject))?;
             if batch.is_some() {
                 return Ok(batch);
             }

@@ -394,7 +394,6 @@ impl Work<'_> {
             bounds,
             state.watermark.as_ref(),
             state.pending.as_ref(),
-            &state.boundary,
         )?;
         self.engine.observer.observe(&Event::Planned {
             pipeline: self.pipeline.name.clone(),

@@ -8,18 +8,18 @@ use arrow::{
     datatypes::{Field, Float64Type, Schema as ArrowSchema},
     error::ArrowError,
 };
-use floodmark_connect::Capabilities;
+use floodmark_connect::{Capabilities, destination::Transaction};
 use floodmark_core::{
     Code, DataType, Error, Result, Schema, Value,
     error::{Place, shorten},
     fingerprint::RowHasher,
     pipeline::{CursorNulls, Deletes, LateRows, Load, Pipeline},
-    state::{Boundary, BoundaryChange, Mark},
+    state::{BoundaryChange, Mark},
     watermark::Bounds,
     wording,
 };
 use floodmark_sql::Condition;
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 /// A row set aside after it was read: its index in the batch, what is wrong, and the row as JSON.
 pub(crate) struct Misfit {
@@ -59,16 +59,12 @@ struct Cursor {
     late_rows: u64,
     late_slice: Option<String>,
     settled: bool,
-    boundary: Option<BoundaryTracker>,
+    /// `append`: what has become of the rows at the highest cursor since they were last written.
+    boundary: Option<BoundaryChange>,
 }
 
-/// `append`: which rows at the watermark are loaded, by file and hash.
-struct BoundaryTracker {
-    /// Those of earlier runs, by hash and file; taken away as they are met again.
-    earlier: BTreeMap<(u128, String), u64>,
-    /// What has become of those at the highest cursor since the last commit.
-    change: BoundaryChange,
-}
+/// Rows at the highest cursor that are held before they are written.
+const BOUNDARY_AT_ONCE: usize = 1 << 16;
 
 /// Shapes batches of one run.
 pub(crate) struct Shaper<'a> {
@@ -90,7 +86,6 @@ impl<'a> Shaper<'a> {
         bounds: Option<(Bounds, DataType)>,
         stored: Option<&Mark>,
         pending: Option<&Mark>,
-        boundary: &Boundary,
     ) -> Result<Self> {
         let condition = pipeline.delete_when.as_deref().map(|sql| Condition::new(sql, target)).transpose()?;
         let cursor = match (&pipeline.watermark, bounds) {
@@ -109,10 +104,7 @@ impl<'a> Shaper<'a> {
                     late_rows: 0,
                     late_slice: None,
                     settled: false,
-                    boundary: (pipeline.load == Load::Append).then(|| BoundaryTracker {
-                        earlier: boundary.iter().map(|((file, hash), n)| ((*hash, file.clone()), *n)).collect(),
-                        change: BoundaryChange::default(),
-                    }),
+                    boundary: (pipeline.load == Load::Append).then(BoundaryChange::default),
                 })
             }
             _ => None,
@@ -130,8 +122,14 @@ impl<'a> Shaper<'a> {
 
     /// What became of the rows at the highest cursor since this was last asked, for `append`.
     pub(crate) fn take_boundary(&mut self) -> BoundaryChange {
-        let tracker = self.cursor.as_mut().and_then(|cursor| cursor.boundary.as_mut());
-        tracker.map(|tracker| std::mem::take(&mut tracker.change)).unwrap_or_default()
+        let change = self.cursor.as_mut().and_then(|cursor| cursor.boundary.as_mut());
+        change.map(std::mem::take).unwrap_or_default()
+    }
+
+    /// The same, where it is too much to hold on to.
+    pub(crate) fn overdue_boundary(&mut self) -> Option<BoundaryChange> {
+        let held = self.cursor.as_ref()?.boundary.as_ref()?.added.len();
+        (held >= BOUNDARY_AT_ONCE).then(|| self.take_boundary())
     }
 
     /// Whether `settle` left rows of the slices since the last call for a later run.
@@ -181,7 +179,12 @@ impl<'a> Shaper<'a> {
     }
 
     /// Shapes one batch. `rows` are columns of the target by name, not yet of its types where a transform made them.
-    pub(crate) fn shape(&mut self, rows: RecordBatch, origin: &Origin<'_>) -> Result<Shaped> {
+    pub(crate) fn shape(
+        &mut self,
+        rows: RecordBatch,
+        origin: &Origin<'_>,
+        transaction: &mut dyn Transaction,
+    ) -> Result<Shaped> {
         let mut misfits = Vec::new();
         let rows = self.to_target(&rows, &mut misfits)?;
         let deletes = match &self.condition {
@@ -203,7 +206,7 @@ impl<'a> Shaper<'a> {
             filter_record_batch(&rows, &BooleanArray::from(keep))?
         };
         let before = rows.num_rows();
-        let rows = self.apply_cursor(rows, origin)?;
+        let rows = self.apply_cursor(rows, origin, transaction)?;
         let skipped = (before - rows.num_rows()) as u64;
         let delete = match &self.condition {
             None => None,
@@ -342,7 +345,12 @@ impl<'a> Shaper<'a> {
         Ok(RecordBatch::try_new_with_options(self.target.to_arrow(), arrays, &options)?)
     }
 
-    fn apply_cursor(&mut self, rows: RecordBatch, origin: &Origin<'_>) -> Result<RecordBatch> {
+    fn apply_cursor(
+        &mut self,
+        rows: RecordBatch,
+        origin: &Origin<'_>,
+        transaction: &mut dyn Transaction,
+    ) -> Result<RecordBatch> {
         let Some(cursor) = &mut self.cursor else { return Ok(rows) };
         let array = rows.column_by_name(&cursor.column).cloned().ok_or_else(|| {
             Error::new(Code::NullCursor, format!("a file has no column {:?}, the watermark", cursor.column))
@@ -368,8 +376,8 @@ impl<'a> Shaper<'a> {
             let young = compare(cmp::gt, until)?;
             cursor.settled |= drop_rows(&mut keep, &young) > 0;
         }
+        let append = cursor.boundary.is_some();
         if let Some(stored) = &cursor.stored {
-            let append = self.pipeline.load == Load::Append;
             if origin.heals {
                 // The version rule leaves alone what is loaded.
             } else if origin.known {
@@ -385,12 +393,12 @@ impl<'a> Shaper<'a> {
                     cursor.late_slice.get_or_insert_with(|| origin.slice.to_owned());
                 }
             }
-            if let Some(boundary) = &mut cursor.boundary
-                && (cursor.late != LateRows::Load || origin.known)
-            {
+            if append && (cursor.late != LateRows::Load || origin.known) {
+                // A known file knows its own rows, a new one those of any.
+                let file = origin.known.then_some(origin.slice);
                 let at = compare(cmp::eq, stored)?;
                 for row in true_rows(&at) {
-                    if keep[row] && boundary.recognise(origin, row_hash(&mut self.hasher, &rows, self.target, row)?) {
+                    if keep[row] && transaction.loaded(file, row_hash(&mut self.hasher, &rows, self.target, row)?)? {
                         keep[row] = false;
                         if !origin.known {
                             cursor.late_rows += 1;
@@ -424,36 +432,18 @@ impl Cursor {
         if self.highest.is_none() || order == Some(std::cmp::Ordering::Greater) {
             self.highest = Some(highest.clone());
             if let Some(boundary) = &mut self.boundary {
-                boundary.change = BoundaryChange { anew: true, ..BoundaryChange::default() };
+                *boundary = BoundaryChange { anew: true, ..BoundaryChange::default() };
             }
         } else if order != Some(std::cmp::Ordering::Equal) {
             return Ok(());
         }
         let Some(boundary) = &mut self.boundary else { return Ok(()) };
         let at = cmp::eq(array, &highest.to_scalar(self.data_type)?)?;
+        let slice: Arc<str> = slice.into();
         for row in true_rows(&at) {
-            *boundary.change.added.entry((slice.to_owned(), row_hash(hasher, rows, target, row)?)).or_default() += 1;
+            boundary.added.push((Arc::clone(&slice), row_hash(hasher, rows, target, row)?));
         }
         Ok(())
-    }
-}
-
-impl BoundaryTracker {
-    /// Whether this row at the watermark was loaded before: by the same file for a known one, by any for a new one.
-    fn recognise(&mut self, origin: &Origin<'_>, hash: u128) -> bool {
-        let count = if origin.known {
-            self.earlier.get_mut(&(hash, origin.slice.to_owned()))
-        } else {
-            let of_hash = self.earlier.range_mut((hash, String::new())..).take_while(|((h, _), _)| *h == hash);
-            of_hash.map(|(_, n)| n).find(|n| **n > 0)
-        };
-        match count {
-            Some(n) if *n > 0 => {
-                *n -= 1;
-                true
-            }
-            _ => false,
-        }
     }
 }
 

@@ -83,7 +83,7 @@ pub(crate) fn damaged(text: &str) {
         )
         .expect("any text in a column of text");
         raw.execute(
-            "INSERT INTO _floodmark_boundary VALUES (?1, 'f', coalesce(?2, '0'), 1)",
+            "INSERT INTO _floodmark_boundary VALUES (?1, 1, 'f', coalesce(?2, '0'))",
             params![PIPELINE, next()],
         )
         .expect("any text in a column of text");

@@ -3,7 +3,7 @@
 use arbitrary::{Result, Unstructured};
 use floodmark_core::{
     Column, DataType, Schema, Value,
-    state::{Boundary, FileEntry, Lineage, Mark, Memory, Remembered, State},
+    state::{FileEntry, Lineage, Mark, Memory, Remembered, State},
 };
 use std::collections::{BTreeMap, HashMap};
 
@@ -83,17 +83,22 @@ fn file(bits: &mut Unstructured<'_>) -> Result<FileEntry> {
 fn memories(bits: &mut Unstructured<'_>) -> Result<Vec<Memory>> {
     let mut once = BTreeMap::new();
     for _ in 0..bits.int_in_range(0..=3)? {
-        let key: Vec<String> = bits.arbitrary()?;
-        let version: Option<String> = bits.arbitrary()?;
-        let what = match bits.int_in_range(0..=3)? {
+        let mut key: Vec<String> = bits.arbitrary()?;
+        let mut version: Option<String> = bits.arbitrary()?;
+        let what = match bits.int_in_range(0..=4)? {
             0 => Remembered::Tombstone,
             1 => Remembered::Kept(bits.arbitrary()?),
             2 => Remembered::Seen,
+            3 => {
+                (key, version) = (vec![bits.arbitrary()?, format!("{:032x}", bits.arbitrary::<u128>()?)], None);
+                Remembered::Boundary
+            }
             _ => Remembered::Deleted,
         };
         // What tells one from another; of moments, which always have a version, also that.
         let which = match (&what, &version) {
             (Remembered::Tombstone, _) => "tombstone".to_owned(),
+            (Remembered::Boundary, _) => "boundary".to_owned(),
             (Remembered::Kept(column), _) => format!("kept {column}"),
             (Remembered::Seen | Remembered::Deleted, Some(at)) => format!("moment {at}"),
             (Remembered::Seen | Remembered::Deleted, None) => continue,
@@ -119,10 +124,6 @@ pub(crate) fn state(bits: &mut Unstructured<'_>) -> Result<(State, Vec<Memory>)>
         Ok(ordered.then(|| Mark { column: column.clone(), data_type: of, value }))
     };
     let (watermark, pending) = (mark()?, mark()?);
-    let mut boundary = Boundary::new();
-    for _ in 0..bits.int_in_range(0..=2)? {
-        boundary.insert(bits.arbitrary()?, bits.arbitrary()?);
-    }
     let mut files = HashMap::new();
     for _ in 0..bits.int_in_range(0..=2)? {
         files.insert(bits.arbitrary()?, file(bits)?);
@@ -135,7 +136,6 @@ pub(crate) fn state(bits: &mut Unstructured<'_>) -> Result<(State, Vec<Memory>)>
         source_schema: if bits.arbitrary()? { Some(schema(bits)?) } else { None },
         watermark,
         pending,
-        boundary,
         files,
         updated_at: chrono::DateTime::from_timestamp(moment, bits.int_in_range(0..=999_999_999)?),
     };

@@ -13,7 +13,7 @@ use crate::{
 use floodmark_connect::destination::{Ledger, StateChange};
 use floodmark_core::{
     Code, DataType, Error, Result, Value,
-    state::{Boundary, Mark, State},
+    state::{Mark, State},
     wording,
 };
 use serde_json::json;
@@ -165,9 +165,8 @@ fn set(cx: &Context, keepers: &Keepers, name: &str, value: &str) -> Result<()> {
     }
     let after = value.to_string();
     state.watermark = Some(Mark { column: column.clone(), data_type, value });
-    // Both belong to the old position: rows recognised at it, and how far an unfinished load had come.
+    // It belongs to the old position, as do the rows remembered at it, which a move forgets.
     state.pending = None;
-    state.boundary = Boundary::new();
     // A file that counts as loaded would not be opened again, whatever the watermark says. This is how a file is kept
     // on record whose rows the watermark alone tells apart.
     for file in state.files.values_mut() {

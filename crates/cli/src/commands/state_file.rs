@@ -1,13 +1,13 @@
 //! The state as JSON: what `state export` prints and `state import` reads.
 //!
 //! `{"floodmark_state": 1, "pipelines": [{"pipeline", "table", "schema", "source_schema", "watermark", "pending",
-//! "boundary", "files", "remembered", "updated_at"}]}`. Values of a cursor are text with their type beside them, hashes
+//! "files", "remembered", "updated_at"}]}`. Values of a cursor are text with their type beside them, hashes
 //! are 32 hexadecimal digits. The fencing token stays where it is: it belongs to the database, not to the pipeline.
 
 use chrono::{DateTime, Utc};
 use floodmark_core::{
     Code, Column, DataType, Error, Result, Schema, Value,
-    state::{Boundary, FileEntry, Lineage, Mark, Memory, State},
+    state::{FileEntry, Lineage, Mark, Memory, State},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -44,7 +44,6 @@ struct Entry {
     source_schema: Option<Vec<Column>>,
     watermark: Option<MarkEntry>,
     pending: Option<MarkEntry>,
-    boundary: Vec<BoundaryEntry>,
     files: Vec<File>,
     #[serde(default)]
     remembered: Vec<Memory>,
@@ -58,14 +57,6 @@ struct MarkEntry {
     #[serde(rename = "type")]
     data_type: DataType,
     value: String,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct BoundaryEntry {
-    file: String,
-    row: Hash,
-    count: u64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -176,11 +167,6 @@ fn entry(exported: &Exported) -> Entry {
         source_schema: state.source_schema.as_ref().map(|schema| schema.columns.clone()),
         watermark: state.watermark.as_ref().map(mark_entry),
         pending: state.pending.as_ref().map(mark_entry),
-        boundary: state
-            .boundary
-            .iter()
-            .map(|((file, row), count)| BoundaryEntry { file: file.clone(), row: Hash(*row), count: *count })
-            .collect(),
         files,
         remembered: remembered.clone(),
         updated_at: state.updated_at.map(|at| at.to_rfc3339()),
@@ -220,7 +206,6 @@ fn exported(entry: Entry) -> Result<Exported, String> {
         source_schema: entry.source_schema.map(|columns| Schema { columns }),
         watermark: entry.watermark.map(mark).transpose()?,
         pending: entry.pending.map(mark).transpose()?,
-        boundary: entry.boundary.into_iter().map(|b| ((b.file, b.row.0), b.count)).collect::<Boundary>(),
         files,
         updated_at: entry.updated_at.map(moment).transpose()?,
     };
@@ -250,7 +235,6 @@ mod tests {
             source_schema: Some(Schema::new([("cents", DataType::BigInt)])),
             watermark: Some(mark(1_704_067_200_123_456_000)),
             pending: Some(mark(-1000)),
-            boundary: [(("a.csv".to_owned(), u128::MAX), 2)].into(),
             files: [(
                 "a.csv".to_owned(),
                 FileEntry {

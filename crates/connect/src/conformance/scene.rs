@@ -1,7 +1,7 @@
 //! A small pipeline with hand-made rows, and what is needed to load them without an engine.
 
 use super::mark;
-use crate::{Chunk, Destination, LoadPlan, Session, ShapedBatch, Stop, Target, destination::Keep};
+use crate::{Chunk, Destination, LoadPlan, Session, ShapedBatch, Stop, Target, destination::Transaction};
 use arrow::array::{ArrayRef, BooleanArray, Decimal128Array, Int64Array, RecordBatch, StringArray};
 use chrono::DateTime;
 use floodmark_core::{
@@ -193,8 +193,8 @@ impl Chunk for Hand<'_> {
         true
     }
 
-    fn next(&mut self, keep: Keep<'_>) -> Result<Option<ShapedBatch>> {
-        self.rejects.drain(..).try_for_each(keep)?;
+    fn next(&mut self, transaction: &mut dyn Transaction) -> Result<Option<ShapedBatch>> {
+        self.rejects.drain(..).try_for_each(|reject| transaction.keep(reject))?;
         match self.batches.pop_front() {
             None if self.fail == Fail::AfterRows => Err(Error::internal("made to fail")),
             batch => Ok(batch),

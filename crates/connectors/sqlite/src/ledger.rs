@@ -1,6 +1,11 @@
 //! State outside a run.
 
-use crate::{SqliteDestination, failure::to, state};
+use crate::{
+    SqliteDestination,
+    boundary::{self, Boundary},
+    failure::to,
+    state,
+};
 use floodmark_connect::{
     Stop,
     crash::{self, Point},
@@ -132,14 +137,15 @@ fn write(db: &Connection, pipeline: &str, token: i64, new: &State) -> Result<()>
         source_schema: new.source_schema.clone(),
         watermark: new.watermark.clone(),
         pending: new.pending.clone(),
-        boundary: BoundaryChange { anew: true, added: new.boundary.clone() },
+        boundary: BoundaryChange { anew: true, added: Vec::new() },
         files: new.files.iter().map(|(n, f)| (n.clone(), f.clone())).collect(),
         reread: Vec::new(),
         skimmed: Vec::new(),
         replayed: Vec::new(),
         run,
     };
-    state::write_position(db, pipeline, new.table.as_deref().unwrap_or_default(), token, &commit)
+    let boundary = Boundary::new(db, pipeline)?;
+    state::write_position(db, pipeline, new.table.as_deref().unwrap_or_default(), token, &commit, boundary)
 }
 
 fn memories(db: &Connection, pipeline: &str) -> Result<Vec<Memory>> {
@@ -149,6 +155,8 @@ fn memories(db: &Connection, pipeline: &str) -> Result<Vec<Memory>> {
             "SELECT 'tombstone', NULL, key, version FROM _floodmark_tombstones WHERE pipeline = ?1
              UNION ALL SELECT 'kept', \"column\", key, version FROM _floodmark_kept WHERE pipeline = ?1
              UNION ALL SELECT iif(deleted, 'deleted', 'seen'), NULL, key, at FROM _floodmark_moments WHERE pipeline = ?1
+             UNION ALL SELECT 'boundary', NULL, json_array(file, lower(hex(hash))), NULL
+               FROM _floodmark_boundary WHERE pipeline = ?1
              ORDER BY 3, 1, 2, 4",
         )
         .map_err(&fail)?;
@@ -162,6 +170,7 @@ fn memories(db: &Connection, pipeline: &str) -> Result<Vec<Memory>> {
             ("kept", Some(column)) => Remembered::Kept(column),
             ("seen", _) => Remembered::Seen,
             ("deleted", _) => Remembered::Deleted,
+            ("boundary", _) => Remembered::Boundary,
             _ => Remembered::Tombstone,
         };
         out.push(Memory { what, key, version });
@@ -172,6 +181,10 @@ fn memories(db: &Connection, pipeline: &str) -> Result<Vec<Memory>> {
 fn put_memories(db: &Connection, pipeline: &str, memories: &[Memory]) -> Result<()> {
     let fail = to("write what is remembered of keys");
     for Memory { what, key, version } in memories {
+        if *what == Remembered::Boundary {
+            boundary::import(db, pipeline, key)?;
+            continue;
+        }
         // The form in which a load writes them.
         let key = serde_json::Value::from(key.clone()).to_string();
         crash::at(Point::Tombstone, || {
@@ -184,7 +197,7 @@ fn put_memories(db: &Connection, pipeline: &str, memories: &[Memory]) -> Result<
                     "INSERT INTO _floodmark_kept VALUES (?1, ?2, ?3, ?4)",
                     rusqlite::params![pipeline, key, column, version],
                 ),
-                Remembered::Seen | Remembered::Deleted => db.execute(
+                Remembered::Seen | Remembered::Deleted | Remembered::Boundary => db.execute(
                     "INSERT INTO _floodmark_moments VALUES (?1, ?2, ?3, ?4)",
                     rusqlite::params![pipeline, key, version, *what == Remembered::Deleted],
                 ),

@@ -5,6 +5,7 @@
 
 mod adopt;
 mod bind;
+mod boundary;
 mod codec;
 mod copy;
 mod ddl;

@@ -1,7 +1,9 @@
 //! A held pipeline: one transaction a chunk.
 
 use crate::{
-    SqliteDestination, adopt, codec, ddl,
+    SqliteDestination, adopt,
+    boundary::Boundary,
+    codec, ddl,
     failure::to,
     lock::Lock,
     merge::{self, Outcome},
@@ -12,12 +14,12 @@ use crate::{
 use floodmark_connect::{
     Chunk, LoadPlan, Session, Stop,
     crash::{self, Point},
-    destination::Target,
+    destination::{Target, Transaction},
 };
 use floodmark_core::{
     Code, Counts, DataType, Error, Result, Schema,
     pipeline::Load,
-    state::{FileEntry, RunRecord, State},
+    state::{BoundaryChange, FileEntry, Reject, RunRecord, State},
 };
 use rusqlite::{Connection, TransactionBehavior};
 use std::{collections::HashSet, time::Duration};
@@ -141,14 +143,18 @@ impl Session for SqliteSession {
             Some(known) => known,
             None => merge::is_empty(&tx, &target.pipeline.destination.table)?,
         };
-        let mut incoming = Incoming { db: &tx, target, chunk };
+        let desk =
+            Desk { db: &tx, pipeline: &self.pipeline, run: target.run, boundary: Boundary::new(&tx, &self.pipeline)? };
+        let mut incoming = Incoming { desk, schema: target.schema, chunk };
         let writeback = Writeback::start(self.destination.path().filter(|_| !rehearsing));
         let Outcome { mut counts, lineage } = merge::run(&tx, plan, was_empty, &mut incoming)?;
         counts.removed += forgotten;
         // With the rows in place, an index is made at one go, and a trigger takes no notice of what only came back.
         ddl::restore(&tx, &target.pipeline.destination.table, &belongings)?;
+        let Incoming { desk, chunk, .. } = incoming;
         let commit = chunk.seal(counts, lineage)?;
-        state::write(&tx, &self.pipeline, &target.pipeline.destination.table, self.state.token, &commit)?;
+        let table = &target.pipeline.destination.table;
+        state::write(&tx, &self.pipeline, table, self.state.token, &commit, desk.boundary)?;
         self.stop.check()?;
         crash::at(Point::LoadCommit, || tx.commit().map_err(to("commit")))?;
         drop(writeback);
@@ -198,11 +204,32 @@ fn moment_type(target: &Target<'_>) -> DataType {
     }
 }
 
-/// The rows of a chunk. Rows set aside are kept as they come; what SQLite would change without a word is refused: it
-/// stores NaN as NULL.
-struct Incoming<'a> {
+/// What the rows of a chunk need of the transaction.
+struct Desk<'a> {
     db: &'a Connection,
-    target: &'a Target<'a>,
+    pipeline: &'a str,
+    run: &'a str,
+    boundary: Boundary<'a>,
+}
+
+impl Transaction for Desk<'_> {
+    fn keep(&mut self, reject: Reject) -> Result<()> {
+        state::keep_reject(self.db, self.pipeline, self.run, &reject)
+    }
+
+    fn loaded(&mut self, file: Option<&str>, hash: u128) -> Result<bool> {
+        self.boundary.loaded(file, hash)
+    }
+
+    fn boundary(&mut self, change: &BoundaryChange) -> Result<()> {
+        self.boundary.change(change)
+    }
+}
+
+/// The rows of a chunk. What SQLite would change without a word is refused: it stores NaN as NULL.
+struct Incoming<'a> {
+    desk: Desk<'a>,
+    schema: &'a Schema,
     chunk: &'a mut dyn Chunk,
 }
 
@@ -212,11 +239,9 @@ impl merge::Batches for Incoming<'_> {
     }
 
     fn next(&mut self) -> Result<Option<floodmark_connect::ShapedBatch>> {
-        let Target { pipeline, run, schema, .. } = self.target;
-        let mut keep = |reject| state::keep_reject(self.db, &pipeline.name, run, &reject);
-        let Some(batch) = self.chunk.next(&mut keep)? else { return Ok(None) };
+        let Some(batch) = self.chunk.next(&mut self.desk)? else { return Ok(None) };
         for (field, array) in batch.rows.schema().fields().iter().zip(batch.rows.columns()) {
-            if schema.get(field.name()).is_none_or(|c| c.data_type != DataType::Double) {
+            if self.schema.get(field.name()).is_none_or(|c| c.data_type != DataType::Double) {
                 continue;
             }
             let cells = crate::bind::Cells::new(array, DataType::Double)?;

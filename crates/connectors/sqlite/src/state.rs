@@ -1,6 +1,9 @@
 //! The `_floodmark_*` tables: their format, and reading and writing them. Nothing here begins or ends a transaction.
 
-use crate::failure::{failed, to};
+use crate::{
+    boundary::Boundary,
+    failure::{failed, to},
+};
 use chrono::{DateTime, SecondsFormat, Utc};
 use floodmark_connect::{
     crash::{self, Point},
@@ -33,8 +36,7 @@ CREATE TABLE _floodmark_files (
   rows INTEGER NOT NULL, complete INTEGER NOT NULL, lineage TEXT, PRIMARY KEY (pipeline, file)
 ) WITHOUT ROWID;
 CREATE TABLE _floodmark_boundary (
-  pipeline TEXT NOT NULL, file TEXT NOT NULL, hash TEXT NOT NULL, rows INTEGER NOT NULL,
-  PRIMARY KEY (pipeline, file, hash)
+  pipeline TEXT NOT NULL, id INTEGER NOT NULL, file TEXT NOT NULL, hash BLOB NOT NULL, PRIMARY KEY (pipeline, id)
 ) WITHOUT ROWID;
 CREATE TABLE _floodmark_rejects (
   id INTEGER PRIMARY KEY, pipeline TEXT NOT NULL, run TEXT NOT NULL, file TEXT NOT NULL, line INTEGER NOT NULL,
@@ -155,14 +157,6 @@ pub(crate) fn read(db: &Connection, pipeline: &str) -> Result<Option<State>> {
         let (name, entry) = file_entry(row)?;
         state.files.insert(name, entry);
     }
-    let mut boundary =
-        db.prepare("SELECT file, hash, rows FROM _floodmark_boundary WHERE pipeline = ?1").map_err(&fail)?;
-    let mut rows = boundary.query([pipeline]).map_err(&fail)?;
-    while let Some(row) = rows.next().map_err(&fail)? {
-        let (file, hash, n): (String, String, i64) =
-            row.get(0).and_then(|f| Ok((f, row.get(1)?, row.get(2)?))).map_err(&fail)?;
-        state.boundary.insert((file, parse_hash(&hash)?), n as u64);
-    }
     Ok(Some(state))
 }
 
@@ -208,14 +202,28 @@ fn parse_lineage(text: &str) -> Option<Lineage> {
 }
 
 /// Writes everything a commit holds.
-pub(crate) fn write(db: &Connection, pipeline: &str, table: &str, token: i64, commit: &Commit) -> Result<()> {
-    write_position(db, pipeline, table, token, commit)?;
+pub(crate) fn write(
+    db: &Connection,
+    pipeline: &str,
+    table: &str,
+    token: i64,
+    commit: &Commit,
+    boundary: Boundary<'_>,
+) -> Result<()> {
+    write_position(db, pipeline, table, token, commit, boundary)?;
     forget_rejects(db, pipeline, commit)?;
     write_run(db, &commit.run)
 }
 
 /// Writes where a pipeline stands. The fence is in the statement: with an older token no row matches.
-pub(crate) fn write_position(db: &Connection, pipeline: &str, table: &str, token: i64, commit: &Commit) -> Result<()> {
+pub(crate) fn write_position(
+    db: &Connection,
+    pipeline: &str,
+    table: &str,
+    token: i64,
+    commit: &Commit,
+    boundary: Boundary<'_>,
+) -> Result<()> {
     let fail = to("write the state");
     let json =
         |schema| serde_json::to_string(schema).map_err(|e| Error::internal("a schema has no JSON form").cause(e));
@@ -247,23 +255,7 @@ pub(crate) fn write_position(db: &Connection, pipeline: &str, table: &str, token
     for (name, entry) in &commit.files {
         write_file(db, pipeline, name, entry)?;
     }
-    if commit.boundary.anew {
-        crash::at(Point::Boundary, || {
-            db.execute("DELETE FROM _floodmark_boundary WHERE pipeline = ?1", [pipeline]).map_err(&fail)
-        })?;
-    }
-    let mut add = db
-        .prepare_cached(
-            "INSERT INTO _floodmark_boundary VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (pipeline, file, hash) DO UPDATE SET rows = rows + excluded.rows",
-        )
-        .map_err(&fail)?;
-    for ((file, hash), n) in &commit.boundary.added {
-        crash::at(Point::Boundary, || {
-            add.execute(params![pipeline, file, format!("{hash:032x}"), *n as i64]).map_err(&fail)
-        })?;
-    }
-    Ok(())
+    boundary.finish(&commit.boundary)
 }
 
 /// Keeps a row that a run set aside.

@@ -10,7 +10,7 @@ use floodmark_connect::destination::StateChange;
 use floodmark_core::{
     Error, Result,
     pipeline::{Load, Pipeline},
-    state::{Boundary, State},
+    state::State,
     wording,
 };
 use std::collections::HashMap;
@@ -81,8 +81,7 @@ pub(super) fn twice(proof: &mut Proof<'_, '_>, reference: &Reference) -> Result<
         let mut ledger = copy.destination()?.ledger()?;
         let name = &pipeline.name;
         let seen = ledger.state(name)?.ok_or_else(|| Error::internal("a finished load left no state"))?;
-        let to =
-            State { watermark: None, pending: None, boundary: Boundary::new(), files: HashMap::new(), ..seen.clone() };
+        let to = State { watermark: None, pending: None, files: HashMap::new(), ..seen.clone() };
         ledger.change_state(name, StateChange::Move { seen: &seen, to: &to })?;
         drop(ledger);
         bench.run(&copy, Some(Disorder { reverse: true, ..Disorder::default() }))?;
