@@ -211,11 +211,8 @@ fn act(action: Action, here: Point) -> Result<()> {
                 .help("the environment asks for it: unset FLOODMARK_CRASH"));
         }
         Action::Stop => signals::raise(signals::STOP),
-        Action::Signal(signal) => {
-            signals::raise(signal);
-            // Handled by another thread: time for it to note the signal, so that the next check sees it.
-            std::thread::sleep(std::time::Duration::from_millis(50));
-        }
+        // Its handler has run when this returns, so the next check sees it.
+        Action::Signal(signal) => signals::raise(signal),
     }
     Ok(())
 }

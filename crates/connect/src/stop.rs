@@ -3,16 +3,16 @@
 use floodmark_core::{Code, Error, Result};
 use std::sync::{
     Arc,
-    atomic::{AtomicI32, Ordering},
+    atomic::{AtomicUsize, Ordering},
 };
 
 /// Set once by a signal handler (or a caller's cancel); checked between batches.
 #[derive(Debug, Clone, Default)]
-pub struct Stop(Arc<AtomicI32>);
+pub struct Stop(Arc<AtomicUsize>);
 
 impl Stop {
     /// The flag a signal handler stores the signal's number in.
-    pub fn flag(&self) -> Arc<AtomicI32> {
+    pub fn flag(&self) -> Arc<AtomicUsize> {
         Arc::clone(&self.0)
     }
 
@@ -20,7 +20,9 @@ impl Stop {
     pub fn check(&self) -> Result<()> {
         match self.0.load(Ordering::Relaxed) {
             0 => Ok(()),
-            signal => Err(Error::new(Code::Interrupted, format!("interrupted by signal {signal}")).signal(signal)),
+            signal => {
+                Err(Error::new(Code::Interrupted, format!("interrupted by signal {signal}")).signal(signal as i32))
+            }
         }
     }
 }
