@@ -73,7 +73,7 @@ pub fn check(trial: &Trial, bytes: &[u8]) {
         (a, b) => panic!("blocks and threads make an error of a file:\n{a:?}\n{b:?}"),
     };
     let stop = Stop::default();
-    let glance = whole.glance(std::slice::from_ref(&slice), &stop).expect("a glance at a file that was surveyed");
+    let glance = whole.glance(std::slice::from_ref(&slice), &SurveyRequest::default(), &stop).expect("a glance at a file that was surveyed");
     for column in &glance.schema.columns {
         assert!(survey.schema.index(&column.name).is_some(), "a glance saw {:?}, the survey did not", column.name);
     }
@@ -82,6 +82,11 @@ pub fn check(trial: &Trial, bytes: &[u8]) {
     assert_eq!((typed.rows.len() + typed.bad.len()) as u64, survey.slices[0].0, "rows surveyed and rows read");
     for bad in &typed.bad {
         assert_ne!(bad.code, Code::BadValue, "a value does not fit the type its own survey gave: {bad:?}");
+    }
+    let plan = ReadPlan { schema: survey.schema.clone(), ..ReadPlan::default() };
+    for bad in whole.first_bad(&slice, &plan, &stop).expect("a file that was read") {
+        let bad = Bad::from(bad);
+        assert!(typed.bad.contains(&bad), "a first look refuses a row that a reading does not: {bad:?}");
     }
     let mut again = read(&blocks, &slice, &survey.schema, 0).expect("a file that was read");
     assert_eq!(typed, again, "blocks and threads change the rows");

@@ -3,7 +3,7 @@
 use crate::Stop;
 use arrow::array::RecordBatch;
 use floodmark_core::{Code, DataType, Error, Result, Schema};
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 /// A part of a source that can be read again and gives the same rows: a file now, a key range of a table later.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub struct Survey {
     pub schema: Schema,
     /// By slice, in the order asked: rows, and a hash of the slice's bytes.
     pub slices: Vec<(u64, u128)>,
+    /// By slice, in the order asked: its own columns, with the types of its own values.
+    pub columns: Vec<Arc<Schema>>,
 }
 
 /// What a first look at a source shows.
@@ -42,6 +44,19 @@ pub struct Glance {
     pub schema: Schema,
     /// Whether there can be no column beside these.
     pub whole: bool,
+    /// By slice, in the order asked, as many as were looked at.
+    pub slices: Vec<Glimpse>,
+}
+
+/// What a first look at one slice shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Glimpse {
+    /// Its own columns, as in [`Glance::schema`].
+    pub schema: Arc<Schema>,
+    /// Whether it can have no column beside these.
+    pub whole: bool,
+    /// Whether it has a row, good or bad.
+    pub rows: bool,
 }
 
 /// How a slice is to be read.
@@ -103,7 +118,11 @@ pub trait Source: Send + Sync {
     fn row_ends_at(&self, slice: &Slice, bytes: u64) -> Result<bool>;
 
     /// The columns of the slices as far as that is cheap to tell: headers, first rows, footers.
-    fn glance(&self, slices: &[Slice], stop: &Stop) -> Result<Glance>;
+    fn glance(&self, slices: &[Slice], request: &SurveyRequest, stop: &Stop) -> Result<Glance>;
+
+    /// The bad rows among the first ones that `read` would give of a slice, as many as are cheap to look at. None of them
+    /// says nothing of the others.
+    fn first_bad(&self, slice: &Slice, plan: &ReadPlan, stop: &Stop) -> Result<Vec<BadRow>>;
 
     /// Reads all of the slices for their columns and types: every row of text, the footer of a columnar file.
     fn survey(&self, slices: &[Slice], request: &SurveyRequest, stop: &Stop) -> Result<Survey>;

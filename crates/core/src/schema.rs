@@ -1,12 +1,9 @@
 //! Columns of a table, and what may change about them (`schema: evolve | freeze`).
 
-use crate::{
-    error::{Code, Error, Result},
-    types::DataType,
-};
+use crate::types::DataType;
 use arrow::datatypes::{Field, Schema as ArrowSchema, SchemaRef};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 /// A column.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,16 +79,14 @@ impl Schema {
 
 /// What a source's schema asks of the pinned one: the schema after it, and the steps there.
 ///
-/// A column missing from the source is no change. With `freeze` any difference is an error that lists them all; with
-/// `evolve` a type that cannot widen without loss stays as pinned, and values that do not fit are bad rows.
-pub fn evolve(pinned: &Schema, arriving: &Schema, freeze: bool) -> Result<(Schema, Vec<Change>)> {
+/// A column missing from the source is no change. A type that cannot widen without loss stays as pinned, and values that
+/// do not fit are bad rows.
+pub fn evolve(pinned: &Schema, arriving: &Schema) -> (Schema, Vec<Change>) {
     let mut after = pinned.clone();
     let mut changes = Vec::new();
-    let mut differences = Vec::new();
     for column in &arriving.columns {
         match after.columns.iter_mut().find(|c| c.name == column.name) {
             None => {
-                differences.push(format!("new column {:?} ({})", column.name, column.data_type));
                 changes.push(Change::Add(column.clone()));
                 after.columns.push(column.clone());
             }
@@ -103,32 +98,71 @@ pub fn evolve(pinned: &Schema, arriving: &Schema, freeze: bool) -> Result<(Schem
                 }
                 *old = column.clone();
             }
-            Some(old) if old.data_type != column.data_type => {
-                let (from, wider) = (old.data_type, old.data_type.widen(column.data_type));
-                if wider != Some(from) {
-                    differences.push(format!("column {:?} is {from} and would be {}", column.name, column.data_type));
-                }
-                if let Some(to) = wider.filter(|to| *to != from) {
+            Some(old) => {
+                let from = old.data_type;
+                if let Some(to) = from.widen(column.data_type).filter(|to| *to != from) {
                     changes.push(Change::Widen { name: column.name.clone(), from, to });
                     old.data_type = to;
                 }
             }
-            Some(_) => {}
         }
     }
-    if freeze {
-        for column in &pinned.columns {
-            if arriving.get(&column.name).is_none() {
-                differences.push(format!("column {:?} is missing", column.name));
-            }
-        }
-        if !differences.is_empty() {
-            return Err(Error::new(Code::SchemaFrozen, format!("the source differs: {}", differences.join("; ")))
-                .state("nothing was written")
-                .help("set `schema: evolve` to take the new columns, or correct the source"));
+    (after, changes)
+}
+
+/// How a source's schema differs from the pinned one, for `freeze`. A column that was never given a value is no
+/// difference, and neither is its first one.
+pub fn differences(pinned: &Schema, arriving: &Schema) -> Vec<Difference> {
+    let mut found = Vec::new();
+    for column in &arriving.columns {
+        let (name, to) = (column.name.clone(), column.data_type);
+        match pinned.get(&column.name) {
+            None => found.push(Difference::New(column.clone())),
+            Some(old) if old.undecided || column.undecided || old.data_type.widen(to) == Some(old.data_type) => {}
+            Some(old) => found.push(Difference::Type { name, from: old.data_type, to }),
         }
     }
-    Ok((after, changes))
+    let missing = pinned.columns.iter().filter(|c| arriving.get(&c.name).is_none());
+    found.extend(missing.map(|c| Difference::Missing(c.name.clone())));
+    found
+}
+
+/// One difference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Difference {
+    /// A column that is not pinned.
+    New(Column),
+    /// Values that the pinned type does not hold.
+    Type {
+        /// The column.
+        name: String,
+        /// Its pinned type.
+        from: DataType,
+        /// The type that would hold them.
+        to: DataType,
+    },
+    /// A pinned column that does not come.
+    Missing(String),
+}
+
+impl Difference {
+    /// The column.
+    pub fn column(&self) -> &str {
+        match self {
+            Difference::New(column) => &column.name,
+            Difference::Type { name, .. } | Difference::Missing(name) => name,
+        }
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Difference::New(column) => write!(f, "new column {:?} ({})", column.name, column.data_type),
+            Difference::Type { name, from, to } => write!(f, "column {name:?} is {from} and would be {to}"),
+            Difference::Missing(name) => write!(f, "column {name:?} is missing"),
+        }
+    }
 }
 
 /// Names that a database would take for one: equal but for the case of ASCII letters.
@@ -150,7 +184,7 @@ mod tests {
     fn evolve_adds_and_widens_but_never_drops() {
         let pinned = Schema::new([("id", DataType::BigInt), ("day", DataType::Date), ("note", DataType::Text)]);
         let arriving = Schema::new([("id", DataType::Decimal(5, 2)), ("day", DataType::Text), ("new", DataType::Bool)]);
-        let (after, changes) = evolve(&pinned, &arriving, false).unwrap();
+        let (after, changes) = evolve(&pinned, &arriving);
         assert_eq!(
             after,
             Schema::new([
@@ -168,20 +202,27 @@ mod tests {
         let undecided = Column { undecided: true, ..Column::new("n", DataType::Text) };
         let pinned = Schema { columns: vec![undecided.clone()] };
         let numbers = Schema::new([("n", DataType::BigInt)]);
-        let (after, changes) = evolve(&pinned, &numbers, true).unwrap();
+        let (after, changes) = evolve(&pinned, &numbers);
         assert_eq!((&after, changes.len()), (&numbers, 1));
         let nothing = Schema { columns: vec![undecided] };
-        assert_eq!(evolve(&after, &nothing, false).unwrap(), (numbers, Vec::new()));
-        assert_eq!(evolve(&pinned, &nothing, false).unwrap(), (nothing, Vec::new()));
+        assert_eq!(evolve(&after, &nothing), (numbers.clone(), Vec::new()));
+        assert_eq!(evolve(&pinned, &nothing), (nothing.clone(), Vec::new()));
+        assert_eq!([differences(&pinned, &numbers), differences(&after, &nothing)], [[], []]);
     }
 
     #[test]
     fn freeze_lists_every_difference() {
         let pinned = Schema::new([("id", DataType::BigInt), ("gone", DataType::Text)]);
         let arriving = Schema::new([("id", DataType::Text), ("new", DataType::Bool)]);
-        let message = evolve(&pinned, &arriving, true).unwrap_err().message().to_owned();
-        for part in ["\"id\"", "\"new\"", "\"gone\""] {
-            assert!(message.contains(part), "{message}");
-        }
+        let told: Vec<String> = differences(&pinned, &arriving).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            ["column \"id\" is bigint and would be text", "new column \"new\" (boolean)", "column \"gone\" is missing"]
+        );
+        let narrower = Schema::new([("id", DataType::BigInt), ("gone", DataType::Text)]);
+        assert_eq!(
+            differences(&Schema::new([("id", DataType::Decimal(21, 2)), ("gone", DataType::Text)]), &narrower),
+            []
+        );
     }
 }

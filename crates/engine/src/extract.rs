@@ -101,7 +101,7 @@ impl Slices<'_> {
 
 /// Columns that must not be NULL, by source name. With a transform that is for its output to show; where a row may be a
 /// delete, which needs its key alone, for the condition.
-fn required(pipeline: &Pipeline) -> Vec<(String, Code)> {
+pub(crate) fn required(pipeline: &Pipeline) -> Vec<(String, Code)> {
     if pipeline.transform.is_some() {
         return Vec::new();
     }

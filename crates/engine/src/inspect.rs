@@ -1,9 +1,22 @@
-//! What `check` can tell of a pipeline's columns before a run: from headers, first rows and footers.
+//! What `check` can tell of a run before it: from headers, first rows and footers of the files it would read.
 
-use crate::{names, registry};
-use floodmark_connect::{Source, Stop, source::Glance};
-use floodmark_core::{Error, Result, Schema, pipeline::Pipeline, schema::evolve, state::State};
+use crate::{
+    by_file::{self, FileColumns},
+    extract, names, plan, registry,
+    run::{other_watermark, unsafe_combinations},
+};
+use floodmark_connect::{
+    Destination, ReadPlan, Slice, Source, Stop, SurveyRequest,
+    source::{Glance, Glimpse},
+};
+use floodmark_core::{
+    Code, Column, DataType, Error, Result, Schema,
+    pipeline::{CursorNulls, OnBadRow, Pipeline, SchemaPolicy},
+    schema::{Difference, differences, evolve},
+    state::State,
+};
 use floodmark_sql::Condition;
+use std::collections::HashSet;
 
 /// Something a run would stop at, or pass over.
 #[derive(Debug)]
@@ -14,50 +27,155 @@ pub struct Finding {
     pub certain: bool,
 }
 
-/// Compares the columns a pipeline names with those of its source and its table. Reads little of the source, and
-/// changes nothing. An error is one of reading.
-pub fn columns(pipeline: &Pipeline, source: &dyn Source, stop: &Stop) -> Result<Vec<Finding>> {
-    let Glance { schema, whole } = source.glance(&source.slices()?, stop)?;
-    let mut found = Vec::new();
-    let state = remembered(pipeline);
-    let named = match names::rename_all(pipeline, &schema) {
-        Ok(named) => named,
-        Err(error) => return Ok(vec![Finding { error, certain: whole }]),
-    };
-    let pinned_source = state.as_ref().and_then(|s| s.source_schema.as_ref());
-    let arriving = match &pipeline.transform {
-        None => named,
-        Some(transform) => match floodmark_sql::output_schema(transform, &over(pinned_source, &named)) {
-            Ok(made) => made,
-            Err(failure) => {
-                let certain = whole && failure.by_name;
-                return Ok(vec![Finding { error: failure.error, certain }]);
-            }
-        },
-    };
-    let target = over(state.as_ref().and_then(|s| s.schema.as_ref()), &arriving);
-    found.extend(names::missing(pipeline, &arriving).into_iter().map(|error| Finding { error, certain: whole }));
-    found.extend(names::unused(pipeline, &target).into_iter().map(|error| Finding { error, certain: false }));
-    if state.is_some() {
-        found.extend(names::refused_type(pipeline, &target).map(|error| Finding { error, certain: true }));
+impl Finding {
+    fn certain(error: Error) -> Self {
+        Finding { error, certain: true }
     }
-    if let Some(condition) = &pipeline.delete_when
-        && let Err(failure) = Condition::new(condition, &target)
-    {
-        found.push(Finding { error: failure.error, certain: whole && failure.by_name });
+}
+
+/// Looks at what the next run of a pipeline would read, or where that is nothing, at all of its source. Reads little of
+/// it, and changes nothing. An error is one that would end the run before it reads a row.
+pub fn source(pipeline: &Pipeline, source: &dyn Source, stop: &Stop) -> Result<Vec<Finding>> {
+    unsafe_combinations(pipeline)?;
+    let destination = registry::destination(&pipeline.destination.url).ok();
+    let state = destination.as_deref().and_then(|d| remembered(pipeline, d));
+    if let Some(error) = state.as_ref().and_then(|state| other_watermark(pipeline, state)) {
+        return Err(error);
+    }
+    let slices = source.slices()?;
+    let known = state.clone().unwrap_or_default();
+    let readings = plan::plan(pipeline, source, slices.clone(), &known, &HashSet::new(), stop)?.readings;
+    let reads = !readings.is_empty();
+    let (slices, skip): (Vec<Slice>, Vec<u64>) = match reads {
+        true => readings.into_iter().map(|r| (r.slice, r.skip_rows)).unzip(),
+        false => (slices, Vec::new()),
+    };
+    let pinned = match (&state, &pipeline.transform) {
+        (None, _) => None,
+        (Some(state), None) => state.schema.as_ref(),
+        (Some(state), Some(_)) => state.source_schema.as_ref(),
+    };
+    let request = SurveyRequest { pinned: names::pinned_types(pipeline, pinned) };
+    let glance = source.glance(&slices, &request, stop)?;
+    let look = Look { pipeline, slices: &slices, glance: &glance, pinned, reads };
+    let mut found = look.columns(destination.as_deref(), state.as_ref().and_then(|s| s.schema.as_ref()))?;
+    if reads && !found.iter().any(|f| f.certain) {
+        found.extend(look.first_rows(source, &skip, stop)?);
     }
     Ok(found)
 }
 
+/// What is looked at.
+struct Look<'a> {
+    pipeline: &'a Pipeline,
+    slices: &'a [Slice],
+    glance: &'a Glance,
+    /// The columns of the source that are pinned.
+    pinned: Option<&'a Schema>,
+    /// A run would read these files, so that each must have what it needs.
+    reads: bool,
+}
+
+impl Look<'_> {
+    /// Compares the columns a pipeline names with those of its source and of its table, where that was loaded.
+    fn columns(&self, destination: Option<&dyn Destination>, table: Option<&Schema>) -> Result<Vec<Finding>> {
+        let (pipeline, reads) = (self.pipeline, self.reads);
+        let Glance { schema, whole, slices: glimpses } = self.glance;
+        let whole = *whole;
+        let files = files(self.slices, glimpses);
+        let unknown = by_file::unknown_sources(pipeline, schema, &files);
+        if !unknown.is_empty() {
+            return Ok(unknown.into_iter().map(|error| Finding { error, certain: whole }).collect());
+        }
+        let named = names::rename_all(pipeline, schema)?;
+        let arriving = match &pipeline.transform {
+            None => named,
+            Some(transform) => match floodmark_sql::output_schema(transform, &over(self.pinned, &named)) {
+                Ok(made) => made,
+                Err(failure) => {
+                    let certain = whole && failure.by_name;
+                    return Ok(vec![Finding { error: failure.error, certain }]);
+                }
+            },
+        };
+        let target = over(table, &arriving);
+        let mut found = Vec::new();
+        if let Some(pinned) = table.filter(|_| reads && pipeline.schema == SchemaPolicy::Freeze)
+            && let Err(error) = by_file::frozen(pipeline, pinned, &arriving, &files)
+        {
+            let seen = |d: &Difference| whole || !matches!(d, Difference::Missing(_));
+            found.push(Finding { error, certain: differences(pinned, &arriving).iter().any(seen) });
+        }
+        if let Some(Err(error)) = destination.map(|d| names::check(&target, d.capabilities())) {
+            found.push(Finding::certain(error));
+        }
+        let missing = by_file::missing(pipeline, &arriving, &files);
+        found.extend(missing.into_iter().map(|error| Finding { error, certain: whole }));
+        if found.is_empty()
+            && reads
+            && let Some((at, error)) = by_file::lacking(pipeline, &files)
+        {
+            found.push(Finding { error, certain: glimpses[at].whole });
+        }
+        found.extend(names::unused(pipeline, &target).into_iter().map(|error| Finding { error, certain: false }));
+        if table.is_some() {
+            found.extend(names::refused_type(pipeline, &target).map(Finding::certain));
+        }
+        if let Some(condition) = &pipeline.delete_when
+            && let Err(failure) = Condition::new(condition, &target)
+        {
+            found.push(Finding { error: failure.error, certain: whole && failure.by_name });
+        }
+        Ok(found)
+    }
+
+    /// The first row, among the first ones of each file, that a run would not load. `skip`: by file, rows that are loaded.
+    fn first_rows(&self, source: &dyn Source, skip: &[u64], stop: &Stop) -> Result<Option<Finding>> {
+        let (pipeline, schema) = (self.pipeline, &self.glance.schema);
+        let types = over(self.pinned, &names::rename_all(pipeline, schema)?);
+        let mut plan = ReadPlan {
+            schema: names::read_as(pipeline, schema, &types),
+            skip_rows: 0,
+            required: extract::required(pipeline),
+        };
+        let marked =
+            pipeline.watermark.as_ref().filter(|w| w.nulls == CursorNulls::Fail && pipeline.transform.is_none());
+        plan.required.extend(marked.map(|w| (names::source_name(pipeline, &w.column).to_owned(), Code::NullCursor)));
+        // Rows that name their own columns may have it further on; these do not.
+        for (name, _) in &plan.required {
+            if plan.schema.get(name).is_none() {
+                plan.schema.columns.push(Column::new(name, DataType::Text));
+            }
+        }
+        for (slice, skip) in self.slices.iter().zip(skip).take(self.glance.slices.len()) {
+            plan.skip_rows = *skip;
+            let bad = source.first_bad(slice, &plan, stop)?.into_iter().map(|row| row.error);
+            // A row without a watermark value is no bad row that could be set aside.
+            let fails = |e: &Error| pipeline.on_bad_row == OnBadRow::Fail || e.code() == Code::NullCursor;
+            if let Some(error) = bad.into_iter().find(fails) {
+                return Ok(Some(Finding::certain(error)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn files<'a>(slices: &'a [Slice], glimpses: &'a [Glimpse]) -> Vec<FileColumns<'a>> {
+    let file =
+        |(slice, g): (&'a Slice, &'a Glimpse)| FileColumns { name: &slice.name, schema: &g.schema, rows: g.rows };
+    slices.iter().zip(glimpses).map(file).collect()
+}
+
 /// What arrives, in the types that are pinned already.
 fn over(pinned: Option<&Schema>, arriving: &Schema) -> Schema {
-    let evolved = pinned.and_then(|pinned| evolve(pinned, arriving, false).ok());
-    evolved.map_or_else(|| arriving.clone(), |(schema, _)| schema)
+    pinned.map_or_else(|| arriving.clone(), |pinned| evolve(pinned, arriving).0)
 }
 
 /// The state of an earlier load of the same table. One that cannot be read is another part's business.
-fn remembered(pipeline: &Pipeline) -> Option<State> {
-    let destination = registry::destination(&pipeline.destination.url).ok().filter(|d| d.exists())?;
+fn remembered(pipeline: &Pipeline, destination: &dyn Destination) -> Option<State> {
+    if !destination.exists() {
+        return None;
+    }
     let state = destination.ledger().ok()?.state(&pipeline.name).ok()??;
     (state.table.as_ref() == Some(&pipeline.destination.table) && state.schema.is_some()).then_some(state)
 }

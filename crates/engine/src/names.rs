@@ -1,12 +1,7 @@
 //! Columns on their way from the source to the table: renamed, typed, checked.
 
 use floodmark_connect::Capabilities;
-use floodmark_core::{
-    Code, Column, DataType, Error, Result, Schema,
-    pipeline::{Load, Pipeline},
-    schema::case_clash,
-    wording,
-};
+use floodmark_core::{Code, Column, DataType, Error, Result, Schema, pipeline::Pipeline, schema::case_clash, wording};
 use std::collections::HashMap;
 
 /// The name a source column has in the table.
@@ -35,13 +30,6 @@ pub(crate) fn pinned_types(pipeline: &Pipeline, pinned: Option<&Schema>) -> Hash
 
 /// A surveyed schema under the names of the table, with the types `columns:` asks for.
 pub(crate) fn rename_all(pipeline: &Pipeline, surveyed: &Schema) -> Result<Schema> {
-    for column in &pipeline.columns {
-        if let Some(from) = &column.from
-            && surveyed.get(from).is_none()
-        {
-            return Err(no_column(from, "from", surveyed));
-        }
-    }
     let schema = Schema {
         columns: surveyed
             .columns
@@ -65,13 +53,22 @@ pub(crate) fn rename_all(pipeline: &Pipeline, surveyed: &Schema) -> Result<Schem
     Ok(schema)
 }
 
+/// How a source is read: its columns in the types they have under the names of the table.
+pub(crate) fn read_as(pipeline: &Pipeline, surveyed: &Schema, types: &Schema) -> Schema {
+    let typed = |c: &Column| {
+        let data_type = types.get(renamed(pipeline, &c.name)).map_or(c.data_type, |t| t.data_type);
+        Column::new(&c.name, data_type)
+    };
+    Schema { columns: surveyed.columns.iter().map(typed).collect() }
+}
+
 /// The type `columns:` asks for.
 pub(crate) fn asked_type(pipeline: &Pipeline, name: &str) -> Option<DataType> {
     pipeline.columns.iter().find(|c| c.name == name).and_then(|c| c.data_type)
 }
 
-/// Whether the destination can hold these columns, and whether every column the pipeline names is there.
-pub(crate) fn check(pipeline: &Pipeline, arriving: &Schema, target: &Schema, can: Capabilities) -> Result<()> {
+/// Whether the destination can hold these columns.
+pub(crate) fn check(target: &Schema, can: Capabilities) -> Result<()> {
     if target.columns.len() > can.max_columns {
         return Err(Error::new(
             Code::Unstorable,
@@ -92,40 +89,18 @@ pub(crate) fn check(pipeline: &Pipeline, arriving: &Schema, target: &Schema, can
             .state("nothing was written")
             .help("a database cannot hold such a name: rename the column with `columns:`, or correct the source"));
     }
-    if let Some(own) = target.columns.iter().find(|c| c.name.starts_with("_floodmark_")) {
-        return Err(Error::new(Code::BadHeader, format!("the column name {:?} is kept for Floodmark", own.name))
+    match target.columns.iter().find(|c| c.name.starts_with("_floodmark_")) {
+        None => Ok(()),
+        Some(own) => Err(Error::new(Code::BadHeader, format!("the column name {:?} is kept for Floodmark", own.name))
             .state("nothing was written")
-            .help("rename it with `columns:`"));
+            .help("rename it with `columns:`")),
     }
-    // A source that has no columns at all has no rows either (`[]`).
-    match missing(pipeline, arriving).into_iter().next() {
-        Some(error) if !arriving.columns.is_empty() || target.columns.is_empty() => Err(error),
-        _ => Ok(()),
-    }
-}
-
-/// Columns that a pipeline cannot do without, and that do not arrive.
-pub(crate) fn missing(pipeline: &Pipeline, arriving: &Schema) -> Vec<Error> {
-    let key = pipeline.key.iter().map(|name| (name, "key"));
-    let window = pipeline.window.iter().map(|name| (name, "window"));
-    let watermark = pipeline.watermark.iter().map(|w| (&w.column, "watermark"));
-    // By default the version is the watermark, which is told of already.
-    let watermarked = pipeline.watermark.as_ref().map(|w| &w.column);
-    let version = pipeline.version.iter().filter(|v| pipeline.load != Load::Append && watermarked != Some(*v));
-    let not_null = pipeline.columns.iter().filter(|c| c.not_null).map(|c| (&c.name, "columns"));
-    key.chain(window)
-        .chain(watermark)
-        .chain(version.map(|name| (name, "version")))
-        .chain(not_null)
-        .filter(|(name, _)| arriving.get(name).is_none())
-        .map(|(name, field)| no_column(name, field, arriving))
-        .collect()
 }
 
 /// Names in `columns:` that are no column of the table, so that what they say has no effect.
 pub(crate) fn unused(pipeline: &Pipeline, target: &Schema) -> Vec<Error> {
     let unknown = pipeline.columns.iter().filter(|c| !c.not_null && c.from.is_none() && target.get(&c.name).is_none());
-    unknown.map(|c| no_column(&c.name, "columns", target)).collect()
+    unknown.map(|c| no_column(&c.name, "columns", target, "which the source does not have")).collect()
 }
 
 /// A type that `columns:` asks for and the table does not have: it was loaded, or made, with another one.
@@ -153,8 +128,9 @@ fn holds(there: DataType, asked: DataType) -> bool {
     there == asked || (alike && there.widen(asked) == Some(there))
 }
 
-fn no_column(name: &str, field: &str, there: &Schema) -> Error {
-    Error::new(Code::TableShape, format!("`{field}` names column {name:?}, which the source does not have"))
+/// The error of a column that is named in `field`; `lack` says who does not have it.
+pub(crate) fn no_column(name: &str, field: &str, there: &Schema, lack: &str) -> Error {
+    Error::new(Code::TableShape, format!("`{field}` names column {name:?}, {lack}"))
         .state("nothing was written")
         .help(wording::suggest(name, "its columns are", &there.names()))
 }

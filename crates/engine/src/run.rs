@@ -1,6 +1,7 @@
 //! One run of one pipeline, from lock to receipt.
 
 use crate::{
+    by_file::{self, FileColumns},
     extract::{Extract, Item},
     load::{Chunks, Parts, movement, record},
     names,
@@ -11,7 +12,7 @@ use crate::{
     shape::Shaper,
 };
 use floodmark_connect::{
-    Capabilities, LoadPlan, Session, Slice, Source, Stop, SurveyRequest, Target,
+    Capabilities, LoadPlan, Session, Slice, Source, Stop, Survey, SurveyRequest, Target,
     crash::{self, Point},
 };
 use floodmark_core::{
@@ -246,6 +247,17 @@ pub(crate) fn unsafe_combinations(pipeline: &Pipeline) -> Result<()> {
     Ok(())
 }
 
+/// The stored watermark is of another column than the pipeline's.
+pub(crate) fn other_watermark(pipeline: &Pipeline, state: &State) -> Option<Error> {
+    let now = &pipeline.watermark.as_ref()?.column;
+    let mark = state.watermark.as_ref().filter(|mark| mark.column != *now)?;
+    let message = format!("the stored watermark is of column {:?}, and the pipeline now names {now:?}", mark.column);
+    Some(
+        Error::new(Code::Unsafe, message)
+            .help(format!("begin anew with `floodmark state reset {}` or `--full-refresh`", pipeline.name)),
+    )
+}
+
 /// A run that holds its pipeline's lock.
 pub(crate) struct Work<'a> {
     pub(crate) engine: &'a Engine,
@@ -259,6 +271,8 @@ pub(crate) struct Work<'a> {
 struct Schemas {
     read_as: Schema,
     source: Option<Schema>,
+    /// The columns rows arrive with, under the table's names.
+    arriving: Schema,
     target: Schema,
     changes: Vec<Change>,
 }
@@ -322,17 +336,10 @@ impl Work<'_> {
     ) -> Result<()> {
         let existing = session.table(&self.pipeline.destination.table)?;
         let mut state = self.state(session, existing.as_ref());
+        if let Some(error) = other_watermark(self.pipeline, &state) {
+            return Err(error);
+        }
         if let Some(spec) = &self.pipeline.watermark {
-            if let Some(mark) = state.watermark.as_ref().filter(|m| m.column != spec.column) {
-                return Err(Error::new(
-                    Code::Unsafe,
-                    format!(
-                        "the stored watermark is of column {:?}, and the pipeline now names {:?}",
-                        mark.column, spec.column
-                    ),
-                )
-                .help(format!("begin anew with `floodmark state reset {}` or `--full-refresh`", self.pipeline.name)));
-            }
             run.watermark = Some(movement(&spec.column, state.watermark.as_ref()));
         }
         let there = slices.len();
@@ -357,16 +364,17 @@ impl Work<'_> {
             self.warn(stale);
         }
 
-        let (schemas, surveyed) = self.schemas(&readings, &state, existing.as_ref())?;
-        let planned: u64 = surveyed.iter().map(|(rows, _)| rows).sum();
+        let (schemas, survey) = self.schemas(&readings, &state, existing.as_ref())?;
+        let planned: u64 = survey.slices.iter().map(|(rows, _)| rows).sum();
         let previewed = preview.is_some();
         if let Some(preview) = preview {
-            preview.surveyed(&surveyed);
+            preview.surveyed(&survey.slices);
         }
         if schemas.read_as.columns.is_empty() && schemas.target.columns.is_empty() && planned > 0 {
             return Err(self.first_bad_row(&readings, &schemas.read_as)?);
         }
-        names::check(self.pipeline, &self.arriving(&schemas), &schemas.target, self.can)?;
+        names::check(&schemas.target, self.can)?;
+        self.needed(&schemas, &by_file::of(&readings, &survey))?;
         if let Some(error) = names::refused_type(self.pipeline, &schemas.target) {
             return Err(error);
         }
@@ -430,7 +438,7 @@ impl Work<'_> {
             let mut chunks = Chunks::new(Parts {
                 pipeline: self.pipeline,
                 readings: &readings,
-                surveyed: &surveyed,
+                surveyed: &survey.slices,
                 items: extract.start(scope)?,
                 shaper,
                 schema: &schemas.target,
@@ -501,29 +509,8 @@ impl Work<'_> {
         Some(format!("{} changed while its load was interrupted; it is read from its beginning", changed.slice.name))
     }
 
-    /// The columns rows arrive with, under the table's names.
-    fn arriving(&self, schemas: &Schemas) -> Schema {
-        match &schemas.source {
-            Some(_) => schemas.target.clone(),
-            None => Schema {
-                columns: schemas
-                    .target
-                    .columns
-                    .iter()
-                    .filter(|c| schemas.read_as.get(names::source_name(self.pipeline, &c.name)).is_some())
-                    .cloned()
-                    .collect(),
-            },
-        }
-    }
-
     /// Surveys the source and settles every column's type.
-    fn schemas(
-        &self,
-        readings: &[Reading],
-        state: &State,
-        existing: Option<&Schema>,
-    ) -> Result<(Schemas, Vec<(u64, u128)>)> {
+    fn schemas(&self, readings: &[Reading], state: &State, existing: Option<&Schema>) -> Result<(Schemas, Survey)> {
         let pipeline = self.pipeline;
         let freeze = pipeline.schema == SchemaPolicy::Freeze && state.schema.is_some();
         // A table somebody else made pins its columns' types before the first load does.
@@ -540,37 +527,44 @@ impl Work<'_> {
             .observe(&Event::Surveying { pipeline: pipeline.name.clone(), bytes: slices.iter().map(|s| s.size).sum() });
         let request = SurveyRequest { pinned: names::pinned_types(pipeline, pinned_source.as_ref()) };
         let survey = self.source.survey(&slices, &request, &self.engine.stop)?;
+        let files = by_file::of(readings, &survey);
+        if let Some(error) = by_file::unknown_sources(pipeline, &survey.schema, &files).into_iter().next() {
+            return Err(error);
+        }
         let surveyed = names::rename_all(pipeline, &survey.schema)?;
-        let evolved = |pinned: Option<&Schema>, arriving: &Schema, freeze| match pinned {
-            None => Ok((arriving.clone(), Vec::new())),
-            Some(pinned) => evolve(pinned, arriving, freeze),
+        let evolved = |pinned: Option<&Schema>, arriving: &Schema| {
+            pinned.map_or_else(|| (arriving.clone(), Vec::new()), |pinned| evolve(pinned, arriving))
         };
         // The types to read with: what is pinned, widened where that loses nothing. What still does not fit is a bad row.
-        let (read_types, changes) = evolved(pinned_source.as_ref(), &surveyed, freeze && pipeline.transform.is_none())?;
-        let read_as = Schema {
-            columns: survey
-                .schema
-                .columns
-                .iter()
-                .map(|c| {
-                    let name = names::renamed(pipeline, &c.name);
-                    let data_type = read_types.get(name).map_or(c.data_type, |t| t.data_type);
-                    floodmark_core::Column::new(&c.name, data_type)
-                })
-                .collect(),
-        };
+        let (read_types, changes) = evolved(pinned_source.as_ref(), &surveyed);
+        let read_as = names::read_as(pipeline, &survey.schema, &read_types);
         let schemas = match &pipeline.transform {
-            None => Schemas { read_as, source: None, target: read_types, changes },
+            None => Schemas { read_as, source: None, arriving: surveyed, target: read_types, changes },
             Some(transform) => {
                 let mut made = floodmark_sql::output_schema(transform, &names::rename_all(pipeline, &read_as)?)?;
                 for column in &mut made.columns {
                     column.data_type = names::asked_type(pipeline, &column.name).unwrap_or(column.data_type);
                 }
-                let (target, changes) = evolved(pinned.as_ref(), &made, freeze)?;
-                Schemas { read_as, source: Some(read_types), target, changes }
+                let (target, changes) = evolved(pinned.as_ref(), &made);
+                Schemas { read_as, source: Some(read_types), arriving: made, target, changes }
             }
         };
-        Ok((schemas, survey.slices))
+        if let Some(pinned) = pinned.as_ref().filter(|_| freeze) {
+            by_file::frozen(pipeline, pinned, &schemas.arriving, &files)?;
+        }
+        Ok((schemas, survey))
+    }
+
+    /// Whether every column that the pipeline cannot do without arrives, and with every file.
+    fn needed(&self, schemas: &Schemas, files: &[FileColumns<'_>]) -> Result<()> {
+        let Schemas { arriving, target, .. } = schemas;
+        let missing = by_file::missing(self.pipeline, arriving, files).into_iter().next();
+        // A source that has no columns at all has no rows either (`[]`).
+        let missing = missing.filter(|_| !arriving.columns.is_empty() || target.columns.is_empty());
+        match missing.or_else(|| by_file::lacking(self.pipeline, files).map(|(_, error)| error)) {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
     }
 }
 

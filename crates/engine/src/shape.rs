@@ -35,6 +35,8 @@ pub(crate) struct Origin<'a> {
     pub(crate) known: bool,
     /// Rows behind the watermark are wanted all the same.
     pub(crate) heals: bool,
+    /// The number in the file of a row of the batch; 0 where rows belong to no file.
+    pub(crate) row_of: &'a dyn Fn(usize) -> u64,
 }
 
 /// A batch after shaping.
@@ -56,6 +58,8 @@ struct Cursor {
     late: LateRows,
     highest: Option<Value>,
     null_rows: u64,
+    /// Where the first of them is.
+    first_null: Option<Place>,
     late_rows: u64,
     late_slice: Option<String>,
     settled: bool,
@@ -101,6 +105,7 @@ impl<'a> Shaper<'a> {
                     highest: later(stored.clone(), pending.map(|m| m.value.clone())),
                     stored,
                     null_rows: 0,
+                    first_null: None,
                     late_rows: 0,
                     late_slice: None,
                     settled: false,
@@ -155,6 +160,7 @@ impl<'a> Shaper<'a> {
                     cursor.column
                 ),
             )
+            .at(cursor.first_null.clone().unwrap_or_default())
             .help("load them too with `nulls: include`, or leave them out with `nulls: exclude`, under `watermark:`"));
         }
         if cursor.late == LateRows::Fail && cursor.late_rows > 0 {
@@ -198,6 +204,9 @@ impl<'a> Shaper<'a> {
         self.check_nulls(&rows, deletes.as_ref(), &mut misfits)?;
         misfits.sort_by_key(|m| m.row);
         misfits.dedup_by_key(|m| m.row);
+        if let Some(cursor) = &mut self.cursor {
+            cursor.note_null(&rows, &misfits, origin);
+        }
         let rows = if misfits.is_empty() {
             rows
         } else {
@@ -269,10 +278,7 @@ impl<'a> Shaper<'a> {
             }
         };
         for key in &self.pipeline.key {
-            let array = rows.column_by_name(key).ok_or_else(|| {
-                Error::new(Code::BadHeader, format!("a file has no column {key:?}, which is part of the key"))
-                    .help("correct the file, or narrow the pattern of the source so that it leaves it out")
-            })?;
+            let array = rows.column_by_name(key).ok_or_else(|| absent(key))?;
             let message = format!("key column {key:?} is NULL");
             refuse(
                 array,
@@ -352,11 +358,7 @@ impl<'a> Shaper<'a> {
         transaction: &mut dyn Transaction,
     ) -> Result<RecordBatch> {
         let Some(cursor) = &mut self.cursor else { return Ok(rows) };
-        let array = rows.column_by_name(&cursor.column).cloned().ok_or_else(|| {
-            Error::new(Code::NullCursor, format!("a file has no column {:?}, the watermark", cursor.column))
-                .in_file(origin.slice)
-                .help("correct the file, or narrow the pattern of the source so that it leaves it out")
-        })?;
+        let array = rows.column_by_name(&cursor.column).cloned().ok_or_else(|| absent(&cursor.column))?;
         let mut keep = vec![true; rows.num_rows()];
         if array.null_count() > 0 {
             for (_, keep) in keep.iter_mut().enumerate().filter(|(row, _)| array.is_null(*row)) {
@@ -418,6 +420,20 @@ impl<'a> Shaper<'a> {
 }
 
 impl Cursor {
+    /// Remembers where the first row without a value is.
+    fn note_null(&mut self, rows: &RecordBatch, misfits: &[Misfit], origin: &Origin<'_>) {
+        let Some(array) = rows.column_by_name(&self.column).filter(|a| a.null_count() > 0) else { return };
+        if self.first_null.is_some() {
+            return;
+        }
+        let misfit = |row: usize| misfits.binary_search_by_key(&row, |m| m.row).is_ok();
+        let first = (0..array.len()).find(|row| array.is_null(*row) && !misfit(*row));
+        let Some(row) = first.map(origin.row_of) else { return };
+        let file = (row > 0).then(|| origin.slice.into());
+        let row = file.is_some().then_some(row);
+        self.first_null = Some(Place { file, row, column: Some(self.column.clone()), ..Place::default() });
+    }
+
     /// Takes the batch's highest cursor into account.
     fn advance(
         &mut self,
@@ -490,6 +506,11 @@ fn maximum(array: &ArrayRef, data_type: DataType) -> Result<Option<Value>> {
         }
     };
     Value::from_array(&one, 0, data_type).map(Some)
+}
+
+/// The survey named the columns of every file, and the run would have ended there.
+fn absent(column: &str) -> Error {
+    Error::internal(format!("rows without the column {column:?}"))
 }
 
 /// The later of two values.

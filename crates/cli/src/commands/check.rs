@@ -26,7 +26,7 @@ struct Report<'a> {
     reachable: bool,
     found: Found,
     errors: Vec<Error>,
-    /// About columns: what a run would pass over, or may stop at.
+    /// About the source: what a run would pass over, or may stop at.
     doubts: Vec<Error>,
     warnings: Vec<&'a Lint>,
 }
@@ -94,7 +94,7 @@ fn examine<'a>(
     Report { pipeline, reachable, found, errors, doubts, warnings }
 }
 
-/// What there is to read, and what of its columns does not go with the pipeline.
+/// What there is to read, and what of it a run would stop at.
 fn sources(pipeline: &Pipeline, stop: &Stop) -> (Found, Result<Vec<Finding>>) {
     let SourceSpec::Files(files) = &pipeline.source;
     if files.reads_stdin() {
@@ -102,7 +102,7 @@ fn sources(pipeline: &Pipeline, stop: &Stop) -> (Found, Result<Vec<Finding>>) {
     }
     let listed = registry::source(&pipeline.source).and_then(|source| Ok((source.slices()?.len(), source)));
     match listed {
-        Ok((files, source)) => (Found::Files(files), inspect::columns(pipeline, source.as_ref(), stop)),
+        Ok((files, source)) => (Found::Files(files), inspect::source(pipeline, source.as_ref(), stop)),
         Err(error) => (Found::Nothing, Err(error)),
     }
 }

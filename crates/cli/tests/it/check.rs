@@ -111,7 +111,7 @@ fn what_only_may_be_wrong_is_a_warning() {
         assert!(said.contains("`columns` names column \"zpi\"") && said.contains("did you mean \"zip\"?"), "{said}");
     }
     // Rows of JSON beyond the first ones may have the key.
-    let scratch = one("key: id\nversion: none");
+    let scratch = one("key: id\nversion: none\non_bad_row: reject");
     let rows: String = (0..60_000).map(|n| format!("{{\"n\": {n}, \"some_name\": \"a\"}}\n")).collect();
     scratch.write("data/a.jsonl", &(rows + "{\"id\": 1}\n"));
     let ran = scratch.run(&["check"]);
@@ -123,10 +123,69 @@ fn what_only_may_be_wrong_is_a_warning() {
 fn every_file_is_looked_at() {
     let scratch = one("load: append\nwatermark: at");
     scratch.write("data/a.csv", "id,at\n1,2024-01-01\n");
-    scratch.write("data/b.csv", "id,other\n1,2024-01-01\n");
-    assert_eq!(scratch.run(&["check"]).code, 0);
+    scratch.write("data/b.csv", "id,other\n");
+    assert_eq!(scratch.run(&["check"]).code, 0, "a file without rows lacks nothing");
     scratch.write("data/c.csv", "");
     let ran = scratch.run(&["check"]);
     assert_eq!(ran.code, 2, "{ran:?}");
     assert!(ran.stdout.contains("FM0203") && ran.stdout.contains("c.csv"), "{}", ran.stdout);
+}
+
+/// The file `new` beside one that is loaded, or that is new as well: `check` says what `run` then stops at, and where.
+fn stops_at(fields: &str, loaded: bool, new: (&str, &str), says: &[&str]) {
+    let scratch = one(fields);
+    scratch.write("data/a.csv", "id,at,n\n1,2024-01-01,1\n");
+    if loaded {
+        scratch.ok(&["run"]);
+    }
+    scratch.write(new.0, new.1);
+    let (check, run) = (scratch.run(&["check"]), scratch.run(&["run"]));
+    assert_eq!((check.code, run.code), (2, 1), "{fields}: {check:?} {run:?}");
+    for part in says {
+        assert!(check.stdout.contains(part), "{fields}: {part} is not in {}", check.stdout);
+        assert!(run.stderr.contains(part), "{fields}: {part} is not in {}", run.stderr);
+    }
+}
+
+#[test]
+fn what_a_run_would_stop_at_is_an_error_that_names_the_file() {
+    const KEYED: &str = "key: id\nwatermark: at";
+    let lacks = |text: &str| format!("a file has no column {text:?}");
+    // Alone, a file without the column may as well be a mistake of the pipeline file.
+    for (text, missing) in [("id,n\n2,2\n", "at"), ("at,n\n2024-01-02,2\n", "id")] {
+        let (new, names) = (("data/b.csv", text), format!("names column {missing:?}, which the file does not have"));
+        stops_at(KEYED, true, new, &["FM0404", &names, "--> data/b.csv"]);
+        stops_at(KEYED, false, new, &[&lacks(missing), "--> data/b.csv"]);
+    }
+    let frozen = format!("{KEYED}\nschema: freeze");
+    let new = ("data/b.csv", "id,at,n,x\n2,2024-01-02,2,y\n");
+    stops_at(&frozen, true, new, &["FM0405", "new column \"x\" (text)", "--> data/b.csv"]);
+    let new = ("data/b.csv", "id,at\n2,2024-01-02\n");
+    stops_at(&frozen, true, new, &["FM0405", "column \"n\" is missing", "--> data/b.csv"]);
+    stops_at(KEYED, true, ("data/b.csv", "id,at,n\n2,,2\n"), &["FM0304", "data/b.csv", "column \"at\""]);
+    stops_at(KEYED, true, ("data/b.csv", "id,at,n\n2,2024-01-02,x\n"), &["FM0301", "--> data/b.csv:2, column \"n\""]);
+    stops_at(KEYED, false, ("data/b.csv", "id,at,n\n\n,2024-01-02,1\n"), &["FM0302", "--> data/b.csv:3"]);
+    stops_at(KEYED, false, ("data/b.csv", "id,at,n\n2,2024-01-02\n"), &["FM0305", "--> data/b.csv:2"]);
+    stops_at(KEYED, false, ("data/b.jsonl", "{\"id\": 2, \"at\": \"2024-01-02\"}\n[]\n"), &["FM0208", "b.jsonl:2"]);
+    stops_at("load: append\nchanged_files: fail", true, ("data/a.csv", "id,at,n\n"), &["FM0210", "data/a.csv"]);
+    let other = "key: id\nwatermark: n";
+    stops_at(other, false, ("data/b.csv", "id,n,_floodmark_x\n2,2,2\n"), &["FM0204", "_floodmark_x"]);
+}
+
+#[test]
+fn what_is_loaded_or_set_aside_stops_nothing() {
+    // A file that was loaded when the pipeline asked for less is not read again.
+    let scratch = one("key: id\nversion: none");
+    scratch.write("data/a.csv", "id,n\n1,1\n");
+    scratch.ok(&["run"]);
+    let file = scratch.read("floodmark.yaml").replace("version: none", "watermark: at");
+    scratch.write("floodmark.yaml", &file);
+    scratch.write("data/b.csv", "id,n,at\n2,2,2024-01-01\n");
+    assert_eq!(scratch.run(&["check"]).code, 0);
+    scratch.ok(&["run"]);
+    // Bad rows that the pipeline sets aside.
+    let scratch = one("key: id\nversion: none\non_bad_row: reject");
+    scratch.write("data/a.csv", "id,n\n1,1\n,2\n3\n");
+    assert_eq!(scratch.run(&["check"]).code, 0);
+    assert_eq!(scratch.one(&["run"])["rows"]["rejected"], 2);
 }

@@ -5,6 +5,10 @@ use floodmark_connect::BadRow;
 use floodmark_core::{Code, DataType, Error, error::Place, error::shorten, wording};
 use memchr::memchr_iter;
 
+const SET_ASIDE: &str = "correct the file; `on_bad_row: reject` sets such rows aside";
+const CURSOR_NULLS: &str =
+    "load such rows too with `nulls: include`, or leave them out with `nulls: exclude`, under `watermark:`";
+
 /// What messages need to know of a text file.
 #[derive(Debug, Clone)]
 pub(crate) struct Context {
@@ -91,10 +95,12 @@ impl Context {
 
     /// The error of a NULL in a column that must not hold one.
     pub(crate) fn null(&self, column: &str, code: Code, line: u64) -> Error {
-        let what = if code == Code::NullKey { "is part of the key and is NULL" } else { "must not be NULL and is" };
-        Error::new(code, format!("column {column:?} {what}"))
-            .at(self.place(line, Some(column), None))
-            .help("correct the file; `on_bad_row: reject` sets such rows aside")
+        let (what, help) = match code {
+            Code::NullKey => ("is part of the key and is NULL", SET_ASIDE),
+            Code::NullCursor => ("is the watermark and is NULL", CURSOR_NULLS),
+            _ => ("must not be NULL and is", SET_ASIDE),
+        };
+        Error::new(code, format!("column {column:?} {what}")).at(self.place(line, Some(column), None)).help(help)
     }
 
     /// The error of a value that does not fit its column.

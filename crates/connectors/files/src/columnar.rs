@@ -132,7 +132,7 @@ pub(crate) fn survey(file: File, format: FileFormat, name: &str, stop: &Stop) ->
         let opened = Opened::new(file, format, name)?;
         let schema = opened.columns(name)?;
         let rows = match opened {
-            Opened::Parquet(builder) => u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0),
+            Opened::Parquet(builder) => rows_of(&builder),
             other => {
                 let mut rows = 0;
                 for batch in other.read(Vec::new(), 0, name)?.0 {
@@ -146,9 +146,25 @@ pub(crate) fn survey(file: File, format: FileFormat, name: &str, stop: &Stop) ->
     })
 }
 
-/// The columns alone.
-pub(crate) fn glance(file: File, format: FileFormat, name: &str) -> Result<Schema> {
-    guarded(name, || Opened::new(file, format, name)?.columns(name))
+/// The columns, and how many rows the beginning has.
+pub(crate) fn glance(file: File, format: FileFormat, name: &str) -> Result<(Schema, u64)> {
+    guarded(name, || {
+        let opened = Opened::new(file, format, name)?;
+        let schema = opened.columns(name)?;
+        let rows = match opened {
+            Opened::Parquet(builder) => rows_of(&builder),
+            other => match other.read(Vec::new(), 0, name)?.0.next() {
+                None => 0,
+                Some(first) => first.map_err(|e| damaged(name, e))?.num_rows() as u64,
+            },
+        };
+        Ok((schema, rows))
+    })
+}
+
+/// Rows as the footer has them.
+fn rows_of(builder: &ParquetRecordBatchReaderBuilder<File>) -> u64 {
+    u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0)
 }
 
 /// Batches of a columnar file in the planned types.

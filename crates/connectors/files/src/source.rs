@@ -10,7 +10,10 @@ use crate::{
     survey::{Found, Surveyor, Union},
     text::{Converted, Converter, TextFile},
 };
-use floodmark_connect::{Batch, Batches, ReadPlan, Slice, Source, Stop, Survey, SurveyRequest, source::Glance};
+use floodmark_connect::{
+    BadRow, Batch, Batches, ReadPlan, Slice, Source, Stop, Survey, SurveyRequest,
+    source::{Glance, Glimpse},
+};
 use floodmark_core::{
     Code, Error, Result, Schema,
     pipeline::{FileFormat, FileSource, STDIN},
@@ -167,7 +170,8 @@ impl FileSourceReader {
     fn glance_slice(&self, slice: &Slice, stop: &Stop) -> Result<(Found, bool)> {
         let mut file = match self.open(slice, &self.path(slice)?, Hash::Unwanted, stop)? {
             Opened::Columnar(file, format) => {
-                return Ok((Found::typed(columnar::glance(file, format, &slice.name)?, 0), true));
+                let (schema, rows) = columnar::glance(file, format, &slice.name)?;
+                return Ok((Found::typed(schema, rows), true));
             }
             Opened::Text(file) => file,
         };
@@ -231,26 +235,53 @@ impl Source for FileSourceReader {
         open::line_ends_at(&self.path(slice)?, &slice.name, bytes)
     }
 
-    fn glance(&self, slices: &[Slice], stop: &Stop) -> Result<Glance> {
+    fn glance(&self, slices: &[Slice], request: &SurveyRequest, stop: &Stop) -> Result<Glance> {
         let mut union = Union::default();
-        let mut whole = slices.len() <= GLANCES;
+        let mut glimpses = Vec::new();
         for slice in slices.iter().take(GLANCES) {
-            let (found, all) = self.glance_slice(slice, stop)?;
+            let (found, whole) = self.glance_slice(slice, stop)?;
             union.add(&found)?;
-            whole &= all;
+            glimpses.push(Glimpse { schema: Arc::new(found.schema(&request.pinned)?), whole, rows: found.rows > 0 });
         }
-        Ok(Glance { schema: union.schema(&HashMap::new()), whole })
+        let whole = slices.len() <= GLANCES && glimpses.iter().all(|g| g.whole);
+        Ok(Glance { schema: union.schema(&request.pinned), whole, slices: glimpses })
+    }
+
+    fn first_bad(&self, slice: &Slice, plan: &ReadPlan, stop: &Stop) -> Result<Vec<BadRow>> {
+        let mut file = match self.open(slice, &self.path(slice)?, Hash::Unwanted, stop)? {
+            Opened::Columnar(file, format) => {
+                let first = columnar::read(file, format, &slice.name, plan, stop)?.next().transpose()?;
+                return Ok(first.map_or_else(Vec::new, |batch| batch.bad));
+            }
+            Opened::Text(file) => file,
+        };
+        let mut schema = plan.schema.clone();
+        if !file.context.columns.is_empty() {
+            schema.columns.retain(|c| file.context.columns.contains(&c.name));
+        }
+        let mut block = Block::default();
+        if !file.cutter.next(&mut block)? {
+            return Ok(Vec::new());
+        }
+        let mut bad = Converter::new(&file.shape, &schema, &plan.required, &file.context).convert(&block)?.bad;
+        bad.iter_mut().for_each(|b| b.row += 1);
+        bad.retain(|b| b.row > plan.skip_rows);
+        Ok(bad)
     }
 
     fn survey(&self, slices: &[Slice], request: &SurveyRequest, stop: &Stop) -> Result<Survey> {
         let mut union = Union::default();
         let mut totals = Vec::with_capacity(slices.len());
+        let mut columns: Vec<Arc<Schema>> = Vec::with_capacity(slices.len());
         for slice in slices {
             let (found, hash) = self.survey_slice(slice, stop).map_err(|e| e.state("nothing was written"))?;
             totals.push((found.rows, hash));
             union.add(&found)?;
+            let own = found.schema(&request.pinned)?;
+            // Thousands of files mostly have one shape.
+            columns.push(columns.last().filter(|last| ***last == own).cloned().unwrap_or_else(|| Arc::new(own)));
         }
-        Ok(Survey { schema: union.schema(&request.pinned), slices: totals })
+        Ok(Survey { schema: union.schema(&request.pinned), slices: totals, columns })
     }
 
     fn read(&self, slice: &Slice, plan: &ReadPlan, stop: &Stop) -> Result<Box<dyn Batches>> {

@@ -71,6 +71,13 @@ impl Found {
             .unzip();
         Found { names, seen, rows }
     }
+
+    /// The columns with the types of these rows alone.
+    pub(crate) fn schema(&self, pinned: &HashMap<String, DataType>) -> Result<Schema> {
+        let mut alone = Union::default();
+        alone.add(self)?;
+        Ok(alone.schema(pinned))
+    }
 }
 
 /// Surveys blocks of one file.

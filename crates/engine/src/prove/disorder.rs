@@ -4,7 +4,7 @@ use arrow::{
     array::{RecordBatch, UInt64Array},
     compute::take_record_batch,
 };
-use floodmark_connect::{Batch, Batches, ReadPlan, Slice, Source, Stop, Survey, SurveyRequest, source::Glance};
+use floodmark_connect::{BadRow, Batch, Batches, ReadPlan, Slice, Source, Stop, Survey, SurveyRequest, source::Glance};
 use floodmark_core::{Code, Error, Result};
 use std::collections::VecDeque;
 
@@ -60,8 +60,12 @@ impl Source for Disordered {
         self.inner.row_ends_at(slice, bytes)
     }
 
-    fn glance(&self, slices: &[Slice], stop: &Stop) -> Result<Glance> {
-        self.inner.glance(slices, stop)
+    fn glance(&self, slices: &[Slice], request: &SurveyRequest, stop: &Stop) -> Result<Glance> {
+        self.inner.glance(slices, request, stop)
+    }
+
+    fn first_bad(&self, slice: &Slice, plan: &ReadPlan, stop: &Stop) -> Result<Vec<BadRow>> {
+        self.inner.first_bad(slice, plan, stop)
     }
 
     fn survey(&self, slices: &[Slice], request: &SurveyRequest, stop: &Stop) -> Result<Survey> {
