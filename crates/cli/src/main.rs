@@ -8,6 +8,7 @@ mod env;
 mod logging;
 mod project;
 mod render;
+mod shell;
 mod signals;
 
 use std::process::ExitCode;

@@ -1,6 +1,6 @@
 //! What happens during a run, as data. Terminal, JSON, logs, web page and Python are readers of these events.
 
-use crate::accounting::Counts;
+use crate::{accounting::Counts, state::Reject};
 
 /// Something happened.
 #[derive(Debug, Clone)]
@@ -49,6 +49,13 @@ pub enum Event {
         pipeline: String,
         /// One sentence.
         message: String,
+    },
+    /// The first row of the run that is set aside.
+    Rejected {
+        /// The pipeline.
+        pipeline: String,
+        /// The row, with its reason.
+        first: Reject,
     },
     /// A trial of a pipeline's promises begins, on a copy.
     Trial {

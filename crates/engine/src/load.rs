@@ -115,13 +115,18 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
         if self.parts.pipeline.on_bad_row == OnBadRow::Fail {
             return Err(error);
         }
-        self.rejects.push(Reject {
+        let reject = Reject {
             slice: slice.to_owned(),
             line,
             column: error.place().and_then(|p| p.column.clone()),
             reason: reason(&error),
             raw,
-        });
+        };
+        if self.rejected_total == 0 {
+            let pipeline = self.parts.pipeline.name.clone();
+            self.parts.observer.observe(&Event::Rejected { pipeline, first: reject.clone() });
+        }
+        self.rejects.push(reject);
         self.chunk.rejected += 1;
         self.rejected_total += 1;
         let last = self.last_reject.insert(error.in_file(slice));

@@ -1,7 +1,7 @@
 //! `init`: a small project that runs as it is.
 
 use super::{Context, Failure};
-use crate::args::InitArgs;
+use crate::{args::InitArgs, shell::quote};
 use floodmark_core::{Code, Error, Result};
 use serde_json::json;
 use std::{
@@ -33,8 +33,11 @@ pub(super) fn init(cx: &Context, args: &InitArgs) -> Result<u8, Failure> {
     for (name, text) in FILES {
         write(&dir.join(name), text)?;
     }
-    let next =
-        if dir == Path::new(".") { "floodmark run".into() } else { format!("cd {} && floodmark run", quote(dir)) };
+    let next = if dir == Path::new(".") {
+        "floodmark run".into()
+    } else {
+        format!("cd {} && floodmark run", quote(&dir.display().to_string()))
+    };
     if cx.printer.json() {
         cx.printer
             .object(&json!({"dir": dir.display().to_string(), "files": FILES.map(|(name, _)| name), "next": next}))?;
@@ -67,22 +70,4 @@ fn write(path: &Path, text: &str) -> Result<()> {
             .state("the project is not complete")
             .cause(e)
     })
-}
-
-/// A path as a shell takes it.
-fn quote(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_alphanumeric() || "/._-+".contains(c);
-    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_survive_a_shell() {
-        assert_eq!(quote(Path::new("a/b-c")), "a/b-c");
-        assert_eq!(quote(Path::new("it's here")), r"'it'\''s here'");
-    }
 }

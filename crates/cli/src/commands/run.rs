@@ -5,6 +5,7 @@ use crate::{
     args::{Elsewhere, RunArgs},
     project,
     render::{Told, certificate, json, preview, progress::Progress, terminal},
+    shell::quote,
     signals,
 };
 use floodmark_config::Project;
@@ -109,7 +110,11 @@ impl Runner {
         outcome.error = outcome.error.map(|error| error.reworded(|text| self.told.tell(text)));
         self.progress.close(&pipeline.name);
         let _one = self.printing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.progress.suspend(|| print(cx, &outcome, self.width))?;
+        self.progress.suspend(|| {
+            print(cx, &outcome, self.width)?;
+            self.rejects(cx, pipeline, &outcome, false);
+            Ok::<(), Error>(())
+        })?;
         crash::reached(Point::Reported)?;
         Ok(outcome)
     }
@@ -147,11 +152,30 @@ impl Runner {
             cx.printer.object(&preview::object(&previewed))?;
         } else {
             cx.printer.text(&preview::text(&previewed, &pipeline.destination.table, self.width))?;
+            self.rejects(cx, pipeline, &previewed.outcome, true);
             if let Some(error) = &previewed.outcome.error {
                 cx.printer.error(error);
             }
         }
         Ok(previewed)
+    }
+
+    /// Rows that were set aside are easily overlooked among the counts: told with the first reason, and where they are.
+    fn rejects(&self, cx: &Context, pipeline: &Pipeline, outcome: &Outcome, would: bool) {
+        let first =
+            self.progress.rejected(&pipeline.name).filter(|_| outcome.counts.rejected > 0 && !cx.printer.json());
+        let Some(first) = first else { return };
+        let mut command = format!("floodmark rejects list {}", quote(&pipeline.name));
+        match (&cx.global.file, self.told) {
+            (_, Told::AsFlags) => {
+                command.push_str(&format!(" --destination {}", quote(&pipeline.destination.url.to_string())));
+            }
+            (Some(file), _) => command.push_str(&format!(" -f {}", quote(&file.display().to_string()))),
+            (None, _) => {}
+        }
+        let help =
+            if would { format!("a run keeps them aside: {command}") } else { format!("look at them: {command}") };
+        cx.printer.warning_with(&terminal::rejected(outcome, &first, would), &help);
     }
 }
 

@@ -78,6 +78,13 @@ impl Printer {
         }
     }
 
+    /// The same, with what to do about it.
+    pub(crate) fn warning_with(&self, text: &str, help: &str) {
+        if !self.quiet {
+            to_stderr(&format!("{}{}", terminal::warning(text), terminal::help(help)));
+        }
+    }
+
     /// An error of one of several pieces of work, while the others go on.
     pub(crate) fn error(&self, error: &Error) {
         to_stderr(&error::text(error));

@@ -1,7 +1,10 @@
 //! What happens during a run: a bar on a terminal, log lines elsewhere when asked for, warnings always.
 
 use super::{Printer, Told, terminal};
-use floodmark_core::event::{Event, Observer};
+use floodmark_core::{
+    event::{Event, Observer},
+    state::Reject,
+};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::{
     collections::HashMap,
@@ -17,6 +20,8 @@ pub(crate) struct Progress {
     told: Told,
     bars: MultiProgress,
     by_pipeline: Mutex<HashMap<String, ProgressBar>>,
+    /// The first reject of each pipeline's run.
+    rejected: Mutex<HashMap<String, Reject>>,
 }
 
 impl Progress {
@@ -24,7 +29,13 @@ impl Progress {
     pub(crate) fn new(printer: Printer, logging: bool, told: Told) -> Self {
         let drawn = std::io::stderr().is_terminal() && !printer.quiet() && !logging;
         let target = if drawn { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        Progress { printer, told, bars: MultiProgress::with_draw_target(target), by_pipeline: Mutex::default() }
+        let bars = MultiProgress::with_draw_target(target);
+        Progress { printer, told, bars, by_pipeline: Mutex::default(), rejected: Mutex::default() }
+    }
+
+    /// The first row that the pipeline's run set aside, once.
+    pub(crate) fn rejected(&self, pipeline: &str) -> Option<Reject> {
+        self.rejected.lock().unwrap_or_else(PoisonError::into_inner).remove(pipeline)
     }
 
     /// Prints with the bars out of the way.
@@ -86,6 +97,10 @@ impl Observer for Progress {
                 tracing::warn!(pipeline, message, "warning");
                 let text = format!("{}: {}", terminal::clean(pipeline), self.told.tell(message));
                 self.suspend(|| self.printer.warning(&text));
+            }
+            Event::Rejected { pipeline, first } => {
+                tracing::info!(pipeline, file = first.slice, line = first.line, reason = first.reason, "first reject");
+                self.rejected.lock().unwrap_or_else(PoisonError::into_inner).insert(pipeline.clone(), first.clone());
             }
             Event::Trial { pipeline, what } => {
                 tracing::info!(pipeline, what, "trial");

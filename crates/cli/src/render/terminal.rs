@@ -1,7 +1,10 @@
 //! Results for people: calm, aligned, sparing with colour.
 
-pub(crate) use floodmark_core::wording::{count, grouped as number};
-use floodmark_core::{Counts, state::WatermarkMove};
+pub(crate) use floodmark_core::wording::{agree, count, grouped as number};
+use floodmark_core::{
+    Counts,
+    state::{Reject, WatermarkMove},
+};
 use floodmark_engine::{Outcome, Status};
 use std::{fmt::Write as _, time::Duration};
 
@@ -40,6 +43,21 @@ pub(crate) fn title(name: &str) -> String {
 /// A warning as a line.
 pub(crate) fn warning(text: &str) -> String {
     format!("{}warning{}: {}\n", style::WARNING, style::RESET, clean(text))
+}
+
+/// What to do about it, below.
+pub(crate) fn help(text: &str) -> String {
+    format!("  {}help{}: {}\n", style::HINT, style::RESET, clean(text))
+}
+
+/// How many rows were rejected, or `would` be, and why the first of them.
+pub(crate) fn rejected(outcome: &Outcome, first: &Reject, would: bool) -> String {
+    let (one, many) = if would { ("would be", "would be") } else { ("was", "were") };
+    let rows = agree(outcome.counts.rejected, "row", one, many);
+    // A row that a transform made has no line.
+    let place = if first.line > 0 { format!("{}:{}", first.slice, first.line) } else { first.slice.clone() };
+    let column = first.column.as_ref().map(|column| format!(", column {column:?}")).unwrap_or_default();
+    format!("{}: {rows} rejected, the first at {place}{column}: {}", outcome.pipeline, first.reason)
 }
 
 /// One pipeline's run as a line; `width` is that of the longest name.

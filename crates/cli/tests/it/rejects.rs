@@ -35,6 +35,34 @@ fn listed_shown_and_dropped() {
 }
 
 #[test]
+fn rows_set_aside_are_told_with_the_first_reason_and_where_they_are() {
+    let scratch = project("bigint");
+    let first = "the first at orders.csv:3, column \"n\": FM0301 the value is not a bigint: \"12a\"\n";
+    let ran = scratch.run(&["plan"]);
+    let would = format!(
+        "warning: orders: 2 rows would be rejected, {first}  help: a run keeps them aside: floodmark rejects list orders\n"
+    );
+    assert!(ran.stderr.contains(&would), "{}", ran.stderr);
+    let were =
+        format!("warning: orders: 2 rows were rejected, {first}  help: look at them: floodmark rejects list orders\n");
+    assert_eq!(scratch.run(&["run"]).stderr, were);
+    assert_eq!(scratch.run(&["run"]).stderr, "", "an idle run rejects nothing");
+    let ran = scratch.run(&["-f", "floodmark.yaml", "rejects", "replay", "orders"]);
+    assert!(ran.stderr.contains("2 rows were rejected"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("floodmark rejects list orders -f floodmark.yaml\n"), "{}", ran.stderr);
+    let url = "sqlite:///it's.db";
+    let ran =
+        scratch.run(&["load", "orders.csv", url, "--key", "id", "--column", "n=bigint", "--on-bad-row", "reject"]);
+    let told = ran.stderr.rsplit_once("help: look at them: floodmark ").unwrap().1.trim_end();
+    assert_eq!(told, r"rejects list orders --destination 'sqlite:///it'\''s.db'");
+    assert_eq!(scratch.json(&["rejects", "list", "orders", "--destination", url], 0).len(), 2);
+    for quiet in ["--quiet", "--format=json"] {
+        scratch.ok(&["state", "reset", "orders", "--yes"]);
+        assert_eq!(scratch.run(&["run", quiet]).stderr, "");
+    }
+}
+
+#[test]
 fn a_replay_that_fails_again_keeps_the_rows_and_their_lines() {
     let scratch = project("bigint");
     scratch.ok(&["run"]);
