@@ -102,6 +102,17 @@ fn a_password_is_never_shown() {
 }
 
 #[test]
+fn a_file_that_is_not_there_is_looked_for_where_load_was_called() {
+    let scratch = Scratch::new();
+    let ran = scratch.run(&["load", "nope.csv", URL, "--key", "id"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stderr.contains("no file matches \"nope.csv\", looked in ."), "{}", ran.stderr);
+    let help = "  help: check the path; a relative one starts at the current directory\n";
+    assert!(ran.stderr.contains(help), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("pipeline file"), "{}", ran.stderr);
+}
+
+#[test]
 fn what_goes_wrong_is_told_in_flags() {
     let scratch = Scratch::new();
     scratch.write("orders.csv", "id,at\n1,2024-01-01\n2,\n3,x\n");

@@ -90,9 +90,15 @@ fn missing(pattern: &str, base: &Path, path: &Path) -> Error {
     let wanted = wanted.map(|c| c.as_os_str().to_string_lossy().into_owned()).unwrap_or_default();
     match near(&wanted, shown) {
         Some(near) => error.help(format!("there is {near:?} there")),
-        None => error.help(
-            "check the path; relative ones start at the pipeline file's directory, with `load` at the current one",
-        ),
+        None if Path::new(pattern).is_absolute() => error.help("check the path"),
+        // Without a base there is no pipeline file, or it is here.
+        None if base.as_os_str().is_empty() => {
+            error.help("check the path; a relative one starts at the current directory")
+        }
+        None => {
+            let from = base.display();
+            error.help(format!("check the path; a relative one starts at the pipeline file's directory, {from}"))
+        }
     }
 }
 
@@ -183,6 +189,13 @@ mod tests {
         assert_eq!(error.code(), Code::SourceMissing);
         assert!(error.advice()[0].contains("orders.csv"), "{error:?}");
         assert_eq!(names(&["*.parquet"], dir.path()).unwrap_err().code(), Code::SourceMissing);
+        let error = names(&["*.parquet"], dir.path()).unwrap_err();
+        assert!(
+            error.advice()[0].ends_with(&format!("pipeline file's directory, {}", dir.path().display())),
+            "{error:?}"
+        );
+        let absolute = dir.path().join("*.parquet");
+        assert_eq!(names(&[absolute.to_str().unwrap()], dir.path()).unwrap_err().advice(), ["check the path"]);
         let error = names(&["."], dir.path()).unwrap_err();
         assert!(error.message().contains("directory") && error.advice()[0].contains("*.csv"), "{error:?}");
     }
