@@ -12,6 +12,8 @@ pub(crate) const LOG: &str = "FLOODMARK_LOG";
 pub(crate) const CRASH: &str = "FLOODMARK_CRASH";
 /// `text` or `json` log lines.
 pub(crate) const LOG_FORMAT: &str = "FLOODMARK_LOG_FORMAT";
+/// How many characters a line of the output may have, as shells and other tools have it.
+pub(crate) const COLUMNS: &str = "COLUMNS";
 
 /// A variable as text; one that is not UTF-8 counts as missing.
 pub(crate) fn lookup(name: &str) -> Option<String> {

@@ -217,8 +217,8 @@ pub trait Ledger: Send {
     fn change_state(&mut self, pipeline: &str, change: StateChange<'_>) -> Result<()>;
     /// The newest runs first; all pipelines where none is named.
     fn runs(&self, pipeline: Option<&str>, limit: usize) -> Result<Vec<RunRecord>>;
-    /// One run.
-    fn run(&self, id: &str) -> Result<Option<RunRecord>>;
+    /// The runs whose id begins so, newest first, at most `limit`.
+    fn runs_like(&self, id: &str, limit: usize) -> Result<Vec<RunRecord>>;
     /// Kept rejects, oldest first.
     fn rejects(&self, pipeline: Option<&str>) -> Result<Vec<KeptReject>>;
     /// Drops rejects by id; returns how many there were.

@@ -30,7 +30,8 @@ pub(crate) fn command() -> Result<Command, String> {
             command.env_remove(name);
         }
     }
-    command.env("NO_COLOR", "1").env("TZ", "UTC");
+    // What is printed is looked for in whole lines, not as a terminal would wrap them.
+    command.env("NO_COLOR", "1").env("TZ", "UTC").env("COLUMNS", "1000");
     Ok(command)
 }
 

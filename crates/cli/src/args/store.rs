@@ -31,7 +31,7 @@ pub(crate) struct RunsArgs {
 pub(crate) enum RunsCommand {
     /// Show one run in full
     Show {
-        /// Its id
+        /// Its id, or as much of its beginning as no other run has
         id: String,
     },
 }

@@ -4,7 +4,7 @@ use super::{Context, Failure, replay};
 use crate::{
     args::{RejectsArgs, RejectsCommand},
     project::Keepers,
-    render::{json, terminal},
+    render::{json, layout, terminal},
 };
 use floodmark_connect::destination::KeptReject;
 use floodmark_core::{Code, Error, Result};
@@ -47,7 +47,7 @@ fn list(cx: &Context, keepers: &Keepers, name: Option<&str>) -> Result<()> {
             vec![k.id.to_string(), k.pipeline.clone(), place, column, k.reject.reason.clone()]
         })
         .collect();
-    cx.printer.text(&terminal::table(&["ID", "PIPELINE", "PLACE", "COLUMN", "REASON"], &rows))
+    cx.printer.text(&layout::table(&["ID", "PIPELINE", "PLACE", "COLUMN", "REASON"], &rows, 4))
 }
 
 fn show(cx: &Context, keepers: &Keepers, id: i64) -> Result<()> {
@@ -63,8 +63,7 @@ fn show(cx: &Context, keepers: &Keepers, id: i64) -> Result<()> {
     ];
     facts.extend(kept.reject.column.map(|column| ("column", column)));
     facts.push(("reason", kept.reject.reason));
-    facts.push(("row", kept.reject.raw));
-    cx.printer.text(&terminal::facts(&facts))
+    cx.printer.text(&(layout::facts(&facts) + &layout::whole("row", &kept.reject.raw, "pipeline".len())))
 }
 
 fn drop_some(cx: &Context, keepers: &Keepers, ids: &[i64], all: Option<&str>) -> Result<()> {

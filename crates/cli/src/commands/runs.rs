@@ -4,10 +4,17 @@ use super::{Context, Failure};
 use crate::{
     args::{RunsArgs, RunsCommand},
     project::Keepers,
-    render::{json, terminal},
+    render::{json, layout, terminal},
 };
 use chrono::{DateTime, SecondsFormat, Utc};
 use floodmark_core::{Code, Error, Result, state::RunRecord};
+
+/// Characters of an id that say when the run began, to the millisecond.
+const MOMENT: usize = 13;
+/// Characters of a reason that are shown in a list.
+const REASON: usize = 70;
+/// Ids that an ambiguous one is answered with.
+const SHOWN: usize = 5;
 
 /// `floodmark runs`
 pub(super) fn runs(cx: &Context, args: &RunsArgs) -> Result<u8, Failure> {
@@ -43,6 +50,7 @@ fn list(cx: &Context, keepers: &Keepers, name: Option<&str>, limit: usize) -> Re
         cx.printer.note("No runs yet.");
         return Ok(());
     }
+    let ids: Vec<&str> = records.iter().map(|r| r.run.as_str()).collect();
     let rows: Vec<Vec<String>> = records
         .iter()
         .map(|r| {
@@ -51,35 +59,68 @@ fn list(cx: &Context, keepers: &Keepers, name: Option<&str>, limit: usize) -> Re
                 r.pipeline.clone(),
                 r.status.clone(),
                 took(r).unwrap_or_default(),
-                r.run.clone(),
-                terminal::rows(&r.counts),
+                short(&r.run, &ids).to_owned(),
+                result(r),
             ]
         })
         .collect();
-    cx.printer.text(&terminal::table(&["STARTED", "PIPELINE", "STATUS", "TOOK", "RUN", "ROWS"], &rows))
+    cx.printer.text(&layout::table(&["STARTED", "PIPELINE", "STATUS", "TOOK", "RUN", "RESULT"], &rows, 5))
+}
+
+/// Rows by outcome, and why a run failed.
+fn result(record: &RunRecord) -> String {
+    let rows = (record.error.is_none() || record.counts.read > 0).then(|| terminal::rows(&record.counts));
+    let reason = record.error.as_deref().map(|error| layout::beginning(error, REASON));
+    [rows, reason].into_iter().flatten().collect::<Vec<_>>().join(" · ")
+}
+
+/// As much of an id as tells it from the others shown; `show` takes it.
+fn short<'a>(id: &'a str, shown: &[&str]) -> &'a str {
+    let shared = |other: &&str| id.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
+    let needed = shown.iter().filter(|other| **other != id).map(shared).max().unwrap_or(0) + 1;
+    // An id is ASCII.
+    id.get(..needed.max(MOMENT)).unwrap_or(id)
 }
 
 fn show(cx: &Context, keepers: &Keepers, id: &str) -> Result<()> {
-    for ledger in keepers.ledgers()? {
-        let Some(record) = ledger.run(id)? else { continue };
-        if cx.printer.json() {
-            return cx.printer.object(&json::run(&record));
-        }
-        let mut facts = vec![
-            ("run", record.run.clone()),
-            ("pipeline", record.pipeline.clone()),
-            ("status", record.status.clone()),
-            ("load", record.load.clone()),
-            ("started", time(record.started_at)),
-        ];
-        facts.extend(took(&record).map(|took| ("took", took)));
-        facts.push(("rows", terminal::rows(&record.counts)));
-        facts.extend(record.watermark.as_ref().and_then(terminal::watermark).map(|mark| ("watermark", mark)));
-        facts.extend(record.error.clone().map(|error| ("error", error)));
-        return cx.printer.text(&terminal::facts(&facts));
+    let record = find(keepers, &id.to_lowercase())?;
+    if cx.printer.json() {
+        return cx.printer.object(&json::run(&record));
     }
-    Err(Error::new(Code::BadArgument, format!("there is no run {id:?}"))
-        .help("`floodmark runs` lists them with their ids"))
+    let mut facts = vec![
+        ("run", record.run.clone()),
+        ("pipeline", record.pipeline.clone()),
+        ("status", record.status.clone()),
+        ("load", record.load.clone()),
+        ("started", time(record.started_at)),
+    ];
+    facts.extend(took(&record).map(|took| ("took", took)));
+    facts.push(("rows", terminal::rows(&record.counts)));
+    facts.extend(record.watermark.as_ref().and_then(terminal::watermark).map(|mark| ("watermark", mark)));
+    facts.extend(record.error.clone().map(|error| ("error", error)));
+    cx.printer.text(&layout::facts(&facts))
+}
+
+/// The only run whose id is, or begins with, this.
+fn find(keepers: &Keepers, id: &str) -> Result<RunRecord> {
+    let mut found = Vec::new();
+    for ledger in keepers.ledgers()? {
+        found.extend(ledger.runs_like(id, SHOWN + 1)?);
+    }
+    if let Some(at) = found.iter().position(|r| r.run == id) {
+        return Ok(found.swap_remove(at));
+    }
+    match found.len() {
+        0 => Err(Error::new(Code::BadArgument, format!("there is no run {id:?}"))
+            .help("`floodmark runs` lists them with their ids")),
+        1 => Ok(found.swap_remove(0)),
+        more => {
+            let ids: Vec<&str> = found.iter().take(SHOWN).map(|r| r.run.as_str()).collect();
+            let others = if more > SHOWN { " and others" } else { "" };
+            Err(Error::new(Code::BadArgument, format!("several runs have an id that begins with {id:?}"))
+                .help(format!("give more of it: {}{others}", ids.join(", "))))
+        }
+    }
 }
 
 fn took(record: &RunRecord) -> Option<String> {

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     args::{StateArgs, StateCommand},
     project::Keepers,
-    render::terminal,
+    render::{layout, terminal},
 };
 use floodmark_connect::destination::{Ledger, StateChange};
 use floodmark_core::{
@@ -128,7 +128,7 @@ fn text(name: &str, state: Option<&State>) -> String {
     facts.push(("files", state.files.len().to_string()));
     facts.push(("token", state.token.to_string()));
     facts.extend(state.updated_at.map(|at| ("updated", time(at))));
-    let mut out = format!("{}\n{}", terminal::title(name), terminal::facts(&facts));
+    let mut out = format!("{}\n{}", terminal::title(name), layout::facts(&facts));
     let mut files: Vec<_> = state.files.iter().collect();
     files.sort_by_key(|(name, _)| name.as_str());
     for (name, file) in files.iter().take(FILES_SHOWN) {

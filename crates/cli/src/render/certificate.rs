@@ -1,7 +1,7 @@
 //! A certificate: a line for the pipeline, a table of the trials, then what there is to say of some of them.
 
 use super::{
-    json, preview,
+    json, layout, preview,
     terminal::{self, clean, count, number, style},
 };
 use floodmark_core::fingerprint::Fingerprint;
@@ -31,17 +31,16 @@ pub(crate) fn text(found: &Certificate) -> String {
     let outcome = &found.reference;
     let (word, colour) = ending(found);
     let print = found.fingerprint.unwrap_or_default();
-    let mut out = format!(
-        "{}  {colour}{word}{}  {} into {} · {} · {print} · {}\n",
-        terminal::title(&outcome.pipeline),
-        style::RESET,
-        outcome.load.name(),
-        clean(&found.table),
+    let lead = format!("{}  {colour}{word}{}  ", terminal::title(&outcome.pipeline), style::RESET);
+    let parts = [
+        format!("{} into {}", outcome.load.name(), clean(&found.table)),
         count(print.rows, "row"),
+        print.to_string(),
         terminal::seconds(found.elapsed),
-    );
+    ];
+    let mut out = layout::flow(&lead, &parts, 2);
     let rows: Vec<Vec<String>> = found.trials.iter().map(|trial| row(trial, print)).collect();
-    out.push_str(&terminal::table(&["promise", "trial", "rows", "fingerprint", "verdict", "time"], &rows));
+    out.push_str(&layout::table(&["promise", "trial", "rows", "fingerprint", "verdict", "time"], &rows, 1));
     remarks(&mut out, &found.trials);
     out.push('\n');
     out
@@ -90,12 +89,13 @@ fn remarks(out: &mut String, trials: &[Trial]) {
         }
     }
     for (why, promises) in reasons {
-        // Writing to a string cannot fail.
-        let _ = writeln!(out, "{}* {}{}: {}", style::FAINT, promises.join(", "), style::RESET, clean(why));
+        let line = format!("{}* {}{}: {}", style::FAINT, promises.join(", "), style::RESET, clean(why));
+        out.push_str(&layout::hanging(&line, 2));
     }
     for trial in trials {
         if let Verdict::Broken(broken) = &trial.verdict {
             let name = format!("{} ({})", promise(trial.promise), clean(&trial.what));
+            // Writing to a string cannot fail.
             let _ = writeln!(out, "{}broken{}: {name}", style::ERROR, style::RESET);
             difference(out, broken);
         }
@@ -104,16 +104,17 @@ fn remarks(out: &mut String, trials: &[Trial]) {
 
 /// What is different, and what to do.
 fn difference(out: &mut String, Break { message, differences, advice }: &Break) {
-    let _ = writeln!(out, "  {}", clean(message));
+    let indented = |line: &str| layout::hanging(&format!("  {line}"), 4);
+    out.push_str(&indented(&clean(message)));
     for sample in &differences.samples {
-        let _ = writeln!(out, "  {}", preview::sample(sample));
+        out.push_str(&indented(&preview::sample(sample)));
     }
     let more = differences.rows.saturating_sub(differences.samples.len() as u64);
     if more > 0 && !differences.samples.is_empty() {
         let _ = writeln!(out, "  … and {} more", number(more));
     }
     for help in advice {
-        let _ = writeln!(out, "  {}help{}: {}", style::HINT, style::RESET, clean(help));
+        out.push_str(&indented(&format!("{}help{}: {}", style::HINT, style::RESET, clean(help))));
     }
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod certificate;
 pub(crate) mod error;
 pub(crate) mod json;
+pub(crate) mod layout;
 pub(crate) mod preview;
 pub(crate) mod progress;
 pub(crate) mod terminal;

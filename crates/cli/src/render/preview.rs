@@ -1,14 +1,14 @@
 //! A plan: the line of the run it would be, then files, columns and rows; for programs, the run's object and `changes`.
 
 use super::{
-    json,
+    json, layout,
     terminal::{self, clean, count, number, style},
 };
 use floodmark_connect::{RowChange, Sample};
 use floodmark_core::{Value as Cell, schema::Change};
 use floodmark_engine::{FileToRead, Outcome, Preview, Previewed, Status};
 use serde_json::{Map, Value, json};
-use std::{fmt::Write as _, time::Duration};
+use std::time::Duration;
 
 /// Files, and columns of a row, that are listed one by one.
 const LISTED: usize = 10;
@@ -52,9 +52,7 @@ fn ending(outcome: &Outcome) -> (&'static str, anstyle::Style) {
 /// A faint word, and lines beside it.
 fn section(out: &mut String, name: &str, lines: Vec<String>) {
     for (n, line) in lines.iter().enumerate() {
-        let name = if n == 0 { name } else { "" };
-        // Writing to a string cannot fail.
-        let _ = writeln!(out, "  {}{name:<5}{}  {line}", style::FAINT, style::RESET);
+        out.push_str(&layout::fact(if n == 0 { name } else { "" }, line, 5));
     }
 }
 

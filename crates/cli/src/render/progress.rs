@@ -14,6 +14,9 @@ use std::{
     time::Duration,
 };
 
+/// Characters of a pipeline's name in front of its bar.
+const NAME: usize = 20;
+
 /// Reads the engine's events for a person who watches.
 pub(crate) struct Progress {
     printer: Printer,
@@ -57,7 +60,7 @@ impl Progress {
         let new = || {
             let bar = self.bars.add(ProgressBar::no_length());
             bar.set_style(spinner());
-            bar.set_prefix(terminal::clean(pipeline));
+            bar.set_prefix(named(pipeline));
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         };
@@ -91,7 +94,6 @@ impl Observer for Progress {
             }
             Event::Committed { pipeline, counts } => {
                 tracing::info!(pipeline, ?counts, "committed");
-                self.bar(pipeline).set_message("loading, part of it committed");
             }
             Event::Warning { pipeline, message } => {
                 tracing::warn!(pipeline, message, "warning");
@@ -128,11 +130,21 @@ fn spinner() -> ProgressStyle {
 }
 
 fn filling() -> ProgressStyle {
-    ProgressStyle::with_template("{spinner} {prefix}  {bar:30}  {human_pos} of {human_len} rows  {msg}{left}")
+    // The bar takes what the rest leaves of the line.
+    ProgressStyle::with_template("{spinner} {prefix}  {wide_bar}  {human_pos} of {human_len} rows{left}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .with_key("left", |state: &ProgressState, out: &mut dyn fmt::Write| {
             let _ = out.write_str(&left(state.elapsed(), state.eta()));
         })
+}
+
+/// A name, cut short where the rest of the line would not fit beside it.
+fn named(pipeline: &str) -> String {
+    let name = terminal::clean(pipeline);
+    match name.char_indices().nth(NAME) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name,
+    }
 }
 
 /// How long it has taken, once that is long enough to wonder about.
@@ -157,6 +169,12 @@ fn whole(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_name_leaves_room_for_the_numbers() {
+        assert_eq!(named("orders"), "orders");
+        assert_eq!(named("a_name_of_25_characters_x"), "a_name_of_25_charact…");
+    }
 
     #[test]
     fn no_time_is_told_before_it_says_something() {

@@ -1,5 +1,6 @@
 //! Results for people: calm, aligned, sparing with colour.
 
+use super::layout;
 pub(crate) use floodmark_core::wording::{agree, count, grouped as number};
 use floodmark_core::{
     Counts,
@@ -81,8 +82,8 @@ pub(crate) fn line(outcome: &Outcome, (word, style): (&str, anstyle::Style), wid
     }
     parts.extend(outcome.watermark.as_ref().and_then(watermark));
     parts.push(pace(outcome.counts.read, outcome.elapsed));
-    let rest = parts.join(" · ");
-    format!("{name:<width$}  {style}{word:<11}{}  {rest}\n", style::RESET)
+    let lead = format!("{name:<width$}  {style}{word:<11}{}  ", style::RESET);
+    layout::flow(&lead, &parts, width + 15)
 }
 
 /// The last line, where more than one pipeline ran.
@@ -98,12 +99,13 @@ pub(crate) fn total(outcomes: &[Outcome], elapsed: Duration) -> String {
         counts.add(&outcome.counts);
     }
     let endings = words.iter().map(|(word, n)| format!("{n} {word}")).collect::<Vec<_>>().join(", ");
-    let mut out = format!("\n{}: {endings}", count(outcomes.len() as u64, "pipeline"));
+    let mut parts = vec![format!("{}: {endings}", count(outcomes.len() as u64, "pipeline"))];
     if counts.read > 0 || counts.changed() {
         // A sum over pipelines with and without a transform is neither, so what a transform made is left out.
-        let _ = write!(out, " · {}", rows(&Counts { transformed: None, ..counts }));
+        parts.push(rows(&Counts { transformed: None, ..counts }));
     }
-    let _ = writeln!(out, " · {}", seconds(elapsed));
+    parts.push(seconds(elapsed));
+    let mut out = format!("\n{}", layout::flow("", &parts, 2));
     if outcomes.iter().all(|o| o.status == Status::NothingNew || (o.status == Status::Ok && !o.counts.changed())) {
         out.push_str("Nothing changed: every table is as the last run left it.\n");
     }
@@ -195,38 +197,6 @@ pub(crate) fn bytes(n: u64) -> String {
         unit += 1;
     }
     if n < 1000 { count(n, "byte") } else { format!("{size:.1} {}", UNITS[unit]) }
-}
-
-/// Rows under a faint heading, columns as wide as they need be; the last column is never padded.
-pub(crate) fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
-    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|c| one_line(c)).collect()).collect();
-    let width = |i: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(i)).map(|c| c.chars().count());
-        cells.chain(heading.get(i).map(|h| h.chars().count())).max().unwrap_or(0)
-    };
-    let line = |cells: &mut dyn Iterator<Item = &str>| {
-        let padded: Vec<String> = cells.enumerate().map(|(i, c)| format!("{c:<w$}", w = width(i))).collect();
-        padded.join("  ").trim_end().to_owned()
-    };
-    let mut out = format!("{}{}{}\n", style::FAINT, line(&mut heading.iter().copied()), style::RESET);
-    for row in &rows {
-        out.push_str(&line(&mut row.iter().map(String::as_str)));
-        out.push('\n');
-    }
-    out
-}
-
-/// Names and values, one a line, the values aligned.
-pub(crate) fn facts(facts: &[(&str, String)]) -> String {
-    let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    facts
-        .iter()
-        .map(|(name, value)| format!("  {}{name:<width$}{}  {}\n", style::FAINT, style::RESET, clean(value)))
-        .collect()
-}
-
-fn one_line(text: &str) -> String {
-    clean(&text.replace('\n', "\\n"))
 }
 
 #[cfg(test)]

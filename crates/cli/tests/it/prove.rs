@@ -33,7 +33,9 @@ fn pipelines(all: &[(&str, &str)]) -> String {
 fn prove(scratch: &Scratch, args: &[&str]) -> Ran {
     let before = files(scratch.path());
     let copies = tempfile::tempdir().unwrap();
-    let ran = scratch.run(&[&["prove", "--scratch", copies.path().to_str().unwrap()], args].concat());
+    let mut command = scratch.command(&[&["prove", "--scratch", copies.path().to_str().unwrap()], args].concat());
+    // Wide enough that no time, however long, wraps a line.
+    let ran = scratch.ran(&command.env("COLUMNS", "120").output().unwrap());
     let after = files(scratch.path());
     let differ: Vec<&PathBuf> =
         before.keys().chain(after.keys()).filter(|path| before.get(*path) != after.get(*path)).collect();

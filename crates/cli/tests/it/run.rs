@@ -143,9 +143,50 @@ fn runs_are_on_record() {
     assert_eq!(scratch.json(&["runs", "orders", "--limit", "1"], 0).len(), 1);
     let value = scratch.one(&["runs", "show", &run, "--destination", URL]);
     assert_eq!((&value["status"], &value["rows"]["inserted"]), (&"ok".into(), &6.into()));
-    assert!(scratch.ok(&["runs"]).contains(&run));
-    assert!(scratch.ok(&["runs", "show", &run]).contains("7 read: 6 inserted, 1 superseded"));
+    // As much of the id as is shown is enough, in capitals too.
+    let listed = scratch.ok(&["runs"]);
+    let short =
+        listed.lines().rev().find_map(|line| line.split(' ').find(|word| run.starts_with(word) && word.len() > 9));
+    let short = short.unwrap().to_uppercase();
+    assert!(short.len() < run.len(), "{listed}");
+    assert!(scratch.ok(&["runs", "show", &short]).contains("7 read: 6 inserted, 1 superseded"));
     assert_eq!(scratch.run(&["runs", "show", "none"]).code, 2);
+    let ran = scratch.run(&["runs", "show", "0"]);
+    assert!(ran.code == 2 && ran.stderr.contains("several runs have an id that begins with \"0\""), "{ran:?}");
+    assert!(ran.stderr.contains(&run), "{}", ran.stderr);
+}
+
+#[test]
+fn a_failed_run_is_listed_with_its_reason() {
+    let scratch = Scratch::new();
+    scratch.write("data.csv", "id,n\n1,1\n2,12a\n");
+    let args = ["load", "data.csv", URL, "--key", "id", "--column", "n=bigint"];
+    assert_eq!(scratch.run(&args).code, 1);
+    let listed = scratch.ok(&["runs", "--destination", URL]);
+    let reason = "    FM0301 the value is not a bigint (data.csv:3, column \"n\", value \"12a\")";
+    assert_eq!(listed.lines().nth(2), Some(reason), "{listed}");
+}
+
+#[test]
+fn what_is_printed_for_people_fits_the_width() {
+    let scratch = Scratch::new();
+    scratch.write("floodmark.yaml", "version: 1\npipelines:\n  a_fairly_long_name:\n    source: { files: 'data/*.csv' }\n    destination: { url: 'sqlite:///t.db' }\n    key: id\n    watermark: at\n    on_bad_row: reject\n");
+    let rows: String =
+        (1..60).map(|n| format!("{n},2024-01-{:02} 10:00:00,12345678.25,name {n}\n", n % 28 + 1)).collect();
+    let header = "id,at,a_column_of_some_width,another_column_of_some_width\n";
+    scratch.write("data/a.csv", &format!("{header}{rows}1,2024-01-01 00:00:00,1\n"));
+    let commands: [&[&str]; 7] =
+        [&["plan"], &["run"], &["run"], &["runs"], &["state", "show"], &["rejects", "list"], &["prove"]];
+    for columns in [None, Some(100)] {
+        for args in commands {
+            let mut command = scratch.command(args);
+            command.envs(columns.map(|n| ("COLUMNS", n.to_string())));
+            let ran = scratch.ran(&command.output().unwrap());
+            assert_eq!(ran.code, 0, "{args:?}: {ran:?}");
+            let widest = ran.stdout.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+            assert!(widest > 40 && widest <= columns.unwrap_or(80), "{args:?} is {widest} wide:\n{}", ran.stdout);
+        }
+    }
 }
 
 #[test]

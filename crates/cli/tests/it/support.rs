@@ -121,7 +121,10 @@ pub(crate) fn shown(ran: &Ran) -> String {
 fn timeless(text: &str) -> String {
     let mut out = String::new();
     for line in text.lines() {
+        // A wrapped line begins with blanks.
+        let (blanks, line) = line.split_at(line.len() - line.trim_start().len());
         let parts: Vec<&str> = line.split(" · ").map(|part| if is_time(part) { "[time]" } else { part }).collect();
+        out.push_str(blanks);
         out.push_str(&parts.join(" · "));
         out.push('\n');
     }

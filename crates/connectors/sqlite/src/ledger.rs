@@ -99,11 +99,11 @@ impl Ledger for SqliteLedger {
         state::runs(&self.db, pipeline, None, limit)
     }
 
-    fn run(&self, id: &str) -> Result<Option<RunRecord>> {
+    fn runs_like(&self, id: &str, limit: usize) -> Result<Vec<RunRecord>> {
         if !state::present(&self.db)? {
-            return Ok(None);
+            return Ok(Vec::new());
         }
-        Ok(state::runs(&self.db, None, Some(id), 1)?.pop())
+        state::runs(&self.db, None, Some(id), limit)
     }
 
     fn rejects(&self, pipeline: Option<&str>) -> Result<Vec<KeptReject>> {

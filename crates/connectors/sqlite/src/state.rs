@@ -532,7 +532,8 @@ const RUN_COLUMNS: &str = "run, pipeline, status, load, started_at, finished_at,
 pub(crate) fn runs(db: &Connection, pipeline: Option<&str>, id: Option<&str>, limit: usize) -> Result<Vec<RunRecord>> {
     let fail = to("read the run ledger");
     let sql = format!(
-        "SELECT {RUN_COLUMNS} FROM _floodmark_runs WHERE (?1 IS NULL OR pipeline = ?1) AND (?2 IS NULL OR run = ?2)
+        "SELECT {RUN_COLUMNS} FROM _floodmark_runs WHERE (?1 IS NULL OR pipeline = ?1)
+           AND (?2 IS NULL OR substr(run, 1, length(?2)) = ?2)
          ORDER BY started_at DESC, run DESC LIMIT ?3"
     );
     db.prepare(&sql)
