@@ -93,15 +93,37 @@ impl Observer for Progress {
                 self.bar(pipeline).set_position(*rows);
             }
             Event::Committed { pipeline, counts } => {
-                tracing::info!(pipeline, ?counts, "committed");
+                let c = counts;
+                tracing::info!(
+                    pipeline,
+                    read = c.read,
+                    transformed = c.transformed,
+                    inserted = c.inserted,
+                    updated = c.updated,
+                    deleted = c.deleted,
+                    unchanged = c.unchanged,
+                    superseded = c.superseded,
+                    stale = c.stale,
+                    skipped = c.skipped,
+                    rejected = c.rejected,
+                    delete_noop = c.delete_noop,
+                    removed = c.removed,
+                    "committed"
+                );
             }
             Event::Warning { pipeline, message } => {
-                tracing::warn!(pipeline, message, "warning");
+                tracing::warn!(pipeline, "{message}");
                 let text = format!("{}: {}", terminal::clean(pipeline), self.told.tell(message));
                 self.suspend(|| self.printer.warning(&text));
             }
             Event::Rejected { pipeline, first } => {
-                tracing::info!(pipeline, file = first.slice, line = first.line, reason = first.reason, "first reject");
+                tracing::info!(
+                    pipeline,
+                    file = first.slice,
+                    line = first.line,
+                    reason = first.reason,
+                    "first rejected row"
+                );
                 self.rejected.lock().unwrap_or_else(PoisonError::into_inner).insert(pipeline.clone(), first.clone());
             }
             Event::Trial { pipeline, what } => {
@@ -114,7 +136,8 @@ impl Observer for Progress {
                 tracing::info!(pipeline, "finished");
                 self.close(pipeline);
             }
-            other => tracing::debug!(?other, "event"),
+            // An event of a later engine has no words here yet.
+            _ => {}
         }
     }
 }

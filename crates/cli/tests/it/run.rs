@@ -229,3 +229,26 @@ fn a_damaged_file_is_an_error_and_no_crash_report() {
     assert!(ran.stderr.contains("FM0208") && ran.stderr.contains("its structure contradicts itself"), "{}", ran.stderr);
     assert!(!ran.stderr.contains("panicked"), "{}", ran.stderr);
 }
+
+#[test]
+fn log_lines_are_keys_and_values() {
+    let scratch = Scratch::new();
+    scratch.write("data.csv", "id,n\n1,1\n2\n");
+    let args = ["load", "data.csv", URL, "--key", "id", "--on-bad-row", "reject", "-v"];
+    let ran = scratch.run(&args);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    for line in [
+        " INFO planned pipeline=data slices=1 rows=2\n",
+        " INFO first rejected row pipeline=data file=data.csv line=3 reason=\"FM0305 the row has 1 field, the header 2\"\n",
+        " INFO committed pipeline=data read=2 inserted=1 updated=0 ",
+    ] {
+        assert!(ran.stderr.contains(line), "{line} is not in {}", ran.stderr);
+    }
+    assert!(!ran.stderr.contains(['{', '}']) && !ran.stderr.contains("Some("), "{}", ran.stderr);
+    // For programs the counts are numbers.
+    scratch.write("data.csv", "id,n\n1,5\n");
+    let ran = scratch.run(&[&args[..], &["--log-format", "json"]].concat());
+    let lines = ran.stderr.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let committed: Vec<_> = lines.filter(|line| line["fields"]["message"] == "committed").collect();
+    assert_eq!(committed.iter().map(|line| &line["fields"]["updated"]).collect::<Vec<_>>(), [1], "{ran:?}");
+}
