@@ -140,7 +140,7 @@ fn watermark(p: &Pipeline, out: &mut Vec<Lint>) {
 
 fn destination(p: &Pipeline, out: &mut Vec<Lint>) {
     let url = &p.destination.url;
-    if matches!(url.scheme(), "sqlite" | "duckdb") && matches!(url.file_path(), Ok(None)) {
+    if url.in_memory() {
         add(
             out,
             p,

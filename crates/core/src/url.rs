@@ -49,6 +49,11 @@ impl ConnectionUrl {
         Ok((path != ":memory:").then(|| PathBuf::from(path)))
     }
 
+    /// Whether it is a database that lives no longer than the process that opens it.
+    pub fn in_memory(&self) -> bool {
+        matches!(self.scheme(), "sqlite" | "duckdb") && matches!(self.file_path(), Ok(None))
+    }
+
     /// The same URL with a relative file path resolved against `base`.
     #[must_use]
     pub fn resolved(&self, base: &std::path::Path) -> Self {

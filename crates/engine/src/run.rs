@@ -357,6 +357,13 @@ impl Work<'_> {
             run.finished_at = Some(self.engine.clock.now());
             return session.record(run, &touched);
         }
+        if self.pipeline.destination.url.in_memory() {
+            self.warn(format!(
+                "{} is a database in memory: its tables and its state are gone when this run ends; name a file to keep \
+                 them, such as sqlite:///warehouse.db",
+                self.pipeline.destination.url
+            ));
+        }
         if self.pipeline.at_least_once {
             self.warn("`append: at_least_once` adds every row again on every run".to_owned());
         }

@@ -90,6 +90,19 @@ fn an_unsafe_load_is_refused_and_says_what_to_do() {
 }
 
 #[test]
+fn a_database_in_memory_is_warned_about() {
+    let scratch = Scratch::new();
+    scratch.write("orders.csv", "id\n1\n");
+    for url in ["sqlite://", "sqlite::memory:", "sqlite:///:memory:"] {
+        let ran = scratch.run(&["load", "orders.csv", url, "--load", "append"]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        let warning = format!("warning: orders: {url} is a database in memory: its tables and its state are gone");
+        assert!(ran.stderr.starts_with(&warning), "{}", ran.stderr);
+    }
+    assert_eq!(scratch.run(&["load", "orders.csv", URL, "--load", "append"]).stderr, "");
+}
+
+#[test]
 fn a_password_is_never_shown() {
     let scratch = Scratch::new();
     scratch.write("orders.csv", "id\n1\n");
