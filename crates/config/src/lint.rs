@@ -51,16 +51,6 @@ fn strategy(p: &Pipeline, out: &mut Vec<Lint>) {
             "take out `append: at_least_once`; files and watermarks are then recognised and each row is added once",
         );
     }
-    if p.load == Load::Append && !p.key.is_empty() {
-        add(
-            out,
-            p,
-            "append-key",
-            "append compares no keys".to_owned(),
-            "two rows with the same key both stay in the table",
-            "use `load: upsert` or `insert_only`, or take the key out",
-        );
-    }
     if p.load == Load::Upsert && p.version.is_none() {
         add(
             out,

@@ -136,6 +136,15 @@ impl Rules<'_> {
                 "keep one of the two; with the watermark each row is added once".to_owned(),
             );
         }
+        if p.load == Load::Append && self.keyed() {
+            let message = format!(
+                "{} is of no use: append compares no keys, and two rows with the same key would both stay in the table",
+                words.name("key")
+            );
+            let upsert = words.set("load", "upsert");
+            let help = format!("take it out, or write {upsert} or {}", words.set("load", "insert_only"));
+            self.unsafe_at(&["key"], message, help);
+        }
         if p.load == Load::Append
             && let Some(watermark) = self.record.record("watermark")
             && let Some(given) = watermark.get("lookback")

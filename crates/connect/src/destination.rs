@@ -161,6 +161,10 @@ pub trait Session: Send {
     /// Slices of which rejects are kept; a replay's belong to the slice they came from.
     fn rejected(&self) -> Result<HashSet<String>>;
 
+    /// Whether the pipeline may go on from how it loaded its table: an error where its rows are found by another key now, or
+    /// by one for the first time. `load` asks the same; this is for a run that has nothing to load.
+    fn goes_on(&self, pipeline: &Pipeline) -> Result<()>;
+
     /// What is committed of a run, as its ledger has it; `None` where nothing is.
     fn receipt(&self, run: &str) -> Result<Option<RunRecord>>;
 

@@ -174,7 +174,8 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
         let known = slice.map_or_else(|| self.parts.readings.iter().all(|r| r.known), |s| self.parts.readings[s].known);
         let name = slice.map_or(TRANSFORMED, |s| self.parts.readings[s].slice.name.as_str());
         let heals = slice.map_or_else(|| self.parts.readings.iter().any(|r| r.heals), |s| self.parts.readings[s].heals);
-        let shaped = self.parts.shaper.shape(rows, &Origin { slice: name, known, heals, row_of: &row_of }, transaction)?;
+        let shaped =
+            self.parts.shaper.shape(rows, &Origin { slice: name, known, heals, row_of: &row_of }, transaction)?;
         if let Some(change) = self.parts.shaper.overdue_boundary() {
             transaction.boundary(&change)?;
         }

@@ -353,6 +353,9 @@ impl Work<'_> {
         }
         crash::reached(Point::Planned)?;
         if readings.is_empty() {
+            if state.schema.is_some() {
+                session.goes_on(self.pipeline)?;
+            }
             run.status = "nothing_new".into();
             run.finished_at = Some(self.engine.clock.now());
             return session.record(run, &touched);

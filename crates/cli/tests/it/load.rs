@@ -90,6 +90,24 @@ fn an_unsafe_load_is_refused_and_says_what_to_do() {
 }
 
 #[test]
+fn a_key_that_has_no_use_is_refused() {
+    let scratch = Scratch::new();
+    scratch.write("orders.csv", "id,n\n1,1\n1,2\n");
+    let ran = scratch.run(&["load", "orders.csv", URL, "--load", "append", "--key", "id"]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(ran.stderr.contains("--key is of no use: append compares no keys"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("write --load upsert or --load insert_only"), "{}", ran.stderr);
+    // A key that comes later is no news to files that are loaded, and yet not what the table was loaded with.
+    scratch.ok(&["load", "orders.csv", URL, "--load", "append"]);
+    let ran = scratch.run(&["load", "orders.csv", URL, "--key", "id"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stderr.contains("the table was loaded with `--load append`"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("`--full-refresh`"), "{}", ran.stderr);
+    let value = scratch.one(&["load", "orders.csv", URL, "--key", "id", "--full-refresh", "--yes"]);
+    assert_eq!((&value["rows"]["inserted"], &value["rows"]["superseded"]), (&1.into(), &1.into()), "{value}");
+}
+
+#[test]
 fn a_database_in_memory_is_warned_about() {
     let scratch = Scratch::new();
     scratch.write("orders.csv", "id\n1\n");

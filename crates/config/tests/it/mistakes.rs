@@ -71,6 +71,7 @@ fn settings_that_could_have_no_effect_are_refused() {
     for load in ["append", "overwrite", "insert_only\nkey: id"] {
         refused(&format!("load: {load}\ndelete_when: gone = 1"), "gone = 1", "nothing to delete");
     }
+    refused("load: append\nkey: id", "id", "append compares no keys");
     refused("load: upsert\nkey: id\nappend: at_least_once", "at_least_once", "`load: append` alone");
     refused("load: append\nappend: at_least_once\nwatermark: at", "at_least_once", "contradict");
     refused("load: upsert\nkey: id\nchanged_files: append_tail", "append_tail", "`load: append` alone");

@@ -76,7 +76,6 @@ fn the_lint_tells_what_is_unsafe_and_only_that() {
     assert_eq!(names("load: append\nwatermark: at"), [""; 0]);
     assert_eq!(names("key: id"), ["no-version"]);
     assert_eq!(names("load: append\nappend: at_least_once"), ["at-least-once"]);
-    assert_eq!(names("load: append\nkey: id"), ["append-key"]);
     assert_eq!(names("key: id\nwatermark: at\ndeletes: soft"), ["soft-nothing"]);
     assert_eq!(names("load: overwrite\nallow_empty: true"), ["allow-empty"]);
     assert_eq!(

@@ -38,6 +38,7 @@ pub const ALL: &[(&str, Test)] = &[
     ("an error in the middle leaves nothing behind", rollback),
     ("a second holder is refused at once", lock),
     ("new and wider columns arrive in the load's transaction", evolve),
+    ("another key, or kind of strategy, is refused with nothing to load", goes_on),
     ("a rehearsal counts as a load does and leaves no trace", rehearsal::no_trace),
     ("a rehearsal sees a row's end, not its way there", rehearsal::samples),
     ("a copy is a private one, without the pipeline", copies::copy),
@@ -69,6 +70,20 @@ fn replay(destination: &dyn Destination) {
     let counts = scene.load(scene.open(destination).as_mut(), &rows).unwrap();
     assert_eq!((counts.unchanged, counts.changed()), (2, false));
     assert_eq!(destination.fingerprint("t").unwrap(), before);
+}
+
+fn goes_on(destination: &dyn Destination) {
+    let scene = Scene::new(Load::Append);
+    scene.load(scene.open(destination).as_mut(), &[Row::new(1, "a", 1)]).unwrap();
+    let asked = |pipeline: &Pipeline| scene.open(destination).goes_on(pipeline).map_err(|e| e.code());
+    assert_eq!(asked(&scene.pipeline), Ok(()));
+    assert_eq!(asked(&Scene::new(Load::Upsert).pipeline), Err(Code::TableShape));
+    let mut keyed = Scene::new(Load::Upsert);
+    keyed.pipeline.destination.table = "keyed".into();
+    keyed.load(keyed.open(destination).as_mut(), &[Row::new(1, "a", 1)]).unwrap();
+    assert_eq!(asked(&keyed.pipeline), Ok(()));
+    keyed.pipeline.key = vec!["name".into()];
+    assert_eq!(asked(&keyed.pipeline), Err(Code::TableShape));
 }
 
 fn versions(destination: &dyn Destination) {

@@ -113,15 +113,9 @@ pub(crate) fn prepare(
             }
         }
     }
-    if !key.is_empty() && !has_unique(db, name, &key)? {
+    if !keyed(db, pipeline)? {
         if loaded {
-            return Err(Error::new(
-                Code::TableShape,
-                format!("the pipeline loaded table {name:?} before, and not with the key {}", pipeline.key.join(", ")),
-            )
-            .state("nothing was written")
-            .help("under another key, rows of the table would overwrite each other: go back to the earlier key and strategy")
-            .help("or load everything again with `--full-refresh`, or into another table"));
+            return Err(other_key(pipeline));
         }
         let index = quote(&format!("{name}_floodmark_key"));
         let sql = format!("CREATE UNIQUE INDEX {index} ON {} ({})", quote(name), list(key.iter().copied()));
@@ -138,6 +132,22 @@ pub(crate) fn prepare(
         })?;
     }
     index_window(db, pipeline)
+}
+
+/// Whether rows of the table can be found by the pipeline's key, where it has one.
+pub(crate) fn keyed(db: &Connection, pipeline: &Pipeline) -> Result<bool> {
+    let key = key_columns(pipeline);
+    Ok(key.is_empty() || has_unique(db, &pipeline.destination.table, &key)?)
+}
+
+pub(crate) fn other_key(pipeline: &Pipeline) -> Error {
+    let (name, key) = (&pipeline.destination.table, pipeline.key.join(", "));
+    Error::new(Code::TableShape, format!("the pipeline loaded table {name:?} before, and not with the key {key}"))
+        .state("nothing was written")
+        .help(
+            "under another key, rows of the table would overwrite each other: go back to the earlier key and strategy",
+        )
+        .help("or load everything again with `--full-refresh`, or into another table")
 }
 
 /// SQLite's own limits (SQLITE_MAX_COLUMN, SQLITE_MAX_EXPR_DEPTH), told before it runs into them.

@@ -18,7 +18,7 @@ use floodmark_connect::{
 };
 use floodmark_core::{
     Code, Counts, DataType, Error, Result, Schema,
-    pipeline::Load,
+    pipeline::{Load, Pipeline},
     state::{BoundaryChange, FileEntry, Reject, RunRecord, State},
 };
 use rusqlite::{Connection, TransactionBehavior};
@@ -106,6 +106,15 @@ impl Session for SqliteSession {
 
     fn table(&self, table: &str) -> Result<Option<Schema>> {
         ddl::table(&self.db, table)
+    }
+
+    fn goes_on(&self, pipeline: &Pipeline) -> Result<()> {
+        if ddl::keyed(&self.db, pipeline)? {
+            return Ok(());
+        }
+        // The key may be new because the strategy is, which says more.
+        state::refuse_other_load(&self.db, &self.pipeline, pipeline.load)?;
+        Err(ddl::other_key(pipeline))
     }
 
     fn load(&mut self, plan: &LoadPlan<'_>, chunk: &mut dyn Chunk) -> Result<Counts> {
