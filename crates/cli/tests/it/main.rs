@@ -10,6 +10,7 @@ mod plan;
 mod prove;
 mod rejects;
 mod run;
+mod shop;
 mod signals;
 mod state;
 mod support;
