@@ -21,6 +21,14 @@ pub struct Bounds {
 
 /// Bounds from the settings, the stored watermark and the present moment.
 pub fn bounds(spec: &WatermarkSpec, stored: Option<&Value>, data_type: DataType, now: DateTime<Utc>) -> Result<Bounds> {
+    if matches!(data_type, DataType::Bool | DataType::Bytes | DataType::Json) {
+        return Err(Error::new(
+            Code::Unsafe,
+            format!("column {:?} is {data_type} and cannot be a watermark", spec.column),
+        )
+        .state("nothing was written")
+        .help("choose a column that grows: a number, a date or a timestamp"));
+    }
     let start = match &spec.start {
         None => None,
         Some(text) => Some(Value::parse(text, data_type).ok_or_else(|| {

@@ -11,9 +11,11 @@ use floodmark_connect::{
 };
 use floodmark_core::{
     Code, Column, DataType, Error, Result, Schema,
+    clock::{Clock as _, SystemClock},
     pipeline::{CursorNulls, OnBadRow, Pipeline, SchemaPolicy},
     schema::{Difference, differences, evolve},
     state::State,
+    watermark::bounds,
 };
 use floodmark_sql::Condition;
 use std::collections::HashSet;
@@ -58,7 +60,7 @@ pub fn source(pipeline: &Pipeline, source: &dyn Source, stop: &Stop) -> Result<V
     let request = SurveyRequest { pinned: names::pinned_types(pipeline, pinned) };
     let glance = source.glance(&slices, &request, stop)?;
     let look = Look { pipeline, slices: &slices, glance: &glance, pinned, reads };
-    let mut found = look.columns(destination.as_deref(), state.as_ref().and_then(|s| s.schema.as_ref()))?;
+    let mut found = look.columns(destination.as_deref(), state.as_ref())?;
     if reads && !found.iter().any(|f| f.certain) {
         found.extend(look.first_rows(source, &skip, stop)?);
     }
@@ -78,8 +80,9 @@ struct Look<'a> {
 
 impl Look<'_> {
     /// Compares the columns a pipeline names with those of its source and of its table, where that was loaded.
-    fn columns(&self, destination: Option<&dyn Destination>, table: Option<&Schema>) -> Result<Vec<Finding>> {
+    fn columns(&self, destination: Option<&dyn Destination>, state: Option<&State>) -> Result<Vec<Finding>> {
         let (pipeline, reads) = (self.pipeline, self.reads);
+        let table = state.and_then(|s| s.schema.as_ref());
         let Glance { schema, whole, slices: glimpses } = self.glance;
         let whole = *whole;
         let files = files(self.slices, glimpses);
@@ -121,6 +124,7 @@ impl Look<'_> {
         if table.is_some() {
             found.extend(names::refused_type(pipeline, &target).map(Finding::certain));
         }
+        found.extend(cursor(pipeline, &target, state));
         if let Some(condition) = &pipeline.delete_when
             && let Err(failure) = Condition::new(condition, &target)
         {
@@ -158,6 +162,16 @@ impl Look<'_> {
         }
         Ok(None)
     }
+}
+
+/// A watermark that its column's type does not go with. Where nothing settles the type, later rows may.
+fn cursor(pipeline: &Pipeline, target: &Schema, state: Option<&State>) -> Option<Finding> {
+    let spec = pipeline.watermark.as_ref()?;
+    let column = target.get(&spec.column)?;
+    let pinned = state.and_then(|s| s.schema.as_ref()?.get(&spec.column)).is_some_and(|c| !c.undecided);
+    let mark = state.and_then(|s| s.watermark.as_ref()).filter(|m| m.data_type == column.data_type);
+    let error = bounds(spec, mark.map(|m| &m.value), column.data_type, SystemClock.now()).err()?;
+    Some(Finding { error, certain: pinned || names::asked_type(pipeline, &spec.column).is_some() })
 }
 
 fn files<'a>(slices: &'a [Slice], glimpses: &'a [Glimpse]) -> Vec<FileColumns<'a>> {

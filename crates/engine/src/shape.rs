@@ -500,9 +500,7 @@ fn maximum(array: &ArrayRef, data_type: DataType) -> Result<Option<Value>> {
             return Ok(arrow::compute::max_string(array.as_string::<i32>()).map(|s| Value::Text(s.to_owned())));
         }
         DataType::Bool | DataType::Bytes | DataType::Json => {
-            return Err(Error::new(Code::Unsafe, format!("a {data_type} column cannot be a watermark"))
-                .state("nothing was written")
-                .help("choose a column that grows: a number, a date or a timestamp"));
+            return Err(Error::internal(format!("the highest value of a {data_type} column")));
         }
     };
     Value::from_array(&one, 0, data_type).map(Some)

@@ -110,6 +110,18 @@ fn what_only_may_be_wrong_is_a_warning() {
         let said = ran.stdout + &ran.stderr;
         assert!(said.contains("`columns` names column \"zpi\"") && said.contains("did you mean \"zip\"?"), "{said}");
     }
+    // A type may yet become another, and what is wrong with it for the first rows stops a run.
+    for (fields, says) in [
+        ("key: id\nwatermark: flag", "cannot be a watermark"),
+        ("key: id\nwatermark: { column: id, start: soon }", "`start: soon` is not a bigint"),
+    ] {
+        let scratch = one(fields);
+        scratch.write("data/a.csv", "id,flag\n1,true\n");
+        let (check, run) = (scratch.run(&["check"]), scratch.run(&["run"]));
+        assert_eq!(check.code, 0, "{check:?}");
+        assert!(check.stdout.contains("warning: ") && check.stdout.contains(says), "{}", check.stdout);
+        assert!(run.code != 0 && run.stderr.contains(says), "{}", run.stderr);
+    }
     // Rows of JSON beyond the first ones may have the key.
     let scratch = one("key: id\nversion: none\non_bad_row: reject");
     let rows: String = (0..60_000).map(|n| format!("{{\"n\": {n}, \"some_name\": \"a\"}}\n")).collect();
