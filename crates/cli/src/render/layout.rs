@@ -101,11 +101,7 @@ pub(crate) fn flow(lead: &str, parts: &[String], from: usize) -> String {
         used = lines.last().map_or(0, |line| visible(line));
         fresh = false;
     }
-    let mut out: String = lines.iter().map(|line| format!("{}\n", line.trim_end())).collect();
-    if out.is_empty() {
-        out.push('\n');
-    }
-    out
+    lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
 /// Rows under a faint heading, columns as wide as they need be. Where all of them are wider than the output, the one at
