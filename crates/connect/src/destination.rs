@@ -182,6 +182,8 @@ pub struct KeptReject {
     pub pipeline: String,
     /// The run that rejected it.
     pub run: String,
+    /// The file was read again since, and the row may be loaded by now.
+    pub doubtful: bool,
     /// The row.
     pub reject: Reject,
 }

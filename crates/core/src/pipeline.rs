@@ -319,6 +319,15 @@ pub struct ColumnSpec {
 }
 
 impl Pipeline {
+    /// Whether rows that are loaded may come again, older or newer, and change nothing that is right.
+    pub fn recognises(&self) -> bool {
+        match self.load {
+            Load::InsertOnly => true,
+            Load::Upsert | Load::Scd2 => self.version.is_some(),
+            Load::Append | Load::Overwrite | Load::DeleteInsert => false,
+        }
+    }
+
     /// Whether the whole run is one destination transaction.
     ///
     /// Strategies that replace, loads whose rows map to no source position or may yet be refused as a whole, and

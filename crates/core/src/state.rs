@@ -176,8 +176,8 @@ pub struct Commit {
     pub files: Vec<(String, FileEntry)>,
     /// Slices whose every row is being read and judged: rejects that earlier runs kept of them go.
     pub reread: Vec<String>,
-    /// Slices of which rows behind the watermark are left out: of the rejects that earlier runs kept of them only those
-    /// go that this run rejects again.
+    /// Slices of which rows behind the watermark are left out: of the rejects that earlier runs kept of them those go that
+    /// this run rejects again. Of the others it cannot be told whether their row is loaded now: they become doubtful.
     pub skimmed: Vec<String>,
     /// Rejects that were read once more, by number: they go.
     pub replayed: Vec<i64>,

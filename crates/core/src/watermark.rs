@@ -56,7 +56,11 @@ pub fn bounds(spec: &WatermarkSpec, stored: Option<&Value>, data_type: DataType,
     let until = match spec.settle {
         None => None,
         Some(span) => {
-            let now = now_as(data_type, now).ok_or_else(|| unit_error("settle", &spec.column, data_type))?;
+            let now = now_as(data_type, now).ok_or_else(|| {
+                Error::new(Code::Unsafe, format!("`settle` waits for time to pass, and column {:?} is a {data_type}", spec.column))
+                    .state("nothing was written")
+                    .help("it needs a date or a timestamp as the watermark's column: leave `settle` out, or name another column")
+            })?;
             Some(shift_back(&now, span).ok_or_else(|| unit_error("settle", &spec.column, data_type))?)
         }
     };

@@ -136,15 +136,16 @@ impl<'a> Extract<'a> {
         let (input, transform) = Transform::start(sql, &schema)?;
         let (say, beside) = unbounded();
         let feeder = scope.spawn(move || {
+            let mut wanted = true;
             for item in slices {
                 let item = match item {
                     Ok(Item::Rows { slice, rows, bad, covered, .. }) => {
                         match all_columns(&schema, &rows) {
                             Err(error) => Err(error),
                             Ok(rows) => {
-                                if input.send(rows).is_err() {
-                                    return; // the run, or the statement (a LIMIT), needs no more
-                                }
+                                // A statement may need no more of them (a LIMIT). Which are read is no matter of when it
+                                // says so: all are.
+                                wanted = wanted && input.send(rows).is_ok();
                                 Ok(Item::Read { slice, covered, bad })
                             }
                         }

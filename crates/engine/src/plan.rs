@@ -3,8 +3,8 @@
 use floodmark_connect::{Slice, Source, Stop};
 use floodmark_core::{
     Code, Error, Result,
-    pipeline::{ChangedFiles, LateRows, Load, Pipeline},
-    state::{FileEntry, State},
+    pipeline::{ChangedFiles, LateRows, Load, Pipeline, STDIN},
+    state::{FileEntry, State, TRANSFORMED},
     wording,
 };
 use std::{collections::HashSet, path::PathBuf};
@@ -113,7 +113,7 @@ pub(crate) fn plan(
         // What is read gets a new entry anyway.
         plan.touched.clear();
     }
-    if heals(pipeline) {
+    if pipeline.recognises() {
         plan.readings.iter_mut().for_each(|r| r.heals = r.known && rejected.contains(&r.slice.name));
     }
     // Where absence means something, one changed file makes every file count; so does one that is gone.
@@ -137,9 +137,23 @@ pub(crate) fn replay(pipeline: &Pipeline, slices: Vec<Slice>, state: &State) -> 
     if state.table.is_none() {
         return refuse("the pipeline has loaded nothing, or was reset");
     }
-    // The watermark would pass by the rows that are still to come.
-    if state.pending.is_some() {
+    // Of rows that are still to come some may be older, and the watermark would pass them by.
+    if state.pending.is_some() || state.files.values().any(|entry| !entry.complete && entry.rows > 0) {
         return refuse("the load of its files was interrupted");
+    }
+    let by_file = pipeline.load == Load::Append && pipeline.watermark.is_none() && pipeline.transform.is_none();
+    let unknown =
+        slices.iter().find(|s| !state.files.contains_key(&s.name) && s.name != STDIN && s.name != TRANSFORMED);
+    if let (true, Some(slice)) = (by_file && !pipeline.at_least_once, unknown) {
+        return Err(Error::new(
+            Code::Unsafe,
+            format!(
+                "{} is not in the file ledger under that name: replayed rows would not be known as its own",
+                slice.name
+            ),
+        )
+        .state("nothing was written")
+        .help("give a renamed file its name back; or load the rows as a file of their own, and drop these rejects"));
     }
     Ok(Plan { readings: slices.into_iter().map(|s| fresh(s, None)).collect(), touched: Vec::new() })
 }
@@ -177,15 +191,6 @@ fn begins_anew(pipeline: &Pipeline, state: &State, readings: &[Reading]) -> bool
         && state.watermark.is_none()
         && state.pending.is_some()
         && readings.iter().any(changed)
-}
-
-/// Whether rows that are loaded may come again and change nothing.
-fn heals(pipeline: &Pipeline) -> bool {
-    match pipeline.load {
-        Load::InsertOnly => true,
-        Load::Upsert | Load::Scd2 => pipeline.version.is_some(),
-        Load::Append | Load::Overwrite | Load::DeleteInsert => false,
-    }
 }
 
 /// Which of the files that are gone the slice is, under another name: under `append` its rows would be added again. A

@@ -559,7 +559,9 @@ impl Work<'_> {
                 Schemas { read_as, source: Some(read_types), arriving: made, target, changes }
             }
         };
-        if let Some(pinned) = pinned.as_ref().filter(|_| freeze) {
+        // A few rows need not have every column that their files had.
+        let spared = |schemas: &Schemas| self.options.replay.is_some() && schemas.changes.is_empty();
+        if let Some(pinned) = pinned.as_ref().filter(|_| freeze && !spared(&schemas)) {
             by_file::frozen(pipeline, pinned, &schemas.arriving, &files)?;
         }
         Ok((schemas, survey))

@@ -11,7 +11,10 @@ use floodmark_core::{
     Code, DataType, Error, Result,
     clock::SystemClock,
     error::Place,
-    pipeline::{AbsentRows, CsvOptions, FileFormat, FileSource, LateRows, Load, OnBadRow, Pipeline, SourceSpec},
+    pipeline::{
+        AbsentRows, ColumnSpec, CsvOptions, CursorNulls, FileFormat, FileSource, LateRows, Load, OnBadRow, Pipeline,
+        SourceSpec,
+    },
     state::{Reject, TRANSFORMED},
     wording,
 };
@@ -40,6 +43,15 @@ pub(super) fn replay(cx: &Context, keepers: &Keepers, name: &str) -> Result<u8, 
     if !lossy.is_empty() {
         let rows = wording::agree(lossy.len() as u64, "row", "holds bytes and is", "hold bytes and are");
         cx.printer.warning(&format!("{rows} left alone: correct the file and load it again"));
+    }
+    // What is loaded already may come again only where it is recognised.
+    let (doubtful, kept): (Vec<_>, Vec<_>) = kept.into_iter().partition(|k| k.doubtful && !pipeline.recognises());
+    if !doubtful.is_empty() {
+        let rows = wording::agree(doubtful.len() as u64, "row", "is", "are");
+        cx.printer.warning(&format!(
+            "{rows} left alone: the file was read again since, and may have brought it. Look for it in the table; then load \
+             it as a file of its own, and drop the reject"
+        ));
     }
     if kept.is_empty() {
         cx.printer.note("No rejected rows to replay.");
@@ -103,6 +115,15 @@ fn adapted(pipeline: &Pipeline, source: FileSource, transformed: bool) -> Pipeli
     pipeline.max_rejects = None;
     if let Some(watermark) = &mut pipeline.watermark {
         watermark.late_rows = Some(LateRows::Load);
+        // Nobody would come back for a row that is left for later.
+        watermark.settle = None;
+        if watermark.nulls == CursorNulls::Fail {
+            let name = watermark.column.clone();
+            match pipeline.columns.iter_mut().find(|c| c.name == name) {
+                Some(column) => column.not_null = true,
+                None => pipeline.columns.push(ColumnSpec { name, not_null: true, ..ColumnSpec::default() }),
+            }
+        }
     }
     pipeline
 }
@@ -157,9 +178,8 @@ fn lines(rejects: &[KeptReject], format: FileFormat) -> String {
             (r.reject.line, raw)
         })
         .collect();
-    rows.sort();
-    // A transform can make several bad rows of one.
-    rows.dedup();
+    // Rows of one line stay in their order.
+    rows.sort_by_key(|(line, _)| *line);
     let mut out = String::new();
     let mut next = 1;
     for (line, raw) in rows {
@@ -232,14 +252,15 @@ mod tests {
             id: 1,
             pipeline: "orders".into(),
             run: "r".into(),
+            doubtful: false,
             reject: Reject { slice: "a.csv".into(), line, column: None, reason: "x".into(), raw: raw.into() },
         }
     }
 
     #[test]
     fn rows_keep_their_lines() {
-        let rejects = [reject(5, "5,b"), reject(2, "2,\"a\nb\""), reject(5, "5,b")];
-        assert_eq!(lines(&rejects, FileFormat::Csv), "\n2,\"a\nb\"\n\n5,b\n");
+        let rejects = [reject(5, "5,b"), reject(2, "2,\"a\nb\""), reject(5, "5,a")];
+        assert_eq!(lines(&rejects, FileFormat::Csv), "\n2,\"a\nb\"\n\n5,b\n5,a\n");
         assert_eq!(lines(&[reject(1, "{\"a\":\n1}")], FileFormat::Jsonl), "{\"a\": 1}\n");
     }
 

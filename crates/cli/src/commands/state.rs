@@ -163,6 +163,16 @@ fn set(cx: &Context, keepers: &Keepers, name: &str, value: &str) -> Result<()> {
         };
         cx.printer.confirm(&format!("the watermark of {name} goes from {before} to {value}: {what}"), cx.global.yes)?;
     }
+    if let (Some(Ordering::Equal), None) = (before.as_ref().and_then(|b| value.compare(b)), &state.pending) {
+        // To move it there would forget which rows at it are loaded.
+        if cx.printer.json() {
+            let at = value.to_string();
+            return cx
+                .printer
+                .object(&json!({"pipeline": name, "watermark": {"column": column, "before": at, "after": at}}));
+        }
+        return cx.printer.text(&format!("{name}: watermark {column} is {value} already\n"));
+    }
     let after = value.to_string();
     state.watermark = Some(Mark { column: column.clone(), data_type, value });
     // It belongs to the old position, as do the rows remembered at it, which a move forgets.

@@ -56,6 +56,7 @@ pub(crate) fn reject(kept: &KeptReject) -> Value {
         "column": kept.reject.column,
         "reason": kept.reject.reason,
         "raw": kept.reject.raw,
+        "doubtful": kept.doubtful,
     })
 }
 

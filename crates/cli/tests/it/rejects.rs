@@ -236,3 +236,98 @@ fn bytes_that_were_kept_as_digits_are_not_loaded_as_those() {
     assert!(ran.stderr.contains("1 row holds bytes and is left alone"), "{ran:?}");
     assert_eq!(scratch.json(&["rejects", "list"], 0).len(), 1);
 }
+
+/// A pipeline `t` of `lines` over `data/*`, which sets bad rows aside.
+fn pipeline(scratch: &Scratch, lines: &str) {
+    let head = "version: 1\npipelines:\n  t:\n    source: { files: 'data/*' }\n    destination: { url: 'sqlite:///t.db', table: t }\n    on_bad_row: reject\n";
+    let lines: String = lines.lines().map(|line| format!("    {line}\n")).collect();
+    scratch.write("floodmark.yaml", &format!("{head}{lines}"));
+}
+
+const BY_WATERMARK: &str = "load: append\nwatermark: v\ncolumns: { n: { type: bigint } }";
+
+#[test]
+fn what_may_be_loaded_by_now_is_not_replayed_under_append() {
+    let scratch = Scratch::new();
+    pipeline(&scratch, BY_WATERMARK);
+    scratch.write("data/a.csv", "id,v,n\n1,1,1\n2,2,x\n");
+    scratch.ok(&["run"]);
+    // The row is corrected in its file, ahead of the watermark, and loaded with it.
+    scratch.write("data/a.csv", "id,v,n\n1,1,1\n2,2,2\n3,3,3\n");
+    assert_eq!(scratch.one(&["run"])["rows"]["inserted"], 2);
+    let kept = scratch.json(&["rejects", "list"], 0);
+    assert_eq!((kept.len(), &kept[0]["doubtful"]), (1, &true.into()));
+    let ran = scratch.run(&["rejects", "replay", "t"]);
+    assert!(ran.stderr.contains("1 row is left alone: the file was read again since"), "{ran:?}");
+    assert!(scratch.fingerprint("sqlite:///t.db", "t").starts_with("fm1-3-"));
+}
+
+#[test]
+fn a_full_refresh_forgets_the_rejects_of_files_that_are_gone() {
+    let scratch = Scratch::new();
+    pipeline(&scratch, BY_WATERMARK);
+    scratch.write("data/a.csv", "id,v,n\n1,1,1\n");
+    scratch.write("data/b.csv", "id,v,n\n2,2,x\n");
+    scratch.ok(&["run"]);
+    std::fs::remove_file(scratch.path().join("data/b.csv")).unwrap();
+    assert_eq!(scratch.one(&["run", "--full-refresh", "--yes"])["rows"]["inserted"], 1);
+    assert!(scratch.json(&["rejects", "list"], 0).is_empty());
+}
+
+#[test]
+fn equal_rows_of_one_line_are_all_replayed() {
+    let scratch = Scratch::new();
+    let lines = "load: append\ncolumns: { n: { not_null: true } }";
+    pipeline(&scratch, lines);
+    scratch.write("data/a.json", "[{\"id\":1,\"n\":1},{\"id\":2,\"n\":null},{\"id\":2,\"n\":null}]");
+    assert_eq!(scratch.one(&["run"])["rows"]["rejected"], 2);
+    pipeline(&scratch, "load: append");
+    assert_eq!(scratch.one(&["rejects", "replay", "t"])["rows"]["inserted"], 2);
+}
+
+#[test]
+fn a_replay_leaves_no_row_for_later_and_one_without_a_cursor_holds_up_no_other() {
+    let scratch = Scratch::new();
+    let lines = "key: id\nwatermark: { column: v, settle: 1h }\ncolumns: { n: { type: bigint } }";
+    pipeline(&scratch, lines);
+    scratch.write("data/a.csv", "id,v,n\n1,2024-01-01 00:00:00,1\n2,9999-01-01 00:00:00,x\n3,,x\n");
+    assert_eq!(scratch.one(&["run"])["rows"]["rejected"], 2);
+    let nulls = scratch.read("floodmark.yaml").replace("files: 'data/*' }", "files: 'data/*', null: x }");
+    scratch.write("floodmark.yaml", &nulls);
+    let value = scratch.one(&["rejects", "replay", "t"]);
+    assert_eq!((&value["rows"]["inserted"], &value["rows"]["rejected"]), (&1.into(), &1.into()), "{value}");
+    assert_eq!(value["watermark"]["after"], value["watermark"]["before"], "rows that no run has read may be older");
+    assert_eq!(scratch.json(&["rejects", "list"], 0).len(), 1);
+}
+
+#[test]
+fn a_frozen_schema_takes_rejects_that_lack_a_column_and_none_that_bring_one() {
+    let scratch = Scratch::new();
+    let lines = "load: append\nschema: freeze\ncolumns: { n: { not_null: true } }";
+    pipeline(&scratch, lines);
+    scratch.write("data/a.jsonl", "{\"id\":1,\"n\":1,\"s\":\"a\"}\n{\"id\":2}\n");
+    assert_eq!(scratch.one(&["run"])["rows"]["rejected"], 1);
+    pipeline(&scratch, "load: append\nschema: freeze");
+    assert_eq!(scratch.one(&["rejects", "replay", "t"])["rows"]["inserted"], 1);
+}
+
+#[test]
+fn a_renamed_file_of_an_append_does_not_know_replayed_rows_as_its_own() {
+    let scratch = Scratch::new();
+    pipeline(&scratch, "load: append\ncolumns: { n: { not_null: true } }");
+    scratch.write("data/a.csv", "id,n\n1,1\n2,\n");
+    scratch.ok(&["run"]);
+    std::fs::rename(scratch.path().join("data/a.csv"), scratch.path().join("data/b.csv")).unwrap();
+    scratch.ok(&["run"]);
+    pipeline(&scratch, "load: append");
+    let ran = scratch.run(&["rejects", "replay", "t"]);
+    assert_ne!(ran.code, 0, "{ran:?}");
+    assert!(scratch.fingerprint("sqlite:///t.db", "t").starts_with("fm1-1-"));
+    // Under its own name again it does.
+    std::fs::rename(scratch.path().join("data/b.csv"), scratch.path().join("data/a.csv")).unwrap();
+    scratch.ok(&["run"]);
+    scratch.ok(&["rejects", "replay", "t"]);
+    scratch.write("data/a.csv", "id,n\n1,1\n2,2\n");
+    assert_eq!(scratch.one(&["run"])["rows"]["removed"], 2);
+    assert!(scratch.fingerprint("sqlite:///t.db", "t").starts_with("fm1-2-"));
+}

@@ -276,6 +276,9 @@ fn replayed(destination: &dyn Destination) {
     assert_eq!(kept(destination), before);
     scene.load(scene.open(destination).as_mut(), &mine).unwrap();
     assert_eq!(kept(destination).iter().map(|k| k.reject.raw.as_str()).collect::<Vec<_>>(), ["3,y"]);
+    // Another replay took them meanwhile: its rows are in, and must not be added again.
+    let late = scene.load(scene.open(destination).as_mut(), &[Row::new(3, "y", 1)]).unwrap_err();
+    assert_eq!(late.code(), Code::Busy);
     scene.expect(destination, &[Row::new(1, "a", 1), Row::new(2, "x", 1)]);
 }
 

@@ -99,7 +99,7 @@ fn forget(db: &mut Connection, pipeline: &Pipeline) -> Result<()> {
     let tx = db.transaction().map_err(&fail)?;
     if state::present(&tx)? {
         state::forget(&tx, &pipeline.name)?;
-        tx.execute("DELETE FROM _floodmark_rejects WHERE pipeline = ?1", [&pipeline.name]).map_err(&fail)?;
+        state::forget_all_rejects(&tx, &pipeline.name)?;
     }
     tx.execute_batch(&format!("DROP TABLE IF EXISTS {}", ddl::quote(&pipeline.destination.table))).map_err(&fail)?;
     tx.commit().map_err(&fail)?;

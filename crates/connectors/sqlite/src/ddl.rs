@@ -1,7 +1,10 @@
 //! Creating and changing tables. All of it is transactional in SQLite, so it runs inside the load's own transaction.
 
 use crate::{codec, failure::to, state};
-use floodmark_connect::crash::{self, Point};
+use floodmark_connect::{
+    crash::{self, Point},
+    destination::Target,
+};
 use floodmark_core::{
     Code, Column, DataType, Error, Result, Schema,
     pipeline::{Deletes, Load, Pipeline},
@@ -276,6 +279,53 @@ pub(crate) fn belongings(db: &Connection, table: &str) -> Result<Vec<Belonging>>
         s.query_map([table], |r| Ok(Belonging { kind: r.get(0)?, name: r.get(1)?, sql: r.get(2)? }))?.collect()
     })
     .map_err(to("read the table's indexes and triggers"))
+}
+
+/// Empties a table for a full refresh. One that suits as it is stays; else it goes, to be made anew. Where its owner gave
+/// it more than columns and types, it is not taken from him.
+pub(crate) fn clear(db: &Connection, target: &Target<'_>, at: DataType, belongings: &[Belonging]) -> Result<()> {
+    let (pipeline, name) = (target.pipeline, &target.pipeline.destination.table);
+    let key = key_columns(pipeline);
+    let control = control_columns(pipeline, at);
+    let wanted: Vec<&Column> = target.schema.columns.iter().chain(&control).collect();
+    let there = table(db, name)?.unwrap_or_default();
+    let has = |column: &Column| there.get(&column.name).is_some_and(|c| c.data_type == column.data_type);
+    let fits = wanted.iter().all(|c| has(c)) && (key.is_empty() || has_unique(db, name, &key)?);
+    let more = there.columns.iter().any(|c| !wanted.iter().any(|w| w.name == c.name));
+    let owned = is_owned(db, name)?;
+    let mut sql = String::new();
+    if fits && (owned || !more) {
+        // A trigger would take its rows for deleted one by one, which they are not.
+        for trigger in belongings.iter().filter(|b| b.kind == "trigger") {
+            sql.push_str(&format!("DROP TRIGGER {};\n", quote(&trigger.name)));
+        }
+        sql.push_str(&format!("DELETE FROM {}", quote(name)));
+    } else if owned {
+        return Err(Error::new(
+            Code::TableShape,
+            format!(
+                "table {name:?} was made with constraints, defaults or generated columns, and does not fit the source"
+            ),
+        )
+        .state("nothing was written, and the table is as it was")
+        .help("give it the columns and types of the source, or drop it: then it is made anew"));
+    } else {
+        sql = format!("DROP TABLE {}", quote(name));
+    }
+    crash::at(Point::DropTable, || db.execute_batch(&sql).map_err(to("empty the table for a full refresh")))
+}
+
+/// Whether a table has what Floodmark never makes. A name that reads like it counts as well, which does no harm.
+fn is_owned(db: &Connection, table: &str) -> Result<bool> {
+    let sql: String = db
+        .query_row(
+            "SELECT upper(sql) FROM sqlite_schema WHERE type = 'table' AND name = ?1 COLLATE NOCASE",
+            [table],
+            |r| r.get(0),
+        )
+        .map_err(to("read how the table was made"))?;
+    let own = ["CHECK", "COLLATE", "CONFLICT", "DEFAULT", "GENERATED", " AS ", "REFERENCES", "STRICT", "UNIQUE"];
+    Ok(own.iter().any(|word| sql.contains(word)))
 }
 
 /// Makes those again that the new table does not have by itself.

@@ -128,12 +128,12 @@ impl Session for SqliteSession {
         let (mut forgotten, mut belongings) = (0, Vec::new());
         if plan.forget {
             state::forget(&tx, &self.pipeline)?;
+            state::forget_all_rejects(&tx, &self.pipeline)?;
             if ddl::table(&tx, &target.pipeline.destination.table)?.is_some() {
                 forgotten = merge::count(&tx, &target.pipeline.destination.table)?;
                 belongings = ddl::belongings(&tx, &target.pipeline.destination.table)?;
+                ddl::clear(&tx, target, moment_type(target), &belongings)?;
             }
-            let drop = format!("DROP TABLE IF EXISTS {}", ddl::quote(&target.pipeline.destination.table));
-            crash::at(Point::DropTable, || tx.execute_batch(&drop).map_err(to("drop the table for a full refresh")))?;
         }
         // Of this table: a pipeline that moved to another one starts afresh there.
         let table = Some(&target.pipeline.destination.table);

@@ -40,7 +40,7 @@ CREATE TABLE _floodmark_boundary (
 ) WITHOUT ROWID;
 CREATE TABLE _floodmark_rejects (
   id INTEGER PRIMARY KEY, pipeline TEXT NOT NULL, run TEXT NOT NULL, file TEXT NOT NULL, line INTEGER NOT NULL,
-  "column" TEXT, reason TEXT NOT NULL, raw TEXT NOT NULL
+  "column" TEXT, reason TEXT NOT NULL, raw TEXT NOT NULL, doubtful INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE _floodmark_tombstones (
   pipeline TEXT NOT NULL, key TEXT NOT NULL, version TEXT, PRIMARY KEY (pipeline, key)
@@ -281,20 +281,30 @@ pub(crate) fn rejected_slices(db: &Connection, pipeline: &str) -> Result<HashSet
 
 /// Rejects that came anew with this run, or are no rejects any more.
 fn forget_rejects(db: &Connection, pipeline: &str, commit: &Commit) -> Result<()> {
-    drop_rejects(db, pipeline, &commit.replayed)?;
+    if drop_rejects(db, pipeline, &commit.replayed)? != commit.replayed.len() as u64 {
+        return Err(Error::new(
+            Code::Busy,
+            "some of the rejected rows were replayed, dropped or read again in the meantime",
+        )
+        .state("nothing was written")
+        .help(format!("see what is left: floodmark rejects list {pipeline}")));
+    }
     if commit.reread.is_empty() && commit.skimmed.is_empty() {
         return Ok(());
     }
     let run = &commit.run.run;
     let kept = rejected_slices(db, pipeline)?;
-    // What lies behind the watermark may be corrected by now, and was not loaded: its reject stays.
-    let again = " AND raw IN (SELECT raw FROM _floodmark_rejects WHERE pipeline = ?1 AND run = ?3)";
-    for (slices, which) in [(&commit.reread, ""), (&commit.skimmed, again)] {
-        let sql = format!("DELETE FROM _floodmark_rejects WHERE pipeline = ?1 AND file = ?2 AND run <> ?3{which}");
+    let earlier = "WHERE pipeline = ?1 AND file = ?2 AND run <> ?3";
+    let all = format!("DELETE FROM _floodmark_rejects {earlier}");
+    let again = format!("{all} AND raw IN (SELECT raw FROM _floodmark_rejects WHERE pipeline = ?1 AND run = ?3)");
+    let doubt = format!("UPDATE _floodmark_rejects SET doubtful = 1 {earlier}");
+    for (slices, statements) in [(&commit.reread, &[&all][..]), (&commit.skimmed, &[&again, &doubt])] {
         for slice in slices.iter().filter(|s| kept.contains(*s)) {
-            crash::at(Point::Rejects, || {
-                db.execute(&sql, [pipeline, slice, run]).map_err(to("drop the rejects of an earlier reading"))
-            })?;
+            for sql in statements {
+                crash::at(Point::Rejects, || {
+                    db.execute(sql, [pipeline, slice, run]).map_err(to("drop the rejects of an earlier reading"))
+                })?;
+            }
         }
     }
     Ok(())
@@ -504,6 +514,14 @@ pub(crate) fn forget(db: &Connection, pipeline: &str) -> Result<()> {
     forget_position(db, pipeline)
 }
 
+/// Forgets the rejects of a pipeline.
+pub(crate) fn forget_all_rejects(db: &Connection, pipeline: &str) -> Result<()> {
+    crash::at(Point::Rejects, || {
+        db.execute("DELETE FROM _floodmark_rejects WHERE pipeline = ?1", [pipeline]).map_err(to("forget the rejects"))
+    })?;
+    Ok(())
+}
+
 /// Forgets where a pipeline stands. Tombstones stay: what was deleted must not come back because a position moved (P5).
 pub(crate) fn forget_position(db: &Connection, pipeline: &str) -> Result<()> {
     let fail = to("reset the state");
@@ -580,7 +598,7 @@ fn run_record(r: &Row<'_>) -> rusqlite::Result<RunRecord> {
 /// Kept rejects, oldest first.
 pub(crate) fn rejects(db: &Connection, pipeline: Option<&str>) -> Result<Vec<KeptReject>> {
     db.prepare(
-        "SELECT id, pipeline, run, file, line, \"column\", reason, raw FROM _floodmark_rejects
+        "SELECT id, pipeline, run, file, line, \"column\", reason, raw, doubtful FROM _floodmark_rejects
          WHERE ?1 IS NULL OR pipeline = ?1 ORDER BY id",
     )
     .and_then(|mut s| {
@@ -589,6 +607,7 @@ pub(crate) fn rejects(db: &Connection, pipeline: Option<&str>) -> Result<Vec<Kep
                 id: r.get(0)?,
                 pipeline: r.get(1)?,
                 run: r.get(2)?,
+                doubtful: r.get(8)?,
                 reject: Reject {
                     slice: r.get(3)?,
                     line: r.get::<_, i64>(4)? as u64,
