@@ -255,6 +255,9 @@ fn noun(field: &Field, at: Spot) -> String {
 
 /// The type a wrong one was probably meant to be, or all of them.
 fn type_help(wrong: &str) -> String {
+    if let Some(digits) = wrong.trim().strip_prefix("decimal(").filter(|rest| !rest.contains(')')) {
+        return format!("within braces a comma ends the value: write `type: \"decimal({digits},2)\"`, in quotes");
+    }
     match nearest(wrong, TYPE_NAMES.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("the types are {}", TYPE_NAMES.join(", ")),

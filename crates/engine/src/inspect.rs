@@ -125,6 +125,9 @@ impl Look<'_> {
             found.extend(names::refused_type(pipeline, &target).map(Finding::certain));
         }
         found.extend(cursor(pipeline, &target, state));
+        if self.pinned.is_none() {
+            found.extend(names::ordered_text(pipeline, &target).map(Finding::certain));
+        }
         if let Some(condition) = &pipeline.delete_when
             && let Err(failure) = Condition::new(condition, &target)
         {

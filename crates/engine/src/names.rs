@@ -1,7 +1,12 @@
 //! Columns on their way from the source to the table: renamed, typed, checked.
 
 use floodmark_connect::Capabilities;
-use floodmark_core::{Code, Column, DataType, Error, Result, Schema, pipeline::Pipeline, schema::case_clash, wording};
+use floodmark_core::{
+    Code, Column, DataType, Error, Result, Schema,
+    pipeline::{Load, Pipeline},
+    schema::case_clash,
+    wording,
+};
 use std::collections::HashMap;
 
 /// The name a source column has in the table.
@@ -101,6 +106,30 @@ pub(crate) fn check(target: &Schema, can: Capabilities) -> Result<()> {
 pub(crate) fn unused(pipeline: &Pipeline, target: &Schema) -> Vec<Error> {
     let unknown = pipeline.columns.iter().filter(|c| !c.not_null && c.from.is_none() && target.get(&c.name).is_none());
     unknown.map(|c| no_column(&c.name, "columns", target, "which the source does not have")).collect()
+}
+
+/// A column that says what is newer and is text by its values alone: one value that is no date makes text of a column of
+/// dates, and in text 31/08 comes after 01/09. Rows would be left out for it, and nobody told.
+pub(crate) fn ordered_text(pipeline: &Pipeline, target: &Schema) -> Option<Error> {
+    let watermark = pipeline.watermark.iter().map(|w| (&w.column, "watermark"));
+    let version = pipeline.version.iter().filter(|_| pipeline.load != Load::Append).map(|v| (v, "version"));
+    let text = |name: &str| target.get(name).is_some_and(|c| c.data_type == DataType::Text && !c.undecided);
+    let (name, field) =
+        watermark.chain(version).find(|(name, _)| text(name) && asked_type(pipeline, name).is_none())?;
+    Some(
+        Error::new(
+            Code::Unsafe,
+            format!("`{field}` names column {name:?}, which is text: its values are compared letter by letter"),
+        )
+        .state("nothing was written")
+        .help(format!(
+            "if they are dates or numbers, say so, and the one that is none is told with its place: \
+             `columns: {{ {name}: {{ type: timestamp }} }}`"
+        ))
+        .help(format!(
+            "if text is meant, and sorts as it should (2024-W05, not 5/2024): `columns: {{ {name}: {{ type: text }} }}`"
+        )),
+    )
 }
 
 /// A type that `columns:` asks for and the table does not have: it was loaded, or made, with another one.

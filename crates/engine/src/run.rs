@@ -384,8 +384,13 @@ impl Work<'_> {
             return Err(self.first_bad_row(&readings, &schemas.read_as)?);
         }
         names::check(&schemas.target, self.can)?;
-        self.needed(&schemas, &by_file::of(&readings, &survey))?;
-        if let Some(error) = names::refused_type(self.pipeline, &schemas.target) {
+        // Rejected rows may be few and broken: what one of them lacks makes it bad again, and no other.
+        if replay.is_none() {
+            self.needed(&schemas, &by_file::of(&readings, &survey))?;
+        }
+        // A table that is loaded goes on as it began.
+        let text = if state.schema.is_none() { names::ordered_text(self.pipeline, &schemas.target) } else { None };
+        if let Some(error) = text.or_else(|| names::refused_type(self.pipeline, &schemas.target)) {
             return Err(error);
         }
         for unused in names::unused(self.pipeline, &schemas.target) {

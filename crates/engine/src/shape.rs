@@ -278,10 +278,10 @@ impl<'a> Shaper<'a> {
             }
         };
         for key in &self.pipeline.key {
-            let array = rows.column_by_name(key).ok_or_else(|| absent(key))?;
+            let array = or_nulls(rows, key, &arrow::datatypes::DataType::Int64);
             let message = format!("key column {key:?} is NULL");
             refuse(
-                array,
+                &array,
                 key,
                 Code::NullKey,
                 message,
@@ -291,13 +291,8 @@ impl<'a> Shaper<'a> {
         for column in self.pipeline.columns.iter().filter(|c| c.not_null) {
             let message = format!("column {:?} is NULL and is set to `not_null`", column.name);
             let help = "correct the source, or keep such rows aside with `on_bad_row: reject`";
-            match rows.column_by_name(&column.name) {
-                Some(array) => refuse(array, &column.name, Code::NullValue, message, help),
-                None => {
-                    let nulls = new_null_array(&arrow::datatypes::DataType::Int64, rows.num_rows());
-                    refuse(&nulls, &column.name, Code::NullValue, message, help);
-                }
-            }
+            let array = or_nulls(rows, &column.name, &arrow::datatypes::DataType::Int64);
+            refuse(&array, &column.name, Code::NullValue, message, help);
         }
         if self.can.nan {
             return Ok(());
@@ -358,7 +353,7 @@ impl<'a> Shaper<'a> {
         transaction: &mut dyn Transaction,
     ) -> Result<RecordBatch> {
         let Some(cursor) = &mut self.cursor else { return Ok(rows) };
-        let array = rows.column_by_name(&cursor.column).cloned().ok_or_else(|| absent(&cursor.column))?;
+        let array = or_nulls(&rows, &cursor.column, &cursor.data_type.to_arrow());
         let mut keep = vec![true; rows.num_rows()];
         if array.null_count() > 0 {
             for (_, keep) in keep.iter_mut().enumerate().filter(|(row, _)| array.is_null(*row)) {
@@ -506,9 +501,9 @@ fn maximum(array: &ArrayRef, data_type: DataType) -> Result<Option<Value>> {
     Value::from_array(&one, 0, data_type).map(Some)
 }
 
-/// The survey named the columns of every file, and the run would have ended there.
-fn absent(column: &str) -> Error {
-    Error::internal(format!("rows without the column {column:?}"))
+/// A column, all NULL where the rows lack it: a run refuses such files before it reads them, rejected rows may come so.
+fn or_nulls(rows: &RecordBatch, column: &str, data_type: &arrow::datatypes::DataType) -> ArrayRef {
+    rows.column_by_name(column).cloned().unwrap_or_else(|| new_null_array(data_type, rows.num_rows()))
 }
 
 /// The later of two values.

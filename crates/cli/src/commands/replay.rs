@@ -138,7 +138,10 @@ fn one_off(
     cx: &Context,
 ) -> Result<FileSource> {
     let csv = if format == FileFormat::Csv { dialect(source, slice, rejects, cx)? } else { source.csv.clone() };
-    fs::write(file, lines(rejects, format)).map_err(|e| {
+    // Names in the first line, as in the file they came from: a row with other fields is a bad row, and no other header.
+    let header = (format == FileFormat::Csv && csv.header).then(|| header_line(&csv));
+    let csv = CsvOptions { names: if header.is_some() { Vec::new() } else { csv.names.clone() }, ..csv };
+    fs::write(file, lines(rejects, format, header.as_deref())).map_err(|e| {
         Error::new(Code::Output, "a temporary file cannot be written").state("nothing was changed").cause(e)
     })?;
     let name = file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
@@ -168,7 +171,7 @@ fn format_of(source: &FileSource, reject: &Reject) -> FileFormat {
 }
 
 /// The rows, each on the line it had, as far as that is possible: blank lines are skipped when read.
-fn lines(rejects: &[KeptReject], format: FileFormat) -> String {
+fn lines(rejects: &[KeptReject], format: FileFormat, header: Option<&str>) -> String {
     let mut rows: Vec<(u64, String)> = rejects
         .iter()
         .map(|r| {
@@ -182,6 +185,11 @@ fn lines(rejects: &[KeptReject], format: FileFormat) -> String {
     rows.sort_by_key(|(line, _)| *line);
     let mut out = String::new();
     let mut next = 1;
+    if let Some(header) = header {
+        out.push_str(header);
+        out.push('\n');
+        next = 2;
+    }
     for (line, raw) in rows {
         while next < line {
             out.push('\n');
@@ -198,7 +206,19 @@ fn lines(rejects: &[KeptReject], format: FileFormat) -> String {
 fn dialect(source: &FileSource, file: &str, rejects: &[KeptReject], cx: &Context) -> Result<CsvOptions> {
     let names = if source.csv.names.is_empty() { header(source, file, cx)? } else { source.csv.names.clone() };
     let delimiter = source.csv.delimiter.unwrap_or_else(|| delimiter(rejects, names.len(), source.csv.quote));
-    Ok(CsvOptions { delimiter: Some(delimiter), header: false, names, ..source.csv.clone() })
+    let header = source.csv.names.is_empty() && !names.iter().any(|name| name.contains(['\n', '\r']));
+    Ok(CsvOptions { delimiter: Some(delimiter), header, names, ..source.csv.clone() })
+}
+
+/// The names as a line of their file.
+fn header_line(csv: &CsvOptions) -> String {
+    let quote = csv.quote as char;
+    let names: Vec<String> = csv
+        .names
+        .iter()
+        .map(|name| format!("{quote}{}{quote}", name.replace(quote, &format!("{quote}{quote}"))))
+        .collect();
+    names.join(&(csv.delimiter.unwrap_or(b',') as char).to_string())
 }
 
 fn header(source: &FileSource, file: &str, cx: &Context) -> Result<Vec<String>> {
@@ -260,8 +280,8 @@ mod tests {
     #[test]
     fn rows_keep_their_lines() {
         let rejects = [reject(5, "5,b"), reject(2, "2,\"a\nb\""), reject(5, "5,a")];
-        assert_eq!(lines(&rejects, FileFormat::Csv), "\n2,\"a\nb\"\n\n5,b\n5,a\n");
-        assert_eq!(lines(&[reject(1, "{\"a\":\n1}")], FileFormat::Jsonl), "{\"a\": 1}\n");
+        assert_eq!(lines(&rejects, FileFormat::Csv, None), "\n2,\"a\nb\"\n\n5,b\n5,a\n");
+        assert_eq!(lines(&[reject(1, "{\"a\":\n1}")], FileFormat::Jsonl, None), "{\"a\": 1}\n");
     }
 
     #[test]

@@ -137,7 +137,7 @@ fn a_file_that_is_not_there_is_looked_for_where_load_was_called() {
     let scratch = Scratch::new();
     let ran = scratch.run(&["load", "nope.csv", URL, "--key", "id"]);
     assert_eq!(ran.code, 1, "{ran:?}");
-    assert!(ran.stderr.contains("no file matches \"nope.csv\", looked in ."), "{}", ran.stderr);
+    assert!(ran.stderr.contains("no file matches \"nope.csv\", looked in \".\""), "{}", ran.stderr);
     let help = "  help: check the path; a relative one starts at the current directory\n";
     assert!(ran.stderr.contains(help), "{}", ran.stderr);
     assert!(!ran.stderr.contains("pipeline file"), "{}", ran.stderr);

@@ -331,3 +331,20 @@ fn a_renamed_file_of_an_append_does_not_know_replayed_rows_as_its_own() {
     assert_eq!(scratch.one(&["run"])["rows"]["removed"], 2);
     assert!(scratch.fingerprint("sqlite:///t.db", "t").starts_with("fm1-2-"));
 }
+
+#[test]
+fn a_row_that_is_no_row_is_rejected_again_and_holds_up_no_other_file() {
+    let scratch = Scratch::new();
+    pipeline(&scratch, "key: id\nversion: none\ncolumns: { n: { type: bigint } }");
+    scratch.write("data/a.csv", "id,n,\"a \"\"b\"\"\"\n1,1,x\n2\n");
+    scratch.write("data/b.jsonl", "{\"id\":3,\"n\":3}\n{\"id\":4,\n");
+    assert_eq!(scratch.one(&["run"])["rows"]["rejected"], 2);
+    {
+        let values = scratch.json(&["rejects", "replay", "t"], 0);
+        let rejected: u64 = values.iter().map(|v| v["rows"]["rejected"].as_u64().unwrap()).sum();
+        assert_eq!(rejected, 2, "{values:?}");
+    }
+    let kept = scratch.json(&["rejects", "list"], 0);
+    let places: Vec<_> = kept.iter().map(|k| (k["file"].as_str().unwrap(), k["line"].as_u64().unwrap())).collect();
+    assert_eq!(places, [("data/a.csv", 3), ("data/b.jsonl", 2)]);
+}

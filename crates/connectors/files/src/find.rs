@@ -85,7 +85,10 @@ fn missing(pattern: &str, base: &Path, path: &Path) -> Error {
     let literal = path.ancestors().skip(1).find(|dir| dir.is_dir() && !is_wild(&dir.to_string_lossy()));
     let dir = literal.unwrap_or(base);
     let shown = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
-    let error = Error::new(Code::SourceMissing, format!("no file matches {pattern:?}, looked in {}", shown.display()));
+    let error = Error::new(
+        Code::SourceMissing,
+        format!("no file matches {pattern:?}, looked in {:?}", shown.display().to_string()),
+    );
     let wanted = path.strip_prefix(dir).ok().and_then(|rest| rest.components().next());
     let wanted = wanted.map(|c| c.as_os_str().to_string_lossy().into_owned()).unwrap_or_default();
     match near(&wanted, shown) {
