@@ -5,6 +5,7 @@
 //! seen again later, that a key was deleted where no version stood. With those, a version that arrives late finds its
 //! place whatever came before it, and every order of arrival ends in the same rows (P7).
 
+use crate::accounting::Counts;
 use std::collections::BTreeMap;
 
 /// A row of the table: a content, from when to when it stood. `to: None` is the current one.
@@ -42,6 +43,20 @@ pub enum Fate {
     Deleted,
     /// A delete where no row stood.
     DeleteNoop,
+}
+
+impl Fate {
+    /// Where it is counted.
+    pub fn count(self, counts: &mut Counts) -> &mut u64 {
+        match self {
+            Fate::Inserted => &mut counts.inserted,
+            Fate::Updated => &mut counts.updated,
+            Fate::Unchanged => &mut counts.unchanged,
+            Fate::Stale => &mut counts.stale,
+            Fate::Deleted => &mut counts.deleted,
+            Fate::DeleteNoop => &mut counts.delete_noop,
+        }
+    }
 }
 
 /// The history of one key.

@@ -1,5 +1,6 @@
 //! Which row wins (P5): the one rule every destination applies, in Rust or said in SQL.
 
+use crate::accounting::Counts;
 use std::cmp::Ordering;
 
 /// What the table holds for the incoming row's key.
@@ -51,6 +52,79 @@ pub fn decide(existing: Existing, version: Ordering, delete: bool, versioned: bo
         (_, true) => Fate::DeleteNoop,
         (Existing::Row { .. }, false) => Fate::Write,
         (Existing::Absent | Existing::Tombstone, false) => Fate::Insert,
+    }
+}
+
+/// What became of the newest copy of a key so far, measured against the table before the load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// A new row.
+    Inserted,
+    /// A row with another content.
+    Updated,
+    /// What was there already.
+    Unchanged,
+    /// Older than what was there.
+    Stale,
+    /// A row that went.
+    Deleted,
+    /// A delete of a key that was not there.
+    DeleteNoop,
+    /// A row that was marked deleted, written anew.
+    Revived,
+    /// A delete of a row that was marked deleted.
+    StillMarked,
+}
+
+impl Standing {
+    /// Every one, in the order of the enum, so that three bits say which.
+    pub const ALL: [Standing; 8] = [
+        Standing::Inserted,
+        Standing::Updated,
+        Standing::Unchanged,
+        Standing::Stale,
+        Standing::Deleted,
+        Standing::DeleteNoop,
+        Standing::Revived,
+        Standing::StillMarked,
+    ];
+
+    /// The outcome where `self` was that of the key's copies so far and `now` is that of one more.
+    #[must_use]
+    pub fn then(self, now: Standing) -> Standing {
+        use Standing::*;
+        let delete = matches!(now, Deleted | DeleteNoop | StillMarked);
+        match self {
+            // Nothing was written for it yet.
+            Unchanged | Stale => now,
+            Inserted | DeleteNoop if delete => DeleteNoop,
+            Inserted | DeleteNoop => Inserted,
+            Revived | StillMarked if delete => StillMarked,
+            Revived | StillMarked => Revived,
+            Updated | Deleted if delete => Deleted,
+            Updated | Deleted => Updated,
+        }
+    }
+
+    /// Where it is counted.
+    pub fn count(self, counts: &mut Counts) -> &mut u64 {
+        match self {
+            Standing::Inserted => &mut counts.inserted,
+            Standing::Updated | Standing::Revived => &mut counts.updated,
+            Standing::Unchanged => &mut counts.unchanged,
+            Standing::Stale => &mut counts.stale,
+            Standing::Deleted => &mut counts.deleted,
+            Standing::DeleteNoop | Standing::StillMarked => &mut counts.delete_noop,
+        }
+    }
+
+    /// Counts one more copy of a key whose copies so far ended as `before`, which is superseded then.
+    pub fn settle(before: Option<Standing>, now: Standing, counts: &mut Counts) {
+        *now.count(counts) += 1;
+        if let Some(before) = before {
+            *before.count(counts) -= 1;
+            counts.superseded += 1;
+        }
     }
 }
 

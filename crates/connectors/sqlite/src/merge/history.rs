@@ -11,7 +11,7 @@ use floodmark_connect::{
 };
 use floodmark_core::{
     Counts, DataType, Error, Result, Value,
-    history::{Fate, Span, Timeline},
+    history::{Span, Timeline},
     pipeline::AbsentRows,
     text,
 };
@@ -190,7 +190,7 @@ impl<'a> History<'a> {
         };
         let (after, fates) = known.with(incoming, same);
         for fate in fates {
-            *slot(&mut self.counts, fate) += 1;
+            *fate.count(&mut self.counts) += 1;
         }
         self.rows.replace(before, after.spans, version)?;
         match &mut self.moments {
@@ -336,15 +336,4 @@ fn remembered(text: &str, axis: DataType) -> At {
 fn key_text(key: &[Stored]) -> String {
     let parts: Vec<String> = key.iter().map(|v| codec::decode_as_stored(v.into()).to_string()).collect();
     serde_json::Value::from(parts).to_string()
-}
-
-fn slot(counts: &mut Counts, fate: Fate) -> &mut u64 {
-    match fate {
-        Fate::Inserted => &mut counts.inserted,
-        Fate::Updated => &mut counts.updated,
-        Fate::Unchanged => &mut counts.unchanged,
-        Fate::Stale => &mut counts.stale,
-        Fate::Deleted => &mut counts.deleted,
-        Fate::DeleteNoop => &mut counts.delete_noop,
-    }
 }

@@ -4,7 +4,7 @@ use super::{
     Batches, Outcome,
     gather::{Gather, by_key},
     kept::Kept,
-    seen::{Fate, Seen},
+    seen::Seen,
     statements::{Nulls, Statements},
     tombstones::Tombstones,
     types,
@@ -20,7 +20,7 @@ use floodmark_connect::{
 };
 use floodmark_core::{
     Counts, Error, Result, Value,
-    merge::{Existing, Fate as Rule, decide},
+    merge::{Existing, Fate as Rule, Standing as Fate, decide},
     pipeline::{AbsentRows, Deletes, Load, Pipeline},
 };
 use rusqlite::Connection;
@@ -422,11 +422,7 @@ impl<'db> Merge<'db> {
 
     /// Notes what became of a key; the copy it had before, if any, is superseded.
     fn settle(&mut self, hash: u64, before: Option<Fate>, now: Fate) -> Result<()> {
-        *slot(&mut self.counts, now) += 1;
-        if let Some(before) = before {
-            *slot(&mut self.counts, before) -= 1;
-            self.counts.superseded += 1;
-        }
+        Fate::settle(before, now, &mut self.counts);
         if self.fresh { Ok(()) } else { self.seen.set(hash, now) }
     }
 
@@ -455,16 +451,5 @@ impl<'db> Merge<'db> {
             format!("DELETE FROM {table} WHERE {condition}")
         };
         crash::at(Point::RemoveAbsent, || self.db.execute(&sql, []).map(|n| n as u64).map_err(to("remove absent rows")))
-    }
-}
-
-fn slot(counts: &mut Counts, fate: Fate) -> &mut u64 {
-    match fate {
-        Fate::Inserted => &mut counts.inserted,
-        Fate::Updated | Fate::Revived => &mut counts.updated,
-        Fate::Unchanged => &mut counts.unchanged,
-        Fate::Stale => &mut counts.stale,
-        Fate::Deleted => &mut counts.deleted,
-        Fate::DeleteNoop | Fate::StillMarked => &mut counts.delete_noop,
     }
 }

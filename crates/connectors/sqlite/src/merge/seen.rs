@@ -2,54 +2,9 @@
 
 use crate::failure::to;
 use floodmark_connect::crash::{self, Point};
-use floodmark_core::Result;
+use floodmark_core::{Result, merge::Standing as Fate};
 use hashbrown::HashTable;
 use rusqlite::{Connection, OptionalExtension};
-
-/// What became of the newest copy of a key so far, measured against the table before this load.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
-    Inserted,
-    Updated,
-    Unchanged,
-    Stale,
-    Deleted,
-    /// A delete of a key that was not there.
-    DeleteNoop,
-    /// A row that was marked deleted, written anew.
-    Revived,
-    /// A delete of a row that was marked deleted.
-    StillMarked,
-}
-
-/// In the order of the enum, so that three bits say which.
-const FATES: [Fate; 8] = [
-    Fate::Inserted,
-    Fate::Updated,
-    Fate::Unchanged,
-    Fate::Stale,
-    Fate::Deleted,
-    Fate::DeleteNoop,
-    Fate::Revived,
-    Fate::StillMarked,
-];
-
-impl Fate {
-    /// The outcome where `self` was that of the key's copies so far and `now` is that of one more.
-    pub(super) fn then(self, now: Fate) -> Fate {
-        let delete = matches!(now, Fate::Deleted | Fate::DeleteNoop | Fate::StillMarked);
-        match self {
-            // Nothing was written for it yet.
-            Fate::Unchanged | Fate::Stale => now,
-            Fate::Inserted | Fate::DeleteNoop if delete => Fate::DeleteNoop,
-            Fate::Inserted | Fate::DeleteNoop => Fate::Inserted,
-            Fate::Revived | Fate::StillMarked if delete => Fate::StillMarked,
-            Fate::Revived | Fate::StillMarked => Fate::Revived,
-            Fate::Updated | Fate::Deleted if delete => Fate::Deleted,
-            Fate::Updated | Fate::Deleted => Fate::Updated,
-        }
-    }
-}
 
 /// Keys held in memory before they go to a temporary table: about 9 bytes each, twice that while growing.
 const IN_MEMORY: usize = 3_500_000;
@@ -77,7 +32,7 @@ impl<'db> Seen<'db> {
     pub(super) fn get(&self, hash: u64) -> Result<Option<Fate>> {
         let id = hash & !FATE_BITS;
         if let Some(entry) = self.memory.find(place(id), |e| e & !FATE_BITS == id) {
-            return Ok(FATES.get((entry & FATE_BITS) as usize).copied());
+            return Ok(Fate::ALL.get((entry & FATE_BITS) as usize).copied());
         }
         if !self.spilled {
             return Ok(None);
@@ -87,7 +42,7 @@ impl<'db> Seen<'db> {
             .prepare_cached("SELECT fate FROM temp._floodmark_seen WHERE id = ?1")
             .and_then(|mut s| s.query_row([id as i64], |r| r.get(0)).optional())
             .map_err(to("look up a key"))?;
-        Ok(fate.and_then(|f| FATES.get(usize::try_from(f).ok()?).copied()))
+        Ok(fate.and_then(|f| Fate::ALL.get(usize::try_from(f).ok()?).copied()))
     }
 
     pub(super) fn set(&mut self, hash: u64, fate: Fate) -> Result<()> {
