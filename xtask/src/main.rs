@@ -5,6 +5,7 @@ mod cases;
 mod crash;
 mod fuzz;
 mod generate;
+mod services;
 mod shell;
 mod soak;
 mod test;
@@ -23,6 +24,8 @@ cargo xtask COMMAND
   fuzz [TARGET] [--seconds N]
                            runs the targets of fuzz/ for 30 seconds each unless told otherwise; installs what they need,
                            keeps an input that breaks something and says how to run it again
+  services up|down         starts the database servers that the tests use and says what to set, or stops them; installs what
+                           is missing. `test` has its own
   gen-docs [--check]       writes docs/reference from the code; --check fails when it is not up to date
   gen-shop                 writes the data of examples/shop
   bench [--runs N] [--only NAME] [--keep]
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         Some("crash") => crash::run(rest),
         Some("soak") => soak::run(rest),
         Some("fuzz") => fuzz::run(rest),
+        Some("services") => services::run(rest),
         Some("gen-docs") => generate::docs(rest),
         Some("gen-shop") => generate::shop(rest),
         Some("bench") => bench::run(rest),

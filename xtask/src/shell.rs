@@ -60,6 +60,18 @@ pub(crate) fn has(program: &str) -> bool {
     env::split_paths(&paths).any(|dir| dir.join(program).is_file())
 }
 
+/// Installs a Debian package; the error says how to do it by hand.
+pub(crate) fn install(package: &str, what: &str) -> Result<(), String> {
+    if !has("apt-get") {
+        return Err(format!("{what} is missing, and so is apt-get: install it by hand"));
+    }
+    let install = || run(Command::new("apt-get").args(["install", "-y", "--no-install-recommends", package]));
+    // A fresh machine has no package lists yet.
+    install().or_else(|_| run(Command::new("apt-get").arg("update")).and_then(|()| install())).map_err(|e| {
+        format!("{e}\n{what} could not be installed; run this as root, or install the package {package} by hand")
+    })
+}
+
 fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")

@@ -1,10 +1,10 @@
 //! `cargo xtask test`: everything a change must pass, on a machine with Rust, a C compiler and (as root) apt.
 
 use crate::{
-    generate,
+    generate, services,
     shell::{self, cargo, complain, has, say, target},
 };
-use std::{path::PathBuf, process::Command, time::Instant};
+use std::{path::PathBuf, time::Instant};
 
 type Step = (&'static str, fn() -> Result<(), String>);
 
@@ -44,19 +44,13 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     }
 }
 
-/// What the tests need beside Rust: `sqlite3`, which the examples' READMEs use, as a second opinion on our databases.
+/// What the tests need beside Rust: `sqlite3`, which the examples' READMEs use, as a second opinion on our databases, and
+/// PostgreSQL's server.
 fn tools() -> Result<(), String> {
-    if has("sqlite3") {
-        return Ok(());
+    if !has("sqlite3") {
+        shell::install("sqlite3", "the SQLite command line")?;
     }
-    if !has("apt-get") {
-        return Err("sqlite3 is missing, and so is apt-get: install the SQLite command line by hand".to_owned());
-    }
-    let install = || shell::run(Command::new("apt-get").args(["install", "-y", "--no-install-recommends", "sqlite3"]));
-    // A fresh machine has no package lists yet.
-    install().or_else(|_| shell::run(Command::new("apt-get").arg("update")).and_then(|()| install())).map_err(|e| {
-        format!("{e}\nsqlite3 could not be installed; run this as root, or install the package sqlite3 by hand")
-    })
+    services::tools()
 }
 
 fn format() -> Result<(), String> {
@@ -91,11 +85,12 @@ fn documentation() -> Result<(), String> {
 /// By nextest where it is installed, else by cargo itself: nothing needs to be compiled for the tests' sake.
 fn tests() -> Result<(), String> {
     build()?;
+    let services = services::Services::start()?;
     let mut test = cargo();
     if has("cargo-nextest") {
         test.args(["nextest", "run", "--workspace", "--no-fail-fast"]);
     } else {
         test.args(["test", "--quiet", "--workspace", "--no-fail-fast"]);
     }
-    shell::run(test.env("FLOODMARK_BIN", binary()))
+    shell::run(test.env("FLOODMARK_BIN", binary()).env(services::POSTGRES, &services.postgres))
 }
