@@ -13,8 +13,10 @@ pub fn source(spec: &SourceSpec) -> Result<Box<dyn Source>> {
 /// Opens a destination by URL. Nothing is created or locked yet.
 pub fn destination(url: &ConnectionUrl) -> Result<Box<dyn Destination>> {
     match url.scheme() {
+        "postgres" | "postgresql" => Ok(Box::new(floodmark_postgres::PostgresDestination::new(url)?)),
         "sqlite" => Ok(Box::new(floodmark_sqlite::SqliteDestination::new(url)?)),
-        other => Err(Error::new(Code::BadUrl, format!("{other:?} is not a destination this version knows"))
-            .help("destinations it knows: sqlite:///relative.db, sqlite:////absolute.db")),
+        other => Err(Error::new(Code::BadUrl, format!("{other:?} is not a destination this version knows")).help(
+            "destinations it knows: sqlite:///relative.db, sqlite:////absolute.db, postgres://user@host/database",
+        )),
     }
 }

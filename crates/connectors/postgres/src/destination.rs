@@ -1,0 +1,121 @@
+//! Opening a database: where it is, and its lock.
+
+use crate::{
+    address::Address,
+    codec,
+    ddl::{self, Name},
+    failure::to,
+    ledger::PostgresLedger,
+    link::Db,
+    lock::{self, Lock},
+    session::PostgresSession,
+    state,
+};
+use floodmark_connect::{
+    Capabilities, Destination, Differences, Rehearsal, Session, Stop,
+    crash::{self, Point},
+    destination::Ledger,
+};
+use floodmark_core::{
+    Code, Error, Result,
+    fingerprint::{Fingerprint, RowHasher},
+    pipeline::Pipeline,
+    url::ConnectionUrl,
+};
+use std::{path::Path, time::Duration};
+
+/// A PostgreSQL database by URL, as libpq reads it: `postgres://user@host:5432/database?sslmode=verify-full`.
+#[derive(Clone)]
+pub struct PostgresDestination {
+    pub(crate) address: Address,
+}
+
+impl PostgresDestination {
+    /// Nothing is connected to yet.
+    pub fn new(url: &ConnectionUrl) -> Result<Self> {
+        Ok(PostgresDestination { address: Address::parse(url, &|name| std::env::var(name).ok())? })
+    }
+
+    /// A connection for what is done outside a run.
+    pub(crate) fn connect(&self) -> Result<Db> {
+        Db::connect(&self.address, "floodmark")
+    }
+}
+
+impl Destination for PostgresDestination {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { decimal: true, nan: true, case_sensitive: true, max_columns: ddl::MAX_COLUMNS }
+    }
+
+    fn exists(&self) -> bool {
+        // A run makes tables, not databases.
+        true
+    }
+
+    fn probe(&self) -> Result<()> {
+        let db = self.connect()?;
+        state::present(&db)?;
+        let read_only: bool = db
+            .query_one("SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only')::boolean", &[])
+            .and_then(|row| row.try_get(0))
+            .map_err(to("read the server's mode"))?;
+        if read_only {
+            return Err(Error::new(Code::DestinationOpen, "the server takes no writes")
+                .state("nothing was written")
+                .help("name the primary server, not a standby, and see default_transaction_read_only"));
+        }
+        Ok(())
+    }
+
+    fn open(&self, pipeline: &str, run: &str, wait: Option<Duration>, stop: &Stop) -> Result<Box<dyn Session>> {
+        let db = crash::at(Point::OpenDatabase, || Db::connect(&self.address, &format!("floodmark run {run}")))?;
+        state::present(&db)?;
+        let lock = Lock::acquire(&db, pipeline, wait, stop)?;
+        Ok(Box::new(PostgresSession::open(self.clone(), db, lock, pipeline, stop)?))
+    }
+
+    fn rehearse(&self, pipeline: &str, wait: Option<Duration>, stop: &Stop) -> Result<Box<dyn Rehearsal>> {
+        let db = Db::connect(&self.address, "floodmark plan")?;
+        state::present(&db)?;
+        lock::look(&db, pipeline, wait, stop)?;
+        Ok(Box::new(PostgresSession::rehearse(self.clone(), db, pipeline, stop)?))
+    }
+
+    fn ledger(&self) -> Result<Box<dyn Ledger>> {
+        Ok(Box::new(PostgresLedger { db: self.connect()?, destination: self.clone() }))
+    }
+
+    fn fingerprint(&self, table: &str) -> Result<Fingerprint> {
+        fingerprint(&self.connect()?, table)
+    }
+
+    fn copy(&self, _folder: &Path, _without: &Pipeline, _stop: &Stop) -> Result<ConnectionUrl> {
+        Err(Error::internal("copies are not there yet"))
+    }
+
+    fn differences(&self, _other: &ConnectionUrl, _pipeline: &Pipeline, _limit: usize) -> Result<Differences> {
+        Err(Error::internal("comparisons are not there yet"))
+    }
+}
+
+/// Hashes a whole table, columns in the order of their names so that the physical order does not count.
+fn fingerprint(db: &Db, table: &str) -> Result<Fingerprint> {
+    let name = Name::resolve(db, table)?;
+    let Some(mut found) = ddl::table(db, &name)? else {
+        return Err(Error::new(Code::TableShape, format!("there is no table {table:?}"))
+            .help("names are case-sensitive here, and those without a schema are looked for by search_path"));
+    };
+    found.columns.sort_by(|a, b| a.name.cmp(&b.name));
+    let columns: Vec<String> = found.columns.iter().map(|c| c.read("")).collect();
+    let (mut print, mut hasher) = (Fingerprint::default(), RowHasher::default());
+    let sql = format!("COPY (SELECT {} FROM {name}) TO STDOUT (FORMAT binary)", columns.join(", "));
+    db.copy_out(&sql, |row| {
+        hasher.start();
+        for (at, column) in found.columns.iter().enumerate() {
+            hasher.cell(&codec::shown(row.cell(at), column.data_type));
+        }
+        print.add(hasher.finish());
+        Ok(())
+    })?;
+    Ok(print)
+}

@@ -1,0 +1,115 @@
+//! From PostgreSQL's errors to ours.
+
+use floodmark_core::{Code, Error};
+use postgres::error::{DbError, SqlState};
+
+/// What the server said, with the code and remedy that fit. `doing` completes "PostgreSQL failed to …".
+pub(crate) fn failed(doing: &str, error: postgres::Error) -> Error {
+    let Some(said) = error.as_db_error() else { return lost(doing, error) };
+    let (code, help) = remedy(said);
+    let mut message = said.message().to_owned();
+    for more in [said.detail(), said.hint()].into_iter().flatten() {
+        message.push_str("; ");
+        message.push_str(more);
+    }
+    Error::new(code, format!("PostgreSQL failed to {doing}"))
+        .state("the open transaction was rolled back")
+        .help(help)
+        .cause(format!("{message} (SQLSTATE {})", said.code().code()))
+}
+
+fn lost(doing: &str, error: postgres::Error) -> Error {
+    let cause =
+        std::error::Error::source(&error).map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"));
+    if error.is_closed() || cause.contains("connection closed") || cause.contains("communicating with the server") {
+        return Error::new(Code::DestinationWrite, format!("PostgreSQL failed to {doing}: the connection was lost"))
+            .state("the server rolls back what it had not committed, and lets go of the pipeline")
+            .help("nothing needs repair: once the server can be reached, run again")
+            .cause(cause);
+    }
+    let code = if doing.starts_with("connect") { Code::DestinationOpen } else { Code::DestinationWrite };
+    Error::new(code, format!("PostgreSQL failed to {doing}"))
+        .state("nothing was written")
+        .help("check host and port, that the server runs, and that it lets this machine in (pg_hba.conf)")
+        .cause(cause)
+}
+
+fn remedy(said: &DbError) -> (Code, &'static str) {
+    let code = said.code();
+    match code {
+        c if *c == SqlState::LOCK_NOT_AVAILABLE => (
+            Code::DestinationBusy,
+            "another program holds a lock on the table: let it finish, or end it (see pg_stat_activity), and run again",
+        ),
+        c if *c == SqlState::T_R_DEADLOCK_DETECTED || *c == SqlState::T_R_SERIALIZATION_FAILURE => {
+            (Code::DestinationBusy, "another program wrote to the same rows at that moment: run again")
+        }
+        c if *c == SqlState::TOO_MANY_CONNECTIONS => (
+            Code::DestinationBusy,
+            "the server has as many connections as it takes: close some, or raise max_connections",
+        ),
+        c if *c == SqlState::QUERY_CANCELED => (
+            Code::DestinationWrite,
+            "the statement was canceled, by a person or by a time limit of the server: run again",
+        ),
+        c if *c == SqlState::READ_ONLY_SQL_TRANSACTION => (
+            Code::DestinationOpen,
+            "the server takes no writes: name the primary server, not a standby, and see default_transaction_read_only",
+        ),
+        c if *c == SqlState::UNDEFINED_DATABASE => {
+            (Code::DestinationOpen, "there is no such database: check the name, or create it with CREATE DATABASE")
+        }
+        c if *c == SqlState::INVALID_SCHEMA_NAME => {
+            (Code::TableShape, "there is no such schema: create it with CREATE SCHEMA, or name another one")
+        }
+        c if *c == SqlState::INSUFFICIENT_PRIVILEGE => (
+            Code::DestinationOpen,
+            "the user needs CREATE on the schema, and to own the table or have SELECT, INSERT, UPDATE and DELETE on it",
+        ),
+        c if *c == SqlState::DEPENDENT_OBJECTS_STILL_EXIST => (
+            Code::TableShape,
+            "views or foreign keys depend on what would go: drop them first, or leave the columns' types as they are",
+        ),
+        c if *c == SqlState::DISK_FULL => {
+            (Code::DestinationWrite, "the server's disk is full: free some room and run again")
+        }
+        c if *c == SqlState::NUMERIC_VALUE_OUT_OF_RANGE || *c == SqlState::STRING_DATA_RIGHT_TRUNCATION => (
+            Code::Unstorable,
+            "the table's column is too narrow for a value: give it a wider type (ALTER TABLE … TYPE …)",
+        ),
+        c if *c == SqlState::INVALID_SQL_STATEMENT_NAME => (
+            Code::Unsafe,
+            "the connection goes through a pooler in transaction mode: let Floodmark connect to the server itself, or to a \
+             pooler in session mode (pgbouncer: pool_mode = session)",
+        ),
+        c => match &c.code()[..2] {
+            "28" => (Code::DestinationOpen, "check the user and the password, and pg_hba.conf on the server"),
+            "23" => (
+                Code::TableShape,
+                "the table has a constraint that the rows break: drop the constraint, or correct the rows with `transform`",
+            ),
+            "08" | "57" => (
+                Code::DestinationOpen,
+                "the server is starting, stopping, or broke off: nothing needs repair; once it can be reached, run again",
+            ),
+            _ => (Code::DestinationWrite, "nothing needs repair: after the cause is mended, run again"),
+        },
+    }
+}
+
+/// `map_err` shorthand.
+pub(crate) fn to(doing: &'static str) -> impl Fn(postgres::Error) -> Error {
+    move |error| failed(doing, error)
+}
+
+/// The same for what went wrong while rows were on their way, where the server's own word is inside.
+pub(crate) fn sent(doing: &str, error: std::io::Error) -> Error {
+    match error.into_inner().map(|inner| inner.downcast::<postgres::Error>()) {
+        Some(Ok(error)) => failed(doing, *error),
+        Some(Err(other)) => Error::new(Code::DestinationWrite, format!("PostgreSQL failed to {doing}"))
+            .state("the open transaction was rolled back")
+            .cause(other),
+        None => Error::new(Code::DestinationWrite, format!("PostgreSQL failed to {doing}"))
+            .state("the open transaction was rolled back"),
+    }
+}

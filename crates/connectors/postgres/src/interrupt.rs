@@ -1,0 +1,45 @@
+//! A request to stop, carried to the server: a statement of many minutes ends at once, and not when it is done.
+
+use crate::{address::Address, tls};
+use floodmark_connect::Stop;
+use postgres::{CancelToken, NoTls};
+use std::{
+    sync::mpsc::{RecvTimeoutError, Sender, channel},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A thread that watches for a stop until it is dropped. Once it is gone it cancels nothing any more.
+pub(crate) struct Interrupt {
+    thread: Option<(Sender<()>, JoinHandle<()>)>,
+}
+
+impl Interrupt {
+    pub(crate) fn start(address: &Address, cancel: CancelToken, stop: &Stop) -> Self {
+        let (address, stop) = (address.clone(), stop.clone());
+        let (end, ended) = channel();
+        let thread = std::thread::spawn(move || {
+            while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(PAUSE) {
+                if stop.check().is_err() {
+                    // What cannot be told the server it finds out when its statement is done.
+                    let _ = match tls::connector(&address) {
+                        Ok(tls) if !address.mode.is_plain() => cancel.cancel_query(tls),
+                        _ => cancel.cancel_query(NoTls),
+                    };
+                }
+            }
+        });
+        Interrupt { thread: Some((end, thread)) }
+    }
+}
+
+impl Drop for Interrupt {
+    fn drop(&mut self) {
+        if let Some((end, thread)) = self.thread.take() {
+            drop(end);
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! PostgreSQL as a destination.
+//!
+//! One transaction holds a chunk's rows and everything that is remembered of them. Rows get in by `COPY` in binary form:
+//! straight into a table that held none, else beside what the server looked up for their keys, by the rule in
+//! `floodmark_core::merge`, and as set statements over what differs.
+
+mod address;
+mod adopt;
+mod codec;
+mod ddl;
+mod destination;
+mod failure;
+mod interrupt;
+mod ledger;
+mod link;
+mod lock;
+mod merge;
+mod passfile;
+mod receipts;
+mod rehearsal;
+mod session;
+mod state;
+mod tls;
+mod touched;
+mod tuples;
+
+pub use destination::PostgresDestination;

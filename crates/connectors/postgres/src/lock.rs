@@ -1,0 +1,114 @@
+//! The lock of a pipeline: an advisory lock of the server's session, which dies with it.
+
+use crate::{failure::to, link::Db};
+use floodmark_connect::Stop;
+use floodmark_core::{Code, Error, Result};
+use std::time::{Duration, Instant};
+
+const POLL: Duration = Duration::from_millis(50);
+
+/// How long a lock may be taken before it counts as held: the server looks for a killed client every tenth of a second
+/// (`client_connection_check_interval`), and needs a moment to end what it was doing.
+const GLANCE: Duration = Duration::from_millis(400);
+
+/// A lock's place among the server's locks (PostgreSQL, "pg_locks": a key of 64 bits is kept in two halves).
+const PLACE: &str = "l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
+    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND ((l.classid::bigint << 32) | l.objid::bigint) = $1";
+
+/// A held lock, and the server's process that holds it.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    key: i64,
+    process: i32,
+}
+
+/// The lock's number: of the pipeline and the schema its state is in.
+fn key(db: &Db, pipeline: &str) -> Result<i64> {
+    db.query_one("SELECT hashtextextended(concat_ws(': ', 'floodmark', current_schema(), $1::text), 0)", &[&pipeline])
+        .and_then(|row| row.try_get(0))
+        .map_err(to("take the pipeline's lock"))
+}
+
+impl Lock {
+    /// Takes the lock of a pipeline, waiting at most `wait` (`None`: for ever).
+    pub(crate) fn acquire(db: &Db, pipeline: &str, wait: Option<Duration>, stop: &Stop) -> Result<Lock> {
+        let key = key(db, pipeline)?;
+        let fail = to("take the pipeline's lock");
+        let mut process = 0;
+        until_free(db, key, pipeline, wait, stop, || {
+            let row = db.query_one("SELECT pg_try_advisory_lock($1), pg_backend_pid()", &[&key]).map_err(&fail)?;
+            process = row.try_get(1).map_err(&fail)?;
+            row.try_get(0).map_err(&fail)
+        })?;
+        let lock = Lock { key, process };
+        lock.check(db)?;
+        Ok(lock)
+    }
+
+    /// Whether this connection still holds it. A pooler that gives every transaction another connection to the server
+    /// leaves the lock with one of them, where anybody has it.
+    pub(crate) fn check(&self, db: &Db) -> Result<()> {
+        let sql = format!(
+            "SELECT pg_backend_pid() = $2 AND EXISTS (SELECT FROM pg_locks l WHERE {PLACE} AND l.pid = pg_backend_pid())"
+        );
+        let held: bool = db
+            .query_one(&sql, &[&self.key, &self.process])
+            .and_then(|row| row.try_get(0))
+            .map_err(to("look for the pipeline's lock"))?;
+        if held {
+            return Ok(());
+        }
+        Err(Error::new(Code::Unsafe, "the connection to the server is not the same from one transaction to the next")
+            .state("nothing was written")
+            .help("a pooler in transaction mode stands in between, and a lock of the pipeline would not hold through it")
+            .help("let Floodmark connect to the server itself, or to a pooler in session mode (pgbouncer: pool_mode = session)"))
+    }
+
+    /// Lets go at once, where waiting for the server to notice the end of the connection would be a moment too long.
+    pub(crate) fn release(&self, db: &Db) {
+        let _ = db.query("SELECT pg_advisory_unlock($1)", &[&self.key]);
+    }
+}
+
+/// Waits at most `wait` until nobody holds the pipeline's lock, and takes nothing.
+pub(crate) fn look(db: &Db, pipeline: &str, wait: Option<Duration>, stop: &Stop) -> Result<()> {
+    let key = key(db, pipeline)?;
+    let sql = format!("SELECT NOT EXISTS (SELECT FROM pg_locks l WHERE {PLACE})");
+    until_free(db, key, pipeline, wait, stop, || {
+        db.query_one(&sql, &[&key]).and_then(|row| row.try_get(0)).map_err(to("look for the pipeline's lock"))
+    })
+}
+
+fn until_free(
+    db: &Db,
+    key: i64,
+    pipeline: &str,
+    wait: Option<Duration>,
+    stop: &Stop,
+    mut take: impl FnMut() -> Result<bool>,
+) -> Result<()> {
+    let since = Instant::now();
+    while !take()? {
+        if wait.is_some_and(|wait| since.elapsed() >= wait.max(GLANCE)) {
+            return Err(busy(db, key, pipeline));
+        }
+        stop.check()?;
+        std::thread::sleep(POLL);
+    }
+    Ok(())
+}
+
+fn busy(db: &Db, key: i64, pipeline: &str) -> Error {
+    let sql = format!(
+        "SELECT concat(coalesce(nullif(a.application_name, ''), 'another session'), ' (server process ', l.pid,
+                ' for ', coalesce(host(a.client_addr), 'this machine'), ')',
+                to_char(a.backend_start AT TIME ZONE 'UTC', '\" since \"YYYY-MM-DD HH24:MI:SS\"Z\"'))
+         FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid WHERE {PLACE}"
+    );
+    let holder = db.query_opt(&sql, &[&key]).ok().flatten().and_then(|row| row.try_get::<_, String>(0).ok());
+    let holder = holder.unwrap_or_else(|| "another session of the server".to_owned());
+    Error::new(Code::Busy, format!("pipeline {pipeline:?} is held by {holder}"))
+        .state("this run wrote nothing; the other one goes on")
+        .help("let it finish, or wait for it with `--wait`")
+}

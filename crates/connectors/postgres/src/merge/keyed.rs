@@ -1,0 +1,253 @@
+//! Strategies with a key: `upsert`, `insert_only`, keyed `overwrite`, and `delete_insert` by key or by window with a key.
+
+use super::{
+    Fresh, Incoming, Job, Outcome, append,
+    fold::fold,
+    gather::Gather,
+    look::look,
+    memory::Memory,
+    same_key,
+    seen::Seen,
+    slots::{Layout, Slots, hash_key},
+    stage::{self, Run, Stage},
+    write::write,
+};
+use crate::{codec, ddl, failure::to, tuples};
+use arrow::{array::UInt32Array, compute::take_record_batch};
+use floodmark_connect::{
+    ShapedBatch,
+    crash::{self, Point},
+};
+use floodmark_core::{
+    Counts, Error, Result,
+    merge::Standing,
+    pipeline::{AbsentRows, Deletes, Load},
+};
+use std::collections::HashSet;
+
+/// Bytes of rows with a key that was met before: they wait for the end of a `COPY`, and end it when they are many.
+const REPEATED: usize = 8 << 20;
+
+pub(super) fn run(job: &Job<'_>, fresh: &mut Fresh, incoming: &mut Incoming<'_>) -> Result<Outcome> {
+    let pipeline = job.plan.target.pipeline;
+    let mut merge = Merge::new(job, fresh.empty)?;
+    // Nothing is ever deleted, and nothing was: a key that was not met is not there.
+    let straight = fresh.empty && pipeline.delete_when.is_none() && !merge.memory.tombstones;
+    let rest = match straight {
+        true => merge.pour(fresh, incoming)?,
+        false => {
+            merge.make_key()?;
+            None
+        }
+    };
+    let mut gather = Gather::new(incoming, rest);
+    while let Some(batch) = gather.next(job.db)? {
+        merge.batch(&batch, false)?;
+    }
+    merge.make_key()?;
+    if merge.absent.is_some() && incoming.chunk.complete() {
+        merge.counts.removed = merge.remove_absent()?;
+    }
+    Ok(Outcome { counts: merge.counts, lineage: Vec::new() })
+}
+
+struct Merge<'a> {
+    job: &'a Job<'a>,
+    memory: Memory,
+    seen: Seen,
+    /// Where absence means something: keys that the source still holds, and the windows it covers.
+    absent: Option<Absent>,
+    /// The table's key is still to be made.
+    keyless: bool,
+    counts: Counts,
+}
+
+struct Absent {
+    keys: Stage,
+    windows: Option<Stage>,
+    /// A window's column was NULL somewhere: NULLs are compared as equal then, which takes the server longer.
+    nulls: bool,
+}
+
+impl<'a> Merge<'a> {
+    fn new(job: &'a Job<'a>, was_empty: bool) -> Result<Self> {
+        let pipeline = job.plan.target.pipeline;
+        let replaces = pipeline.load == Load::Overwrite
+            || pipeline.absent_rows == AbsentRows::Delete
+            || (pipeline.load == Load::DeleteInsert && !pipeline.window.is_empty());
+        let mut absent = None;
+        if replaces && !was_empty {
+            let stage = |name: &str, columns: &[String]| {
+                let types = columns.iter().map(|c| Ok((c.as_str(), job.type_of(c)?))).collect::<Result<Vec<_>>>()?;
+                Stage::make(job.db, name, &stage::declared(types))
+            };
+            let windows = match pipeline.window.is_empty() {
+                true => None,
+                false => Some(stage("_floodmark_windows", &pipeline.window)?),
+            };
+            absent = Some(Absent { keys: stage("_floodmark_present", &pipeline.key)?, windows, nulls: false });
+        }
+        Ok(Merge {
+            job,
+            memory: Memory::new(job)?,
+            seen: Seen::default(),
+            absent,
+            keyless: job.created,
+            counts: Counts::default(),
+        })
+    }
+
+    fn make_key(&mut self) -> Result<()> {
+        if std::mem::take(&mut self.keyless) {
+            ddl::make_key(self.job.db, self.job.plan.target.pipeline, self.job.name)?;
+        }
+        Ok(())
+    }
+
+    /// Sends rows straight into a table that held none, but for those whose key was met before: they are merged after
+    /// the others, as any rows are. Returns a batch that was taken and not sent, once too many keys were met to go on.
+    fn pour(&mut self, fresh: &mut Fresh, incoming: &mut Incoming<'_>) -> Result<Option<ShapedBatch>> {
+        let job = self.job;
+        let pipeline = job.plan.target.pipeline;
+        let mut run = Run::new(incoming);
+        while let Some(schema) = run.begin(job.db)? {
+            let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+            let key = pipeline.key.iter().map(|k| names.iter().position(|n| n == k)).collect::<Option<Vec<_>>>();
+            let key = key.ok_or_else(|| Error::internal("a batch without its key columns"))?;
+            let soft = pipeline.deletes == Deletes::Soft;
+            let columns = names.iter().copied().chain(soft.then_some("is_deleted"));
+            let (mut repeated, mut waiting, mut bytes) = (Vec::new(), 0, Vec::new());
+            let mut send = |writer: &mut tuples::Writer<'_>| {
+                while let Some(batch) = run.next()? {
+                    let types = job.types(&batch)?;
+                    let cells = codec::columns(&batch.rows, &types)?;
+                    let keys: Vec<&codec::Cells<'_>> = key.iter().map(|at| &cells[*at]).collect();
+                    let mut again = Vec::new();
+                    for row in 0..batch.rows.num_rows() {
+                        if !fresh.meet(hash_key(&keys, row, &mut bytes)?) {
+                            again.push(row as u32);
+                            continue;
+                        }
+                        let out = writer.row(cells.len() + usize::from(soft))?;
+                        cells.iter().try_for_each(|cell| cell.put(row, out))?;
+                        if soft {
+                            tuples::put(out, Some(&[0]));
+                        }
+                    }
+                    if !again.is_empty() {
+                        let rows = take_record_batch(&batch.rows, &UInt32Array::from(again))?;
+                        waiting += rows.get_array_memory_size();
+                        repeated.push(ShapedBatch { rows, delete: None, slice: batch.slice });
+                    }
+                    run.full = waiting > REPEATED || fresh.is_full();
+                }
+                Ok(())
+            };
+            let listed = ddl::list(columns.clone());
+            if job.table.takes(columns.clone()) {
+                let sql = append::straight(job, &listed);
+                self.counts.inserted += crash::at(Point::Insert, || job.db.copy_in(&sql, &mut send))?;
+            } else {
+                let columns: Vec<&str> = columns.collect();
+                let types = columns.iter().map(|name| {
+                    let own = (soft && *name == "is_deleted").then_some(floodmark_core::DataType::Bool);
+                    own.map_or_else(|| job.type_of(name), Ok).map(|t| (*name, t))
+                });
+                let types = types.collect::<Result<Vec<_>>>()?;
+                let stage = Stage::make(job.db, "_floodmark_stage", &stage::declared(types))?;
+                let sql = format!("COPY {} ({listed}) FROM STDIN (FORMAT binary)", stage.name);
+                crash::at(Point::Temporary, || job.db.copy_in(&sql, &mut send))?;
+                self.counts.inserted += append::insert(job, &stage, &columns)?;
+            }
+            for batch in repeated {
+                self.make_key()?;
+                self.batch(&batch, true)?;
+            }
+            if fresh.is_full() {
+                break;
+            }
+        }
+        self.make_key()?;
+        Ok(run.rest())
+    }
+
+    /// Merges one batch. `fresh`: all that the table holds was put there by this run.
+    fn batch(&mut self, batch: &ShapedBatch, fresh: bool) -> Result<()> {
+        let job = self.job;
+        let layout = Layout::new(job, batch, self.memory.dates)?;
+        let mut slots = Slots::new(job, &layout, batch)?;
+        look(job, &layout, &mut slots)?;
+        self.memory.recall(job, &layout, &mut slots)?;
+        for slot in &mut slots.slots {
+            slot.standing = match fresh {
+                true => slot.before.as_ref().map(|_| Standing::Inserted),
+                false => self.seen.get(slot.hash),
+            };
+        }
+        fold(job, &layout, &mut slots, &self.memory, &mut self.counts)?;
+        write(job, &layout, &slots)?;
+        self.memory.keep(job, &layout, &slots)?;
+        if !fresh {
+            slots.slots.iter().for_each(|slot| self.seen.set(slot.hash, slot.standing));
+        }
+        self.note(&layout, &slots)
+    }
+
+    /// Notes which keys and windows the source holds.
+    fn note(&mut self, layout: &Layout, slots: &Slots) -> Result<()> {
+        let Some(absent) = &mut self.absent else { return Ok(()) };
+        let db = self.job.db;
+        let sql = format!("COPY {} FROM STDIN (FORMAT binary)", absent.keys.name);
+        crash::at(Point::Temporary, || {
+            db.copy_in(&sql, |writer| {
+                for n in (0..slots.slots.len()).filter(|n| slots.slots[*n].stays) {
+                    let out = writer.row(layout.key)?;
+                    slots.key(n).iter().for_each(|at| tuples::put(out, slots.cell(*at)));
+                }
+                Ok(())
+            })
+        })?;
+        let Some(windows) = &absent.windows else { return Ok(()) };
+        let window = self.job.plan.target.pipeline.window.iter().map(|w| layout.place(w)).collect::<Option<Vec<_>>>();
+        let window = window.ok_or_else(|| Error::internal("a batch without its window columns"))?;
+        let mut found: HashSet<Vec<u8>> = HashSet::new();
+        for arrival in &slots.arrivals {
+            let cells = slots.arrival(*arrival);
+            let mut bytes = Vec::new();
+            for at in &window {
+                absent.nulls |= cells[*at].is_null();
+                tuples::put(&mut bytes, slots.cell(cells[*at]));
+            }
+            found.insert(bytes);
+        }
+        let sql = format!("COPY {} FROM STDIN (FORMAT binary)", windows.name);
+        crash::at(Point::Temporary, || {
+            db.copy_in(&sql, |writer| {
+                for bytes in &found {
+                    writer.row(window.len())?.extend_from_slice(bytes);
+                }
+                Ok(())
+            })
+        })?;
+        Ok(())
+    }
+
+    fn remove_absent(&self) -> Result<u64> {
+        let Some(absent) = &self.absent else { return Ok(0) };
+        let (job, pipeline) = (self.job, self.job.plan.target.pipeline);
+        absent.keys.analyze(job.db)?;
+        let same = same_key(job.table, &pipeline.key, "k.", "t.")?;
+        let mut condition = format!("NOT EXISTS (SELECT FROM {} k WHERE {same})", absent.keys.name);
+        if let Some(windows) = &absent.windows {
+            windows.analyze(job.db)?;
+            let equal = super::window::same_window(job, absent.nulls, "w.", "t.")?;
+            condition.push_str(&format!(" AND EXISTS (SELECT FROM {} w WHERE {equal})", windows.name));
+        }
+        let sql = if pipeline.deletes == Deletes::Soft {
+            format!("UPDATE {} t SET is_deleted = true WHERE is_deleted IS NOT TRUE AND {condition}", job.name)
+        } else {
+            format!("DELETE FROM {} t WHERE {condition}", job.name)
+        };
+        crash::at(Point::RemoveAbsent, || job.db.execute(&sql, &[]).map_err(to("remove absent rows")))
+    }
+}

@@ -1,0 +1,63 @@
+//! What the table holds for the keys of a batch.
+
+use super::{
+    Job, same_key,
+    slots::{Image, Layout, Slots},
+    stage::Stage,
+};
+use crate::{codec, ddl, tuples};
+use floodmark_connect::crash::{self, Point};
+use floodmark_core::{Error, Result};
+
+/// From so many keys on the server is told how many there are: it would guess, and a wrong guess reads a whole table.
+const MANY: usize = 200;
+
+/// Looks all keys up at once, and notes the rows found.
+pub(super) fn look(job: &Job<'_>, layout: &Layout, slots: &mut Slots) -> Result<()> {
+    let names = layout.names[..layout.key].iter().map(String::as_str);
+    let mut columns = vec![("n", "int8".to_owned())];
+    columns.extend(names.zip(&layout.types).map(|(name, t)| (name, codec::declared(*t))));
+    // A key's column may be called `n`, too.
+    columns[0].0 = super::stage::PLACE;
+    let stage = Stage::make(job.db, "_floodmark_keys", &columns)?;
+    let copy = format!("COPY {} FROM STDIN (FORMAT binary)", stage.name);
+    crash::at(Point::Temporary, || {
+        job.db.copy_in(&copy, |writer| {
+            for slot in 0..slots.slots.len() {
+                let out = writer.row(layout.key + 1)?;
+                tuples::put(out, Some(&(slot as i64).to_be_bytes()));
+                slots.key(slot).iter().for_each(|at| tuples::put(out, slots.cell(*at)));
+            }
+            Ok(())
+        })
+    })?;
+    if slots.slots.len() > MANY {
+        stage.analyze(job.db)?;
+    }
+    let found = |name: &String| {
+        let column = job.table.get(name).ok_or_else(|| Error::internal(format!("no column {name:?} in the table")))?;
+        Ok(column.read("t."))
+    };
+    let cells = layout.names[layout.key..].iter().map(found).collect::<Result<Vec<_>>>()?;
+    let select: Vec<String> = [format!("k.{}", ddl::quote(super::stage::PLACE))].into_iter().chain(cells).collect();
+    let sql = format!(
+        "COPY (SELECT {} FROM {} k JOIN {} t ON {}) TO STDOUT (FORMAT binary)",
+        select.join(", "),
+        stage.name,
+        job.name,
+        same_key(job.table, &layout.names[..layout.key], "k.", "t.")?
+    );
+    job.db.copy_out(&sql, |row| {
+        let slot = usize::try_from(row.int(0)?).ok().filter(|slot| *slot < slots.slots.len());
+        let slot = slot.ok_or_else(|| Error::internal("the server found a key that was not asked for"))?;
+        let mut cells = slots.key(slot).to_vec();
+        for n in 1..row.len() {
+            cells.push(slots.keep(row.cell(n))?);
+        }
+        let image: Image = cells.into();
+        let slot = &mut slots.slots[slot];
+        slot.before = Some(image.clone());
+        slot.now = Some(image);
+        Ok(())
+    })
+}

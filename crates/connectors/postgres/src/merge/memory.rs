@@ -1,0 +1,176 @@
+//! What is remembered of keys beside the table, for the keys of a batch.
+//!
+//! Tombstones: key and version of hard-deleted rows, so that an older copy does not raise them (P5). And, for
+//! `on_null: keep` with versions, how old a value is that is older than its row: a row which arrives late replaces exactly
+//! the values that are older than its own, and every order of arrival ends in the same table (P7).
+
+use super::{
+    Job,
+    slots::{Layout, Slots},
+};
+use crate::failure::to;
+use floodmark_connect::crash::{self, Point};
+use floodmark_core::{DataType, Result, Value};
+use hashbrown::HashMap;
+
+pub(super) struct Memory {
+    /// The version's type; without one nothing is remembered.
+    version: Option<DataType>,
+    /// Whether ages of values are kept.
+    pub(super) dates: bool,
+    /// Whether there are any; saves the look-up for most loads.
+    pub(super) tombstones: bool,
+    dated: bool,
+}
+
+impl Memory {
+    pub(super) fn new(job: &Job<'_>) -> Result<Self> {
+        let pipeline = job.plan.target.pipeline;
+        let version = job.plan.target.version;
+        let mut memory =
+            Memory { version, dates: version.is_some() && pipeline.keeps_nulls(), tombstones: false, dated: false };
+        if version.is_some() {
+            let row = job
+                .db
+                .query_one(
+                    "SELECT EXISTS (SELECT FROM _floodmark_tombstones WHERE pipeline = $1),
+                            EXISTS (SELECT FROM _floodmark_kept WHERE pipeline = $1)",
+                    &[&pipeline.name],
+                )
+                .map_err(to("read what is remembered of keys"))?;
+            memory.tombstones = row.try_get(0).map_err(to("read what is remembered of keys"))?;
+            memory.dated = row.try_get(1).map_err(to("read what is remembered of keys"))?;
+        }
+        Ok(memory)
+    }
+
+    /// Whether a delete is remembered.
+    pub(super) fn buries(&self) -> bool {
+        self.version.is_some()
+    }
+
+    fn parse(&self, text: Option<String>) -> Value {
+        text.zip(self.version).and_then(|(text, t)| Value::parse(&text, t)).unwrap_or(Value::Null)
+    }
+
+    /// Notes what is remembered of the batch's keys.
+    pub(super) fn recall(&self, job: &Job<'_>, layout: &Layout, slots: &mut Slots) -> Result<()> {
+        if !self.tombstones && !self.dated {
+            return Ok(());
+        }
+        let keys: Vec<String> = (0..slots.slots.len()).map(|slot| slots.key_text(layout, slot)).collect();
+        let places: HashMap<&str, usize> = keys.iter().enumerate().map(|(n, key)| (key.as_str(), n)).collect();
+        let pipeline = &job.plan.target.pipeline.name;
+        let fail = to("read what is remembered of keys");
+        if self.tombstones {
+            let rows = job
+                .db
+                .query(
+                    "SELECT key, version FROM _floodmark_tombstones WHERE pipeline = $1 AND key = ANY ($2)",
+                    &[pipeline, &keys],
+                )
+                .map_err(&fail)?;
+            for row in &rows {
+                let (key, version): (&str, Option<String>) =
+                    row.try_get(0).and_then(|k| Ok((k, row.try_get(1)?))).map_err(&fail)?;
+                if let Some(slot) = places.get(key) {
+                    slots.slots[*slot].tombstone = Some(self.parse(version));
+                }
+            }
+        }
+        if self.dated && self.dates {
+            let rows = job
+                .db
+                .query(
+                    "SELECT key, \"column\", version FROM _floodmark_kept WHERE pipeline = $1 AND key = ANY ($2)
+                     ORDER BY key, \"column\"",
+                    &[pipeline, &keys],
+                )
+                .map_err(&fail)?;
+            for row in &rows {
+                let get = || -> Result<(&str, String, Option<String>), postgres::Error> {
+                    Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))
+                };
+                let (key, column, version) = get().map_err(&fail)?;
+                if let Some(slot) = places.get(key) {
+                    slots.slots[*slot].dated.push((column, self.parse(version)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what changed.
+    pub(super) fn keep(&mut self, job: &Job<'_>, layout: &Layout, slots: &Slots) -> Result<()> {
+        let (mut buried, mut versions, mut raised) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut redated, mut keys, mut columns, mut ages) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let text = |value: &Value| (!value.is_null()).then(|| value.to_string());
+        for (n, slot) in slots.slots.iter().enumerate() {
+            if slot.buried {
+                match &slot.tombstone {
+                    Some(version) => {
+                        buried.push(slots.key_text(layout, n));
+                        versions.push(text(version));
+                    }
+                    None => raised.push(slots.key_text(layout, n)),
+                }
+            }
+            if slot.redated {
+                let key = slots.key_text(layout, n);
+                for (column, version) in &slot.dated {
+                    keys.push(key.clone());
+                    columns.push(column.clone());
+                    ages.push(text(version));
+                }
+                redated.push(key);
+            }
+        }
+        let pipeline = &job.plan.target.pipeline.name;
+        let tombstones = to("write the tombstones");
+        if !buried.is_empty() {
+            self.tombstones = true;
+            crash::at(Point::Tombstone, || {
+                job.db
+                    .execute(
+                        "INSERT INTO _floodmark_tombstones SELECT $1, * FROM unnest($2::text[], $3::text[])
+                         ON CONFLICT (pipeline, key) DO UPDATE SET version = excluded.version",
+                        &[pipeline, &buried, &versions],
+                    )
+                    .map_err(&tombstones)
+            })?;
+        }
+        if !raised.is_empty() {
+            crash::at(Point::Tombstone, || {
+                job.db
+                    .execute(
+                        "DELETE FROM _floodmark_tombstones WHERE pipeline = $1 AND key = ANY ($2)",
+                        &[pipeline, &raised],
+                    )
+                    .map_err(&tombstones)
+            })?;
+        }
+        let kept = to("write the kept values' versions");
+        if !redated.is_empty() {
+            crash::at(Point::Kept, || {
+                job.db
+                    .execute(
+                        "DELETE FROM _floodmark_kept WHERE pipeline = $1 AND key = ANY ($2)",
+                        &[pipeline, &redated],
+                    )
+                    .map_err(&kept)
+            })?;
+        }
+        if !keys.is_empty() {
+            self.dated = true;
+            crash::at(Point::Kept, || {
+                job.db
+                    .execute(
+                        "INSERT INTO _floodmark_kept SELECT $1, * FROM unnest($2::text[], $3::text[], $4::text[])",
+                        &[pipeline, &keys, &columns, &ages],
+                    )
+                    .map_err(&kept)
+            })?;
+        }
+        Ok(())
+    }
+}

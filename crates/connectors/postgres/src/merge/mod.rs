@@ -1,0 +1,157 @@
+//! How rows get in, by load strategy. All of it runs inside the load's transaction.
+
+mod append;
+mod fold;
+mod fresh;
+mod gather;
+mod history;
+mod keyed;
+mod lineage;
+mod look;
+mod memory;
+mod moments;
+mod seen;
+mod slots;
+mod stage;
+mod window;
+mod write;
+
+pub(crate) use fresh::Fresh;
+pub(crate) use lineage::sweep as sweep_lineage;
+
+use crate::{
+    ddl::{self, Name, Table},
+    failure::to,
+    link::Db,
+    receipts,
+};
+use floodmark_connect::{
+    Chunk, LoadPlan, ShapedBatch,
+    crash::{self, Point},
+};
+use floodmark_core::{
+    Counts, DataType, Error, Result, Schema,
+    pipeline::Load,
+    state::{Lineage, Reject},
+};
+
+/// Bytes of rejects that wait while rows are on their way: the connection can do one thing at a time.
+const REJECTS: usize = 4 << 20;
+
+/// What is to be merged into what.
+pub(crate) struct Job<'a> {
+    pub(crate) db: &'a Db,
+    pub(crate) plan: &'a LoadPlan<'a>,
+    pub(crate) name: &'a Name,
+    pub(crate) table: &'a Table,
+    /// The table was made in this transaction, and its key was not.
+    pub(crate) created: bool,
+}
+
+impl Job<'_> {
+    /// The target's types of a batch's columns, in the batch's order.
+    fn types(&self, batch: &ShapedBatch) -> Result<Vec<DataType>> {
+        batch.rows.schema_ref().fields().iter().map(|f| self.type_of(f.name())).collect()
+    }
+
+    fn type_of(&self, name: &str) -> Result<DataType> {
+        let column = self.schema().get(name).map(|c| c.data_type);
+        column.ok_or_else(|| Error::internal(format!("column {name:?} is not in the target")))
+    }
+
+    fn schema(&self) -> &Schema {
+        self.plan.target.schema
+    }
+}
+
+/// The rows of a chunk. Rows set aside wait until the connection is free to keep them.
+pub(crate) struct Incoming<'a> {
+    pipeline: &'a str,
+    run: &'a str,
+    pub(crate) chunk: &'a mut dyn Chunk,
+    rejects: Vec<Reject>,
+    bytes: usize,
+}
+
+impl<'a> Incoming<'a> {
+    pub(crate) fn new(pipeline: &'a str, run: &'a str, chunk: &'a mut dyn Chunk) -> Self {
+        Incoming { pipeline, run, chunk, rejects: Vec::new(), bytes: 0 }
+    }
+
+    fn next(&mut self) -> Result<Option<ShapedBatch>> {
+        let (rejects, bytes) = (&mut self.rejects, &mut self.bytes);
+        self.chunk.next(&mut |reject: Reject| {
+            *bytes += reject.raw.len() + reject.reason.len();
+            rejects.push(reject);
+            Ok(())
+        })
+    }
+
+    /// Whether so many rejects wait that the connection must be freed for them.
+    fn is_full(&self) -> bool {
+        self.bytes > REJECTS
+    }
+
+    /// Writes the rejects that wait.
+    pub(crate) fn keep_rejects(&mut self, db: &Db) -> Result<()> {
+        self.bytes = 0;
+        receipts::keep_rejects(db, self.pipeline, self.run, &std::mem::take(&mut self.rejects))
+    }
+}
+
+/// What became of them.
+#[derive(Default)]
+pub(crate) struct Outcome {
+    pub(crate) counts: Counts,
+    pub(crate) lineage: Vec<(usize, Lineage)>,
+}
+
+/// Merges all rows into the plan's table.
+pub(crate) fn run(job: &Job<'_>, fresh: &mut Fresh, incoming: &mut Incoming<'_>) -> Result<Outcome> {
+    let pipeline = job.plan.target.pipeline;
+    let keyed = !pipeline.key.is_empty();
+    match pipeline.load {
+        Load::Append => append::run(job, incoming),
+        Load::Overwrite if !keyed => {
+            // Not TRUNCATE: readers keep what they see until the commit, and wait for nothing.
+            let sql = format!("DELETE FROM {}", job.name);
+            let fail = to("empty the table");
+            let removed = match job.created {
+                true => 0,
+                false => crash::at(Point::EmptyTable, || job.db.execute(&sql, &[]).map_err(fail))?,
+            };
+            let mut outcome = append::run(job, incoming)?;
+            outcome.counts.removed = removed;
+            Ok(outcome)
+        }
+        Load::DeleteInsert if !keyed => window::run(job, incoming),
+        Load::Scd2 => history::run(job, incoming),
+        Load::Upsert | Load::InsertOnly | Load::Overwrite | Load::DeleteInsert => keyed::run(job, fresh, incoming),
+    }
+}
+
+/// Whether the table holds no row.
+pub(crate) fn is_empty(db: &Db, name: &Name) -> Result<bool> {
+    db.query_one(&format!("SELECT NOT EXISTS (SELECT FROM {name})"), &[])
+        .and_then(|row| row.try_get(0))
+        .map_err(to("read the table"))
+}
+
+/// How many rows the table holds.
+pub(crate) fn count(db: &Db, name: &Name) -> Result<u64> {
+    db.query_one(&format!("SELECT count(*) FROM {name}"), &[])
+        .and_then(|row| row.try_get::<_, i64>(0))
+        .map(|n| n as u64)
+        .map_err(to("count the table's rows"))
+}
+
+/// The condition that two tables' rows have the same key: ours is `left` (a name with its point), the table's `right`.
+fn same_key(table: &Table, key: &[String], left: &str, right: &str) -> Result<String> {
+    let mut parts = Vec::with_capacity(key.len());
+    for name in key {
+        let column = table.get(name).ok_or_else(|| Error::internal(format!("no key column {name:?} in the table")))?;
+        let quoted = ddl::quote(name);
+        parts.push(format!("{right}{quoted} = {}", column.write(&format!("{left}{quoted}"))));
+    }
+    Ok(parts.join(" AND "))
+}

@@ -1,0 +1,195 @@
+//! The run ledger and the kept rejects: `_floodmark_runs` and `_floodmark_rejects`.
+
+use crate::{failure::to, link::Db};
+use floodmark_connect::{
+    crash::{self, Point},
+    destination::KeptReject,
+};
+use floodmark_core::{
+    Counts, Result,
+    state::{Commit, REPLAY_MARK, Reject, RunRecord, WatermarkMove},
+};
+use postgres::Row;
+use std::collections::HashSet;
+
+const RUN_COLUMNS: &str = "run, pipeline, status, load, started_at, finished_at, read, transformed, skipped, rejected,
+  superseded, stale, unchanged, inserted, updated, deleted, delete_noop, removed, watermark_column, watermark_before,
+  watermark_after, error";
+
+/// Text without the one character that PostgreSQL does not hold; its picture stands for it.
+fn storable(text: &str) -> String {
+    text.replace('\0', "\u{2400}")
+}
+
+/// Keeps rows that a run set aside.
+pub(crate) fn keep_rejects(db: &Db, pipeline: &str, run: &str, rejects: &[Reject]) -> Result<()> {
+    for part in rejects.chunks(1000) {
+        let text = |of: &dyn Fn(&Reject) -> &str| -> Vec<String> { part.iter().map(|r| storable(of(r))).collect() };
+        let lines: Vec<i64> = part.iter().map(|r| r.line as i64).collect();
+        let columns: Vec<Option<String>> = part.iter().map(|r| r.column.as_deref().map(storable)).collect();
+        crash::at(Point::Rejects, || {
+            db.execute(
+                "INSERT INTO _floodmark_rejects (pipeline, run, file, line, \"column\", reason, raw)
+                 SELECT $1, $2, * FROM unnest($3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[])",
+                &[&pipeline, &run, &text(&|r| &r.slice), &lines, &columns, &text(&|r| &r.reason), &text(&|r| &r.raw)],
+            )
+            .map_err(to("write the rejects"))
+        })?;
+    }
+    Ok(())
+}
+
+/// The files that rejects are kept of, as they are called there: a replay's has a name of its own.
+fn rejected_files(db: &Db, pipeline: &str) -> Result<Vec<String>> {
+    db.query("SELECT DISTINCT file FROM _floodmark_rejects WHERE pipeline = $1", &[&pipeline])
+        .and_then(|rows| rows.iter().map(|r| r.try_get(0)).collect())
+        .map_err(to("read the rejects"))
+}
+
+/// The slice a reject came from.
+fn origin(file: &str) -> &str {
+    file.rsplit_once(REPLAY_MARK).map_or(file, |(slice, _)| slice)
+}
+
+/// Slices that rejects are kept of.
+pub(crate) fn rejected_slices(db: &Db, pipeline: &str) -> Result<HashSet<String>> {
+    Ok(rejected_files(db, pipeline)?.iter().map(|file| origin(file).to_owned()).collect())
+}
+
+/// Rejects that came anew with this run, or are no rejects any more.
+pub(crate) fn forget_rejects(db: &Db, pipeline: &str, commit: &Commit) -> Result<()> {
+    if commit.reread.is_empty() && commit.skimmed.is_empty() {
+        return Ok(());
+    }
+    let run = &commit.run.run;
+    for file in rejected_files(db, pipeline)? {
+        let of = |slices: &[String]| slices.iter().any(|slice| *slice == file || slice == origin(&file));
+        let which = match (of(&commit.reread), of(&commit.skimmed)) {
+            (true, _) => "",
+            // What lies behind the watermark may be corrected by now, and was not loaded: its reject stays.
+            (false, true) => " AND raw IN (SELECT raw FROM _floodmark_rejects WHERE pipeline = $1 AND run = $3)",
+            (false, false) => continue,
+        };
+        let sql = format!("DELETE FROM _floodmark_rejects WHERE pipeline = $1 AND file = $2 AND run <> $3{which}");
+        crash::at(Point::Rejects, || {
+            db.execute(&sql, &[&pipeline, &file, run]).map_err(to("drop the rejects of an earlier reading"))
+        })?;
+    }
+    Ok(())
+}
+
+/// Writes a run's line in the place of an earlier one.
+pub(crate) fn write_run(db: &Db, run: &RunRecord) -> Result<()> {
+    let c = &run.counts;
+    let n = |v: u64| v as i64;
+    let w = run.watermark.as_ref();
+    let names: Vec<&str> = RUN_COLUMNS.split(',').map(str::trim).collect();
+    let marks: Vec<String> = (1..=names.len()).map(|at| format!("${at}")).collect();
+    let set: Vec<String> = names.iter().skip(1).map(|name| format!("{name} = excluded.{name}")).collect();
+    let sql = format!(
+        "INSERT INTO _floodmark_runs ({RUN_COLUMNS}) VALUES ({}) ON CONFLICT (run) DO UPDATE SET {}",
+        marks.join(", "),
+        set.join(", ")
+    );
+    crash::at(Point::WriteRun, || {
+        db.execute(
+            &sql,
+            &[
+                &run.run,
+                &run.pipeline,
+                &run.status,
+                &run.load,
+                &run.started_at,
+                &run.finished_at,
+                &n(c.read),
+                &c.transformed.map(n),
+                &n(c.skipped),
+                &n(c.rejected),
+                &n(c.superseded),
+                &n(c.stale),
+                &n(c.unchanged),
+                &n(c.inserted),
+                &n(c.updated),
+                &n(c.deleted),
+                &n(c.delete_noop),
+                &n(c.removed),
+                &w.map(|w| &w.column),
+                &w.and_then(|w| w.before.as_ref()),
+                &w.and_then(|w| w.after.as_ref()),
+                &run.error.as_deref().map(storable),
+            ],
+        )
+        .map_err(to("write the run ledger"))
+    })?;
+    Ok(())
+}
+
+/// Runs, newest first.
+pub(crate) fn runs(db: &Db, pipeline: Option<&str>, id: Option<&str>, limit: usize) -> Result<Vec<RunRecord>> {
+    let sql = format!(
+        "SELECT {RUN_COLUMNS} FROM _floodmark_runs
+         WHERE ($1::text IS NULL OR pipeline = $1) AND ($2::text IS NULL OR run = $2)
+         ORDER BY started_at DESC, run DESC LIMIT $3"
+    );
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    db.query(&sql, &[&pipeline, &id, &limit])
+        .and_then(|rows| rows.iter().map(run_record).collect())
+        .map_err(to("read the run ledger"))
+}
+
+fn run_record(r: &Row) -> Result<RunRecord, postgres::Error> {
+    let n = |at: usize| -> Result<u64, postgres::Error> { Ok(r.try_get::<_, Option<i64>>(at)?.unwrap_or(0) as u64) };
+    let column: Option<String> = r.try_get(18)?;
+    Ok(RunRecord {
+        run: r.try_get(0)?,
+        pipeline: r.try_get(1)?,
+        status: r.try_get(2)?,
+        load: r.try_get(3)?,
+        started_at: r.try_get(4)?,
+        finished_at: r.try_get(5)?,
+        counts: Counts {
+            read: n(6)?,
+            transformed: r.try_get::<_, Option<i64>>(7)?.map(|v| v as u64),
+            skipped: n(8)?,
+            rejected: n(9)?,
+            superseded: n(10)?,
+            stale: n(11)?,
+            unchanged: n(12)?,
+            inserted: n(13)?,
+            updated: n(14)?,
+            deleted: n(15)?,
+            delete_noop: n(16)?,
+            removed: n(17)?,
+        },
+        watermark: match column {
+            None => None,
+            Some(column) => Some(WatermarkMove { column, before: r.try_get(19)?, after: r.try_get(20)? }),
+        },
+        error: r.try_get(21)?,
+    })
+}
+
+/// Kept rejects, oldest first.
+pub(crate) fn rejects(db: &Db, pipeline: Option<&str>) -> Result<Vec<KeptReject>> {
+    let kept = |r: &Row| -> Result<KeptReject, postgres::Error> {
+        Ok(KeptReject {
+            id: r.try_get(0)?,
+            pipeline: r.try_get(1)?,
+            run: r.try_get(2)?,
+            reject: Reject {
+                slice: r.try_get(3)?,
+                line: r.try_get::<_, i64>(4)? as u64,
+                column: r.try_get(5)?,
+                reason: r.try_get(6)?,
+                raw: r.try_get(7)?,
+            },
+        })
+    };
+    db.query(
+        "SELECT id, pipeline, run, file, line, \"column\", reason, raw FROM _floodmark_rejects
+         WHERE $1::text IS NULL OR pipeline = $1 ORDER BY id",
+        &[&pipeline],
+    )
+    .and_then(|rows| rows.iter().map(kept).collect())
+    .map_err(to("read the rejects"))
+}

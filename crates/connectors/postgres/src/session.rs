@@ -1,0 +1,229 @@
+//! A held pipeline: one transaction a chunk.
+
+use crate::{
+    PostgresDestination, adopt, codec,
+    ddl::{self, Name},
+    failure::to,
+    interrupt::Interrupt,
+    link::{Db, Step},
+    lock::Lock,
+    merge::{self, Fresh, Incoming, Job, Outcome},
+    receipts,
+    rehearsal::Rehearsed,
+    state,
+};
+use floodmark_connect::{
+    Chunk, LoadPlan, Session, Stop,
+    crash::{self, Point},
+    destination::Target,
+};
+use floodmark_core::{
+    Counts, DataType, Error, Result, Schema,
+    pipeline::Load,
+    state::{FileEntry, RunRecord, State},
+};
+use std::collections::HashSet;
+
+pub(crate) struct PostgresSession {
+    pub(crate) destination: PostgresDestination,
+    pub(crate) db: Db,
+    pub(crate) lock: Option<Lock>,
+    pub(crate) pipeline: String,
+    pub(crate) state: State,
+    /// What is known of the table from this session's loads; `None` before the first, and after one that failed.
+    pub(crate) fresh: Option<Fresh>,
+    pub(crate) stop: Stop,
+    /// Nothing of this session is kept.
+    pub(crate) rehearsed: Option<Rehearsed>,
+}
+
+impl Drop for PostgresSession {
+    fn drop(&mut self) {
+        if let Some(lock) = &self.lock {
+            lock.release(&self.db);
+        }
+    }
+}
+
+impl PostgresSession {
+    pub(crate) fn open(
+        destination: PostgresDestination,
+        db: Db,
+        lock: Lock,
+        pipeline: &str,
+        stop: &Stop,
+    ) -> Result<Self> {
+        let mut session = PostgresSession {
+            destination,
+            db,
+            lock: Some(lock),
+            pipeline: pipeline.to_owned(),
+            state: State::default(),
+            fresh: None,
+            stop: stop.clone(),
+            rehearsed: None,
+        };
+        let step = Step::begin(&session.db, false)?;
+        state::create(&session.db)?;
+        state::raise_token(&session.db, pipeline)?;
+        crash::at(Point::TakeCommit, || step.commit().map_err(to("take the pipeline")))?;
+        session.state = state::read(&session.db, pipeline)?
+            .ok_or_else(|| Error::internal("the state was not there after its token was raised"))?;
+        Ok(session)
+    }
+
+    fn load_chunk(&mut self, plan: &LoadPlan<'_>, chunk: &mut dyn Chunk) -> Result<Counts> {
+        let rehearsing = self.rehearsed.is_some();
+        if rehearsing {
+            self.begin_rehearsal()?;
+        }
+        let db = &self.db;
+        let step = Step::begin(db, rehearsing)?;
+        if let Some(lock) = &self.lock {
+            lock.check(db)?;
+        }
+        let target = &plan.target;
+        let pipeline = target.pipeline;
+        let table = &pipeline.destination.table;
+        let name = Name::resolve(db, table)?;
+        let mut forgotten = 0;
+        if plan.forget {
+            state::forget(db, &self.pipeline)?;
+            forgotten = forget_table(db, target, &name)?;
+        }
+        // Of this table: a pipeline that moved to another one starts afresh there.
+        let loaded = !plan.forget && self.state.schema.is_some() && self.state.table.as_ref() == Some(table);
+        state::refuse_shared(db, &self.pipeline, table, &name)?;
+        if loaded {
+            state::refuse_other_load(db, &self.pipeline, pipeline.load)?;
+        } else if !plan.forget {
+            adopt::refuse(db, pipeline, &name, &self.state)?;
+        }
+        let created = ddl::prepare(db, pipeline, &name, target.schema, target.changes, moment_type(target), loaded)?;
+        let found =
+            ddl::table(db, &name)?.ok_or_else(|| Error::internal("the table was not there after it was made"))?;
+        if let Some(rehearsed) = &mut self.rehearsed {
+            rehearsed.watch(db, pipeline, &name, &found)?;
+        }
+        let mut fresh = match self.fresh.take() {
+            Some(known) => known,
+            None => Fresh::new(created || merge::is_empty(db, &name)?),
+        };
+        let mut incoming = Incoming::new(&pipeline.name, target.run, chunk);
+        let job = Job { db, plan, name: &name, table: &found, created };
+        let Outcome { mut counts, lineage } = merge::run(&job, &mut fresh, &mut incoming)?;
+        incoming.keep_rejects(db)?;
+        counts.removed += forgotten;
+        let commit = incoming.chunk.seal(counts, lineage)?;
+        state::write(db, &self.pipeline, table, self.state.token, &commit)?;
+        if pipeline.load == Load::Append {
+            merge::sweep_lineage(db, &self.pipeline)?;
+        }
+        self.stop.check()?;
+        crash::at(Point::LoadCommit, || step.commit().map_err(to("commit")))?;
+        self.fresh = Some(fresh);
+        self.state = state::read(db, &self.pipeline)?
+            .ok_or_else(|| Error::internal("the state was not there after a commit"))?;
+        Ok(commit.run.counts)
+    }
+
+    /// A connection to look with, also where this session's own is gone.
+    fn looking<T>(&self, look: impl Fn(&Db) -> Result<T>) -> Result<T> {
+        if self.db.is_closed() { look(&self.destination.connect()?) } else { look(&self.db) }
+    }
+}
+
+/// `--full-refresh`: the table goes, and how many rows with it. One that would be made the same again stays, with its
+/// grants, indexes and the views over it, and its rows go; readers see them until the new ones are committed.
+fn forget_table(db: &Db, target: &Target<'_>, name: &Name) -> Result<u64> {
+    let Some(found) = ddl::table(db, name)? else { return Ok(0) };
+    let rows = merge::count(db, name)?;
+    let control = ddl::control_columns(target.pipeline, moment_type(target));
+    let wanted = target.schema.columns.iter().chain(&control);
+    let same = wanted.clone().count() == found.columns.len()
+        && wanted
+            .zip(&found.columns)
+            .all(|(new, old)| new.name == old.name && codec::declared(new.data_type) == old.declared_as())
+        && ddl::has_key(db, target.pipeline, name)?;
+    let sql = if same { format!("DELETE FROM {name}") } else { format!("DROP TABLE {name}") };
+    crash::at(Point::DropTable, || db.execute_batch(&sql).map_err(to("drop the table for a full refresh")))?;
+    Ok(rows)
+}
+
+impl Session for PostgresSession {
+    fn state(&self) -> &State {
+        &self.state
+    }
+
+    fn table(&self, table: &str) -> Result<Option<Schema>> {
+        Ok(ddl::table(&self.db, &Name::resolve(&self.db, table)?)?.map(|found| found.schema()))
+    }
+
+    fn load(&mut self, plan: &LoadPlan<'_>, chunk: &mut dyn Chunk) -> Result<Counts> {
+        let watched = self.rehearsed.as_ref().is_some_and(|r| r.touched.is_some());
+        let interrupt = Interrupt::start(&self.destination.address, self.db.cancel(), &self.stop);
+        let loaded = self.load_chunk(plan, chunk);
+        drop(interrupt);
+        let Err(error) = loaded else { return loaded };
+        // A statement that was canceled for that says only that it was.
+        let error = self.stop.check().err().unwrap_or(error);
+        self.fresh = None;
+        // Triggers made in the chunk's savepoint went with it.
+        if let Some(rehearsed) = self.rehearsed.as_mut().filter(|_| !watched) {
+            rehearsed.touched = None;
+        }
+        // A session whose connection was taken from it may have been taken over, too.
+        if self.lock.is_some() && self.db.is_closed() {
+            let newest = self.looking(|db| state::token(db, &self.pipeline));
+            if let Ok(Some(newest)) = newest
+                && newest != self.state.token
+            {
+                return Err(state::fenced(&self.pipeline).cause(error));
+            }
+        }
+        Err(error)
+    }
+
+    fn rejected(&self) -> Result<HashSet<String>> {
+        // A rehearsal finds no state tables where nothing was ever loaded.
+        match state::present(&self.db)? {
+            true => receipts::rejected_slices(&self.db, &self.pipeline),
+            false => Ok(HashSet::new()),
+        }
+    }
+
+    fn receipt(&self, run: &str) -> Result<Option<RunRecord>> {
+        self.looking(|db| Ok(receipts::runs(db, None, Some(run), 1)?.pop()))
+    }
+
+    fn record(&mut self, run: &RunRecord, files: &[(String, Option<FileEntry>)]) -> Result<()> {
+        if self.rehearsed.is_some() {
+            return Ok(());
+        }
+        let closed = self.db.is_closed();
+        let own = if closed { Some(self.destination.connect()?) } else { None };
+        let db = own.as_ref().unwrap_or(&self.db);
+        let step = Step::begin(db, false)?;
+        // A run that was fenced off may still say how it ended, but no longer speaks for the files.
+        if state::token(db, &self.pipeline)? == Some(self.state.token) {
+            let mut kept = Vec::new();
+            for (name, entry) in files {
+                match entry {
+                    Some(entry) => kept.push((name.as_str(), entry)),
+                    None => state::remove_file(db, &self.pipeline, name)?,
+                }
+            }
+            state::write_files(db, &self.pipeline, &kept)?;
+        }
+        receipts::write_run(db, run)?;
+        crash::at(Point::RecordCommit, || step.commit().map_err(to("record the run")))
+    }
+}
+
+/// The type of `valid_from` and `valid_to`: the version's, or an instant where there is none.
+fn moment_type(target: &Target<'_>) -> DataType {
+    match (target.pipeline.load, target.version) {
+        (Load::Scd2, Some(version)) => version,
+        _ => DataType::TimestampTz { nanos: false },
+    }
+}
