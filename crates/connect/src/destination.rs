@@ -21,8 +21,14 @@ pub struct Capabilities {
     pub nan: bool,
     /// Column names that differ only in the case of letters are different names.
     pub case_sensitive: bool,
+    /// Parts of a microsecond in times and timestamps.
+    pub nanoseconds: bool,
+    /// The character U+0000 in text.
+    pub zero_character: bool,
     /// The most columns a table may have.
     pub max_columns: usize,
+    /// The most bytes a column's name may have.
+    pub max_name: usize,
 }
 
 /// The table a pipeline loads, with every name checked.

@@ -82,6 +82,18 @@ pub(crate) fn check(target: &Schema, can: Capabilities) -> Result<()> {
         .state("nothing was written")
         .help("choose columns with `transform: SELECT … FROM source`"));
     }
+    if let Some(long) = target.columns.iter().find(|c| c.name.len() > can.max_name) {
+        let (name, bytes) = (&long.name, long.name.len());
+        return Err(Error::new(
+            Code::Unstorable,
+            format!(
+                "the column name {name:?} has {bytes} bytes, and the destination's names have at most {}",
+                can.max_name
+            ),
+        )
+        .state("nothing was written")
+        .help(format!("rename it: `columns: {{shorter: {{from: {name}}}}}`")));
+    }
     if !can.case_sensitive
         && let Some((a, b)) = case_clash(target.names())
     {

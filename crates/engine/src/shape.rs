@@ -5,7 +5,7 @@ use arrow::{
     array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array},
     buffer::BooleanBuffer,
     compute::{filter_record_batch, kernels::cmp},
-    datatypes::{Field, Float64Type, Schema as ArrowSchema},
+    datatypes::{Field, Float64Type, Schema as ArrowSchema, Time64NanosecondType, TimestampNanosecondType},
     error::ArrowError,
 };
 use floodmark_connect::{Capabilities, destination::Transaction};
@@ -294,24 +294,8 @@ impl<'a> Shaper<'a> {
             let array = or_nulls(rows, &column.name, &arrow::datatypes::DataType::Int64);
             refuse(&array, &column.name, Code::NullValue, message, help);
         }
-        if self.can.nan {
-            return Ok(());
-        }
         for (field, array) in rows.schema().fields().iter().zip(rows.columns()) {
-            let Some(doubles) = array.as_primitive_opt::<Float64Type>() else { continue };
-            for row in (0..doubles.len()).filter(|row| doubles.is_valid(*row) && doubles.value(*row).is_nan()) {
-                misfits.push(Misfit {
-                    row,
-                    error: Error::new(Code::Unstorable, "the destination cannot hold NaN: it would become NULL")
-                        .at(Place { column: Some(field.name().clone()), value: Some("NaN".into()), ..Place::default() })
-                        .help(format!(
-                            "decide with `transform`, for example: nullif({0}, 'NaN'::double) AS {0}",
-                            field.name()
-                        ))
-                        .help("or keep such rows aside: `on_bad_row: reject`"),
-                    raw: self.raw(rows, row),
-                });
-            }
+            self.refuse_unstorable(rows, field.name(), array, misfits);
         }
         Ok(())
     }
@@ -328,6 +312,51 @@ impl<'a> Shaper<'a> {
             object.insert(name.to_owned(), value);
         }
         serde_json::Value::Object(object).to_string()
+    }
+
+    /// Values that the destination would lose or change.
+    fn refuse_unstorable(&self, rows: &RecordBatch, name: &str, array: &ArrayRef, misfits: &mut Vec<Misfit>) {
+        let mut refuse = |row: usize, value: String, message: &str, help: String| {
+            misfits.push(Misfit {
+                row,
+                error: Error::new(Code::Unstorable, message)
+                    .at(Place { column: Some(name.to_owned()), value: Some(shorten(&value)), ..Place::default() })
+                    .help(help)
+                    .help("or keep such rows aside: `on_bad_row: reject`"),
+                raw: self.raw(rows, row),
+            });
+        };
+        if !self.can.nan
+            && let Some(doubles) = array.as_primitive_opt::<Float64Type>()
+        {
+            for row in (0..doubles.len()).filter(|row| doubles.is_valid(*row) && doubles.value(*row).is_nan()) {
+                let help = format!("decide with `transform`, for example: nullif({name}, 'NaN'::double) AS {name}");
+                refuse(row, "NaN".into(), "the destination cannot hold NaN: it would become NULL", help);
+            }
+        }
+        if !self.can.nanoseconds {
+            let times = array.as_primitive_opt::<Time64NanosecondType>().map(|a| a.values());
+            let instants = array.as_primitive_opt::<TimestampNanosecondType>().map(|a| a.values());
+            let fine =
+                times.or(instants).into_iter().flat_map(|v| v.iter().enumerate().filter(|(_, v)| **v % 1000 != 0));
+            for row in fine.map(|(row, _)| row).filter(|row| array.is_valid(*row)) {
+                let help = format!(
+                    "keep the column as text (`columns: {{{name}: {{type: text}}}}`), or round it with `transform`"
+                );
+                refuse(row, cell_text(array, row), "the destination cannot hold parts of a microsecond", help);
+            }
+        }
+        if !self.can.zero_character
+            && let Some(texts) = array.as_string_opt::<i32>()
+        {
+            // One search through all bytes says for most batches that there is none.
+            let none = memchr::memchr(0, texts.values()).is_none();
+            let with = (0..if none { 0 } else { texts.len() }).filter(|row| texts.is_valid(*row));
+            for row in with.filter(|row| texts.value(*row).contains('\0')).collect::<Vec<_>>() {
+                let help = format!("take it out with `transform`, for example: replace({name}, chr(0), '') AS {name}");
+                refuse(row, texts.value(row).to_owned(), "the destination cannot hold the character U+0000", help);
+            }
+        }
     }
 
     /// All of the target's columns, NULL where the batch has none.

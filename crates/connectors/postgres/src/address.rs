@@ -2,7 +2,11 @@
 //! it (PostgreSQL, "Connection Strings", "Environment Variables", "The Password File").
 
 use floodmark_core::{Code, Error, Result, url::ConnectionUrl, wording};
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// Environment variables, by name: given, so that tests have their own.
 pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -186,6 +190,33 @@ impl Address {
     }
 }
 
+impl Address {
+    /// The URL of another database on the same server, with everything but the password, which is looked for in `passfile`.
+    pub(crate) fn url_of(&self, database: &str, passfile: &Path) -> Result<ConnectionUrl> {
+        let joined = |part: &dyn Fn(&Server) -> String| self.servers.iter().map(part).collect::<Vec<_>>().join(",");
+        let mut parameters = vec![
+            ("host", joined(&|s| s.host.clone())),
+            ("port", joined(&|s| s.port.to_string())),
+            ("passfile", passfile.display().to_string()),
+        ];
+        let mode = SSL_MODES.iter().find(|(_, mode)| *mode == self.mode).map_or("prefer", |(name, _)| name);
+        parameters.push(("sslmode", mode.to_owned()));
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|p| p.display().to_string());
+        let seconds = self.timeout.map(|t| t.as_secs().to_string());
+        for (name, value) in [
+            ("options", self.options.clone()),
+            ("sslrootcert", self.root_certificate.clone()),
+            ("sslcert", path(&self.certificate)),
+            ("sslkey", path(&self.key)),
+            ("connect_timeout", seconds),
+        ] {
+            parameters.extend(value.map(|value| (name, value)));
+        }
+        let query: Vec<String> = parameters.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
+        ConnectionUrl::parse(&format!("postgres://{}@/{}?{}", encode(&self.user), encode(database), query.join("&")))
+    }
+}
+
 /// The URL taken apart: its own parts become the parameters they stand for.
 fn pairs(url: &ConnectionUrl) -> Result<Vec<(String, String)>> {
     let rest = url.written().strip_prefix("//").ok_or_else(|| bad("the URL has no // after its scheme".into()))?;
@@ -291,6 +322,12 @@ fn decode(text: &str) -> Result<String> {
     String::from_utf8(out).map_err(|_| bad("the URL is not UTF-8 once its %XX are read".into()))
 }
 
+/// A text as it stands in a URL.
+pub(crate) fn encode(text: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~' | b'/');
+    text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -332,6 +369,17 @@ mod tests {
         assert_eq!((address.database.as_str(), address.mode), ("ann", SslMode::Require));
         let address = parse("postgres://bob@h/d?host=/tmp/x", &variables).unwrap();
         assert_eq!((hosts(&address), address.user.as_str()), (vec![("/tmp/x", 6000)], "bob"));
+    }
+
+    #[test]
+    fn a_copys_url_says_the_same_of_another_database() {
+        let address =
+            parse("postgres://ann@h/d?host=db1,/tmp/x&port=5433,5432&sslmode=require&options=-c%20x%3D1", &[]);
+        let address = address.unwrap();
+        let copy = address.url_of("other db", Path::new("/no/file")).unwrap();
+        let again = Address::parse(&copy, &|_| None).unwrap();
+        assert_eq!((hosts(&again), again.database.as_str()), (hosts(&address), "other db"));
+        assert_eq!((again.mode, again.options.as_deref()), (SslMode::Require, Some("-c x=1")));
     }
 
     #[test]

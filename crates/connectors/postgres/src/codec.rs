@@ -358,4 +358,4 @@ pub(crate) fn canonical(value: &Value, out: &mut Vec<u8>) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -157,8 +157,8 @@ pub(crate) struct Found {
     pub(crate) declared: String,
     /// Its type is the one we would have made it with, so that it takes our binary form.
     pub(crate) ours: bool,
-    /// Values need an explicit cast on their way in.
-    cast: bool,
+    /// Its type is not one of ours: values are cast on their way in, and have a form of their own in the table.
+    pub(crate) cast: bool,
     /// Values would be rounded on their way in.
     lossy: bool,
 }

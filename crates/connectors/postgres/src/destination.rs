@@ -2,8 +2,9 @@
 
 use crate::{
     address::Address,
-    codec,
+    codec, copy,
     ddl::{self, Name},
+    differences,
     failure::to,
     ledger::PostgresLedger,
     link::Db,
@@ -44,7 +45,15 @@ impl PostgresDestination {
 
 impl Destination for PostgresDestination {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { decimal: true, nan: true, case_sensitive: true, max_columns: ddl::MAX_COLUMNS }
+        Capabilities {
+            decimal: true,
+            nan: true,
+            case_sensitive: true,
+            nanoseconds: false,
+            zero_character: false,
+            max_columns: ddl::MAX_COLUMNS,
+            max_name: ddl::MAX_NAME,
+        }
     }
 
     fn exists(&self) -> bool {
@@ -89,12 +98,12 @@ impl Destination for PostgresDestination {
         fingerprint(&self.connect()?, table)
     }
 
-    fn copy(&self, _folder: &Path, _without: &Pipeline, _stop: &Stop) -> Result<ConnectionUrl> {
-        Err(Error::internal("copies are not there yet"))
+    fn copy(&self, folder: &Path, without: &Pipeline, stop: &Stop) -> Result<ConnectionUrl> {
+        copy::copy(self, folder, without, stop)
     }
 
-    fn differences(&self, _other: &ConnectionUrl, _pipeline: &Pipeline, _limit: usize) -> Result<Differences> {
-        Err(Error::internal("comparisons are not there yet"))
+    fn differences(&self, other: &ConnectionUrl, pipeline: &Pipeline, limit: usize) -> Result<Differences> {
+        differences::between(&self.connect()?, &PostgresDestination::new(other)?.connect()?, pipeline, limit)
     }
 }
 

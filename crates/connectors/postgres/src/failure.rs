@@ -27,6 +27,13 @@ fn lost(doing: &str, error: postgres::Error) -> Error {
             .help("nothing needs repair: once the server can be reached, run again")
             .cause(cause);
     }
+    if cause.contains("TLS") {
+        return Error::new(Code::DestinationOpen, format!("PostgreSQL failed to {doing}"))
+            .state("nothing was written")
+            .help("the server's certificate does not suit `sslmode`: name its authority (sslrootcert=/path/ca.crt) and the host it is made out to")
+            .help("or ask for less: sslmode=verify-ca takes any name, sslmode=require any certificate, as long as there is no root certificate")
+            .cause(cause);
+    }
     let code = if doing.starts_with("connect") { Code::DestinationOpen } else { Code::DestinationWrite };
     Error::new(code, format!("PostgreSQL failed to {doing}"))
         .state("nothing was written")

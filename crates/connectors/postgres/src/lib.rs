@@ -7,8 +7,10 @@
 mod address;
 mod adopt;
 mod codec;
+mod copy;
 mod ddl;
 mod destination;
+mod differences;
 mod failure;
 mod interrupt;
 mod ledger;

@@ -50,6 +50,19 @@ CREATE TABLE _floodmark_moments (
 );
 "#;
 
+/// Those that hold a pipeline's rows, by their names without the prefix, and whether the server counts their rows.
+pub(crate) const OF_PIPELINES: [(&str, bool); 9] = [
+    ("state", false),
+    ("runs", false),
+    ("files", false),
+    ("lineage", true),
+    ("boundary", false),
+    ("rejects", true),
+    ("tombstones", false),
+    ("kept", false),
+    ("moments", false),
+];
+
 /// Who makes the state tables of a database first; the others wait, and find them made.
 const MAKING: &str = "SELECT pg_advisory_xact_lock(hashtextextended('floodmark: state tables', 0))";
 

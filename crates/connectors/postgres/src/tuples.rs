@@ -49,6 +49,13 @@ impl<'c> Writer<'c> {
         Ok(&mut self.buffer)
     }
 
+    /// Sends a row on as it came.
+    pub(crate) fn pass(&mut self, row: &Tuple) -> Result<()> {
+        let out = self.row(row.len())?;
+        (0..row.len()).for_each(|at| put(out, row.cell(at)));
+        Ok(())
+    }
+
     fn send(&mut self) -> Result<()> {
         let Some(sink) = &mut self.sink else { return Err(Error::internal("rows after the end of their stream")) };
         let done = sink.write_all(&self.buffer).and_then(|()| sink.flush());

@@ -159,7 +159,15 @@ pub(crate) fn bounds(db: &Connection) -> rusqlite::Result<()> {
 impl Destination for SqliteDestination {
     fn capabilities(&self) -> Capabilities {
         // SQLITE_MAX_VARIABLE_NUMBER is 32766, which no table's columns reach.
-        Capabilities { decimal: false, nan: false, case_sensitive: false, max_columns: ddl::MAX_COLUMNS }
+        Capabilities {
+            decimal: false,
+            nan: false,
+            case_sensitive: false,
+            nanoseconds: true,
+            zero_character: true,
+            max_columns: ddl::MAX_COLUMNS,
+            max_name: usize::MAX,
+        }
     }
 
     fn exists(&self) -> bool {

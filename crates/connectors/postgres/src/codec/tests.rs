@@ -5,7 +5,8 @@ use crate::{PostgresDestination, link::Db};
 use floodmark_core::{Schema, url::ConnectionUrl};
 use proptest::{prelude::*, test_runner::Config};
 
-fn server() -> Db {
+/// A connection to the tests' server.
+pub(crate) fn server() -> Db {
     let url = std::env::var("FLOODMARK_TEST_POSTGRES").unwrap_or_else(|_| {
         panic!("FLOODMARK_TEST_POSTGRES is not set: `cargo xtask services up` starts a PostgreSQL and says what to set")
     });

@@ -6,7 +6,7 @@
 use super::{
     Incoming, Job, Outcome,
     moments::Moments,
-    same_key,
+    normal, same_key,
     stage::{self, DELETE, PLACE, Stage},
     window,
 };
@@ -162,8 +162,12 @@ impl<'a> History<'a> {
     /// Every staged row, and every row of the table whose key was staged, key by key.
     fn select(&self, stage: &Stage) -> Result<String> {
         let (job, axis) = (self.job, codec::declared(self.axis));
-        let staged: Vec<String> =
-            self.columns.iter().enumerate().map(|(n, c)| format!("s.{} AS c{n}", ddl::quote(c))).collect();
+        let found =
+            |name: &str| job.table.get(name).ok_or_else(|| Error::internal(format!("no column {name:?} in the table")));
+        let staged = |(n, name): (usize, &String)| {
+            Ok(format!("{} AS c{n}", normal::staged(found(name)?, &format!("s.{}", ddl::quote(name)))))
+        };
+        let staged = self.columns.iter().enumerate().map(staged).collect::<Result<Vec<_>>>()?;
         let mut parts = vec![format!(
             "SELECT false AS known, s.{PLACE} AS place, s.{DELETE} AS gone, NULL::{axis} AS since, NULL::{axis} AS until, {}
              FROM {} s",
@@ -171,9 +175,6 @@ impl<'a> History<'a> {
             stage.name
         )];
         if !super::is_empty(job.db, job.name)? {
-            let found = |name: &str| {
-                job.table.get(name).ok_or_else(|| Error::internal(format!("no column {name:?} in the table")))
-            };
             let cells = self.columns.iter().map(|c| Ok(found(c)?.read("t."))).collect::<Result<Vec<_>>>()?;
             parts.push(format!(
                 "SELECT true, 0, false, {}, {}, {} FROM {} t WHERE EXISTS (SELECT FROM {} s WHERE {})",
@@ -383,8 +384,17 @@ impl<'a> History<'a> {
 
     /// Closes the current version of every key that the full read no longer holds.
     fn close_absent(&mut self, stage: &Stage) -> Result<()> {
-        let job = self.job;
-        let instant = self.job.plan.target.now.div_euclid(1000) * 1000;
+        let (job, fail) = (self.job, to("close absent rows"));
+        let absent = format!(
+            "is_current AND NOT EXISTS (SELECT FROM {} s WHERE {})",
+            stage.name,
+            same_key(job.table, &self.columns[..self.key], "s.", "t.")?
+        );
+        let any = format!("SELECT EXISTS (SELECT FROM {} t WHERE {absent})", job.name);
+        if !job.db.query_one(&any, &[]).and_then(|row| row.try_get(0)).map_err(&fail)? {
+            return Ok(());
+        }
+        let instant = job.plan.target.now.div_euclid(1000) * 1000;
         let now = match self.axis {
             DataType::Timestamp { .. } => Value::Timestamp(instant),
             DataType::Date => Value::Date(instant.div_euclid(86_400_000_000_000) as i32),
@@ -401,16 +411,12 @@ impl<'a> History<'a> {
             }
         };
         let sql = format!(
-            "UPDATE {} t SET valid_to = {}::{}, is_current = false
-             WHERE is_current AND NOT EXISTS (SELECT FROM {} s WHERE {})",
+            "UPDATE {} t SET valid_to = {}::{}, is_current = false WHERE {absent}",
             job.name,
             ddl::literal(&now.to_string()),
-            codec::declared(self.axis),
-            stage.name,
-            same_key(job.table, &self.columns[..self.key], "s.", "t.")?
+            codec::declared(self.axis)
         );
-        self.counts.removed =
-            crash::at(Point::RemoveAbsent, || job.db.execute(&sql, &[]).map_err(to("close absent rows")))?;
+        self.counts.removed = crash::at(Point::RemoveAbsent, || job.db.execute(&sql, &[]).map_err(&fail))?;
         Ok(())
     }
 

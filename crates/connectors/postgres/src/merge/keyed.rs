@@ -6,6 +6,7 @@ use super::{
     gather::Gather,
     look::look,
     memory::Memory,
+    normal::normal,
     same_key,
     seen::Seen,
     slots::{Layout, Slots, hash_key},
@@ -32,7 +33,8 @@ pub(super) fn run(job: &Job<'_>, fresh: &mut Fresh, incoming: &mut Incoming<'_>)
     let pipeline = job.plan.target.pipeline;
     let mut merge = Merge::new(job, fresh.empty)?;
     // Nothing is ever deleted, and nothing was: a key that was not met is not there.
-    let straight = fresh.empty && pipeline.delete_when.is_none() && !merge.memory.tombstones;
+    let ours = pipeline.key.iter().all(|k| job.table.get(k).is_some_and(|found| !found.cast));
+    let straight = fresh.empty && ours && pipeline.delete_when.is_none() && !merge.memory.tombstones;
     let rest = match straight {
         true => merge.pour(fresh, incoming)?,
         false => {
@@ -174,21 +176,24 @@ impl<'a> Merge<'a> {
     /// Merges one batch. `fresh`: all that the table holds was put there by this run.
     fn batch(&mut self, batch: &ShapedBatch, fresh: bool) -> Result<()> {
         let job = self.job;
+        let normal = normal(job, batch)?;
+        let batch = normal.as_ref().unwrap_or(batch);
         let layout = Layout::new(job, batch, self.memory.dates)?;
         let mut slots = Slots::new(job, &layout, batch)?;
         look(job, &layout, &mut slots)?;
         self.memory.recall(job, &layout, &mut slots)?;
-        for slot in &mut slots.slots {
-            slot.standing = match fresh {
-                true => slot.before.as_ref().map(|_| Standing::Inserted),
-                false => self.seen.get(slot.hash),
-            };
+        if fresh {
+            slots.slots.iter_mut().for_each(|slot| slot.standing = slot.before.as_ref().map(|_| Standing::Inserted));
+        } else {
+            let hashes: Vec<u64> = slots.slots.iter().map(|slot| slot.hash).collect();
+            let met = self.seen.get(job.db, &hashes)?;
+            slots.slots.iter_mut().zip(met).for_each(|(slot, standing)| slot.standing = standing);
         }
         fold(job, &layout, &mut slots, &self.memory, &mut self.counts)?;
         write(job, &layout, &slots)?;
         self.memory.keep(job, &layout, &slots)?;
         if !fresh {
-            slots.slots.iter().for_each(|slot| self.seen.set(slot.hash, slot.standing));
+            self.seen.set(job.db, slots.slots.iter().filter_map(|slot| Some((slot.hash, slot.standing?))))?;
         }
         self.note(&layout, &slots)
     }

@@ -10,6 +10,7 @@ mod lineage;
 mod look;
 mod memory;
 mod moments;
+mod normal;
 mod seen;
 mod slots;
 mod stage;

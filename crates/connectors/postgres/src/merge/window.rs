@@ -1,7 +1,7 @@
 //! `delete_insert` without a key: each window the batch covers is replaced, unless it holds the same rows already.
 
 use super::{
-    Incoming, Job, Outcome,
+    Incoming, Job, Outcome, normal,
     stage::{self, PLACE, Stage},
 };
 use crate::{ddl, failure::to};
@@ -29,7 +29,7 @@ pub(super) fn run(job: &Job<'_>, incoming: &mut Incoming<'_>) -> Result<Outcome>
         let found = job.table.get(&column.name).ok_or_else(|| Error::internal("a column is not in the table"))?;
         let alias = ddl::quote(&column.name);
         let text = if column.data_type == DataType::Json { "::text" } else { "" };
-        new.push(format!("s.{alias}{text} AS {alias}"));
+        new.push(format!("({}){text} AS {alias}", normal::staged(found, &format!("s.{alias}"))));
         old.push(format!("({}){text} AS {alias}", found.read("t.")));
     }
     let equal = same_window(job, nulls, "w.", "t.")?;
