@@ -8,14 +8,18 @@ use std::env;
 
 /// The command. The player is the one the tests use; cargo builds it as an example of its crate.
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
-    let [folder] = arguments else { return Err("cargo xtask cases FOLDER".to_owned()) };
+    let (folder, rest) = match arguments {
+        [folder] => (folder, &arguments[1..]),
+        [folder, on] if on == "--postgres" => (folder, &arguments[1..]),
+        _ => return Err("cargo xtask cases FOLDER [--postgres]".to_owned()),
+    };
     test::build()?;
     let here = env::current_dir().map_err(|e| e.to_string())?;
     let manifest = root().join("Cargo.toml");
     // From where the caller stands, so that the folder and the paths in failures mean what they say.
     let mut play = cargo();
     play.current_dir(here).env("FLOODMARK_BIN", test::binary()).args(["run", "--quiet", "--manifest-path"]);
-    play.arg(manifest).args(["--package", "floodmark-testkit", "--example", "cases", "--"]).arg(folder);
+    play.arg(manifest).args(["--package", "floodmark-testkit", "--example", "cases", "--"]).arg(folder).args(rest);
     let status = play.status().map_err(|e| format!("cannot start cargo: {e}"))?;
     if status.success() { Ok(()) } else { Err(format!("the cases of {folder} do not pass")) }
 }

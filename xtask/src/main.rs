@@ -16,7 +16,8 @@ const HELP: &str = "\
 cargo xtask COMMAND
 
   test [--quick]           everything a change must pass; installs what it needs. --quick leaves out the slow steps
-  cases FOLDER             plays every text case (*.txt) found in a folder and below it against the program, which it builds
+  cases FOLDER [--postgres]
+                           plays every text case (*.txt) found in a folder and below it against the program, which it builds
   crash [SCENARIO]         kills every scenario (or those whose name has it) at every crash point in every way, and fires a
                            hundred times ten runs at once; the test suite holds a sample of both
   soak [--seed S] [--minutes N]

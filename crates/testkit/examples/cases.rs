@@ -1,7 +1,7 @@
 //! `cargo xtask cases FOLDER`: plays every case of a folder against the built program. A crate's example and not a part
 //! of `xtask`, so that `xtask` itself needs none of the player's dependencies.
 
-use floodmark_testkit::{Style, suite};
+use floodmark_testkit::{Destination, Style, suite};
 use std::{
     env,
     io::{self, Write},
@@ -11,13 +11,17 @@ use std::{
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let [folder] = arguments.as_slice() else {
-        let _ = writeln!(io::stderr(), "cases FOLDER");
-        return ExitCode::from(2);
+    let (folder, on) = match arguments.as_slice() {
+        [folder] => (folder, Destination::Sqlite),
+        [folder, on] if on == "--postgres" => (folder, Destination::Postgres),
+        _ => {
+            let _ = writeln!(io::stderr(), "cases FOLDER [--postgres]");
+            return ExitCode::from(2);
+        }
     };
     let mut failed = 0;
     for style in [Style::AsWritten, Style::OneRowChunks] {
-        match suite::play_folder(Path::new(folder), None, style) {
+        match suite::play_folder(Path::new(folder), None, style, on) {
             Ok(report) => {
                 failed += report.failures.len();
                 for failure in &report.failures {

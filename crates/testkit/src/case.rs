@@ -97,6 +97,18 @@ pub enum Action {
     Keep(String),
     /// `-- same TABLE`: the table is byte for byte what was remembered.
     Same(String),
+    /// `-- forbid TABLE EVENT…`: from now on an `insert`, `update` or `delete` of a row fails.
+    Forbid {
+        /// The table.
+        table: String,
+        /// What fails.
+        events: Vec<String>,
+    },
+    /// `-- only DESTINATION REASON`: the case is about one destination, and is played against no other.
+    Only {
+        /// Its URL scheme.
+        destination: String,
+    },
     /// `-- once REASON`: this case's runs may change the table when repeated, so the player does not repeat them.
     Once(String),
 }
@@ -132,7 +144,9 @@ fn action(heading: &str, body: &str) -> Result<Action, String> {
     let trimmed = body.trim_end_matches('\n');
     let one = || if rest.is_empty() { Err(format!("`-- {kind}` needs a name")) } else { Ok(rest.to_owned()) };
     let text = if trimmed.is_empty() { String::new() } else { format!("{trimmed}\n") };
-    if !body.trim().is_empty() && matches!(kind, "copy" | "remove" | "touch" | "spoil" | "keep" | "same" | "once") {
+    if !body.trim().is_empty()
+        && matches!(kind, "copy" | "remove" | "touch" | "spoil" | "keep" | "same" | "once" | "only" | "forbid")
+    {
         return Err(format!("`-- {kind}` has no body"));
     }
     Ok(match kind {
@@ -180,6 +194,19 @@ fn action(heading: &str, body: &str) -> Result<Action, String> {
         "keep" => Action::Keep(one()?),
         "same" => Action::Same(one()?),
         "once" => Action::Once(one()?),
+        "forbid" => {
+            let mut words = rest.split(' ').map(str::to_owned);
+            let table = words.next().filter(|t| !t.is_empty()).ok_or("`-- forbid` needs a table")?;
+            let events: Vec<String> = words.collect();
+            if events.is_empty() || !events.iter().all(|e| ["insert", "update", "delete"].contains(&e.as_str())) {
+                return Err("`-- forbid TABLE` needs some of insert, update, delete".to_owned());
+            }
+            Action::Forbid { table, events }
+        }
+        "only" => match rest.split_once(' ') {
+            Some((destination @ ("sqlite" | "postgres"), _)) => Action::Only { destination: destination.to_owned() },
+            _ => return Err("`-- only` needs sqlite or postgres, and a reason".to_owned()),
+        },
         other => return Err(format!("no section is called {other:?}")),
     })
 }

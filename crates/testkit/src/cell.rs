@@ -45,7 +45,7 @@ impl Cell {
     /// Whether a database's value is the one a case asks for.
     pub(crate) fn matches(&self, found: &Cell) -> bool {
         match (self, found) {
-            (Cell::Bool(a), Cell::Int(b)) => i64::from(*a) == *b,
+            (Cell::Bool(a), Cell::Int(b)) | (Cell::Int(b), Cell::Bool(a)) => i64::from(*a) == *b,
             (Cell::Real(a), Cell::Real(b)) => a == b,
             (Cell::Int(a), Cell::Real(b)) | (Cell::Real(b), Cell::Int(a)) => *a as f64 == *b,
             (a, b) => a == b,

@@ -14,9 +14,11 @@ mod plan;
 pub mod play;
 mod program;
 mod project;
+mod store;
 pub mod suite;
 
 pub use dump::{Dump, dump};
 pub use play::{Failure, Style, play};
 pub use program::floodmark;
 pub use project::{copy_tree, scratch};
+pub use store::{Destination, Postgres};

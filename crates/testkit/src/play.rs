@@ -6,6 +6,7 @@ use crate::{
     dump::{self, Dump},
     outcome::{self, Expected, Status},
     plan, program, project,
+    store::{Destination, Store},
 };
 use std::{collections::HashMap, fs, path::Path, time::SystemTime};
 
@@ -29,21 +30,27 @@ pub enum Style {
     OneRowChunks,
 }
 
-/// Plays `case` in a scratch copy of `project`, or in an empty directory.
-pub fn play(case: &Case, project: Option<&Path>, style: Style) -> Result<(), Failure> {
+/// Plays `case` in a scratch copy of `project`, or in an empty directory, with an empty database.
+pub fn play(case: &Case, project: Option<&Path>, style: Style, on: Destination) -> Result<(), Failure> {
     let at = |line: usize| move |message: String| Failure { line, message };
     let scratch = project::scratch().map_err(|e| at(0)(e.to_string()))?;
     if let Some(project) = project {
         project::copy_tree(project, scratch.path()).map_err(|e| at(0)(e.to_string()))?;
     }
     let once = case.steps.iter().any(|step| matches!(step.action, Action::Once(_)));
-    let mut player = Player { root: scratch.path(), style, once, database: String::new(), kept: HashMap::new() };
+    let store = Store::new(on).map_err(at(0))?;
+    let mut player = Player { root: scratch.path(), style, once, store, kept: HashMap::new() };
     player.find_database().map_err(at(0))?;
     case.steps.iter().try_for_each(|step| player.step(step).map_err(at(step.line)))
 }
 
-/// Whether a case makes sense in that style: a run that must fail leaves what it committed before in small chunks.
-pub fn suits(case: &Case, style: Style) -> bool {
+/// Whether a case is about that destination, and makes sense in that style: a run that must fail leaves what it committed
+/// before in small chunks.
+pub fn suits(case: &Case, style: Style, on: Destination) -> bool {
+    let other = |s: &Step| matches!(&s.action, Action::Only { destination } if destination != on.name());
+    if case.steps.iter().any(other) {
+        return false;
+    }
     let framed = case.steps.iter().any(|s| matches!(s.action, Action::Pipeline { .. }));
     let fails = |line: &String| outcome::parse(line).is_ok_and(|e| e.status.exit() != 0);
     let failing =
@@ -55,7 +62,7 @@ struct Player<'a> {
     root: &'a Path,
     style: Style,
     once: bool,
-    database: String,
+    store: Store,
     kept: HashMap<String, Vec<String>>,
 }
 
@@ -68,12 +75,13 @@ impl Player<'_> {
         };
         match &step.action {
             Action::Pipeline { name, fields } => {
-                fs::write(path("floodmark.yaml"), frame(name, fields, self.style)).map_err(io("floodmark.yaml"))?;
-                self.database = "out.db".to_owned();
+                let text = frame(name, fields, self.style);
+                fs::write(path("floodmark.yaml"), self.store.translate(&text)).map_err(io("floodmark.yaml"))?;
+                self.store.find("sqlite:///out.db")?;
             }
             Action::Project(text) => {
-                fs::write(path("floodmark.yaml"), text).map_err(io("floodmark.yaml"))?;
-                self.find_database()?;
+                fs::write(path("floodmark.yaml"), self.store.translate(text)).map_err(io("floodmark.yaml"))?;
+                self.store.find(text)?;
             }
             Action::File { path: name, content } => {
                 make_parent(&path(name))?;
@@ -101,10 +109,11 @@ impl Player<'_> {
                 let file = fs::File::options().append(true).open(path(name)).map_err(io(name))?;
                 file.set_modified(modified).map_err(io(name))?;
             }
-            Action::Sql(sql) => dump::execute(&path(&self.database), sql)?,
+            Action::Sql(sql) => self.store.execute(self.root, sql)?,
             Action::Run { arguments, input, expected } => self.run(arguments, input.as_deref(), expected)?,
             Action::Floodmark { arguments, exit, says } => {
-                let ran = program::call(self.root, arguments, None)?;
+                let arguments: Vec<String> = arguments.iter().map(|a| self.store.translate(a)).collect();
+                let ran = program::call(self.root, &arguments, None)?;
                 let mut differences = Vec::new();
                 if ran.exit != Some(*exit) {
                     differences.push(format!("- exit {exit}\n+ exit {}", ran.exit.unwrap_or(-1)));
@@ -121,10 +130,10 @@ impl Player<'_> {
                 }
             }
             Action::Table { name, rows: expected } => {
-                let found = dump::query(&path(&self.database), &format!("SELECT * FROM {}", dump::quote(name)))?;
+                let found = self.store.query(self.root, &format!("SELECT * FROM {}", dump::quote(name)))?;
                 rows(expected, &found)?;
             }
-            Action::Query { sql, rows: expected } => rows(expected, &dump::query(&path(&self.database), sql)?)?,
+            Action::Query { sql, rows: expected } => rows(expected, &self.store.query(self.root, sql)?)?,
             Action::Keep(table) => {
                 let lines = self.table_lines(table)?;
                 self.kept.insert(table.clone(), lines);
@@ -136,29 +145,31 @@ impl Player<'_> {
                     return Err(format!("{table} is not what it was\n{}", bag(before, &now).join("\n")));
                 }
             }
-            Action::Once(_) => {}
+            Action::Forbid { table, events } => {
+                let sql: Vec<String> = events.iter().map(|event| self.store.forbid(table, event)).collect();
+                self.store.execute(self.root, &sql.join("\n"))?;
+            }
+            Action::Once(_) | Action::Only { .. } => {}
         }
         Ok(())
     }
 
     fn table_lines(&self, table: &str) -> Result<Vec<String>, String> {
-        let dump = dump::dump(&self.root.join(&self.database))?;
+        let dump = self.store.dump(self.root)?;
         dump.get(table).cloned().ok_or_else(|| format!("no table {table}"))
     }
 
-    /// The database is the one file the project's URL names.
+    /// The database of a project that is there from the beginning.
     fn find_database(&mut self) -> Result<(), String> {
-        let Ok(text) = fs::read_to_string(self.root.join("floodmark.yaml")) else { return Ok(()) };
-        let url = text.split("sqlite:///").nth(1).ok_or("the project names no sqlite:/// database")?;
-        let end = url.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '}' | ',')).unwrap_or(url.len());
-        self.database = url[..end].to_owned();
-        Ok(())
+        let path = self.root.join("floodmark.yaml");
+        let Ok(text) = fs::read_to_string(&path) else { return Ok(()) };
+        fs::write(&path, self.store.translate(&text)).map_err(|e| e.to_string())?;
+        self.store.find(&text)
     }
 
     fn run(&self, arguments: &[String], input: Option<&str>, expected: &[String]) -> Result<(), String> {
         let expected: Vec<Expected> = expected.iter().map(|line| outcome::parse(line)).collect::<Result<_, _>>()?;
-        let database = self.root.join(&self.database);
-        let before = dump::dump(&database)?;
+        let before = self.store.dump(self.root)?;
         let planned = plan::plan(self.root, arguments, input)?;
         let ran = program::run(self.root, "run", arguments, input)?;
         plan::compare(&planned, &ran.objects).map_err(|what| format!("{what}\n{}", ran.said))?;
@@ -184,7 +195,7 @@ impl Player<'_> {
                 }
             }
         }
-        let after = dump::dump(&database)?;
+        let after = self.store.dump(self.root)?;
         if expected.iter().all(|e| e.status.exit() != 0) && before != after {
             differences.push(format!("a run that failed changed the tables (P10)\n{}", tables(&before, &after)));
         }
@@ -202,13 +213,20 @@ impl Player<'_> {
     fn again(&self, before: &Dump, arguments: &[String], input: Option<&str>) -> Result<(), String> {
         let copy = project::scratch().map_err(|e| e.to_string())?;
         project::copy_tree(self.root, copy.path()).map_err(|e| e.to_string())?;
+        let store = self.store.copy()?;
+        let file = copy.path().join("floodmark.yaml");
+        if let (Store::Postgres(mine), Store::Postgres(its), Ok(text)) =
+            (&self.store, &store, fs::read_to_string(&file))
+        {
+            fs::write(&file, text.replace(&mine.url, &its.url)).map_err(|e| e.to_string())?;
+        }
         let mut arguments = arguments.to_vec();
         arguments.retain(|argument| argument != "--full-refresh");
         let ran = program::run(copy.path(), "run", &arguments, input)?;
         if ran.exit != Some(0) {
             return Err(format!("run again over the same input it fails (P1)\n{}", ran.said));
         }
-        let after = dump::dump(&copy.path().join(&self.database))?;
+        let after = store.dump(copy.path())?;
         if *before != after {
             let what = tables(before, &after);
             return Err(format!("run again over the same input the tables change (P1)\n{what}\n{}", ran.said));

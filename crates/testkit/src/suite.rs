@@ -3,6 +3,7 @@
 use crate::{
     case,
     play::{Style, play, suits},
+    store::Destination,
 };
 use std::{
     fs,
@@ -45,7 +46,7 @@ pub fn files(folder: &Path) -> Result<Vec<PathBuf>, String> {
 ///
 /// A case that cannot be read is a failure. The error says that there was nothing to play: a suite of none proves
 /// nothing.
-pub fn play_folder(folder: &Path, only: Option<&str>, style: Style) -> Result<Report, String> {
+pub fn play_folder(folder: &Path, only: Option<&str>, style: Style, on: Destination) -> Result<Report, String> {
     let mut all = files(folder)?;
     if let Some(only) = only {
         all.retain(|path| path.strip_prefix(folder).unwrap_or(path).to_string_lossy().contains(only));
@@ -57,7 +58,7 @@ pub fn play_folder(folder: &Path, only: Option<&str>, style: Style) -> Result<Re
     let done = Mutex::new((0, Vec::new()));
     let work = || {
         while let Some(path) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let Some(failure) = play_file(path, style).transpose() else { continue };
+            let Some(failure) = play_file(path, style, on).transpose() else { continue };
             let mut done = done.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             done.0 += 1;
             done.1.extend(failure.err().map(|message| (path, message)));
@@ -73,15 +74,15 @@ pub fn play_folder(folder: &Path, only: Option<&str>, style: Style) -> Result<Re
     Ok(Report { played, failures: failures.into_iter().map(|(_, message)| message).collect() })
 }
 
-/// `Ok(None)`: the case makes no sense in this style. The error is the whole message.
-fn play_file(path: &Path, style: Style) -> Result<Option<()>, String> {
+/// `Ok(None)`: the case makes no sense in this style, or is about another destination. The error is the whole message.
+fn play_file(path: &Path, style: Style, on: Destination) -> Result<Option<()>, String> {
     let shown = path.display();
     let text = fs::read_to_string(path).map_err(|e| format!("{shown}: {e}"))?;
     let case = case::parse(&text).map_err(|e| format!("{shown}: {e}"))?;
-    if !suits(&case, style) {
+    if !suits(&case, style, on) {
         return Ok(None);
     }
-    play(&case, None, style).map(Some).map_err(|failure| {
+    play(&case, None, style, on).map(Some).map_err(|failure| {
         let heading = text.lines().nth(failure.line.saturating_sub(1)).unwrap_or_default();
         let chunks = if style == Style::OneRowChunks { " (in chunks of one row)" } else { "" };
         let lines: Vec<String> = failure.message.trim_end().lines().map(|line| format!("    {line}")).collect();

@@ -1,6 +1,6 @@
 //! Every file under `tests/cases` is a test; a failure names its file and line.
 
-use floodmark_testkit::{Style, scratch, suite};
+use floodmark_testkit::{Destination, Style, scratch, suite};
 use std::{
     collections::BTreeSet,
     fs,
@@ -11,21 +11,31 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-fn play_all(style: Style) {
+fn play_all(style: Style, on: Destination) {
     let only = std::env::var("CASE").ok();
-    let report = suite::play_folder(&root().join("tests/cases"), only.as_deref(), style).unwrap();
+    let report = suite::play_folder(&root().join("tests/cases"), only.as_deref(), style, on).unwrap();
     let failures = &report.failures;
     assert!(failures.is_empty(), "{} of {} cases fail\n\n{}", failures.len(), report.played, failures.join("\n\n"));
 }
 
 #[test]
 fn every_case_goes_as_it_says() {
-    play_all(Style::AsWritten);
+    play_all(Style::AsWritten, Destination::Sqlite);
 }
 
 #[test]
 fn p8_chunks_of_one_row_give_the_same_tables() {
-    play_all(Style::OneRowChunks);
+    play_all(Style::OneRowChunks, Destination::Sqlite);
+}
+
+#[test]
+fn every_case_goes_as_it_says_on_postgres() {
+    play_all(Style::AsWritten, Destination::Postgres);
+}
+
+#[test]
+fn p8_chunks_of_one_row_give_the_same_tables_on_postgres() {
+    play_all(Style::OneRowChunks, Destination::Postgres);
 }
 
 const GOOD: &str = "-- pipeline\nload: append\n-- file data/a.csv\nid\n1\n-- run\nok read=1 inserted=1\n";
@@ -38,7 +48,7 @@ fn a_failing_case_is_told_by_step_and_difference() {
     fs::write(folder.path().join("below/rows.txt"), format!("{GOOD}-- table t\nid\n2\n")).unwrap();
     fs::write(folder.path().join("counts.txt"), GOOD.replace("inserted=1", "inserted=2")).unwrap();
     fs::write(folder.path().join("unread.txt"), "no section\n").unwrap();
-    let report = suite::play_folder(folder.path(), None, Style::AsWritten).unwrap();
+    let report = suite::play_folder(folder.path(), None, Style::AsWritten, Destination::Sqlite).unwrap();
     let said: Vec<String> =
         report.failures.iter().map(|f| f.replace(&folder.path().display().to_string(), "")).collect();
     assert_eq!(report.played, 4, "{said:?}");
@@ -52,10 +62,12 @@ fn a_failing_case_is_told_by_step_and_difference() {
 fn a_folder_with_no_case_is_an_error() {
     let folder = scratch().unwrap();
     fs::write(folder.path().join("notes.md"), "none").unwrap();
-    assert!(suite::play_folder(folder.path(), None, Style::AsWritten).unwrap_err().contains("no case"));
+    assert!(
+        suite::play_folder(folder.path(), None, Style::AsWritten, Destination::Sqlite).unwrap_err().contains("no case")
+    );
     fs::write(folder.path().join("good.txt"), GOOD).unwrap();
-    assert!(suite::play_folder(folder.path(), Some("other"), Style::AsWritten).is_err());
-    assert!(suite::play_folder(&folder.path().join("absent"), None, Style::AsWritten).is_err());
+    assert!(suite::play_folder(folder.path(), Some("other"), Style::AsWritten, Destination::Sqlite).is_err());
+    assert!(suite::play_folder(&folder.path().join("absent"), None, Style::AsWritten, Destination::Sqlite).is_err());
 }
 
 /// `docs/internals/coverage.md` names each case, and no case that is not there; a sentence with none says why. What a

@@ -1,7 +1,7 @@
 //! The lesson (`examples/lesson`): each project with exactly the results its README tells.
 
 use crate::cases::root;
-use floodmark_testkit::{Style, case, floodmark, play};
+use floodmark_testkit::{Destination, Style, case, floodmark, play};
 use std::{fs, process::Command};
 
 fn lesson(name: &str) {
@@ -16,7 +16,7 @@ fn lesson(name: &str) {
     for path in cases {
         let case =
             case::parse(&fs::read_to_string(&path).unwrap()).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-        if let Err(failure) = play(&case, Some(&project), Style::AsWritten) {
+        if let Err(failure) = play(&case, Some(&project), Style::AsWritten, Destination::Sqlite) {
             panic!("{}:{}: {}", path.display(), failure.line, failure.message);
         }
     }

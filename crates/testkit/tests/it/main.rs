@@ -7,3 +7,5 @@ mod crash;
 mod kill;
 mod lesson;
 mod model;
+#[cfg(unix)]
+mod postgres;

@@ -1,0 +1,248 @@
+//! The databases a case can be played against: what the program loads into, looked at from outside.
+
+use crate::{
+    cell::Cell,
+    dump::{self, Dump, Rows, quote},
+};
+use postgres::{Client, NoTls, types::Type};
+use std::{
+    path::Path,
+    sync::atomic::{AtomicU32, Ordering},
+    time::{Duration, Instant},
+};
+
+/// What a case is played against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Destination {
+    /// A file in the project.
+    Sqlite,
+    /// A database on the server that `FLOODMARK_TEST_POSTGRES` names.
+    Postgres,
+}
+
+impl Destination {
+    /// As `-- only` names it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Destination::Sqlite => "sqlite",
+            Destination::Postgres => "postgres",
+        }
+    }
+}
+
+/// One case's database.
+#[derive(Debug)]
+pub(crate) enum Store {
+    /// A file, by its name in the project.
+    Sqlite(String),
+    Postgres(Postgres),
+}
+
+impl Store {
+    /// An empty one.
+    pub(crate) fn new(on: Destination) -> Result<Store, String> {
+        Ok(match on {
+            Destination::Sqlite => Store::Sqlite("out.db".to_owned()),
+            Destination::Postgres => Store::Postgres(Postgres::empty()?),
+        })
+    }
+
+    /// The pipeline file for this database: the URL that a case names stands for it.
+    pub(crate) fn translate(&self, text: &str) -> String {
+        let Store::Postgres(postgres) = self else { return text.to_owned() };
+        let mut out = String::new();
+        let mut rest = text;
+        while let Some(at) = rest.find("sqlite:///") {
+            out.push_str(&rest[..at]);
+            out.push_str(&postgres.url);
+            let path = &rest[at + "sqlite:///".len()..];
+            rest = &path[url_end(path)..];
+        }
+        out + rest
+    }
+
+    /// Follows the URL that a project names, where that says which file it is.
+    pub(crate) fn find(&mut self, project: &str) -> Result<(), String> {
+        if let Store::Sqlite(file) = self {
+            let url = project.split("sqlite:///").nth(1).ok_or("the project names no sqlite:/// database")?;
+            url[..url_end(url)].clone_into(file);
+        }
+        Ok(())
+    }
+
+    /// The same content once more, for a copy of the project.
+    pub(crate) fn copy(&self) -> Result<Store, String> {
+        Ok(match self {
+            Store::Sqlite(file) => Store::Sqlite(file.clone()),
+            Store::Postgres(postgres) => Store::Postgres(Postgres::new(&postgres.name)?),
+        })
+    }
+
+    /// Statements after which an event of a table's rows fails.
+    pub(crate) fn forbid(&self, table: &str, event: &str) -> String {
+        let table = quote(table);
+        match self {
+            Store::Sqlite(_) => format!(
+                "CREATE TRIGGER no_{event} BEFORE {event} ON {table} BEGIN SELECT RAISE(ABORT, 'written'); END;"
+            ),
+            Store::Postgres(_) => format!(
+                "CREATE OR REPLACE FUNCTION forbid() RETURNS trigger LANGUAGE plpgsql AS \
+                 $$ BEGIN RAISE EXCEPTION 'written'; END $$; \
+                 CREATE TRIGGER no_{event} BEFORE {event} ON {table} FOR EACH ROW EXECUTE FUNCTION forbid();"
+            ),
+        }
+    }
+
+    pub(crate) fn dump(&self, root: &Path) -> Result<Dump, String> {
+        match self {
+            Store::Sqlite(file) => dump::dump(&root.join(file)),
+            Store::Postgres(postgres) => postgres.dump(),
+        }
+    }
+
+    pub(crate) fn query(&self, root: &Path, sql: &str) -> Result<Rows, String> {
+        match self {
+            Store::Sqlite(file) => dump::query(&root.join(file), sql),
+            Store::Postgres(postgres) => query(&mut postgres.connect()?, sql),
+        }
+    }
+
+    pub(crate) fn execute(&self, root: &Path, sql: &str) -> Result<(), String> {
+        match self {
+            Store::Sqlite(file) => dump::execute(&root.join(file), sql),
+            Store::Postgres(postgres) => {
+                postgres.connect()?.batch_execute(sql).map_err(|e| format!("{sql}: {}", said(&e)))
+            }
+        }
+    }
+}
+
+/// Where a URL ends in a pipeline file.
+fn url_end(text: &str) -> usize {
+    text.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '}' | ',')).unwrap_or(text.len())
+}
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// A database on the tests' PostgreSQL server, which goes when this is dropped.
+#[derive(Debug)]
+pub struct Postgres {
+    name: String,
+    pub(crate) url: String,
+}
+
+impl Postgres {
+    /// An empty one.
+    pub fn empty() -> Result<Postgres, String> {
+        Postgres::new("template1")
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    fn new(template: &str) -> Result<Postgres, String> {
+        let name = format!("case_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let url = server()?.replacen("/postgres?", &format!("/{name}?"), 1);
+        let mut server = connect(&server()?)?;
+        let version = query(&mut server, "SELECT current_setting('server_version_num')::bigint")?;
+        // Copying small databases file by file takes half the time; servers before 15 know no other way.
+        let how = if version.rows.iter().flatten().any(|v| matches!(v, Cell::Int(150_000..))) {
+            "STRATEGY file_copy"
+        } else {
+            ""
+        };
+        let make = format!("CREATE DATABASE {name} TEMPLATE {template} {how}");
+        // Sessions that have just ended are still seen for a moment, and no database with sessions can be copied.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while let Err(error) = server.batch_execute(&make) {
+            if Instant::now() > deadline {
+                return Err(format!("{make}: {}", said(&error)));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(Postgres { name, url })
+    }
+
+    /// A session of somebody else's.
+    pub fn connect(&self) -> Result<Client, String> {
+        let mut client = connect(&self.url)?;
+        client.batch_execute("SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'").map_err(|e| said(&e))?;
+        Ok(client)
+    }
+
+    fn dump(&self) -> Result<Dump, String> {
+        let mut client = self.connect()?;
+        let names = query(
+            &mut client,
+            "SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
+             AND relname NOT LIKE '\\_floodmark\\_%'",
+        )?;
+        let mut out = Dump::new();
+        for row in names.rows {
+            let [Cell::Text(name)] = row.as_slice() else { continue };
+            let rows = query(&mut client, &format!("SELECT * FROM public.{}", quote(name)))?;
+            let mut lines = vec![rows.columns.join(" | ")];
+            lines.extend(rows.lines());
+            out.insert(name.clone(), lines);
+        }
+        Ok(out)
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        if let Ok(Ok(mut client)) = server().map(|url| connect(&url)) {
+            let _ = client.batch_execute(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
+        }
+    }
+}
+
+fn server() -> Result<String, String> {
+    std::env::var("FLOODMARK_TEST_POSTGRES").map_err(|_| {
+        "FLOODMARK_TEST_POSTGRES is not set: `cargo xtask services up` starts a PostgreSQL and says what to set"
+            .to_owned()
+    })
+}
+
+fn connect(url: &str) -> Result<Client, String> {
+    Client::connect(url, NoTls).map_err(|e| format!("PostgreSQL: {}", said(&e)))
+}
+
+/// An error with what the server said.
+fn said(error: &postgres::Error) -> String {
+    error.as_db_error().map_or_else(|| error.to_string(), |e| e.message().to_owned())
+}
+
+/// Rows of a query, read as text: the server's own form of a value is what a person sees.
+fn query(client: &mut Client, sql: &str) -> Result<Rows, String> {
+    let mut run = || -> Result<Rows, postgres::Error> {
+        let statement = client.prepare(sql)?;
+        let columns: Vec<String> = statement.columns().iter().map(|c| c.name().to_owned()).collect();
+        let types: Vec<Type> = statement.columns().iter().map(|c| c.type_().clone()).collect();
+        let mut rows = Vec::new();
+        for message in client.simple_query(sql)? {
+            if let postgres::SimpleQueryMessage::Row(row) = message {
+                rows.push(types.iter().enumerate().map(|(n, t)| cell(row.get(n), t)).collect());
+            }
+        }
+        Ok(Rows { columns, rows })
+    };
+    run().map_err(|e| format!("{sql}: {}", said(&e)))
+}
+
+fn cell(text: Option<&str>, of: &Type) -> Cell {
+    let Some(text) = text else { return Cell::Null };
+    match *of {
+        Type::BOOL => Cell::Bool(text == "t"),
+        Type::INT2 | Type::INT4 | Type::INT8 => text.parse().map_or_else(|_| Cell::Text(text.to_owned()), Cell::Int),
+        Type::FLOAT4 | Type::FLOAT8 => text.parse().map_or_else(|_| Cell::Text(text.to_owned()), Cell::Real),
+        Type::BYTEA => {
+            Cell::parse(&format!("x'{}'", text.trim_start_matches("\\x"))).unwrap_or(Cell::Bytes(Vec::new()))
+        }
+        // The session's zone is UTC, which the server writes as +00.
+        Type::TIMESTAMPTZ => Cell::Text(format!("{text}:00")),
+        _ => Cell::Text(text.to_owned()),
+    }
+}

@@ -1,0 +1,230 @@
+//! What only a server can do to a run: hold it up, break it off, lose its client.
+
+use ::postgres::Client;
+use floodmark_testkit::{Postgres, floodmark, scratch};
+use std::{
+    fs,
+    process::{Child, Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+/// A project that loads `data/*` into the table `t` of a database of its own.
+struct Project {
+    folder: TempDir,
+    database: Postgres,
+}
+
+impl Project {
+    fn new(fields: &str) -> Project {
+        let (folder, database) = (scratch().unwrap(), Postgres::empty().unwrap());
+        let text = format!(
+            "version: 1\npipelines:\n  t:\n    source: {{ files: \"data/*\" }}\n    destination: {{ url: \"{}\", table: t }}\n{fields}",
+            database.url()
+        );
+        fs::create_dir(folder.path().join("data")).unwrap();
+        fs::write(folder.path().join("floodmark.yaml"), text).unwrap();
+        Project { folder, database }
+    }
+
+    fn upsert() -> Project {
+        Project::new("    load: upsert\n    key: id\n    version: v\n")
+    }
+
+    fn file(&self, name: &str, text: &str) {
+        fs::write(self.folder.path().join("data").join(name), text).unwrap();
+    }
+
+    fn start(&self) -> Child {
+        let mut command = Command::new(floodmark().unwrap());
+        command.current_dir(self.folder.path()).env("NO_COLOR", "1").args(["--format", "json", "run"]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    fn run(&self) -> Output {
+        self.start().wait_with_output().unwrap()
+    }
+
+    fn loads(&self) {
+        let ran = self.run();
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stdout));
+    }
+
+    fn client(&self) -> Client {
+        self.database.connect().unwrap()
+    }
+
+    fn rows(&self) -> Vec<(i64, String)> {
+        let rows = self.client().query("SELECT id, name FROM t ORDER BY id", &[]).unwrap();
+        rows.iter().map(|r| (r.get(0), r.get(1))).collect()
+    }
+
+    /// Holds every write of rows up for so long that nobody waits for it.
+    fn hold_up(&self) {
+        self.client()
+            .batch_execute(
+                "CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS
+                 $$ BEGIN PERFORM pg_sleep(300); RETURN NULL; END $$;
+                 CREATE TRIGGER hold BEFORE INSERT OR UPDATE OR DELETE ON t FOR EACH STATEMENT EXECUTE FUNCTION hold()",
+            )
+            .unwrap();
+    }
+
+    /// Waits until a run is held up, and returns the server's process.
+    fn held(&self) -> i32 {
+        let mut client = self.client();
+        let asleep = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
+        let since = Instant::now();
+        loop {
+            if let Some(row) = client.query_opt(asleep, &[]).unwrap() {
+                return row.get(0);
+            }
+            assert!(since.elapsed() < Duration::from_secs(60), "no run came so far");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+const FIRST: &str = "id,v,name\n1,1,a\n2,1,b\n";
+const SECOND: &str = "id,v,name\n2,2,B\n3,1,c\n";
+
+fn both() -> Vec<(i64, String)> {
+    vec![(1, "a".into()), (2, "B".into()), (3, "c".into())]
+}
+
+#[test]
+fn p2_a_client_killed_in_a_long_statement_lets_go_at_once() {
+    let project = Project::upsert();
+    project.file("a.csv", FIRST);
+    project.loads();
+    project.hold_up();
+    project.file("b.csv", SECOND);
+    let mut child = project.start();
+    project.held();
+    let killed = Instant::now();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // The trigger's table is the dead run's until the server has noticed.
+    project.client().batch_execute("SET lock_timeout = '5s'; DROP TRIGGER hold ON t").unwrap();
+    project.loads();
+    assert!(killed.elapsed() < Duration::from_secs(5), "the next run waited {:?}", killed.elapsed());
+    assert_eq!(project.rows(), both());
+}
+
+#[test]
+fn p2_a_run_whose_server_process_is_ended_leaves_nothing_and_says_so() {
+    let project = Project::upsert();
+    project.file("a.csv", FIRST);
+    project.loads();
+    project.hold_up();
+    project.file("b.csv", SECOND);
+    let child = project.start();
+    let process = project.held();
+    let mut client = project.client();
+    client.query("SELECT pg_terminate_backend($1)", &[&process]).unwrap();
+    let ran = child.wait_with_output().unwrap();
+    assert_eq!(ran.status.code(), Some(1), "{}", String::from_utf8_lossy(&ran.stderr));
+    assert_eq!(project.rows(), [(1, "a".into()), (2, "b".into())]);
+    // The failed run is on record, though its connection is gone.
+    let status: String =
+        client.query_one("SELECT status FROM _floodmark_runs ORDER BY started_at DESC LIMIT 1", &[]).unwrap().get(0);
+    assert_eq!(status, "failed");
+    client.batch_execute("DROP TRIGGER hold ON t").unwrap();
+    project.loads();
+    assert_eq!(project.rows(), both());
+}
+
+#[test]
+fn a_signal_reaches_a_long_statement() {
+    let project = Project::upsert();
+    project.file("a.csv", FIRST);
+    project.loads();
+    project.hold_up();
+    project.file("b.csv", SECOND);
+    let child = project.start();
+    project.held();
+    let asked = Instant::now();
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let ran = child.wait_with_output().unwrap();
+    assert_eq!(ran.status.code(), Some(130), "{}", String::from_utf8_lossy(&ran.stderr));
+    assert!(asked.elapsed() < Duration::from_secs(5), "it took {:?}", asked.elapsed());
+    assert_eq!(project.rows(), [(1, "a".into()), (2, "b".into())]);
+}
+
+#[test]
+fn p3_a_second_run_leaves_with_its_own_exit_code() {
+    let project = Project::upsert();
+    project.file("a.csv", FIRST);
+    project.loads();
+    project.hold_up();
+    project.file("b.csv", SECOND);
+    let mut child = project.start();
+    project.held();
+    let second = project.run();
+    assert_eq!(second.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&second.stdout).contains("floodmark run"), "it says who holds the pipeline");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// P1 down to the pages: rows that are equal are not touched, and leave nothing for a vacuum to do.
+#[test]
+fn p1_an_idle_rerun_leaves_no_dead_rows() {
+    let rows: String = (0..5000).map(|n| format!("{n},1,name {n}\n")).collect();
+    for load in ["upsert", "overwrite", "delete_insert", "scd2", "insert_only"] {
+        let project = Project::new(&format!("    load: {load}\n    key: id\n    version: v\n"));
+        project.file("a.csv", &format!("id,v,name\n{rows}"));
+        project.loads();
+        let mut client = project.client();
+        client.batch_execute("CREATE EXTENSION pgstattuple").unwrap();
+        let mut look = || -> (i64, i64) {
+            let row = client.query_one("SELECT tuple_count, dead_tuple_count FROM pgstattuple('t')", &[]).unwrap();
+            (row.get(0), row.get(1))
+        };
+        assert_eq!(look(), (5000, 0), "{load}: after the first load");
+        // Other bytes, equal rows: all of them are read and compared.
+        project.file("a.csv", &format!("id,v,name\r\n{}", rows.replace('\n', "\r\n")));
+        project.loads();
+        assert_eq!(look(), (5000, 0), "{load}: after an idle re-run");
+    }
+}
+
+/// Equal content is one fingerprint, wherever it is kept.
+#[test]
+fn a_table_has_the_fingerprint_it_has_in_sqlite() {
+    let project = Project::new(
+        "    load: append\n    columns: { t: { type: time }, b: { type: boolean }, d: { type: double } }\n",
+    );
+    let rows = "id,amount,d,b,day,at,zoned,t,note\n\
+                1,1.10,0.5,true,2024-02-29,2024-01-01 10:00:00.25,2024-01-01T10:00:00+02:00,10:00:00.5,\"\"\n\
+                -9223372036854775808,-0.05,-0.0,false,0001-01-01,1969-12-31 23:59:59,1900-01-01T00:00:00Z,00:00:00,\n\
+                3,99999999999999999999.99,1e300,,9999-12-31,2024-01-01 00:00:00,2024-01-01T00:00:00Z,23:59:59.999999,ü|\u{1f30a}\n";
+    project.file("a.csv", rows);
+    project.loads();
+    let yaml = project.folder.path().join("floodmark.yaml");
+    let text = fs::read_to_string(&yaml).unwrap();
+    let file = format!("sqlite:///{}/t.db", project.folder.path().display());
+    fs::write(&yaml, text.replace(project.database.url(), &file)).unwrap();
+    project.loads();
+    let print = |url: &str| {
+        let output = Command::new(floodmark().unwrap()).args(["fingerprint", url, "t"]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(print(project.database.url()), print(&file));
+}
+
+/// The trials of `prove` are made on databases of their own, which the next one drops.
+#[test]
+fn a_pipeline_is_proved_on_copies() {
+    let project = Project::upsert();
+    project.file("a.csv", FIRST);
+    project.file("b.csv", SECOND);
+    project.loads();
+    let mut command = Command::new(floodmark().unwrap());
+    let proved = command.current_dir(project.folder.path()).env("NO_COLOR", "1").args(["prove", "t"]).output().unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&proved.stdout), String::from_utf8_lossy(&proved.stderr));
+    assert_eq!(proved.status.code(), Some(0), "{said}");
+    assert_eq!(project.rows(), both());
+}
