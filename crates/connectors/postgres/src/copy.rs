@@ -1,8 +1,8 @@
 //! Private copies, on which loads may be tried: a database of its own on the same server.
 //!
-//! A server's database may be of any size, and a trial touches one table and the state. So the copy has the state tables
-//! and the schemas, and the pipeline's table is not there, as after a full refresh. Making one needs the right to create
-//! databases (`ALTER ROLE … CREATEDB`). A copy belongs to the folder it was asked for: once that is gone, the next copy
+//! It has what Floodmark knows of: the state tables, and the tables that pipelines load with their columns and indexes. The
+//! pipeline's own table is not there, as after a full refresh. Making one needs the right to create databases
+//! (`ALTER ROLE … CREATEDB`). A copy belongs to the folder it was asked for: once that is gone, the next copy
 //! drops it.
 
 use crate::{
@@ -106,11 +106,73 @@ fn state_of(from: &Db, into: &Db, without: &Pipeline, stop: &Stop) -> Result<()>
                 into.query(&on, &[]).map_err(&fail)?;
             }
         }
+        for table in tables(from, without)? {
+            stop.check()?;
+            copy_table(from, into, &table)?;
+        }
         state::forget(into, &without.name)?;
         into.execute("DELETE FROM _floodmark_rejects WHERE pipeline = $1", &[&without.name]).map_err(&fail)?;
     }
     step.commit().map_err(&fail)?;
     from.execute_batch("COMMIT").map_err(fail)
+}
+
+/// The tables that other pipelines load.
+fn tables(from: &Db, without: &Pipeline) -> Result<Vec<Name>> {
+    let fail = to("read the state");
+    let rows = from
+        .query(
+            "SELECT DISTINCT \"table\" FROM _floodmark_state WHERE pipeline <> $1 AND \"table\" <> ''",
+            &[&without.name],
+        )
+        .map_err(&fail)?;
+    let mine = Name::resolve(from, &without.destination.table)?;
+    let mut out: Vec<Name> = Vec::new();
+    for row in &rows {
+        let name = Name::resolve(from, row.try_get(0).map_err(&fail)?)?;
+        if name != mine && !out.contains(&name) && ddl::table(from, &name)?.is_some() {
+            out.push(name);
+        }
+    }
+    Ok(out)
+}
+
+fn copy_table(from: &Db, into: &Db, name: &Name) -> Result<()> {
+    let fail = to("copy a table");
+    let rows = from
+        .query(
+            "SELECT a.attname::text, format_type(a.atttypid, a.atttypmod) || CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END
+             FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE n.nspname = $1 AND c.relname = $2 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+             ORDER BY a.attnum",
+            &[&name.schema, &name.table],
+        )
+        .map_err(&fail)?;
+    let columns = rows
+        .iter()
+        .map(|row| Ok((row.try_get::<_, String>(0)?, row.try_get::<_, String>(1)?)))
+        .collect::<Result<Vec<_>, postgres::Error>>()
+        .map_err(&fail)?;
+    let declared: Vec<String> = columns.iter().map(|(name, of)| format!("{} {of}", ddl::quote(name))).collect();
+    let make = format!(
+        "CREATE SCHEMA IF NOT EXISTS {}; CREATE TABLE {name} ({})",
+        ddl::quote(&name.schema),
+        declared.join(", ")
+    );
+    into.execute_batch(&make).map_err(&fail)?;
+    let listed = ddl::list(columns.iter().map(|(name, _)| name.as_str()));
+    into.copy_in(&format!("COPY {name} ({listed}) FROM STDIN (FORMAT binary)"), |writer| {
+        let select = format!("COPY (SELECT {listed} FROM {name}) TO STDOUT (FORMAT binary)");
+        from.copy_out(&select, |row| writer.pass(row))
+    })?;
+    let indexes = from
+        .query("SELECT indexdef FROM pg_indexes WHERE schemaname = $1 AND tablename = $2", &[&name.schema, &name.table])
+        .map_err(&fail)?;
+    for row in &indexes {
+        let index: &str = row.try_get(0).map_err(&fail)?;
+        into.execute_batch(index).map_err(&fail)?;
+    }
+    Ok(())
 }
 
 /// Leaves the passwords where whoever has the folder finds them: a URL is shown, and stands on command lines.

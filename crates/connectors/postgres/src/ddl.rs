@@ -340,13 +340,7 @@ pub(crate) fn prepare(
     }
     if !key.is_empty() && !has_unique(db, name, &key)? {
         if loaded {
-            return Err(Error::new(
-                Code::TableShape,
-                format!("the pipeline loaded table {:?} before, and not with the key {}", name.table, pipeline.key.join(", ")),
-            )
-            .state("nothing was written")
-            .help("under another key, rows of the table would overwrite each other: go back to the earlier key and strategy")
-            .help("or load everything again with `--full-refresh`, or into another table"));
+            return Err(other_key(pipeline));
         }
         let sql = format!("CREATE UNIQUE INDEX ON {name} ({})", list(key.iter().copied()));
         crash::at(Point::Index, || {
@@ -363,6 +357,17 @@ pub(crate) fn prepare(
     }
     index_window(db, pipeline, name)?;
     Ok(false)
+}
+
+/// What to say of a table that was loaded, and not by this key.
+pub(crate) fn other_key(pipeline: &Pipeline) -> Error {
+    let (name, key) = (&pipeline.destination.table, pipeline.key.join(", "));
+    Error::new(Code::TableShape, format!("the pipeline loaded table {name:?} before, and not with the key {key}"))
+        .state("nothing was written")
+        .help(
+            "under another key, rows of the table would overwrite each other: go back to the earlier key and strategy",
+        )
+        .help("or load everything again with `--full-refresh`, or into another table")
 }
 
 /// The server's own limits, told before it runs into them.

@@ -2,6 +2,7 @@
 
 use crate::{
     PostgresDestination,
+    boundary::{self, Boundary},
     failure::to,
     link::{Db, Step},
     lock::Lock,
@@ -98,11 +99,11 @@ impl Ledger for PostgresLedger {
         receipts::runs(&self.db, pipeline, None, limit)
     }
 
-    fn run(&self, id: &str) -> Result<Option<RunRecord>> {
+    fn runs_like(&self, id: &str, limit: usize) -> Result<Vec<RunRecord>> {
         if !state::present(&self.db)? {
-            return Ok(None);
+            return Ok(Vec::new());
         }
-        Ok(receipts::runs(&self.db, None, Some(id), 1)?.pop())
+        receipts::runs(&self.db, None, Some(id), limit)
     }
 
     fn rejects(&self, pipeline: Option<&str>) -> Result<Vec<KeptReject>> {
@@ -113,12 +114,7 @@ impl Ledger for PostgresLedger {
     }
 
     fn drop_rejects(&mut self, pipeline: &str, ids: &[i64]) -> Result<u64> {
-        self.change(pipeline, |db| {
-            crash::at(Point::Rejects, || {
-                db.execute("DELETE FROM _floodmark_rejects WHERE pipeline = $1 AND id = ANY ($2)", &[&pipeline, &ids])
-                    .map_err(to("drop rejects"))
-            })
-        })
+        self.change(pipeline, |db| receipts::drop_rejects(db, pipeline, ids))
     }
 }
 
@@ -141,13 +137,15 @@ fn write(db: &Db, pipeline: &str, token: i64, new: &State) -> Result<()> {
         source_schema: new.source_schema.clone(),
         watermark: new.watermark.clone(),
         pending: new.pending.clone(),
-        boundary: BoundaryChange { anew: true, added: new.boundary.clone() },
+        boundary: BoundaryChange { anew: true, added: Vec::new() },
         files: new.files.iter().map(|(n, f)| (n.clone(), f.clone())).collect(),
         reread: Vec::new(),
         skimmed: Vec::new(),
+        replayed: Vec::new(),
         run,
     };
-    state::write_position(db, pipeline, new.table.as_deref().unwrap_or_default(), token, &commit)
+    let boundary = Boundary::new(db, pipeline)?;
+    state::write_position(db, pipeline, new.table.as_deref().unwrap_or_default(), token, &commit, boundary)
 }
 
 fn memories(db: &Db, pipeline: &str) -> Result<Vec<Memory>> {
@@ -159,6 +157,8 @@ fn memories(db: &Db, pipeline: &str) -> Result<Vec<Memory>> {
                UNION ALL SELECT 'kept', \"column\", key, version FROM _floodmark_kept WHERE pipeline = $1
                UNION ALL SELECT CASE WHEN deleted THEN 'deleted' ELSE 'seen' END, NULL, key, at
                  FROM _floodmark_moments WHERE pipeline = $1
+               UNION ALL SELECT 'boundary', NULL, jsonb_build_array(file, encode(hash, 'hex'))::text, NULL
+                 FROM _floodmark_boundary WHERE pipeline = $1
              ) m ORDER BY key COLLATE \"C\", what, \"column\" COLLATE \"C\", version COLLATE \"C\"",
             &[&pipeline],
         )
@@ -172,6 +172,7 @@ fn memories(db: &Db, pipeline: &str) -> Result<Vec<Memory>> {
         let key = serde_json::from_str(&key).map_err(|e| state::damaged("the key", &key).cause(e))?;
         let what = match (what.as_str(), column) {
             ("kept", Some(column)) => Remembered::Kept(column),
+            ("boundary", _) => Remembered::Boundary,
             ("seen", _) => Remembered::Seen,
             ("deleted", _) => Remembered::Deleted,
             _ => Remembered::Tombstone,
@@ -184,6 +185,10 @@ fn memories(db: &Db, pipeline: &str) -> Result<Vec<Memory>> {
 fn put_memories(db: &Db, pipeline: &str, memories: &[Memory]) -> Result<()> {
     let fail = to("write what is remembered of keys");
     for Memory { what, key, version } in memories {
+        if *what == Remembered::Boundary {
+            boundary::import(db, pipeline, key)?;
+            continue;
+        }
         // The form in which a load writes them.
         let key = serde_json::Value::from(key.clone()).to_string();
         crash::at(Point::Tombstone, || {
@@ -195,7 +200,7 @@ fn put_memories(db: &Db, pipeline: &str, memories: &[Memory]) -> Result<()> {
                     "INSERT INTO _floodmark_kept VALUES ($1, $2, $3, $4)",
                     &[&pipeline, &key, column, version],
                 ),
-                Remembered::Seen | Remembered::Deleted => db.execute(
+                Remembered::Seen | Remembered::Deleted | Remembered::Boundary => db.execute(
                     "INSERT INTO _floodmark_moments VALUES ($1, $2, $3, $4)",
                     &[&pipeline, &key, version, &(*what == Remembered::Deleted)],
                 ),

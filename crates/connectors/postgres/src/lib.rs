@@ -6,6 +6,7 @@
 
 mod address;
 mod adopt;
+mod boundary;
 mod codec;
 mod copy;
 mod ddl;

@@ -7,7 +7,7 @@ use floodmark_connect::{
 };
 use floodmark_core::{
     Counts, Result,
-    state::{Commit, REPLAY_MARK, Reject, RunRecord, WatermarkMove},
+    state::{Commit, Reject, RunRecord, WatermarkMove},
 };
 use postgres::Row;
 use std::collections::HashSet;
@@ -39,43 +39,39 @@ pub(crate) fn keep_rejects(db: &Db, pipeline: &str, run: &str, rejects: &[Reject
     Ok(())
 }
 
-/// The files that rejects are kept of, as they are called there: a replay's has a name of its own.
-fn rejected_files(db: &Db, pipeline: &str) -> Result<Vec<String>> {
+/// Slices that rejects are kept of.
+pub(crate) fn rejected_slices(db: &Db, pipeline: &str) -> Result<HashSet<String>> {
     db.query("SELECT DISTINCT file FROM _floodmark_rejects WHERE pipeline = $1", &[&pipeline])
         .and_then(|rows| rows.iter().map(|r| r.try_get(0)).collect())
         .map_err(to("read the rejects"))
 }
 
-/// The slice a reject came from.
-fn origin(file: &str) -> &str {
-    file.rsplit_once(REPLAY_MARK).map_or(file, |(slice, _)| slice)
-}
-
-/// Slices that rejects are kept of.
-pub(crate) fn rejected_slices(db: &Db, pipeline: &str) -> Result<HashSet<String>> {
-    Ok(rejected_files(db, pipeline)?.iter().map(|file| origin(file).to_owned()).collect())
-}
-
 /// Rejects that came anew with this run, or are no rejects any more.
 pub(crate) fn forget_rejects(db: &Db, pipeline: &str, commit: &Commit) -> Result<()> {
-    if commit.reread.is_empty() && commit.skimmed.is_empty() {
-        return Ok(());
+    if !commit.replayed.is_empty() {
+        drop_rejects(db, pipeline, &commit.replayed)?;
     }
     let run = &commit.run.run;
-    for file in rejected_files(db, pipeline)? {
-        let of = |slices: &[String]| slices.iter().any(|slice| *slice == file || slice == origin(&file));
-        let which = match (of(&commit.reread), of(&commit.skimmed)) {
-            (true, _) => "",
-            // What lies behind the watermark may be corrected by now, and was not loaded: its reject stays.
-            (false, true) => " AND raw IN (SELECT raw FROM _floodmark_rejects WHERE pipeline = $1 AND run = $3)",
-            (false, false) => continue,
-        };
-        let sql = format!("DELETE FROM _floodmark_rejects WHERE pipeline = $1 AND file = $2 AND run <> $3{which}");
-        crash::at(Point::Rejects, || {
-            db.execute(&sql, &[&pipeline, &file, run]).map_err(to("drop the rejects of an earlier reading"))
-        })?;
+    // What lies behind the watermark may be corrected by now, and was not loaded: its reject stays.
+    let again = " AND raw IN (SELECT raw FROM _floodmark_rejects WHERE pipeline = $1 AND run = $3)";
+    for (slices, which) in [(&commit.reread, ""), (&commit.skimmed, again)] {
+        let sql =
+            format!("DELETE FROM _floodmark_rejects WHERE pipeline = $1 AND file = ANY ($2) AND run <> $3{which}");
+        if !slices.is_empty() {
+            crash::at(Point::Rejects, || {
+                db.execute(&sql, &[&pipeline, slices, run]).map_err(to("drop the rejects of an earlier reading"))
+            })?;
+        }
     }
     Ok(())
+}
+
+/// Drops rejects by number; returns how many there were.
+pub(crate) fn drop_rejects(db: &Db, pipeline: &str, ids: &[i64]) -> Result<u64> {
+    crash::at(Point::Rejects, || {
+        db.execute("DELETE FROM _floodmark_rejects WHERE pipeline = $1 AND id = ANY ($2)", &[&pipeline, &ids])
+            .map_err(to("drop rejects"))
+    })
 }
 
 /// Writes a run's line in the place of an earlier one.
@@ -128,7 +124,7 @@ pub(crate) fn write_run(db: &Db, run: &RunRecord) -> Result<()> {
 pub(crate) fn runs(db: &Db, pipeline: Option<&str>, id: Option<&str>, limit: usize) -> Result<Vec<RunRecord>> {
     let sql = format!(
         "SELECT {RUN_COLUMNS} FROM _floodmark_runs
-         WHERE ($1::text IS NULL OR pipeline = $1) AND ($2::text IS NULL OR run = $2)
+         WHERE ($1::text IS NULL OR pipeline = $1) AND ($2::text IS NULL OR left(run, length($2)) = $2)
          ORDER BY started_at DESC, run DESC LIMIT $3"
     );
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);

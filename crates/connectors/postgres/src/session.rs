@@ -19,7 +19,7 @@ use floodmark_connect::{
 };
 use floodmark_core::{
     Counts, DataType, Error, Result, Schema,
-    pipeline::Load,
+    pipeline::{Load, Pipeline},
     state::{FileEntry, RunRecord, State},
 };
 use std::collections::HashSet;
@@ -109,13 +109,14 @@ impl PostgresSession {
             Some(known) => known,
             None => Fresh::new(created || merge::is_empty(db, &name)?),
         };
-        let mut incoming = Incoming::new(&pipeline.name, target.run, chunk);
+        let mut incoming = Incoming::new(db, pipeline, target.run, chunk)?;
         let job = Job { db, plan, name: &name, table: &found, created };
         let Outcome { mut counts, lineage } = merge::run(&job, &mut fresh, &mut incoming)?;
         incoming.keep_rejects(db)?;
         counts.removed += forgotten;
-        let commit = incoming.chunk.seal(counts, lineage)?;
-        state::write(db, &self.pipeline, table, self.state.token, &commit)?;
+        let Incoming { chunk, desk, .. } = incoming;
+        let commit = chunk.seal(counts, lineage)?;
+        state::write(db, &self.pipeline, table, self.state.token, &commit, desk.boundary)?;
         if pipeline.load == Load::Append {
             merge::sweep_lineage(db, &self.pipeline)?;
         }
@@ -157,6 +158,16 @@ impl Session for PostgresSession {
 
     fn table(&self, table: &str) -> Result<Option<Schema>> {
         Ok(ddl::table(&self.db, &Name::resolve(&self.db, table)?)?.map(|found| found.schema()))
+    }
+
+    fn goes_on(&self, pipeline: &Pipeline) -> Result<()> {
+        let name = Name::resolve(&self.db, &pipeline.destination.table)?;
+        if ddl::has_key(&self.db, pipeline, &name)? {
+            return Ok(());
+        }
+        // The key may be new because the strategy is, which says more.
+        state::refuse_other_load(&self.db, &self.pipeline, pipeline.load)?;
+        Err(ddl::other_key(pipeline))
     }
 
     fn load(&mut self, plan: &LoadPlan<'_>, chunk: &mut dyn Chunk) -> Result<Counts> {

@@ -1,6 +1,6 @@
 //! The `_floodmark_*` tables: their format, and reading and writing them. Nothing here begins or ends a transaction.
 
-use crate::{ddl::Name, failure::to, link::Db, receipts};
+use crate::{boundary::Boundary, ddl::Name, failure::to, link::Db, receipts};
 use chrono::{DateTime, Utc};
 use floodmark_connect::crash::{self, Point};
 use floodmark_core::{
@@ -32,8 +32,7 @@ CREATE TABLE _floodmark_lineage (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, pipeline text NOT NULL, hashes bytea NOT NULL
 );
 CREATE TABLE _floodmark_boundary (
-  pipeline text NOT NULL, file text NOT NULL, hash text NOT NULL, rows bigint NOT NULL,
-  PRIMARY KEY (pipeline, file, hash)
+  pipeline text NOT NULL, id bigint NOT NULL, file text NOT NULL, hash bytea NOT NULL, PRIMARY KEY (pipeline, id)
 );
 CREATE TABLE _floodmark_rejects (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, pipeline text NOT NULL, run text NOT NULL, file text NOT NULL,
@@ -184,16 +183,6 @@ pub(crate) fn read(db: &Db, pipeline: &str) -> Result<Option<State>> {
         let (name, entry) = file_entry(row)?;
         state.files.insert(name, entry);
     }
-    let boundary = db
-        .query("SELECT file, hash, rows FROM _floodmark_boundary WHERE pipeline = $1", &[&pipeline])
-        .map_err(&fail)?;
-    for row in &boundary {
-        let get = || -> Result<(String, String, i64), postgres::Error> {
-            Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))
-        };
-        let (file, hash, n) = get().map_err(&fail)?;
-        state.boundary.insert((file, parse_hash(&hash)?), n as u64);
-    }
     Ok(Some(state))
 }
 
@@ -263,14 +252,28 @@ pub(crate) fn lineage_ids(db: &Db, pipeline: &str) -> Result<Vec<i64>> {
 }
 
 /// Writes everything a commit holds.
-pub(crate) fn write(db: &Db, pipeline: &str, table: &str, token: i64, commit: &Commit) -> Result<()> {
-    write_position(db, pipeline, table, token, commit)?;
+pub(crate) fn write(
+    db: &Db,
+    pipeline: &str,
+    table: &str,
+    token: i64,
+    commit: &Commit,
+    boundary: Boundary<'_>,
+) -> Result<()> {
+    write_position(db, pipeline, table, token, commit, boundary)?;
     receipts::forget_rejects(db, pipeline, commit)?;
     receipts::write_run(db, &commit.run)
 }
 
 /// Writes where a pipeline stands. The fence is in the statement: with an older token no row matches.
-pub(crate) fn write_position(db: &Db, pipeline: &str, table: &str, token: i64, commit: &Commit) -> Result<()> {
+pub(crate) fn write_position(
+    db: &Db,
+    pipeline: &str,
+    table: &str,
+    token: i64,
+    commit: &Commit,
+    boundary: Boundary<'_>,
+) -> Result<()> {
     let fail = to("write the state");
     let json =
         |schema| serde_json::to_string(schema).map_err(|e| Error::internal("a schema has no JSON form").cause(e));
@@ -301,27 +304,7 @@ pub(crate) fn write_position(db: &Db, pipeline: &str, table: &str, token: i64, c
     }
     let files: Vec<(&str, &FileEntry)> = commit.files.iter().map(|(name, entry)| (name.as_str(), entry)).collect();
     write_files(db, pipeline, &files)?;
-    if commit.boundary.anew {
-        crash::at(Point::Boundary, || {
-            db.execute("DELETE FROM _floodmark_boundary WHERE pipeline = $1", &[&pipeline]).map_err(&fail)
-        })?;
-    }
-    let added: Vec<_> = commit.boundary.added.iter().collect();
-    for part in added.chunks(AT_ONCE) {
-        let files: Vec<&str> = part.iter().map(|((file, _), _)| file.as_str()).collect();
-        let hashes: Vec<String> = part.iter().map(|((_, hash), _)| format!("{hash:032x}")).collect();
-        let rows: Vec<i64> = part.iter().map(|(_, n)| **n as i64).collect();
-        crash::at(Point::Boundary, || {
-            db.execute(
-                "INSERT INTO _floodmark_boundary AS b
-                 SELECT $1, * FROM unnest($2::text[], $3::text[], $4::bigint[])
-                 ON CONFLICT (pipeline, file, hash) DO UPDATE SET rows = b.rows + excluded.rows",
-                &[&pipeline, &files, &hashes, &rows],
-            )
-            .map_err(&fail)
-        })?;
-    }
-    Ok(())
+    boundary.finish(&commit.boundary)
 }
 
 /// How many rows of the state one statement writes: few enough that its parameters stay small.

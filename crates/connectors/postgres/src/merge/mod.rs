@@ -21,6 +21,7 @@ pub(crate) use fresh::Fresh;
 pub(crate) use lineage::sweep as sweep_lineage;
 
 use crate::{
+    boundary::Boundary,
     ddl::{self, Name, Table},
     failure::to,
     link::Db,
@@ -29,11 +30,12 @@ use crate::{
 use floodmark_connect::{
     Chunk, LoadPlan, ShapedBatch,
     crash::{self, Point},
+    destination::Transaction,
 };
 use floodmark_core::{
     Counts, DataType, Error, Result, Schema,
-    pipeline::Load,
-    state::{Lineage, Reject},
+    pipeline::{Load, Pipeline},
+    state::{BoundaryChange, Lineage, Reject},
 };
 
 /// Bytes of rejects that wait while rows are on their way: the connection can do one thing at a time.
@@ -65,38 +67,60 @@ impl Job<'_> {
     }
 }
 
-/// The rows of a chunk. Rows set aside wait until the connection is free to keep them.
+/// The rows of a chunk.
 pub(crate) struct Incoming<'a> {
+    pub(crate) chunk: &'a mut dyn Chunk,
+    pub(crate) desk: Desk<'a>,
+    /// On their way the rows ask what is in the database: they can be taken only while the connection is free.
+    pub(crate) asks: bool,
+}
+
+/// What the rows need of the transaction. Those set aside wait until the connection is free to keep them.
+pub(crate) struct Desk<'a> {
     pipeline: &'a str,
     run: &'a str,
-    pub(crate) chunk: &'a mut dyn Chunk,
+    pub(crate) boundary: Boundary<'a>,
     rejects: Vec<Reject>,
     bytes: usize,
 }
 
+impl Transaction for Desk<'_> {
+    fn keep(&mut self, reject: Reject) -> Result<()> {
+        self.bytes += reject.raw.len() + reject.reason.len();
+        self.rejects.push(reject);
+        Ok(())
+    }
+
+    fn loaded(&mut self, file: Option<&str>, hash: u128) -> Result<bool> {
+        self.boundary.loaded(file, hash)
+    }
+
+    fn boundary(&mut self, change: &BoundaryChange) -> Result<()> {
+        self.boundary.change(change)
+    }
+}
+
 impl<'a> Incoming<'a> {
-    pub(crate) fn new(pipeline: &'a str, run: &'a str, chunk: &'a mut dyn Chunk) -> Self {
-        Incoming { pipeline, run, chunk, rejects: Vec::new(), bytes: 0 }
+    pub(crate) fn new(db: &'a Db, pipeline: &'a Pipeline, run: &'a str, chunk: &'a mut dyn Chunk) -> Result<Self> {
+        let boundary = Boundary::new(db, &pipeline.name)?;
+        let desk = Desk { pipeline: &pipeline.name, run, boundary, rejects: Vec::new(), bytes: 0 };
+        Ok(Incoming { chunk, desk, asks: pipeline.load == Load::Append && pipeline.watermark.is_some() })
     }
 
     fn next(&mut self) -> Result<Option<ShapedBatch>> {
-        let (rejects, bytes) = (&mut self.rejects, &mut self.bytes);
-        self.chunk.next(&mut |reject: Reject| {
-            *bytes += reject.raw.len() + reject.reason.len();
-            rejects.push(reject);
-            Ok(())
-        })
+        self.chunk.next(&mut self.desk)
     }
 
     /// Whether so many rejects wait that the connection must be freed for them.
     fn is_full(&self) -> bool {
-        self.bytes > REJECTS
+        self.desk.bytes > REJECTS
     }
 
     /// Writes the rejects that wait.
     pub(crate) fn keep_rejects(&mut self, db: &Db) -> Result<()> {
-        self.bytes = 0;
-        receipts::keep_rejects(db, self.pipeline, self.run, &std::mem::take(&mut self.rejects))
+        let desk = &mut self.desk;
+        desk.bytes = 0;
+        receipts::keep_rejects(db, desk.pipeline, desk.run, &std::mem::take(&mut desk.rejects))
     }
 }
 

@@ -8,6 +8,7 @@ use floodmark_connect::{
     crash::{self, Point},
 };
 use floodmark_core::{DataType, Result};
+use std::collections::VecDeque;
 
 /// A temporary table with our own types.
 pub(super) struct Stage {
@@ -39,10 +40,13 @@ pub(super) fn declared<'a>(columns: impl IntoIterator<Item = (&'a str, DataType)
     columns.into_iter().map(|(name, t)| (name, codec::declared(t))).collect()
 }
 
+/// Bytes taken ahead where rows ask the database on their way.
+const AHEAD: usize = 16 << 20;
+
 /// Batches of the same columns, as many as come one after the other. `None` once there are no more at all.
 pub(super) struct Run<'i, 'a> {
     incoming: &'i mut Incoming<'a>,
-    next: Option<ShapedBatch>,
+    next: VecDeque<ShapedBatch>,
     schema: Option<SchemaRef>,
     /// The caller wants the connection back.
     pub(super) full: bool,
@@ -50,7 +54,7 @@ pub(super) struct Run<'i, 'a> {
 
 impl<'i, 'a> Run<'i, 'a> {
     pub(super) fn new(incoming: &'i mut Incoming<'a>) -> Self {
-        Run { incoming, next: None, schema: None, full: false }
+        Run { incoming, next: VecDeque::new(), schema: None, full: false }
     }
 
     /// Begins with the next batches: their columns, in the order in which they come. Between two such calls the connection
@@ -58,10 +62,13 @@ impl<'i, 'a> Run<'i, 'a> {
     pub(super) fn begin(&mut self, db: &Db) -> Result<Option<SchemaRef>> {
         self.incoming.keep_rejects(db)?;
         self.full = false;
-        if self.next.is_none() {
-            self.next = self.incoming.next()?;
+        let mut bytes = 0;
+        while self.next.is_empty() || (self.incoming.asks && bytes < AHEAD) {
+            let Some(batch) = self.incoming.next()? else { break };
+            bytes += batch.rows.get_array_memory_size();
+            self.next.push_back(batch);
         }
-        self.schema = self.next.as_ref().map(|batch| batch.rows.schema());
+        self.schema = self.next.front().map(|batch| batch.rows.schema());
         Ok(self.schema.clone())
     }
 
@@ -70,16 +77,17 @@ impl<'i, 'a> Run<'i, 'a> {
         if self.full || self.incoming.is_full() {
             return Ok(None);
         }
-        if self.next.is_none() {
-            self.next = self.incoming.next()?;
+        if self.next.is_empty() && !self.incoming.asks {
+            self.next.extend(self.incoming.next()?);
         }
         let schema = self.schema.as_ref();
-        Ok(self.next.take_if(|batch| schema.is_some_and(|s| s.fields() == batch.rows.schema_ref().fields())))
+        let fits = |batch: &mut ShapedBatch| schema.is_some_and(|s| s.fields() == batch.rows.schema_ref().fields());
+        Ok(self.next.pop_front_if(fits))
     }
 
     /// What was taken and not handed out.
-    pub(super) fn rest(self) -> Option<ShapedBatch> {
-        self.next
+    pub(super) fn rest(mut self) -> Option<ShapedBatch> {
+        self.next.pop_front()
     }
 }
 
