@@ -10,7 +10,7 @@ use crate::{
     ddl::{self, Name},
     failure::to,
     link::{Db, Step},
-    state,
+    receipts, state,
 };
 use floodmark_connect::Stop;
 use floodmark_core::{Code, Error, Result, pipeline::Pipeline, url::ConnectionUrl};
@@ -111,7 +111,7 @@ fn state_of(from: &Db, into: &Db, without: &Pipeline, stop: &Stop) -> Result<()>
             copy_table(from, into, &table)?;
         }
         state::forget(into, &without.name)?;
-        into.execute("DELETE FROM _floodmark_rejects WHERE pipeline = $1", &[&without.name]).map_err(&fail)?;
+        receipts::forget_all_rejects(into, &without.name)?;
     }
     step.commit().map_err(&fail)?;
     from.execute_batch("COMMIT").map_err(fail)

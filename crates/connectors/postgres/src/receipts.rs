@@ -6,7 +6,7 @@ use floodmark_connect::{
     destination::KeptReject,
 };
 use floodmark_core::{
-    Counts, Result,
+    Code, Counts, Error, Result,
     state::{Commit, Reject, RunRecord, WatermarkMove},
 };
 use postgres::Row;
@@ -48,21 +48,35 @@ pub(crate) fn rejected_slices(db: &Db, pipeline: &str) -> Result<HashSet<String>
 
 /// Rejects that came anew with this run, or are no rejects any more.
 pub(crate) fn forget_rejects(db: &Db, pipeline: &str, commit: &Commit) -> Result<()> {
-    if !commit.replayed.is_empty() {
-        drop_rejects(db, pipeline, &commit.replayed)?;
+    let replayed = &commit.replayed;
+    if !replayed.is_empty() && drop_rejects(db, pipeline, replayed)? != replayed.len() as u64 {
+        return Err(Error::new(
+            Code::Busy,
+            "some of the rejected rows were replayed, dropped or read again in the meantime",
+        )
+        .state("nothing was written")
+        .help(format!("see what is left: floodmark rejects list {pipeline}")));
     }
     let run = &commit.run.run;
-    // What lies behind the watermark may be corrected by now, and was not loaded: its reject stays.
-    let again = " AND raw IN (SELECT raw FROM _floodmark_rejects WHERE pipeline = $1 AND run = $3)";
-    for (slices, which) in [(&commit.reread, ""), (&commit.skimmed, again)] {
-        let sql =
-            format!("DELETE FROM _floodmark_rejects WHERE pipeline = $1 AND file = ANY ($2) AND run <> $3{which}");
-        if !slices.is_empty() {
+    let earlier = "WHERE pipeline = $1 AND file = ANY ($2) AND run <> $3";
+    let all = format!("DELETE FROM _floodmark_rejects {earlier}");
+    let again = format!("{all} AND raw IN (SELECT raw FROM _floodmark_rejects WHERE pipeline = $1 AND run = $3)");
+    let doubt = format!("UPDATE _floodmark_rejects SET doubtful = true {earlier}");
+    for (slices, statements) in [(&commit.reread, &[&all][..]), (&commit.skimmed, &[&again, &doubt])] {
+        for sql in statements.iter().filter(|_| !slices.is_empty()) {
             crash::at(Point::Rejects, || {
-                db.execute(&sql, &[&pipeline, slices, run]).map_err(to("drop the rejects of an earlier reading"))
+                db.execute(sql, &[&pipeline, slices, run]).map_err(to("drop the rejects of an earlier reading"))
             })?;
         }
     }
+    Ok(())
+}
+
+/// Forgets the rejects of a pipeline.
+pub(crate) fn forget_all_rejects(db: &Db, pipeline: &str) -> Result<()> {
+    crash::at(Point::Rejects, || {
+        db.execute("DELETE FROM _floodmark_rejects WHERE pipeline = $1", &[&pipeline]).map_err(to("forget the rejects"))
+    })?;
     Ok(())
 }
 
@@ -172,6 +186,7 @@ pub(crate) fn rejects(db: &Db, pipeline: Option<&str>) -> Result<Vec<KeptReject>
             id: r.try_get(0)?,
             pipeline: r.try_get(1)?,
             run: r.try_get(2)?,
+            doubtful: r.try_get(8)?,
             reject: Reject {
                 slice: r.try_get(3)?,
                 line: r.try_get::<_, i64>(4)? as u64,
@@ -182,7 +197,7 @@ pub(crate) fn rejects(db: &Db, pipeline: Option<&str>) -> Result<Vec<KeptReject>
         })
     };
     db.query(
-        "SELECT id, pipeline, run, file, line, \"column\", reason, raw FROM _floodmark_rejects
+        "SELECT id, pipeline, run, file, line, \"column\", reason, raw, doubtful FROM _floodmark_rejects
          WHERE $1::text IS NULL OR pipeline = $1 ORDER BY id",
         &[&pipeline],
     )

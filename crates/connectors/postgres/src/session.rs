@@ -89,6 +89,7 @@ impl PostgresSession {
         let mut forgotten = 0;
         if plan.forget {
             state::forget(db, &self.pipeline)?;
+            receipts::forget_all_rejects(db, &self.pipeline)?;
             forgotten = forget_table(db, target, &name)?;
         }
         // Of this table: a pipeline that moved to another one starts afresh there.

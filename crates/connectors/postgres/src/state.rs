@@ -36,7 +36,7 @@ CREATE TABLE _floodmark_boundary (
 );
 CREATE TABLE _floodmark_rejects (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, pipeline text NOT NULL, run text NOT NULL, file text NOT NULL,
-  line bigint NOT NULL, "column" text, reason text NOT NULL, raw text NOT NULL
+  line bigint NOT NULL, "column" text, reason text NOT NULL, raw text NOT NULL, doubtful boolean NOT NULL DEFAULT false
 );
 CREATE TABLE _floodmark_tombstones (
   pipeline text NOT NULL, key text NOT NULL, version text, PRIMARY KEY (pipeline, key)
