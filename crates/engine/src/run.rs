@@ -388,8 +388,9 @@ impl Work<'_> {
         if replay.is_none() {
             self.needed(&schemas, &by_file::of(&readings, &survey))?;
         }
-        // A table that is loaded goes on as it began.
-        let text = if state.schema.is_none() { names::ordered_text(self.pipeline, &schemas.target) } else { None };
+        // A table that is loaded goes on as it began, and one that its owner made has the types he gave it.
+        let begun = state.schema.is_some() || (existing.is_some() && !self.options.full_refresh);
+        let text = if begun { None } else { names::ordered_text(self.pipeline, &schemas.target) };
         if let Some(error) = text.or_else(|| names::refused_type(self.pipeline, &schemas.target)) {
             return Err(error);
         }
