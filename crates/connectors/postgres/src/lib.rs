@@ -6,6 +6,7 @@
 
 mod address;
 mod adopt;
+mod belongings;
 mod boundary;
 mod codec;
 mod copy;

@@ -1,7 +1,9 @@
 //! A held pipeline: one transaction a chunk.
 
 use crate::{
-    PostgresDestination, adopt, codec,
+    PostgresDestination, adopt,
+    belongings::{self, Belonging},
+    codec,
     ddl::{self, Name},
     failure::to,
     interrupt::Interrupt,
@@ -86,11 +88,11 @@ impl PostgresSession {
         let pipeline = target.pipeline;
         let table = &pipeline.destination.table;
         let name = Name::resolve(db, table)?;
-        let mut forgotten = 0;
+        let (mut forgotten, mut lost) = (0, Vec::new());
         if plan.forget {
             state::forget(db, &self.pipeline)?;
             receipts::forget_all_rejects(db, &self.pipeline)?;
-            forgotten = forget_table(db, target, &name)?;
+            (forgotten, lost) = forget_table(db, target, &name)?;
         }
         // Of this table: a pipeline that moved to another one starts afresh there.
         let loaded = !plan.forget && self.state.schema.is_some() && self.state.table.as_ref() == Some(table);
@@ -113,6 +115,8 @@ impl PostgresSession {
         let mut incoming = Incoming::new(db, pipeline, target.run, chunk)?;
         let job = Job { db, plan, name: &name, table: &found, created };
         let Outcome { mut counts, lineage } = merge::run(&job, &mut fresh, &mut incoming)?;
+        // With the rows in place, an index is made at one go, and a trigger takes no notice of what only came back.
+        belongings::restore(db, &name, &lost)?;
         incoming.keep_rejects(db)?;
         counts.removed += forgotten;
         let Incoming { chunk, desk, .. } = incoming;
@@ -135,10 +139,10 @@ impl PostgresSession {
     }
 }
 
-/// `--full-refresh`: the table goes, and how many rows with it. One that would be made the same again stays, with its
-/// grants, indexes and the views over it, and its rows go; readers see them until the new ones are committed.
-fn forget_table(db: &Db, target: &Target<'_>, name: &Name) -> Result<u64> {
-    let Some(found) = ddl::table(db, name)? else { return Ok(0) };
+/// `--full-refresh`: the table goes, and how many rows with it; what belonged to it is to be made again. One that would be
+/// made the same again stays, with the views over it, and its rows go; readers see them until the new ones are committed.
+fn forget_table(db: &Db, target: &Target<'_>, name: &Name) -> Result<(u64, Vec<Belonging>)> {
+    let Some(found) = ddl::table(db, name)? else { return Ok((0, Vec::new())) };
     let rows = merge::count(db, name)?;
     let control = ddl::control_columns(target.pipeline, moment_type(target));
     let wanted = target.schema.columns.iter().chain(&control);
@@ -147,9 +151,10 @@ fn forget_table(db: &Db, target: &Target<'_>, name: &Name) -> Result<u64> {
             .zip(&found.columns)
             .all(|(new, old)| new.name == old.name && codec::declared(new.data_type) == old.declared_as())
         && ddl::has_key(db, target.pipeline, name)?;
+    let lost = if same { Vec::new() } else { belongings::of(db, name)? };
     let sql = if same { format!("DELETE FROM {name}") } else { format!("DROP TABLE {name}") };
     crash::at(Point::DropTable, || db.execute_batch(&sql).map_err(to("drop the table for a full refresh")))?;
-    Ok(rows)
+    Ok((rows, lost))
 }
 
 impl Session for PostgresSession {
