@@ -73,7 +73,9 @@ pub fn check(trial: &Trial, bytes: &[u8]) {
         (a, b) => panic!("blocks and threads make an error of a file:\n{a:?}\n{b:?}"),
     };
     let stop = Stop::default();
-    let glance = whole.glance(std::slice::from_ref(&slice), &SurveyRequest::default(), &stop).expect("a glance at a file that was surveyed");
+    let glance = whole
+        .glance(std::slice::from_ref(&slice), &SurveyRequest::default(), &stop)
+        .expect("a glance at a file that was surveyed");
     for column in &glance.schema.columns {
         assert!(survey.schema.index(&column.name).is_some(), "a glance saw {:?}, the survey did not", column.name);
     }
