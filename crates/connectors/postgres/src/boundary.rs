@@ -188,7 +188,8 @@ fn next(db: &Db, pipeline: &str, file: &str, met: i64, before: i64) -> Result<Ve
 /// Puts a row there that was exported as its file and the digits of its hash.
 pub(crate) fn import(db: &Db, pipeline: &str, key: &[String]) -> Result<()> {
     let [file, digits] = key else { return Err(damaged(&format!("{key:?}"))) };
-    let hash = u128::from_str_radix(digits, 16).map_err(|_| damaged(digits))?;
+    let hash = u128::from_str_radix(digits, 16).ok().filter(|hash| format!("{hash:032x}") == *digits);
+    let hash = hash.ok_or_else(|| damaged(digits))?;
     write(db, pipeline, highest(db, pipeline)?, &[file], &[hash.to_be_bytes().to_vec()])
 }
 

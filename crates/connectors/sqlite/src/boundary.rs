@@ -188,14 +188,20 @@ fn next(db: &Connection, pipeline: &str, file: &str, met: i64, before: i64) -> R
 
 /// Puts a row there that was exported as its file and the digits of its hash.
 pub(crate) fn import(db: &Connection, pipeline: &str, key: &[String]) -> Result<()> {
-    let [file, digits] = key else { return Err(damaged(&format!("{key:?}"))) };
-    let hash = u128::from_str_radix(digits, 16).map_err(|_| damaged(digits))?;
+    let (file, hash) = parse(key)?;
     let id = highest(db, pipeline)? + 1;
     let mut insert = insert(db)?;
     crash::at(Point::Boundary, || {
         insert.execute(params![pipeline, id, file, hash.to_be_bytes()]).map_err(to("write the rows at the watermark"))
     })?;
     Ok(())
+}
+
+/// The file and the hash of a row as it is exported.
+pub(crate) fn parse(key: &[String]) -> Result<(&str, u128)> {
+    let [file, digits] = key else { return Err(damaged(&format!("{key:?}"))) };
+    let hash = u128::from_str_radix(digits, 16).ok().filter(|hash| format!("{hash:032x}") == *digits);
+    Ok((file, hash.ok_or_else(|| damaged(digits))?))
 }
 
 fn damaged(what: &str) -> Error {

@@ -165,12 +165,12 @@ fn memories(db: &Connection, pipeline: &str) -> Result<Vec<Memory>> {
     while let Some(row) = rows.next().map_err(&fail)? {
         let (what, column, key, version): (String, Option<String>, String, Option<String>) =
             row.try_into().map_err(&fail)?;
-        let key = serde_json::from_str(&key).map_err(|e| state::damaged("the key", &key).cause(e))?;
+        let key: Vec<String> = serde_json::from_str(&key).map_err(|e| state::damaged("the key", &key).cause(e))?;
         let what = match (what.as_str(), column) {
             ("kept", Some(column)) => Remembered::Kept(column),
             ("seen", _) => Remembered::Seen,
             ("deleted", _) => Remembered::Deleted,
-            ("boundary", _) => Remembered::Boundary,
+            ("boundary", _) => boundary::parse(&key).map(|_| Remembered::Boundary)?,
             _ => Remembered::Tombstone,
         };
         out.push(Memory { what, key, version });
