@@ -91,6 +91,15 @@ pub struct Memory {
     pub version: Option<String>,
 }
 
+impl Memory {
+    /// The file and the hash of a remembered row; `None` where the key is no such thing, written as it always is.
+    pub fn row(key: &[String]) -> Option<(&str, u128)> {
+        let [file, digits] = key else { return None };
+        let hash = u128::from_str_radix(digits, 16).ok().filter(|hash| format!("{hash:032x}") == *digits)?;
+        Some((file, hash))
+    }
+}
+
 /// Kinds of memory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

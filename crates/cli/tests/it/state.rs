@@ -34,6 +34,20 @@ fn a_watermark_set_back_is_read_from_again() {
 }
 
 #[test]
+fn a_watermark_set_to_what_it_is_forgets_nothing() {
+    let scratch = Scratch::project();
+    let append = scratch.read("floodmark.yaml").replace("load: upsert", "load: append");
+    let keyless: String = append.lines().filter(|l| !l.contains("key:")).map(|l| format!("{l}\n")).collect();
+    scratch.write("floodmark.yaml", &keyless);
+    scratch.ok(&["run"]);
+    let before = scratch.fingerprint(URL, "orders");
+    let value = scratch.one(&["state", "set", "orders", "--watermark", "2024-02-14 17:55:00"]);
+    assert_eq!(value["watermark"]["after"], value["watermark"]["before"]);
+    assert_eq!(scratch.one(&["run"])["status"], "nothing_new");
+    assert_eq!(scratch.fingerprint(URL, "orders"), before);
+}
+
+#[test]
 fn reset_makes_the_next_run_read_everything() {
     let scratch = Scratch::project();
     scratch.ok(&["run"]);

@@ -6,7 +6,10 @@
 
 use crate::{failure::to, link::Db};
 use floodmark_connect::crash::{self, Point};
-use floodmark_core::{Error, Result, state::BoundaryChange};
+use floodmark_core::{
+    Error, Result,
+    state::{BoundaryChange, Memory},
+};
 use std::collections::{HashMap, VecDeque};
 
 /// Rows looked up at once, and rows written at once.
@@ -187,10 +190,13 @@ fn next(db: &Db, pipeline: &str, file: &str, met: i64, before: i64) -> Result<Ve
 
 /// Puts a row there that was exported as its file and the digits of its hash.
 pub(crate) fn import(db: &Db, pipeline: &str, key: &[String]) -> Result<()> {
-    let [file, digits] = key else { return Err(damaged(&format!("{key:?}"))) };
-    let hash = u128::from_str_radix(digits, 16).ok().filter(|hash| format!("{hash:032x}") == *digits);
-    let hash = hash.ok_or_else(|| damaged(digits))?;
+    let (file, hash) = parse(key)?;
     write(db, pipeline, highest(db, pipeline)?, &[file], &[hash.to_be_bytes().to_vec()])
+}
+
+/// The file and the hash of a row as it is exported.
+pub(crate) fn parse(key: &[String]) -> Result<(&str, u128)> {
+    Memory::row(key).ok_or_else(|| damaged(&format!("{key:?}")))
 }
 
 fn damaged(what: &str) -> Error {

@@ -6,7 +6,10 @@
 
 use crate::failure::to;
 use floodmark_connect::crash::{self, Point};
-use floodmark_core::{Error, Result, state::BoundaryChange};
+use floodmark_core::{
+    Error, Result,
+    state::{BoundaryChange, Memory},
+};
 use rusqlite::{Connection, params};
 use std::collections::{HashMap, VecDeque};
 
@@ -199,9 +202,7 @@ pub(crate) fn import(db: &Connection, pipeline: &str, key: &[String]) -> Result<
 
 /// The file and the hash of a row as it is exported.
 pub(crate) fn parse(key: &[String]) -> Result<(&str, u128)> {
-    let [file, digits] = key else { return Err(damaged(&format!("{key:?}"))) };
-    let hash = u128::from_str_radix(digits, 16).ok().filter(|hash| format!("{hash:032x}") == *digits);
-    Ok((file, hash.ok_or_else(|| damaged(digits))?))
+    Memory::row(key).ok_or_else(|| damaged(&format!("{key:?}")))
 }
 
 fn damaged(what: &str) -> Error {
