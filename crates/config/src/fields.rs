@@ -212,8 +212,7 @@ pub const FIELDS: &[Field] = &[
         "pipelines.*.source.files",
         Kind::List,
         "Glob patterns, relative to the pipeline file; `-` is standard input.",
-    )
-    .required(),
+    ),
     Field::new("pipelines.*.source.format", choice!(FileFormat), "The format of the files.")
         .default("by the name's extension, then by content")
         .flag("file-format"),
@@ -235,10 +234,21 @@ pub const FIELDS: &[Field] = &[
     )
     .default("16MiB")
     .flag("max-row-bytes"),
-    Field::new("pipelines.*.source.connection", Kind::Later, "reading from a database"),
-    Field::new("pipelines.*.source.table", Kind::Later, "reading from a database"),
-    Field::new("pipelines.*.source.tables", Kind::Later, "reading from a database"),
-    Field::new("pipelines.*.source.query", Kind::Later, "reading from a database"),
+    Field::new(
+        "pipelines.*.source.connection",
+        Kind::Name,
+        "Reads a database in place of files: a name from `connections`, or a connection URL.",
+    ),
+    Field::new("pipelines.*.source.url", Kind::Url, "A connection URL, in place of `connection`."),
+    Field::new(
+        "pipelines.*.source.table",
+        Kind::Name,
+        "The table or view to read; `schema.table` where the database has schemas.",
+    )
+    .flag("source-table"),
+    Field::new("pipelines.*.source.query", Kind::Sql, "A SELECT in the database's own SQL, in place of `table`.")
+        .flag("query"),
+    Field::new("pipelines.*.source.tables", Kind::Later, "reading several tables at once"),
     // The destination.
     Field::new("pipelines.*.destination", RECORD, "Where rows go.").required(),
     Field::new("pipelines.*.destination.connection", Kind::Name, "A name from `connections`, or a connection URL."),

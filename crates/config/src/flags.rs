@@ -13,6 +13,10 @@ use std::path::Path;
 
 /// The source: a pattern, or `-`. May be given more than once. Shown as `SRC`.
 pub const SOURCE_FLAG: &str = "files";
+/// The source, where it is a database: its URL. Shown as `SRC`.
+pub const SOURCE_URL_FLAG: &str = "source-url";
+/// The table that is read of it.
+pub const SOURCE_TABLE_FLAG: &str = "source-table";
 /// The destination's URL. Shown as `DEST`.
 pub const URL_FLAG: &str = "url";
 /// The table.
@@ -22,8 +26,9 @@ pub const TABLE_FLAG: &str = "table";
 pub const PIPELINE_FLAG: &str = "pipeline";
 
 /// Flags that are no field of a pipeline under their own name, with the fields they set.
-const ARGUMENTS: [(&str, &str); 3] = [
+const ARGUMENTS: [(&str, &str); 4] = [
     (SOURCE_FLAG, "pipelines.*.source.files"),
+    (SOURCE_URL_FLAG, "pipelines.*.source.url"),
     (URL_FLAG, "pipelines.*.destination.url"),
     (TABLE_FLAG, "pipelines.*.destination.table"),
 ];
@@ -31,7 +36,7 @@ const ARGUMENTS: [(&str, &str); 3] = [
 /// A flag as the user typed it.
 pub(crate) fn shown(flag: &str) -> String {
     match flag {
-        SOURCE_FLAG => "SRC".to_owned(),
+        SOURCE_FLAG | SOURCE_URL_FLAG => "SRC".to_owned(),
         URL_FLAG => "DEST".to_owned(),
         _ => format!("--{flag}"),
     }

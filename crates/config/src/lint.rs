@@ -1,7 +1,7 @@
 //! What can be loaded but deserves a thought; told by `floodmark check`.
 
 use crate::project::Project;
-use floodmark_core::pipeline::{AbsentRows, CursorNulls, Deletes, LateRows, Load, Pipeline, SourceSpec};
+use floodmark_core::pipeline::{AbsentRows, CursorNulls, Deletes, LateRows, Load, Pipeline};
 
 /// A warning about a pipeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,8 +140,7 @@ fn destination(p: &Pipeline, out: &mut Vec<Lint>) {
             "write a path: sqlite:///warehouse.db",
         );
     }
-    let SourceSpec::Files(files) = &p.source;
-    if p.load == Load::Append && p.watermark.is_none() && files.reads_stdin() {
+    if p.load == Load::Append && p.watermark.is_none() && p.source.reads_stdin() {
         add(
             out,
             p,

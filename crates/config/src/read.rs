@@ -42,9 +42,7 @@ impl Reader<'_> {
                 None => self.unknown(path, member),
             }
         }
-        // A field that belongs to a database source makes the missing `files` beside the point.
-        let later = record.fields.iter().any(|g| g.field.kind == Kind::Later);
-        for field in children(path).filter(|f| f.required && !later) {
+        for field in children(path).filter(|f| f.required) {
             if !record.has(field.name()) {
                 let name = called(field, owner);
                 let d = self.out.add(Code::ConfigInvalid, owner, format!("{name} is missing"));

@@ -31,7 +31,7 @@ pub(crate) fn pipeline(
     let key = record.list("key");
     let load = strategy(record, owner, &key, reader.out, words);
     let watermark = record.record("watermark").and_then(watermark);
-    let destination = destination(name, record, owner, connections, reader)?;
+    let destination = destination(name, record, connections, reader)?;
     // What is not known is reported; rules that ask for the strategy leave this pipeline alone.
     let load = load.unwrap_or(Load::Upsert);
     let keyed = !key.is_empty() && load != Load::Append;
@@ -47,7 +47,7 @@ pub(crate) fn pipeline(
     };
     Some(Pipeline {
         name: name.to_owned(),
-        source: SourceSpec::Files(files(record, reader.base, reader.out)),
+        source: source(record, owner, connections, reader),
         destination,
         load,
         key,
@@ -118,15 +118,76 @@ fn column(named: &Named) -> Option<ColumnSpec> {
     })
 }
 
-fn files(record: &Record, base: &Path, out: &mut Findings) -> FileSource {
+/// Files, or what is read of a database: what is missing or said twice is reported.
+fn source(record: &Record, owner: Spot, connections: &Connections, reader: &mut Reader<'_>) -> SourceSpec {
     let none = Record::default();
+    let given = record.get("source");
     let source = record.record("source").unwrap_or(&none);
     if let Some(later) = source.fields.iter().find(|g| g.field.kind == Kind::Later) {
-        out.add(Code::ConfigInvalid, later.key, format!("{} is not supported by this version", later.field.doc))
-            .label("describes a database")
-            .help("give `files:` with CSV, JSON Lines, JSON, Parquet or Arrow files, gzip or zstd or plain")
-            .help("export the table to a file first, for example with the database's own COPY or .mode csv");
+        reader
+            .out
+            .add(Code::ConfigInvalid, later.key, format!("{} is not supported by this version", later.field.doc))
+            .label("names several tables")
+            .help("give each table a pipeline of its own, with `table:`");
     }
+    let of_database = ["connection", "url", "table", "query"].iter().find_map(|name| source.get(name));
+    let Some(of_database) = of_database else {
+        // A source that is missing as a whole, or not a mapping, is reported already.
+        let there = given.is_some_and(|g| g.value.is_some());
+        if there && !source.has("files") && !source.has("tables") {
+            let at = given.map_or(owner, |g| g.key);
+            reader
+                .out
+                .add(Code::ConfigInvalid, at, "the source has neither `files` nor `connection`")
+                .label("needed here")
+                .help("give `files:` with paths or patterns")
+                .help("or `connection:` with a name from `connections:`, and `table:` or `query:`");
+        }
+        return SourceSpec::Files(files(source, reader.base));
+    };
+    if let Some(of_files) = source.fields.iter().find(|g| {
+        !matches!(g.field.name(), "connection" | "url" | "table" | "query" | "tables")
+    }) {
+        reader
+            .out
+            .add(Code::ConfigInvalid, of_files.key, format!("`{}` is about files", of_files.field.name()))
+            .related(of_database.key, "and this says that a database is read")
+            .help("keep one of the two");
+    }
+    let relation = match (source.get("table"), source.get("query")) {
+        (Some(table), Some(query)) => {
+            reader
+                .out
+                .add(Code::ConfigInvalid, query.key, "`query` and `table` both say what is read")
+                .related(table.key, "and so does this")
+                .help("keep one of the two");
+            None
+        }
+        (Some(_), None) => source.text("table").map(|table| Relation::Table(table.to_owned())),
+        (None, Some(_)) => source.text("query").map(|sql| Relation::Query(sql.to_owned())),
+        (None, None) => {
+            if !source.has("tables") {
+                reader
+                    .out
+                    .add(Code::ConfigInvalid, of_database.key, "the source has neither `table` nor `query`")
+                    .label("what of this database?")
+                    .help("give `table:` with the name of a table or view, or `query:` with a SELECT");
+            }
+            None
+        }
+    };
+    let url = database("source", source, of_database.key, connections, reader);
+    let nowhere = || ConnectionUrl::parse(NOWHERE).ok();
+    match url.or_else(nowhere) {
+        Some(url) => SourceSpec::Database(DatabaseSource {
+            url,
+            relation: relation.unwrap_or_else(|| Relation::Table(String::new())),
+        }),
+        None => SourceSpec::Files(FileSource::default()),
+    }
+}
+
+fn files(source: &Record, base: &Path) -> FileSource {
     let plain = CsvOptions::default();
     let csv = CsvOptions {
         delimiter: source.char("delimiter"),
@@ -147,7 +208,6 @@ fn files(record: &Record, base: &Path, out: &mut Findings) -> FileSource {
 fn destination(
     name: &str,
     record: &Record,
-    owner: Spot,
     connections: &Connections,
     reader: &mut Reader<'_>,
 ) -> Option<DestinationSpec> {
@@ -155,41 +215,53 @@ fn destination(
     let given = record.get("destination");
     let destination = record.record("destination").unwrap_or(&none);
     let table = destination.text("table").unwrap_or(name).to_owned();
-    let url = match (destination.get("connection"), destination.get("url")) {
-        (Some(connection), Some(url)) => {
-            reader
-                .out
-                .add(Code::ConfigInvalid, url.key, "`url` and `connection` both say where the destination is")
-                .related(connection.key, "and so does this")
-                .help("keep one of the two");
-            None
-        }
-        (Some(connection), None) => connected(connection, destination, connections, reader),
-        (None, Some(_)) => destination.url("url").cloned(),
-        // A destination that is missing as a whole, or not a mapping, is reported already.
-        (None, None) if given.is_none_or(|g| g.value.is_none()) => None,
-        (None, None) => {
-            let at = given.map_or(owner, |g| g.key);
-            reader
-                .out
-                .add(Code::ConfigInvalid, at, "the destination has neither `connection` nor `url`")
-                .label("needed here")
-                .help("give `connection:` with a name from `connections:`, or `url:` such as sqlite:///warehouse.db");
-            None
-        }
+    // A destination that is missing as a whole, or not a mapping, is reported already.
+    let url = match given {
+        Some(given) if given.value.is_some() => database("destination", destination, given.key, connections, reader),
+        _ => None,
     };
     let url = url.or_else(|| ConnectionUrl::parse(NOWHERE).ok())?;
     Some(DestinationSpec { url, table })
 }
 
-/// A connection by its name, or a URL written in its place.
-fn connected(
-    given: &Given,
-    destination: &Record,
+/// The database that a source or a destination names. `key`: where to say that it names none.
+fn database(
+    what: &str,
+    record: &Record,
+    key: Spot,
     connections: &Connections,
     reader: &mut Reader<'_>,
 ) -> Option<ConnectionUrl> {
-    let name = destination.text("connection")?;
+    match (record.get("connection"), record.get("url")) {
+        (Some(connection), Some(url)) => {
+            reader
+                .out
+                .add(Code::ConfigInvalid, url.key, format!("`url` and `connection` both say where the {what} is"))
+                .related(connection.key, "and so does this")
+                .help("keep one of the two");
+            None
+        }
+        (Some(connection), None) => connected(connection, record, connections, reader),
+        (None, Some(_)) => record.url("url").cloned(),
+        (None, None) => {
+            reader
+                .out
+                .add(Code::ConfigInvalid, key, format!("the {what} has neither `connection` nor `url`"))
+                .label("needed here")
+                .help("give `connection:` with a name from `connections:`, or `url:` such as sqlite:///warehouse.db");
+            None
+        }
+    }
+}
+
+/// A connection by its name, or a URL written in its place.
+fn connected(
+    given: &Given,
+    record: &Record,
+    connections: &Connections,
+    reader: &mut Reader<'_>,
+) -> Option<ConnectionUrl> {
+    let name = record.text("connection")?;
     if let Some((_, url)) = connections.iter().find(|(n, _)| n == name) {
         return url.clone();
     }

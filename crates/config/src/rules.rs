@@ -9,7 +9,6 @@ use floodmark_core::{
     Code,
     pipeline::{
         AbsentRows, ChangedFiles, CsvOptions, CursorNulls, FileFormat, Load, OnBadRow, OnNull, Pipeline, STDIN,
-        SourceSpec,
     },
 };
 use std::collections::HashSet;
@@ -155,9 +154,8 @@ impl Rules<'_> {
             let help = format!("take it out, or give a key and write {}", words.set("load", "upsert"));
             self.out.add(Code::Unsafe, given.at, message).help(help);
         }
-        let SourceSpec::Files(files) = &p.source;
-        let stdin = files.reads_stdin();
-        if stdin && p.load == Load::Append && !self.marked() && !p.at_least_once && self.record.sound(&["append"]) {
+        let bare = p.load == Load::Append && !self.marked() && !p.at_least_once && self.record.sound(&["append"]);
+        if bare && (p.source.reads_stdin() || p.source.files().is_none()) {
             let help = format!(
                 "give a watermark column ({}), or a key ({}, which makes it an upsert), or {} if adding every row again \
                  is meant",
@@ -165,8 +163,10 @@ impl Rules<'_> {
                 words.name("key"),
                 words.set("append", "at_least_once")
             );
-            let message =
-                "standard input cannot be recognised when it comes again, so a re-run would add its rows twice";
+            let message = match p.source.files() {
+                Some(_) => "standard input cannot be recognised when it comes again, so a re-run would add its rows twice",
+                None => "the rows of a table cannot be told from those loaded before, so a re-run would add them twice",
+            };
             self.unsafe_at(&["load"], message.to_owned(), help);
         }
         if p.changed_files == ChangedFiles::AppendTail {
@@ -177,7 +177,7 @@ impl Rules<'_> {
                     words.set("load", "append")
                 );
                 self.unsafe_at(&["changed_files"], message, format!("write {}", words.set("changed_files", "reload")));
-            } else if let Some(name) = files.format.filter(|f| !matches!(f, FileFormat::Csv | FileFormat::Jsonl)) {
+            } else if let Some(name) = p.source.files().and_then(|files| files.format).filter(|f| !matches!(f, FileFormat::Csv | FileFormat::Jsonl)) {
                 let name = FileFormat::NAMES.iter().find(|(_, f)| *f == name).map_or("such", |(n, _)| n);
                 let message = format!("{} files do not grow at their end", quoted(name));
                 self.unsafe_at(&["changed_files"], message, format!("write {}", words.set("changed_files", "reload")));
@@ -308,8 +308,15 @@ impl Rules<'_> {
     }
 
     fn source(&mut self) {
-        let SourceSpec::Files(files) = &self.p.source;
         let Some(source) = self.record.record("source") else { return };
+        let Some(files) = self.p.source.files() else {
+            if let Some(given) = self.record.get("changed_files") {
+                self.out
+                    .add(Code::Unsafe, given.key, format!("{} is about files", self.words.name("changed_files")))
+                    .help("take it out: a table is read anew on each run");
+            }
+            return;
+        };
         if files.patterns.len() > 1
             && let Some(item) = source.items("files").iter().find(|i| i.text == STDIN)
         {

@@ -13,5 +13,5 @@ mod stop;
 
 pub use destination::{Capabilities, Chunk, Destination, LoadPlan, Session, ShapedBatch, Target};
 pub use rehearsal::{Differences, Rehearsal, RowChange, Sample};
-pub use source::{BadRow, Batch, Batches, ReadPlan, Slice, Source, Survey, SurveyRequest};
+pub use source::{BadRow, Batch, Batches, Files, Range, ReadPlan, Slice, Source, Survey, SurveyRequest};
 pub use stop::Stop;

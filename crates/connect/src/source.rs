@@ -2,19 +2,19 @@
 
 use crate::Stop;
 use arrow::array::RecordBatch;
-use floodmark_core::{Code, DataType, Error, Result, Schema};
+use floodmark_core::{Code, DataType, Error, Result, Schema, Value, watermark::Bounds};
 use std::{collections::HashMap, sync::Arc};
 
-/// A part of a source that can be read again and gives the same rows: a file now, a key range of a table later.
+/// A part of a source that rows come from: a file, a table, a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slice {
     /// Its name in the ledger; stable when the project moves.
     pub name: String,
     /// Where it is now, for messages and opening.
     pub path: std::path::PathBuf,
-    /// Bytes.
+    /// Bytes; 0 where that is not known.
     pub size: u64,
-    /// Modification time in nanoseconds since the epoch.
+    /// Modification time in nanoseconds since the epoch; 0 where there is none.
     pub modified: i64,
 }
 
@@ -24,10 +24,12 @@ pub struct SurveyRequest {
     /// Types pinned by an earlier load or by `columns:`, by the column's name in the source. Values that do not fit
     /// are reported by type (`Guess::against`), not as errors.
     pub pinned: HashMap<String, DataType>,
+    /// The watermark's column, by its name in the source.
+    pub cursor: Option<String>,
 }
 
 /// What a source holds, learnt from all of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Survey {
     /// Columns by their names in the source, in the order they first appear, over all slices.
     pub schema: Schema,
@@ -35,6 +37,9 @@ pub struct Survey {
     pub slices: Vec<(u64, u128)>,
     /// By slice, in the order asked: its own columns, with the types of its own values.
     pub columns: Vec<Arc<Schema>>,
+    /// How far the watermark may move, where rows that come later may carry a lower cursor than rows that are there now:
+    /// a transaction that began before this one may commit after it. [`Value::Null`] is nowhere at all.
+    pub horizon: Option<Value>,
 }
 
 /// What a first look at a source shows.
@@ -70,6 +75,19 @@ pub struct ReadPlan {
     /// Columns, by source name, in which NULL makes a bad row, with the code to say so. A source that cannot keep such
     /// a row as it stands may leave this to the engine, which checks again.
     pub required: Vec<(String, Code)>,
+    /// Rows that are wanted, where that is not all of them. A source may give others too: the engine looks again.
+    pub range: Option<Range>,
+}
+
+/// A part of the cursor's axis, in the terms of the source.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Range {
+    /// The cursor's column, by its name in the source.
+    pub column: String,
+    /// From where to where.
+    pub bounds: Bounds,
+    /// Whether rows without a cursor are wanted as well.
+    pub nulls: bool,
 }
 
 /// A row that cannot be turned into the planned types.
@@ -107,6 +125,28 @@ pub trait Source: Send + Sync {
     /// The slices there are now, in the order their rows count as arriving. An error when there is none.
     fn slices(&self) -> Result<Vec<Slice>>;
 
+    /// Where the slices are files: each loaded once, with a receipt in the file ledger, its rows known by their position.
+    /// `None` where they are tables or queries, which every run reads anew, and whose rows come in no order.
+    fn files(&self) -> Option<&dyn Files>;
+
+    /// The columns of the slices as far as that is cheap to tell: headers, first rows, footers, catalogs.
+    fn glance(&self, slices: &[Slice], request: &SurveyRequest, stop: &Stop) -> Result<Glance>;
+
+    /// The bad rows among the first ones that `read` would give of a slice, as many as are cheap to look at. None of them
+    /// says nothing of the others.
+    fn first_bad(&self, slice: &Slice, plan: &ReadPlan, stop: &Stop) -> Result<Vec<BadRow>>;
+
+    /// Looks at all of the slices for their columns and types: every row of text, the footer of a columnar file, the
+    /// catalog of a database. What `read` gives afterwards is what was there at this moment.
+    fn survey(&self, slices: &[Slice], request: &SurveyRequest, stop: &Stop) -> Result<Survey>;
+
+    /// Reads a slice. The batches of a file, put together, are the same rows in the same order every time, whatever the
+    /// number of threads; an item that is an error ends the stream.
+    fn read(&self, slice: &Slice, plan: &ReadPlan, stop: &Stop) -> Result<Box<dyn Batches>>;
+}
+
+/// What can be asked of slices that are files.
+pub trait Files {
     /// The hash a survey would give a slice, without parsing it. Used to tell a touched file from a changed one.
     fn hash(&self, slice: &Slice, stop: &Stop) -> Result<u128>;
 
@@ -116,18 +156,4 @@ pub trait Source: Send + Sync {
     /// Whether a row ends at that many bytes, so that what follows are rows of their own. `false` where that cannot be
     /// told.
     fn row_ends_at(&self, slice: &Slice, bytes: u64) -> Result<bool>;
-
-    /// The columns of the slices as far as that is cheap to tell: headers, first rows, footers.
-    fn glance(&self, slices: &[Slice], request: &SurveyRequest, stop: &Stop) -> Result<Glance>;
-
-    /// The bad rows among the first ones that `read` would give of a slice, as many as are cheap to look at. None of them
-    /// says nothing of the others.
-    fn first_bad(&self, slice: &Slice, plan: &ReadPlan, stop: &Stop) -> Result<Vec<BadRow>>;
-
-    /// Reads all of the slices for their columns and types: every row of text, the footer of a columnar file.
-    fn survey(&self, slices: &[Slice], request: &SurveyRequest, stop: &Stop) -> Result<Survey>;
-
-    /// Reads a slice. The batches, put together, are the same rows in the same order every time, whatever the number
-    /// of threads; an item that is an error ends the stream.
-    fn read(&self, slice: &Slice, plan: &ReadPlan, stop: &Stop) -> Result<Box<dyn Batches>>;
 }

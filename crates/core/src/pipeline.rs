@@ -72,6 +72,51 @@ pub struct Pipeline {
 pub enum SourceSpec {
     /// Files by pattern, or standard input.
     Files(FileSource),
+    /// A table or a query of a database.
+    Database(DatabaseSource),
+}
+
+impl SourceSpec {
+    /// The files, where it is files.
+    pub fn files(&self) -> Option<&FileSource> {
+        match self {
+            SourceSpec::Files(files) => Some(files),
+            SourceSpec::Database(_) => None,
+        }
+    }
+
+    /// Whether standard input is among what is read.
+    pub fn reads_stdin(&self) -> bool {
+        self.files().is_some_and(FileSource::reads_stdin)
+    }
+}
+
+/// What is read of a database.
+#[derive(Debug, Clone)]
+pub struct DatabaseSource {
+    /// The database.
+    pub url: ConnectionUrl,
+    /// What of it.
+    pub relation: Relation,
+}
+
+/// Rows of a database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Relation {
+    /// A table or view, as the user wrote it.
+    Table(String),
+    /// The result of a statement in the database's own SQL.
+    Query(String),
+}
+
+impl Relation {
+    /// What messages and ledgers call it.
+    pub fn name(&self) -> &str {
+        match self {
+            Relation::Table(table) => table,
+            Relation::Query(_) => "query",
+        }
+    }
 }
 
 /// Files of one kind.
@@ -87,6 +132,18 @@ pub struct FileSource {
     pub csv: CsvOptions,
     /// The largest row read, in bytes; a larger one is an error that says where.
     pub max_row_bytes: usize,
+}
+
+impl Default for FileSource {
+    fn default() -> Self {
+        FileSource {
+            patterns: Vec::new(),
+            base: PathBuf::new(),
+            format: None,
+            csv: CsvOptions::default(),
+            max_row_bytes: MAX_ROW_BYTES,
+        }
+    }
 }
 
 impl FileSource {

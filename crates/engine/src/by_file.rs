@@ -32,7 +32,7 @@ pub(crate) fn of<'a>(readings: &'a [Reading], survey: &'a Survey) -> Vec<FileCol
 pub(crate) fn unknown_sources(pipeline: &Pipeline, surveyed: &Schema, files: &[FileColumns<'_>]) -> Vec<Error> {
     let sources = pipeline.columns.iter().filter_map(|c| c.from.as_deref());
     let unknown = sources.filter(|from| surveyed.get(from).is_none());
-    unknown.map(|from| no_file_has(from, "from", surveyed, files)).collect()
+    unknown.map(|from| no_file_has(pipeline, from, "from", surveyed, files)).collect()
 }
 
 /// Columns that a pipeline cannot do without, and that do not arrive: no file has them, or the transform makes none.
@@ -51,13 +51,14 @@ pub(crate) fn missing(pipeline: &Pipeline, arriving: &Schema, files: &[FileColum
         .filter(|(name, _)| arriving.get(name).is_none())
         .map(|(name, field)| match pipeline.transform {
             Some(_) => behind_transform(no_column(name, field, arriving, "which the transform does not make"), files),
-            None => no_file_has(name, field, arriving, files),
+            None => no_file_has(pipeline, name, field, arriving, files),
         })
         .collect()
 }
 
-fn no_file_has(name: &str, field: &str, there: &Schema, files: &[FileColumns<'_>]) -> Error {
+fn no_file_has(pipeline: &Pipeline, name: &str, field: &str, there: &Schema, files: &[FileColumns<'_>]) -> Error {
     let lack = match files {
+        _ if pipeline.source.files().is_none() => "which the source does not have".to_owned(),
         [_] => "which the file does not have".to_owned(),
         many => format!("which none of the {} files read has", many.len()),
     };

@@ -9,7 +9,7 @@ use arrow::array::{RecordBatch, new_null_array};
 use arrow::datatypes::{Field, SchemaRef};
 use crossbeam_channel::{Receiver, unbounded};
 use floodmark_connect::{
-    BadRow, Batches, ReadPlan, Source, Stop,
+    BadRow, Batches, Range, ReadPlan, Source, Stop,
     crash::{self, Point},
 };
 use floodmark_core::{Code, Error, Result, Schema, pipeline::Pipeline};
@@ -43,6 +43,8 @@ pub(crate) struct Extract<'a> {
     pub(crate) readings: &'a [Reading],
     /// Columns by source name, with the types to read them in.
     pub(crate) read_as: &'a Schema,
+    /// The part of the cursor's axis that is wanted, where that is not all of it.
+    pub(crate) range: Option<&'a Range>,
     pub(crate) stop: &'a Stop,
 }
 
@@ -70,6 +72,7 @@ impl Slices<'_> {
             schema: extract.read_as.clone(),
             skip_rows: reading.skip_rows,
             required: required(extract.pipeline),
+            range: extract.range.cloned(),
         };
         let open = match &mut self.open {
             Some(open) => open,

@@ -6,7 +6,7 @@ use crate::{
     run::{other_watermark, unsafe_combinations},
 };
 use floodmark_connect::{
-    Destination, ReadPlan, Slice, Source, Stop, SurveyRequest,
+    Destination, ReadPlan, Slice, Source, Stop,
     source::{Glance, Glimpse},
 };
 use floodmark_core::{
@@ -57,7 +57,7 @@ pub fn source(pipeline: &Pipeline, source: &dyn Source, stop: &Stop) -> Result<V
         (Some(state), None) => state.schema.as_ref(),
         (Some(state), Some(_)) => state.source_schema.as_ref(),
     };
-    let request = SurveyRequest { pinned: names::pinned_types(pipeline, pinned) };
+    let request = names::survey_request(pipeline, pinned);
     let glance = source.glance(&slices, &request, stop)?;
     let look = Look { pipeline, slices: &slices, glance: &glance, pinned, reads };
     let mut found = look.columns(destination.as_deref(), state.as_ref())?;
@@ -142,8 +142,8 @@ impl Look<'_> {
         let types = over(self.pinned, &names::rename_all(pipeline, schema)?);
         let mut plan = ReadPlan {
             schema: names::read_as(pipeline, schema, &types),
-            skip_rows: 0,
             required: extract::required(pipeline),
+            ..ReadPlan::default()
         };
         let marked =
             pipeline.watermark.as_ref().filter(|w| w.nulls == CursorNulls::Fail && pipeline.transform.is_none());

@@ -13,7 +13,7 @@ use floodmark_connect::{
     destination::Transaction,
 };
 use floodmark_core::{
-    Code, Counts, Error, Result, Schema,
+    Code, Counts, Error, Result, Schema, Value,
     clock::SharedClock,
     event::{Event, Observer},
     pipeline::{AbsentRows, Load, OnBadRow, Pipeline, RejectLimit, STDIN},
@@ -54,6 +54,8 @@ pub(crate) struct Parts<'r, 'scope, 'a> {
     pub(crate) whole: bool,
     /// Which rows of the table come from which slice is on record.
     pub(crate) lineage: bool,
+    /// The slices are files, each with its receipt.
+    pub(crate) by_file: bool,
 }
 
 /// The stream of a run, cut into chunks.
@@ -210,6 +212,9 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
                 floodmark_core::wording::agree(self.rejected_total, "row", "was", "were")
             ));
         }
+        if let Some(horizon) = self.parts.shaper.held_back() {
+            self.warn(held_back(self.parts.pipeline, horizon));
+        }
         if let Some((rows, slice)) = self.parts.shaper.late_skipped() {
             self.warn(format!(
                 "{} behind the watermark {} left out (`late_rows: skip`), the first in {slice}",
@@ -256,6 +261,9 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
             return self.rejoined().into_iter().collect();
         }
         let mut files = Vec::new();
+        if !self.parts.by_file {
+            return files;
+        }
         for ((reading, progress), (_, hash)) in
             self.parts.readings.iter().zip(&mut self.progress).zip(self.parts.surveyed)
         {
@@ -409,6 +417,16 @@ impl Chunks<'_, '_, '_> {
     pub(crate) fn record(&self) -> &RunRecord {
         &self.parts.record
     }
+}
+
+/// The watermark does not move to the highest row that was read.
+fn held_back(pipeline: &Pipeline, horizon: &Value) -> String {
+    let until = match horizon {
+        Value::Null => "stays where it is".to_owned(),
+        at => format!("moves to {at} and no further"),
+    };
+    let rows = if pipeline.load == Load::Append { "rows beyond it wait for" } else { "rows beyond it are looked at again in" };
+    format!("the watermark {until}: transactions that are open in the source may still commit rows there; {rows} the next run")
 }
 
 /// An empty source must not empty a table unless that is asked for.

@@ -1,6 +1,6 @@
 //! Columns on their way from the source to the table: renamed, typed, checked.
 
-use floodmark_connect::Capabilities;
+use floodmark_connect::{Capabilities, SurveyRequest};
 use floodmark_core::{
     Code, Column, DataType, Error, Result, Schema,
     pipeline::{Load, Pipeline},
@@ -20,7 +20,7 @@ pub(crate) fn source_name<'a>(pipeline: &'a Pipeline, name: &'a str) -> &'a str 
 }
 
 /// Types the source must be read with, by source name: those asked for in `columns:`, then those pinned.
-pub(crate) fn pinned_types(pipeline: &Pipeline, pinned: Option<&Schema>) -> HashMap<String, DataType> {
+fn pinned_types(pipeline: &Pipeline, pinned: Option<&Schema>) -> HashMap<String, DataType> {
     let mut types: HashMap<String, DataType> = HashMap::new();
     for column in pinned.iter().flat_map(|s| &s.columns).filter(|c| !c.undecided) {
         types.insert(source_name(pipeline, &column.name).to_owned(), column.data_type);
@@ -31,6 +31,16 @@ pub(crate) fn pinned_types(pipeline: &Pipeline, pinned: Option<&Schema>) -> Hash
         }
     }
     types
+}
+
+/// What a source is asked of its columns.
+pub(crate) fn survey_request(pipeline: &Pipeline, pinned: Option<&Schema>) -> SurveyRequest {
+    let cursor = pipeline.watermark.as_ref().map(|w| match pipeline.transform {
+        // Most statements hand the column on under its name.
+        Some(_) => w.column.clone(),
+        None => source_name(pipeline, &w.column).to_owned(),
+    });
+    SurveyRequest { pinned: pinned_types(pipeline, pinned), cursor }
 }
 
 /// A surveyed schema under the names of the table, with the types `columns:` asks for.
@@ -123,6 +133,8 @@ pub(crate) fn unused(pipeline: &Pipeline, target: &Schema) -> Vec<Error> {
 /// A column that says what is newer and is text by its values alone: one value that is no date makes text of a column of
 /// dates, and in text 31/08 comes after 01/09. Rows would be left out for it, and nobody told.
 pub(crate) fn ordered_text(pipeline: &Pipeline, target: &Schema) -> Option<Error> {
+    // The columns of a database have their types from whoever made its tables.
+    pipeline.source.files()?;
     let watermark = pipeline.watermark.iter().map(|w| (&w.column, "watermark"));
     let version = pipeline.version.iter().filter(|_| pipeline.load != Load::Append).map(|v| (v, "version"));
     let text = |name: &str| target.get(name).is_some_and(|c| c.data_type == DataType::Text && !c.undecided);

@@ -1,6 +1,6 @@
 //! What is new? From what there is now and what the receipts say was loaded before.
 
-use floodmark_connect::{Slice, Source, Stop};
+use floodmark_connect::{Files, Slice, Source, Stop};
 use floodmark_core::{
     Code, Error, Result,
     pipeline::{ChangedFiles, LateRows, Load, Pipeline, STDIN},
@@ -45,7 +45,7 @@ enum Standing {
     Changed(FileEntry),
 }
 
-fn standing(source: &dyn Source, slice: &Slice, entry: Option<&FileEntry>, stop: &Stop) -> Result<Standing> {
+fn standing(source: &dyn Files, slice: &Slice, entry: Option<&FileEntry>, stop: &Stop) -> Result<Standing> {
     let Some(entry) = entry.cloned() else { return Ok(Standing::New) };
     let same = if entry.size == slice.size && entry.modified == slice.modified {
         true
@@ -69,6 +69,7 @@ pub(crate) fn plan(
     rejected: &HashSet<String>,
     stop: &Stop,
 ) -> Result<Plan> {
+    let Some(source) = source.files() else { return Ok(tables(slices, state)) };
     refuse_half_loaded(pipeline, &slices, state)?;
     let mut plan = Plan::default();
     let mut unchanged = Vec::new();
@@ -125,6 +126,14 @@ pub(crate) fn plan(
         plan.touched.extend(gone.into_iter().map(|(name, _)| (name.clone(), None)));
     }
     Ok(plan)
+}
+
+/// A table or a query has no receipt to go by: what is new is what lies behind the watermark, and all of it where there is
+/// none.
+fn tables(slices: Vec<Slice>, state: &State) -> Plan {
+    let known = state.watermark.is_some();
+    let readings = slices.into_iter().map(|s| Reading { known, ..fresh(s, None) }).collect();
+    Plan { readings, touched: Vec::new() }
 }
 
 /// Rejects are read whole, and once: no receipt is kept of the file they come in.
@@ -197,7 +206,7 @@ fn begins_anew(pipeline: &Pipeline, state: &State, readings: &[Reading]) -> bool
 /// copy of a file that is still there is not meant: equal files are equal rows.
 fn renamed(
     pipeline: &Pipeline,
-    source: &dyn Source,
+    source: &dyn Files,
     slice: &Slice,
     gone: &[(&String, &FileEntry)],
     stop: &Stop,
@@ -253,7 +262,7 @@ fn unfinished(pipeline: &Pipeline, slice: Slice, entry: FileEntry) -> Reading {
 
 fn changed(
     pipeline: &Pipeline,
-    source: &dyn Source,
+    source: &dyn Files,
     slice: Slice,
     entry: FileEntry,
     state: &State,

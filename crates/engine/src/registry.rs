@@ -1,12 +1,15 @@
 //! From a URL or a source's settings to a connector.
 
 use floodmark_connect::{Destination, Source};
-use floodmark_core::{Code, Error, Result, pipeline::SourceSpec, url::ConnectionUrl};
+use floodmark_core::{Code, Error, Result, pipeline::{DatabaseSource, SourceSpec}, url::ConnectionUrl};
 
 /// Opens the source a pipeline names.
 pub fn source(spec: &SourceSpec) -> Result<Box<dyn Source>> {
     match spec {
         SourceSpec::Files(files) => Ok(Box::new(floodmark_files::FileSourceReader::new(files.clone())?)),
+        SourceSpec::Database(DatabaseSource { url, .. }) => match url.scheme() {
+            other => Err(unknown(other, "source")),
+        },
     }
 }
 
@@ -15,8 +18,11 @@ pub fn destination(url: &ConnectionUrl) -> Result<Box<dyn Destination>> {
     match url.scheme() {
         "postgres" | "postgresql" => Ok(Box::new(floodmark_postgres::PostgresDestination::new(url)?)),
         "sqlite" => Ok(Box::new(floodmark_sqlite::SqliteDestination::new(url)?)),
-        other => Err(Error::new(Code::BadUrl, format!("{other:?} is not a destination this version knows")).help(
-            "destinations it knows: sqlite:///relative.db, sqlite:////absolute.db, postgres://user@host/database",
-        )),
+        other => Err(unknown(other, "destination")),
     }
+}
+
+fn unknown(scheme: &str, what: &str) -> Error {
+    Error::new(Code::BadUrl, format!("{scheme:?} is not a {what} this version knows"))
+        .help("databases it knows: sqlite:///relative.db, sqlite:////absolute.db, postgres://user@host/database")
 }

@@ -12,7 +12,7 @@ use crate::{
     shape::Shaper,
 };
 use floodmark_connect::{
-    Capabilities, LoadPlan, Session, Slice, Source, Stop, Survey, SurveyRequest, Target,
+    Capabilities, LoadPlan, Range, Session, Slice, Source, Stop, Survey, Target,
     crash::{self, Point},
 };
 use floodmark_core::{
@@ -22,7 +22,7 @@ use floodmark_core::{
     pipeline::{CursorNulls, LateRows, Load, Pipeline, SchemaPolicy},
     schema::{Change, evolve},
     state::{Mark, RunRecord, State, WatermarkMove},
-    watermark::bounds,
+    watermark::{Bounds, bounds},
     wording,
 };
 use std::{
@@ -229,9 +229,18 @@ pub(crate) fn unsafe_combinations(pipeline: &Pipeline) -> Result<()> {
             .state("nothing was written")
             .help("names that begin with _floodmark_ or sqlite_ are kept: choose another"));
     }
-    let Some(watermark) = &pipeline.watermark else { return Ok(()) };
     let refuse =
         |what: &str, help: &str| Err(Error::new(Code::Unsafe, what.to_owned()).state("nothing was written").help(help));
+    let Some(watermark) = &pipeline.watermark else {
+        let again = pipeline.load == Load::Append && !pipeline.at_least_once && pipeline.source.files().is_none();
+        return match again {
+            true => refuse(
+                "an `append` cannot tell the rows of a table or query that it loaded from new ones",
+                "name a column that grows as `watermark`, or give the pipeline a key and `load: upsert`",
+            ),
+            false => Ok(()),
+        };
+    };
     if pipeline.load == Load::Append && watermark.lookback.is_some() {
         return refuse(
             "`append` cannot re-read rows behind the watermark: it has no key to recognise them by",
@@ -370,7 +379,11 @@ impl Work<'_> {
         if self.pipeline.at_least_once {
             self.warn("`append: at_least_once` adds every row again on every run".to_owned());
         }
-        if let Some(stale) = self.settle_pending(&mut state, &readings) {
+        // Rows of a table have no place at which a load could go on: it is read from its beginning.
+        let by_file = self.source.files().is_some();
+        if !by_file {
+            state.pending = None;
+        } else if let Some(stale) = self.settle_pending(&mut state, &readings) {
             self.warn(stale);
         }
 
@@ -401,6 +414,7 @@ impl Work<'_> {
             schemas.changes.iter().for_each(|change| self.warn(self.told(change)));
         }
         let type_of = |name: &str| schemas.target.get(name).map(|c| c.data_type);
+        let append = self.pipeline.load == Load::Append;
         let bounds = match &self.pipeline.watermark {
             None => None,
             Some(spec) => {
@@ -411,6 +425,8 @@ impl Work<'_> {
                 Some((bounds(spec, stored, data_type, run.started_at)?, data_type))
             }
         };
+        let range = bounds.as_ref().and_then(|(bounds, _)| self.range(bounds, &readings));
+        let horizon = bounds.as_ref().and_then(|(_, data_type)| horizon(&survey, *data_type));
         let shaper = Shaper::new(
             self.pipeline,
             &schemas.target,
@@ -418,16 +434,16 @@ impl Work<'_> {
             bounds,
             state.watermark.as_ref(),
             state.pending.as_ref(),
+            horizon,
         )?;
         self.engine.observer.observe(&Event::Planned {
             pipeline: self.pipeline.name.clone(),
             slices: readings.len(),
-            rows: Some(planned - readings.iter().map(|r| r.skip_rows).sum::<u64>().min(planned)),
+            rows: by_file.then(|| planned - readings.iter().map(|r| r.skip_rows).sum::<u64>().min(planned)),
         });
         crash::reached(Point::Surveyed)?;
         // Rows of an append that may yet be refused, or that must be told from those at the stored watermark.
-        let append_after =
-            self.pipeline.load == Load::Append && self.pipeline.watermark.is_some() && state.watermark.is_some();
+        let append_after = append && self.pipeline.watermark.is_some() && (state.watermark.is_some() || !by_file);
         let late_refused = self.pipeline.late_rows() == LateRows::Fail && state.watermark.is_some();
         // Between chunks a reader would miss the rows a reload takes out, and so would the table after a failure.
         let reloads = readings.iter().any(|r| r.replace);
@@ -440,8 +456,7 @@ impl Work<'_> {
             || known
             || replay.is_some()
             || self.options.full_refresh;
-        let lineage =
-            self.pipeline.load == Load::Append && self.pipeline.transform.is_none() && !self.pipeline.at_least_once;
+        let lineage = append && self.pipeline.transform.is_none() && !self.pipeline.at_least_once && by_file;
 
         std::thread::scope(|scope| {
             let extract = Extract {
@@ -449,6 +464,7 @@ impl Work<'_> {
                 source: self.source,
                 readings: &readings,
                 read_as: &schemas.read_as,
+                range: range.as_ref(),
                 stop: &self.engine.stop,
             };
             let mut chunks = Chunks::new(Parts {
@@ -467,6 +483,7 @@ impl Work<'_> {
                 clock: self.engine.clock.clone(),
                 whole,
                 lineage,
+                by_file,
             });
             let mut first = true;
             while !chunks.done {
@@ -499,11 +516,23 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// The part of the cursor's axis that the source need not look beyond. Behind a transform the cursor is another's, and
+    /// a file never seen before may hold rows of any.
+    fn range(&self, bounds: &Bounds, readings: &[Reading]) -> Option<Range> {
+        let spec = self.pipeline.watermark.as_ref()?;
+        let told = self.source.files().is_none() && self.pipeline.transform.is_none();
+        (told && readings.iter().all(|r| !r.heals)).then(|| Range {
+            column: names::source_name(self.pipeline, &spec.column).to_owned(),
+            bounds: bounds.clone(),
+            nulls: spec.nulls != CursorNulls::Exclude,
+        })
+    }
+
     /// Rows, and none of them good enough to name a column: what is wrong with the first.
     fn first_bad_row(&self, readings: &[Reading], read_as: &Schema) -> Result<Error> {
         std::thread::scope(|scope| {
             let (pipeline, source, stop) = (self.pipeline, self.source, &self.engine.stop);
-            let mut items = Extract { pipeline, source, readings, read_as, stop }.start(scope)?;
+            let mut items = Extract { pipeline, source, readings, read_as, range: None, stop }.start(scope)?;
             while let Some(item) = items.next()? {
                 if let Item::Rows { bad, .. } | Item::Read { bad, .. } = item
                     && let Some(row) = bad.into_iter().next()
@@ -541,7 +570,7 @@ impl Work<'_> {
         self.engine
             .observer
             .observe(&Event::Surveying { pipeline: pipeline.name.clone(), bytes: slices.iter().map(|s| s.size).sum() });
-        let request = SurveyRequest { pinned: names::pinned_types(pipeline, pinned_source.as_ref()) };
+        let request = names::survey_request(pipeline, pinned_source.as_ref());
         let survey = self.source.survey(&slices, &request, &self.engine.stop)?;
         let files = by_file::of(readings, &survey);
         if let Some(error) = by_file::unknown_sources(pipeline, &survey.schema, &files).into_iter().next() {
@@ -589,6 +618,12 @@ impl Work<'_> {
 fn replaced(readings: &[Reading]) -> Vec<(&str, &floodmark_core::state::FileEntry)> {
     let replace = readings.iter().filter(|r| r.replace);
     replace.filter_map(|r| Some((r.slice.name.as_str(), r.entry.as_ref()?))).collect()
+}
+
+/// How far the watermark may move, in its column's type: nowhere, where a transform made another of it.
+fn horizon(survey: &Survey, data_type: DataType) -> Option<Value> {
+    let horizon = survey.horizon.as_ref()?;
+    Some(Value::parse(&horizon.to_string(), data_type).unwrap_or(Value::Null))
 }
 
 /// A stored mark in the type its column has now (a date that became a timestamp).

@@ -56,6 +56,10 @@ struct Cursor {
     stored: Option<Value>,
     nulls: CursorNulls,
     late: LateRows,
+    /// How far the watermark may move.
+    horizon: Option<Value>,
+    /// Rows beyond it were left out.
+    waiting: bool,
     highest: Option<Value>,
     null_rows: u64,
     /// Where the first of them is.
@@ -90,6 +94,7 @@ impl<'a> Shaper<'a> {
         bounds: Option<(Bounds, DataType)>,
         stored: Option<&Mark>,
         pending: Option<&Mark>,
+        horizon: Option<Value>,
     ) -> Result<Self> {
         let condition = pipeline.delete_when.as_deref().map(|sql| Condition::new(sql, target)).transpose()?;
         let cursor = match (&pipeline.watermark, bounds) {
@@ -103,6 +108,8 @@ impl<'a> Shaper<'a> {
                     nulls: spec.nulls,
                     late: pipeline.late_rows(),
                     highest: later(stored.clone(), pending.map(|m| m.value.clone())),
+                    horizon,
+                    waiting: false,
                     stored,
                     null_rows: 0,
                     first_null: None,
@@ -118,11 +125,27 @@ impl<'a> Shaper<'a> {
         Ok(Shaper { pipeline, target, can, condition, cursor, exclusive, hasher: RowHasher::default() })
     }
 
-    /// The highest cursor of all rows let through, earlier runs included.
+    /// The highest cursor of all rows let through, earlier runs included, as far as the watermark may move.
     pub(crate) fn highest(&self) -> Option<Mark> {
         let cursor = self.cursor.as_ref()?;
-        let value = cursor.highest.clone()?;
+        let value = match self.held_back() {
+            None => cursor.highest.clone()?,
+            Some(Value::Null) => cursor.stored.clone()?,
+            Some(horizon) => later(cursor.stored.clone(), Some(horizon.clone()))?,
+        };
         Some(Mark { column: cursor.column.clone(), data_type: cursor.data_type, value })
+    }
+
+    /// The horizon, where rows beyond it were met.
+    pub(crate) fn held_back(&self) -> Option<&Value> {
+        let cursor = self.cursor.as_ref()?;
+        let horizon = cursor.horizon.as_ref()?;
+        let beyond = match (horizon, &cursor.highest) {
+            (Value::Null, highest) => *highest != cursor.stored,
+            (horizon, Some(highest)) => highest.compare(horizon) == Some(std::cmp::Ordering::Greater),
+            (_, None) => false,
+        };
+        (beyond || cursor.waiting).then_some(horizon)
     }
 
     /// What became of the rows at the highest cursor since this was last asked, for `append`.
@@ -403,6 +426,13 @@ impl<'a> Shaper<'a> {
             cursor.settled |= drop_rows(&mut keep, &young) > 0;
         }
         let append = cursor.boundary.is_some();
+        // An append knows the rows at the watermark again, and none beyond it: these wait.
+        if let Some(horizon) = cursor.horizon.as_ref().filter(|_| append) {
+            cursor.waiting |= match horizon {
+                Value::Null => keep.iter_mut().fold(false, |any, keep| std::mem::take(keep) || any),
+                at => drop_rows(&mut keep, &compare(cmp::gt, at)?) > 0,
+            };
+        }
         if let Some(stored) = &cursor.stored {
             if origin.heals {
                 // The version rule leaves alone what is loaded.

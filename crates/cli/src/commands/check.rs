@@ -10,7 +10,7 @@ use floodmark_config::{Lint, lint};
 use floodmark_connect::Stop;
 use floodmark_core::{
     Error, Result,
-    pipeline::{Pipeline, SourceSpec},
+    pipeline::Pipeline,
     url::ConnectionUrl,
 };
 use floodmark_engine::{
@@ -96,8 +96,7 @@ fn examine<'a>(
 
 /// What there is to read, and what of it a run would stop at.
 fn sources(pipeline: &Pipeline, stop: &Stop) -> (Found, Result<Vec<Finding>>) {
-    let SourceSpec::Files(files) = &pipeline.source;
-    if files.reads_stdin() {
+    if pipeline.source.reads_stdin() {
         return (Found::StandardInput, Ok(Vec::new()));
     }
     let listed = registry::source(&pipeline.source).and_then(|source| Ok((source.slices()?.len(), source)));

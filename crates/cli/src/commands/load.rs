@@ -2,15 +2,25 @@
 
 use super::{Context, Failure, run};
 use crate::{args::LoadArgs, env, render::Told};
-use floodmark_config::{PIPELINE_FLAG, SOURCE_FLAG, TABLE_FLAG, URL_FLAG};
+use floodmark_config::{PIPELINE_FLAG, SOURCE_FLAG, SOURCE_TABLE_FLAG, SOURCE_URL_FLAG, TABLE_FLAG, URL_FLAG};
 use floodmark_core::{Code, Error, clock::SystemClock, pipeline::STDIN};
 use floodmark_engine::RunOptions;
 use std::{path::Path, sync::Arc};
 
 /// `floodmark load`
 pub(super) fn load(cx: &Context, args: &LoadArgs) -> Result<u8, Failure> {
-    let table = args.table.clone().map_or_else(|| table_of(&args.sources), Ok)?;
-    let mut flags: Vec<(&str, String)> = args.sources.iter().map(|s| (SOURCE_FLAG, s.clone())).collect();
+    let given = |flag: &str| args.fields.iter().find(|(name, _)| *name == flag).map(|(_, value)| value);
+    let database = args.sources.iter().any(|s| is_database(s));
+    let table = match (&args.table, given(SOURCE_TABLE_FLAG)) {
+        (Some(table), _) => table.clone(),
+        (None, Some(table)) => table.rsplit('.').next().unwrap_or(table).to_owned(),
+        (None, None) => table_of(&args.sources)?,
+    };
+    let source = if database { SOURCE_URL_FLAG } else { SOURCE_FLAG };
+    let mut flags: Vec<(&str, String)> = args.sources.iter().map(|s| (source, s.clone())).collect();
+    if database && given(SOURCE_TABLE_FLAG).or(given("query")).is_none() {
+        flags.push((SOURCE_TABLE_FLAG, table.clone()));
+    }
     flags.extend([(URL_FLAG, args.destination.clone()), (TABLE_FLAG, table)]);
     flags.extend(args.pipeline.clone().map(|name| (PIPELINE_FLAG, name)));
     flags.extend(args.fields.iter().cloned());
@@ -22,6 +32,12 @@ pub(super) fn load(cx: &Context, args: &LoadArgs) -> Result<u8, Failure> {
     run::run_all(cx, &[&pipeline], &options, 1, Told::AsFlags, Arc::new(SystemClock))
 }
 
+/// Whether a source is a connection URL. A path may hold a colon, too.
+fn is_database(source: &str) -> bool {
+    let schemes = ["sqlite", "postgres", "postgresql"];
+    source.split_once(':').is_some_and(|(scheme, _)| schemes.contains(&scheme.to_ascii_lowercase().as_str()))
+}
+
 /// The table's name where none is given: the file's name up to its first dot. State is kept under it, so it must not
 /// depend on which files a pattern happens to match today.
 fn table_of(sources: &[String]) -> Result<String, Error> {
@@ -31,6 +47,9 @@ fn table_of(sources: &[String]) -> Result<String, Error> {
             .help("name it with --table NAME")
     };
     let [source] = sources else { return Err(unclear("several files do not suggest one")) };
+    if is_database(source) {
+        return Err(unclear("a database does not suggest one"));
+    }
     if source == STDIN {
         return Err(unclear("standard input has no name to take one from"));
     }

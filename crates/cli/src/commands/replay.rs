@@ -60,7 +60,9 @@ pub(super) fn replay(cx: &Context, keepers: &Keepers, name: &str) -> Result<u8, 
     let dir = tempfile::tempdir().map_err(|e| {
         Error::new(Code::Output, "a temporary directory cannot be made").state("nothing was changed").cause(e)
     })?;
-    let SourceSpec::Files(source) = &pipeline.source;
+    // What a table gave is kept as JSON.
+    let of_table = FileSource { format: Some(FileFormat::Jsonl), ..FileSource::default() };
+    let source = pipeline.source.files().unwrap_or(&of_table);
     let mut groups: BTreeMap<(String, bool), Vec<KeptReject>> = BTreeMap::new();
     for reject in kept {
         let csv = format_of(source, &reject.reject) == FileFormat::Csv;

@@ -4,7 +4,7 @@ use super::env;
 use floodmark_config::{Diagnostics, from_flags, load_flags};
 use floodmark_core::{
     Code, DataType,
-    pipeline::{Load, Pipeline, SourceSpec},
+    pipeline::{Load, Pipeline},
 };
 
 fn load(flags: &[(&str, &str)]) -> Result<Pipeline, Diagnostics> {
@@ -36,7 +36,7 @@ fn lists_repeat_or_are_split_by_commas_and_patterns_are_not() {
     assert_eq!(p.key, ["id", "region", "day"]);
     assert_eq!(p.name, "nightly");
     assert_eq!((p.columns[1].name.as_str(), p.columns[1].data_type), ("a=b", Some(DataType::Decimal(10, 2))));
-    let SourceSpec::Files(files) = &p.source;
+    let files = p.source.files().unwrap();
     assert_eq!(files.patterns, ["orders.csv", "more-{a,b}.csv"]);
     assert_eq!(files.csv.names, ["id", "region", "day"]);
 }

@@ -4,7 +4,7 @@ use super::{EXAMPLE, env, parse, pipeline};
 use floodmark_config::{Project, lint};
 use floodmark_core::{
     DataType,
-    pipeline::{AbsentRows, Load, RejectLimit, SourceSpec, Span},
+    pipeline::{AbsentRows, Load, RejectLimit, Span},
 };
 use std::{path::Path, time::Duration};
 
@@ -20,7 +20,7 @@ fn the_example_comes_out_with_every_default_filled_in() {
     assert_eq!(orders.max_rejects, Some(RejectLimit::Percent(1.0)));
     assert_eq!(orders.columns[2].data_type, Some(DataType::Decimal(12, 2)));
     assert!(orders.keeps_null("note") && !orders.keeps_null("zip"));
-    let SourceSpec::Files(files) = &orders.source;
+    let files = orders.source.files().unwrap();
     assert_eq!(files.csv.null.as_deref(), Some("NA"));
     assert_eq!(files.max_row_bytes, 64 << 20);
     assert_eq!(orders.destination.url.file_path().unwrap(), Some("shop/warehouse.db".into()));

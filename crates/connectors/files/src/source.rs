@@ -11,7 +11,7 @@ use crate::{
     text::{Converted, Converter, TextFile},
 };
 use floodmark_connect::{
-    BadRow, Batch, Batches, ReadPlan, Slice, Source, Stop, Survey, SurveyRequest,
+    BadRow, Batch, Batches, Files, ReadPlan, Slice, Source, Stop, Survey, SurveyRequest,
     source::{Glance, Glimpse},
 };
 use floodmark_core::{
@@ -209,6 +209,20 @@ impl FileSourceReader {
     }
 }
 
+impl Files for FileSourceReader {
+    fn hash(&self, slice: &Slice, stop: &Stop) -> Result<u128> {
+        open::hash(&self.path(slice)?, &slice.name, None, stop)
+    }
+
+    fn hash_prefix(&self, slice: &Slice, bytes: u64, stop: &Stop) -> Result<u128> {
+        open::hash(&self.path(slice)?, &slice.name, Some(bytes), stop)
+    }
+
+    fn row_ends_at(&self, slice: &Slice, bytes: u64) -> Result<bool> {
+        open::line_ends_at(&self.path(slice)?, &slice.name, bytes)
+    }
+}
+
 impl Source for FileSourceReader {
     fn slices(&self) -> Result<Vec<Slice>> {
         let (stdin, patterns): (Vec<_>, Vec<_>) = self.spec.patterns.iter().cloned().partition(|p| p == STDIN);
@@ -223,16 +237,8 @@ impl Source for FileSourceReader {
         Ok(slices)
     }
 
-    fn hash(&self, slice: &Slice, stop: &Stop) -> Result<u128> {
-        open::hash(&self.path(slice)?, &slice.name, None, stop)
-    }
-
-    fn hash_prefix(&self, slice: &Slice, bytes: u64, stop: &Stop) -> Result<u128> {
-        open::hash(&self.path(slice)?, &slice.name, Some(bytes), stop)
-    }
-
-    fn row_ends_at(&self, slice: &Slice, bytes: u64) -> Result<bool> {
-        open::line_ends_at(&self.path(slice)?, &slice.name, bytes)
+    fn files(&self) -> Option<&dyn Files> {
+        Some(self)
     }
 
     fn glance(&self, slices: &[Slice], request: &SurveyRequest, stop: &Stop) -> Result<Glance> {
@@ -281,7 +287,7 @@ impl Source for FileSourceReader {
             // Thousands of files mostly have one shape.
             columns.push(columns.last().filter(|last| ***last == own).cloned().unwrap_or_else(|| Arc::new(own)));
         }
-        Ok(Survey { schema: union.schema(&request.pinned), slices: totals, columns })
+        Ok(Survey { schema: union.schema(&request.pinned), slices: totals, columns, horizon: None })
     }
 
     fn read(&self, slice: &Slice, plan: &ReadPlan, stop: &Stop) -> Result<Box<dyn Batches>> {

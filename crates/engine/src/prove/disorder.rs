@@ -4,7 +4,9 @@ use arrow::{
     array::{RecordBatch, UInt64Array},
     compute::take_record_batch,
 };
-use floodmark_connect::{BadRow, Batch, Batches, ReadPlan, Slice, Source, Stop, Survey, SurveyRequest, source::Glance};
+use floodmark_connect::{
+    BadRow, Batch, Batches, Files, ReadPlan, Slice, Source, Stop, Survey, SurveyRequest, source::Glance,
+};
 use floodmark_core::{Code, Error, Result};
 use std::collections::VecDeque;
 
@@ -48,16 +50,8 @@ impl Source for Disordered {
         Ok(slices)
     }
 
-    fn hash(&self, slice: &Slice, stop: &Stop) -> Result<u128> {
-        self.inner.hash(slice, stop)
-    }
-
-    fn hash_prefix(&self, slice: &Slice, bytes: u64, stop: &Stop) -> Result<u128> {
-        self.inner.hash_prefix(slice, bytes, stop)
-    }
-
-    fn row_ends_at(&self, slice: &Slice, bytes: u64) -> Result<bool> {
-        self.inner.row_ends_at(slice, bytes)
+    fn files(&self) -> Option<&dyn Files> {
+        self.inner.files()
     }
 
     fn glance(&self, slices: &[Slice], request: &SurveyRequest, stop: &Stop) -> Result<Glance> {

@@ -19,7 +19,7 @@ use floodmark_core::{
     Code, Error, Result,
     event::Event,
     fingerprint::Fingerprint,
-    pipeline::{Pipeline, SourceSpec},
+    pipeline::Pipeline,
 };
 use std::{
     path::Path,
@@ -142,8 +142,7 @@ impl Engine {
     }
 
     fn certify(&self, pipeline: &Pipeline, means: &Means<'_>) -> Result<Certificate> {
-        let SourceSpec::Files(files) = &pipeline.source;
-        if files.reads_stdin() {
+        if pipeline.source.reads_stdin() {
             return Err(Error::new(
                 Code::BadArgument,
                 "standard input can be read but once, and the trials read it again",

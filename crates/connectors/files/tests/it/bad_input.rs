@@ -1,5 +1,5 @@
 use crate::support::{error_of, files, load, load_text, load_with, spec};
-use floodmark_connect::{Source, Stop};
+use floodmark_connect::{Files as _, Source, Stop};
 use floodmark_core::{Code, Error};
 use floodmark_files::FileSourceReader;
 

@@ -1,5 +1,5 @@
 use arrow::array::RecordBatch;
-use floodmark_connect::{BadRow, ReadPlan, Source, Stop, SurveyRequest};
+use floodmark_connect::{BadRow, Files as _, ReadPlan, Source, Stop, SurveyRequest};
 use floodmark_core::{
     DataType, Error, Schema, Value,
     pipeline::{CsvOptions, FileSource, MAX_ROW_BYTES},
@@ -51,7 +51,7 @@ pub(crate) fn load(source: &FileSourceReader, pinned: &[(&str, DataType)]) -> Re
     let stop = Stop::default();
     let slices = source.slices()?;
     let pinned: HashMap<String, DataType> = pinned.iter().map(|(n, t)| ((*n).to_owned(), *t)).collect();
-    let survey = source.survey(&slices, &SurveyRequest { pinned: pinned.clone() }, &stop)?;
+    let survey = source.survey(&slices, &SurveyRequest { pinned: pinned.clone(), ..SurveyRequest::default() }, &stop)?;
     // As an engine does: what is pinned stays.
     let mut schema = survey.schema.clone();
     for column in &mut schema.columns {
