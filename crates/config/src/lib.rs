@@ -27,9 +27,7 @@ mod yaml;
 
 pub use diagnostics::{Diagnostic, Diagnostics};
 pub use fields::{FIELDS, Field, Kind, load_flags};
-pub use flags::{
-    PIPELINE_FLAG, SOURCE_FLAG, SOURCE_TABLE_FLAG, SOURCE_URL_FLAG, TABLE_FLAG, URL_FLAG, from_flags,
-};
+pub use flags::{PIPELINE_FLAG, SOURCE_FLAG, SOURCE_TABLE_FLAG, SOURCE_URL_FLAG, TABLE_FLAG, URL_FLAG, from_flags};
 pub use lint::{Lint, lint};
 pub use page::reference;
 pub use project::Project;

@@ -145,9 +145,9 @@ fn source(record: &Record, owner: Spot, connections: &Connections, reader: &mut 
         }
         return SourceSpec::Files(files(source, reader.base));
     };
-    if let Some(of_files) = source.fields.iter().find(|g| {
-        !matches!(g.field.name(), "connection" | "url" | "table" | "query" | "tables")
-    }) {
+    if let Some(of_files) =
+        source.fields.iter().find(|g| !matches!(g.field.name(), "connection" | "url" | "table" | "query" | "tables"))
+    {
         reader
             .out
             .add(Code::ConfigInvalid, of_files.key, format!("`{}` is about files", of_files.field.name()))

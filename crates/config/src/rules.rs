@@ -164,7 +164,9 @@ impl Rules<'_> {
                 words.set("append", "at_least_once")
             );
             let message = match p.source.files() {
-                Some(_) => "standard input cannot be recognised when it comes again, so a re-run would add its rows twice",
+                Some(_) => {
+                    "standard input cannot be recognised when it comes again, so a re-run would add its rows twice"
+                }
                 None => "the rows of a table cannot be told from those loaded before, so a re-run would add them twice",
             };
             self.unsafe_at(&["load"], message.to_owned(), help);
@@ -177,7 +179,12 @@ impl Rules<'_> {
                     words.set("load", "append")
                 );
                 self.unsafe_at(&["changed_files"], message, format!("write {}", words.set("changed_files", "reload")));
-            } else if let Some(name) = p.source.files().and_then(|files| files.format).filter(|f| !matches!(f, FileFormat::Csv | FileFormat::Jsonl)) {
+            } else if let Some(name) = p
+                .source
+                .files()
+                .and_then(|files| files.format)
+                .filter(|f| !matches!(f, FileFormat::Csv | FileFormat::Jsonl))
+            {
                 let name = FileFormat::NAMES.iter().find(|(_, f)| *f == name).map_or("such", |(n, _)| n);
                 let message = format!("{} files do not grow at their end", quoted(name));
                 self.unsafe_at(&["changed_files"], message, format!("write {}", words.set("changed_files", "reload")));

@@ -3,7 +3,8 @@
 use crate::{Differences, Rehearsal, Stop};
 use arrow::array::{BooleanArray, RecordBatch};
 use floodmark_core::{
-    Counts, DataType, Result, Schema,
+    Code, Counts, DataType, Error, Result, Schema, Value,
+    error::shorten,
     fingerprint::Fingerprint,
     pipeline::Pipeline,
     schema::Change,
@@ -61,6 +62,35 @@ pub struct LoadPlan<'a> {
     pub forget: bool,
     /// Whether the chunk holds everything the run will load, so that absent rows can be told.
     pub full: bool,
+    /// Whether the source's rows come in an order, so that of two copies of a row with equal versions the later counts.
+    /// Where they do not, two that differ are an error ([`tied`]).
+    pub ordered: bool,
+}
+
+/// Two rows of a source without an order that have the same key and version and are not the same: neither is the one to
+/// keep. `differing`: where they differ, with the value of either.
+pub fn tied(pipeline: &Pipeline, key: &[Value], version: Option<&Value>, differing: &[(&str, Value, Value)]) -> Error {
+    let of_key = pipeline.key.iter().zip(key).map(|(name, value)| format!("{name} = {}", shorten(&value.to_string())));
+    let same = match (&pipeline.version, version) {
+        (Some(name), Some(value)) => format!(" and the version {name} = {}", shorten(&value.to_string())),
+        _ => String::new(),
+    };
+    let differ = differing.iter().map(|(name, one, other)| {
+        format!("{name} is {} in one and {} in the other", shorten(&one.to_string()), shorten(&other.to_string()))
+    });
+    let message = format!(
+        "two rows of the source have the key {}{same}, and differ: {}",
+        of_key.collect::<Vec<_>>().join(", "),
+        differ.collect::<Vec<_>>().join("; ")
+    );
+    let remedy = match pipeline.version {
+        Some(_) => "name a key that tells them apart, or a `version` that says which is newer",
+        None => "name a key that tells them apart, or a `version` column that says which is newer",
+    };
+    Error::new(Code::TiedRows, message)
+        .state("the open transaction was rolled back")
+        .help(remedy)
+        .help("or decide with `query:`, for example by SELECT DISTINCT, or a GROUP BY of the key")
 }
 
 /// Rows ready to be merged.

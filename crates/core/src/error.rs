@@ -61,6 +61,7 @@ codes! {
     ChangedFile      = "FM0210", Failed, false, "a file that was loaded has changed";
     LateRows         = "FM0211", Failed, false, "a new file holds rows behind the watermark";
     EmptyReplace     = "FM0212", Failed, false, "an empty source would empty the table";
+    TiedRows         = "FM0213", Failed, false, "two different rows have the same key and version";
     BadValue         = "FM0301", Failed, false, "a value does not fit its column";
     NullKey          = "FM0302", Failed, false, "a key column is NULL";
     NullValue        = "FM0303", Failed, false, "a column that must not be NULL is NULL";

@@ -89,6 +89,11 @@ impl Standing {
         Standing::StillMarked,
     ];
 
+    /// Whether the table shows the copy as a row.
+    pub fn taken(self) -> bool {
+        matches!(self, Standing::Inserted | Standing::Updated | Standing::Unchanged | Standing::Revived)
+    }
+
     /// The outcome where `self` was that of the key's copies so far and `now` is that of one more.
     #[must_use]
     pub fn then(self, now: Standing) -> Standing {

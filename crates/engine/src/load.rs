@@ -425,8 +425,11 @@ fn held_back(pipeline: &Pipeline, horizon: &Value) -> String {
         Value::Null => "stays where it is".to_owned(),
         at => format!("moves to {at} and no further"),
     };
-    let rows = if pipeline.load == Load::Append { "rows beyond it wait for" } else { "rows beyond it are looked at again in" };
-    format!("the watermark {until}: transactions that are open in the source may still commit rows there; {rows} the next run")
+    let rows =
+        if pipeline.load == Load::Append { "rows beyond it wait for" } else { "rows beyond it are looked at again in" };
+    format!(
+        "the watermark {until}: transactions that are open in the source may still commit rows there; {rows} the next run"
+    )
 }
 
 /// An empty source must not empty a table unless that is asked for.

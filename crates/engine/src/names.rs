@@ -133,8 +133,6 @@ pub(crate) fn unused(pipeline: &Pipeline, target: &Schema) -> Vec<Error> {
 /// A column that says what is newer and is text by its values alone: one value that is no date makes text of a column of
 /// dates, and in text 31/08 comes after 01/09. Rows would be left out for it, and nobody told.
 pub(crate) fn ordered_text(pipeline: &Pipeline, target: &Schema) -> Option<Error> {
-    // The columns of a database have their types from whoever made its tables.
-    pipeline.source.files()?;
     let watermark = pipeline.watermark.iter().map(|w| (&w.column, "watermark"));
     let version = pipeline.version.iter().filter(|_| pipeline.load != Load::Append).map(|v| (v, "version"));
     let text = |name: &str| target.get(name).is_some_and(|c| c.data_type == DataType::Text && !c.undecided);

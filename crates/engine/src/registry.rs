@@ -1,13 +1,18 @@
 //! From a URL or a source's settings to a connector.
 
 use floodmark_connect::{Destination, Source};
-use floodmark_core::{Code, Error, Result, pipeline::{DatabaseSource, SourceSpec}, url::ConnectionUrl};
+use floodmark_core::{
+    Code, Error, Result,
+    pipeline::{DatabaseSource, SourceSpec},
+    url::ConnectionUrl,
+};
 
 /// Opens the source a pipeline names.
 pub fn source(spec: &SourceSpec) -> Result<Box<dyn Source>> {
     match spec {
         SourceSpec::Files(files) => Ok(Box::new(floodmark_files::FileSourceReader::new(files.clone())?)),
-        SourceSpec::Database(DatabaseSource { url, .. }) => match url.scheme() {
+        SourceSpec::Database(DatabaseSource { url, relation }) => match url.scheme() {
+            "sqlite" => Ok(Box::new(floodmark_sqlite::SqliteSource::new(url, relation.clone())?)),
             other => Err(unknown(other, "source")),
         },
     }

@@ -379,7 +379,6 @@ impl Work<'_> {
         if self.pipeline.at_least_once {
             self.warn("`append: at_least_once` adds every row again on every run".to_owned());
         }
-        // Rows of a table have no place at which a load could go on: it is read from its beginning.
         let by_file = self.source.files().is_some();
         if !by_file {
             state.pending = None;
@@ -443,13 +442,15 @@ impl Work<'_> {
         });
         crash::reached(Point::Surveyed)?;
         // Rows of an append that may yet be refused, or that must be told from those at the stored watermark.
-        let append_after = append && self.pipeline.watermark.is_some() && (state.watermark.is_some() || !by_file);
+        let append_after = append && self.pipeline.watermark.is_some() && state.watermark.is_some();
         let late_refused = self.pipeline.late_rows() == LateRows::Fail && state.watermark.is_some();
         // Between chunks a reader would miss the rows a reload takes out, and so would the table after a failure.
         let reloads = readings.iter().any(|r| r.replace);
         // A run that goes on after a kill knows how many rows of a file are in, not that it had been loaded before.
         let known = readings.iter().any(|r| r.known);
+        // Rows of a table have no place from which a load could go on, nor an order by which a part of it comes first.
         let whole = self.pipeline.whole()
+            || !by_file
             || append_after
             || late_refused
             || reloads
@@ -501,6 +502,7 @@ impl Work<'_> {
                     lineage,
                     forget: first && self.options.full_refresh,
                     full: self.pipeline.full_read(),
+                    ordered: by_file,
                 };
                 session.load(&plan, &mut chunks)?;
                 run.clone_from(chunks.record());

@@ -8,11 +8,7 @@ use crate::{
 };
 use floodmark_config::{Lint, lint};
 use floodmark_connect::Stop;
-use floodmark_core::{
-    Error, Result,
-    pipeline::Pipeline,
-    url::ConnectionUrl,
-};
+use floodmark_core::{Error, Result, pipeline::Pipeline, url::ConnectionUrl};
 use floodmark_engine::{
     inspect::{self, Finding},
     registry,

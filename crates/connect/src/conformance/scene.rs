@@ -133,7 +133,7 @@ impl Scene {
             now: 0,
             run: "r",
         };
-        let plan = LoadPlan { target, replace: Vec::new(), lineage: false, forget: false, full: true };
+        let plan = LoadPlan { target, replace: Vec::new(), lineage: false, forget: false, full: true, ordered: true };
         // One row a batch: how rows are cut into batches must not matter.
         let batches = rows.iter().map(|row| self.batch(std::slice::from_ref(row))).collect();
         let (rejects, read) = (self.rejects.clone(), (rows.len() + self.rejects.len()) as u64);

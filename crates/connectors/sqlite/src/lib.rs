@@ -1,4 +1,4 @@
-//! SQLite as a destination.
+//! SQLite as a destination and as a source.
 //!
 //! One write transaction holds a chunk's rows and everything that is remembered of them. Rows are looked up and written
 //! through prepared statements, one key at a time, by the rule in `floodmark_core::merge`.
@@ -17,8 +17,10 @@ mod lock;
 mod merge;
 mod rehearsal;
 mod session;
+mod source;
 mod state;
 mod touched;
 mod writeback;
 
 pub use destination::SqliteDestination;
+pub use source::SqliteSource;

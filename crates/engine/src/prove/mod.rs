@@ -15,12 +15,7 @@ use bench::Bench;
 pub use child::Errand;
 use chrono::{DateTime, Utc};
 use floodmark_connect::Differences;
-use floodmark_core::{
-    Code, Error, Result,
-    event::Event,
-    fingerprint::Fingerprint,
-    pipeline::Pipeline,
-};
+use floodmark_core::{Code, Error, Result, event::Event, fingerprint::Fingerprint, pipeline::Pipeline};
 use std::{
     path::Path,
     process::Command,

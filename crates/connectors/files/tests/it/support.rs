@@ -51,7 +51,8 @@ pub(crate) fn load(source: &FileSourceReader, pinned: &[(&str, DataType)]) -> Re
     let stop = Stop::default();
     let slices = source.slices()?;
     let pinned: HashMap<String, DataType> = pinned.iter().map(|(n, t)| ((*n).to_owned(), *t)).collect();
-    let survey = source.survey(&slices, &SurveyRequest { pinned: pinned.clone(), ..SurveyRequest::default() }, &stop)?;
+    let survey =
+        source.survey(&slices, &SurveyRequest { pinned: pinned.clone(), ..SurveyRequest::default() }, &stop)?;
     // As an engine does: what is pinned stays.
     let mut schema = survey.schema.clone();
     for column in &mut schema.columns {

@@ -6,6 +6,7 @@ use super::{
     memory::Memory,
     slots::{ABSENT, Arrival, At, Layout, NULL, Slots},
 };
+use floodmark_connect::destination::tied;
 use floodmark_core::{
     Code, Counts, Error, Result, Value,
     merge::{Existing, Fate as Rule, Standing, decide},
@@ -19,6 +20,8 @@ pub(super) struct Fold<'a> {
     pub(super) slots: &'a mut Slots,
     pub(super) memory: &'a Memory,
     pub(super) counts: &'a mut Counts,
+    /// Of two copies with equal versions the later counts.
+    pub(super) ordered: bool,
 }
 
 /// One incoming row against the table.
@@ -38,6 +41,18 @@ struct Nulls {
     open: Vec<usize>,
     /// The version of the row that is there.
     version: Option<Value>,
+}
+
+impl Incoming {
+    /// Whether the row is a rival of the copy that this run has taken for its key so far, `standing` being what became of
+    /// that.
+    fn ties(&self, standing: Standing, delete: bool) -> bool {
+        standing.taken()
+            && !delete
+            && self.existing == (Existing::Row { deleted: false })
+            && self.order == Ordering::Equal
+            && !self.same
+    }
 }
 
 impl Fold<'_> {
@@ -69,6 +84,9 @@ impl Fold<'_> {
                 // Newest in the batch first: the table now shows the winner so far, by version or, without, by order.
                 let left_alone = self.pipeline.load == Load::InsertOnly && standing == Standing::Unchanged;
                 let rule = decide(incoming.existing, incoming.order, row.delete, self.pipeline.version.is_some());
+                if !self.ordered && !left_alone && incoming.ties(standing, row.delete) {
+                    return Err(self.tied(row));
+                }
                 if left_alone || (rule == Rule::Stale && !self.fill(row, &incoming)?) {
                     self.counts.superseded += 1;
                     return Ok(());
@@ -83,6 +101,20 @@ impl Fold<'_> {
         Standing::settle(before, standing, self.counts);
         self.slots.slots[row.slot].standing = Some(standing);
         Ok(())
+    }
+
+    /// The error for a row that differs from the one there, where neither is the later.
+    fn tied(&self, row: Arrival) -> Error {
+        let (layout, slots) = (self.layout, &*self.slots);
+        let value = |column: usize, at: At| slots.value(layout, column, at).unwrap_or(Value::Null);
+        let cells = slots.arrival(row);
+        let there = slots.slots[row.slot].now.as_deref().unwrap_or_default();
+        let differing: Vec<(&str, Value, Value)> = (layout.data().zip(there.iter().skip(layout.key)))
+            .filter(|(n, there)| !cells[*n].is_absent() && !slots.same(cells[*n], **there))
+            .map(|(n, there)| (layout.names[n].as_str(), value(n, *there), value(n, cells[n])))
+            .collect();
+        let key: Vec<Value> = (0..layout.key).map(|n| value(n, cells[n])).collect();
+        tied(self.pipeline, &key, self.version(cells).as_ref(), &differing)
     }
 
     /// What there is for the row's key. `in_batch`: tombstones of this load count even where those of earlier loads do not.
@@ -380,5 +412,5 @@ pub(super) fn fold(
     memory: &Memory,
     counts: &mut Counts,
 ) -> Result<()> {
-    Fold { pipeline: job.plan.target.pipeline, layout, slots, memory, counts }.run()
+    Fold { pipeline: job.plan.target.pipeline, layout, slots, memory, counts, ordered: job.plan.ordered }.run()
 }

@@ -11,7 +11,10 @@ use super::{
     window,
 };
 use crate::{codec, ddl, failure::to, tuples};
-use floodmark_connect::crash::{self, Point};
+use floodmark_connect::{
+    crash::{self, Point},
+    destination::tied,
+};
 use floodmark_core::{
     Code, Counts, DataType, Error, Result, Value,
     history::{Moment, Span, Timeline},
@@ -270,7 +273,7 @@ impl<'a> History<'a> {
         for ((_, group), key) in groups.into_iter().zip(keys) {
             if !group.incoming.is_empty() {
                 let moments = remembered.remove(&key).unwrap_or_default();
-                self.merge_key(&key, group, moments);
+                self.merge_key(&key, group, moments)?;
             }
         }
         self.write()?;
@@ -281,7 +284,7 @@ impl<'a> History<'a> {
     }
 
     /// Merges the rows of one key, which are in source order.
-    fn merge_key(&mut self, key: &str, mut group: Group, moments: Vec<Moment<At>>) {
+    fn merge_key(&mut self, key: &str, mut group: Group, moments: Vec<Moment<At>>) -> Result<()> {
         group.incoming.sort_by(|a, b| a.0.cmp(&b.0));
         group.spans.sort_by(|a, b| a.from.cmp(&b.from));
         let mut incoming: Vec<(At, Option<Content>)> = Vec::with_capacity(group.incoming.len());
@@ -289,6 +292,11 @@ impl<'a> History<'a> {
             match incoming.last_mut().filter(|last| last.0 == at) {
                 // Of equal versions the later in the source counts; a delete before a row.
                 Some(last) => {
+                    if let (false, Some(one), Some(other)) = (self.job.plan.ordered, &last.1, &event)
+                        && one != other
+                    {
+                        return Err(self.tied(one, other));
+                    }
                     self.counts.superseded += 1;
                     if self.version.is_none() || event.is_none() || last.1.is_some() {
                         last.1 = event;
@@ -313,6 +321,19 @@ impl<'a> History<'a> {
         {
             kept.replace(key, &moments, &after.moments);
         }
+        Ok(())
+    }
+
+    /// The error for two versions of a row that begin at one moment, where neither is the later.
+    fn tied(&self, one: &Content, other: &Content) -> Error {
+        let value = |n: usize, row: &Content| codec::shown(row[n].as_deref(), self.types[n]);
+        let differing: Vec<(&str, Value, Value)> = (0..one.len())
+            .filter(|n| one[*n] != other[*n])
+            .map(|n| (self.columns[n].as_str(), value(n, one), value(n, other)))
+            .collect();
+        let key: Vec<Value> = (0..self.key).map(|n| value(n, one)).collect();
+        let version = self.version.map(|n| value(n, one));
+        tied(self.job.plan.target.pipeline, &key, version.as_ref(), &differing)
     }
 
     /// Notes what differs. A version's own column says when it began.

@@ -8,6 +8,7 @@ use crate::{codec, ddl, failure::to};
 use floodmark_connect::{
     LoadPlan,
     crash::{self, Point},
+    destination::tied,
 };
 use floodmark_core::{
     Counts, DataType, Error, Result, Value,
@@ -71,6 +72,7 @@ struct Incoming {
 
 struct History<'a> {
     db: &'a Connection,
+    plan: &'a LoadPlan<'a>,
     table: String,
     /// How many of the columns are the key; they come first.
     key: usize,
@@ -103,6 +105,7 @@ impl<'a> History<'a> {
         text::format_timestamp(plan.target.now.div_euclid(1000) * 1000, true, &mut now);
         Ok(History {
             db,
+            plan,
             table: ddl::quote(&pipeline.destination.table),
             key: pipeline.key.len(),
             rows: Rows::prepare(db, &pipeline.destination.table, &columns, pipeline.key.len())?,
@@ -158,6 +161,19 @@ impl<'a> History<'a> {
         Ok(())
     }
 
+    /// The error for two versions of a row that begin at one moment, where neither is the later.
+    fn tied(&self, one: &Content, other: &Content) -> Error {
+        let value = |stored: &Stored| codec::decode_as_stored(stored.into());
+        let columns = self.columns.iter().zip(one.iter().zip(other.iter()));
+        let differing: Vec<(&str, Value, Value)> = columns
+            .filter(|(_, (one, other))| one != other)
+            .map(|(name, (one, other))| (name.as_str(), value(one), value(other)))
+            .collect();
+        let key: Vec<Value> = one[..self.key].iter().map(value).collect();
+        let version = self.version.map(|(n, _)| value(&one[n]));
+        tied(self.plan.target.pipeline, &key, version.as_ref(), &differing)
+    }
+
     /// Merges the staged rows of one key, which are in source order, and leaves `group` empty.
     fn merge_key(&mut self, group: &mut Vec<Incoming>) -> Result<()> {
         group.sort_by(|a, b| a.at.cmp(&b.at));
@@ -168,6 +184,11 @@ impl<'a> History<'a> {
             match incoming.last_mut().filter(|last| last.0 == row.at) {
                 // Of equal versions the later in the source counts; a delete before a row.
                 Some(last) => {
+                    if let (false, Some(one), Some(other)) = (self.plan.ordered, &last.1, &event)
+                        && one != other
+                    {
+                        return Err(self.tied(one, other));
+                    }
                     self.counts.superseded += 1;
                     if self.version.is_none() || event.is_none() || last.1.is_some() {
                         last.1 = event;

@@ -54,6 +54,8 @@ struct Merge<'db> {
     db: &'db Connection,
     pipeline: &'db Pipeline,
     versioned: bool,
+    /// Of two copies with equal versions the later counts.
+    ordered: bool,
     soft: bool,
     rowid: &'static str,
     /// The table was empty when the run began and nothing is ever deleted: an insert is tried before any look-up, and
@@ -79,6 +81,17 @@ struct Incoming {
     same: bool,
     rowid: Option<i64>,
     nulls: Nulls,
+}
+
+impl Incoming {
+    /// Whether the row is a rival of the copy that this run has taken for its key so far, `fate` being what became of that.
+    fn ties(&self, fate: Fate, delete: bool) -> bool {
+        fate.taken()
+            && !delete
+            && self.existing == (Existing::Row { deleted: false })
+            && self.order == Ordering::Equal
+            && !self.same
+    }
 }
 
 impl<'db> Merge<'db> {
@@ -109,6 +122,7 @@ impl<'db> Merge<'db> {
             db,
             pipeline,
             versioned: pipeline.version.is_some(),
+            ordered: plan.ordered,
             soft: pipeline.deletes == Deletes::Soft,
             rowid: super::append::rowid_name(db, table)?,
             fresh: was_empty && pipeline.delete_when.is_none() && !tombstones.as_ref().is_some_and(Tombstones::any),
@@ -167,6 +181,9 @@ impl<'db> Merge<'db> {
                 // Newest in the batch first: the table now shows the winner so far, by version or, without, by order.
                 let left_alone = self.pipeline.load == Load::InsertOnly && fate == Fate::Unchanged;
                 let rule = decide(incoming.existing, incoming.order, delete, self.versioned);
+                if !self.ordered && !left_alone && incoming.ties(fate, delete) {
+                    return Err(statements.tied(self.pipeline, cells, row, &mut self.scratch)?);
+                }
                 if left_alone || (rule == Rule::Stale && !self.fill(statements, cells, row, &incoming, delete)?) {
                     self.counts.superseded += 1;
                     return Ok(());

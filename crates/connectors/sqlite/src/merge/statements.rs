@@ -5,7 +5,10 @@ use crate::{
     ddl,
     failure::{failed, to},
 };
-use floodmark_connect::crash::{self, Point};
+use floodmark_connect::{
+    crash::{self, Point},
+    destination::tied,
+};
 use floodmark_core::{Code, Error, Result, Value, pipeline::Pipeline};
 use rusqlite::{CachedStatement, Connection, Statement, types::ValueRef};
 use std::cmp::Ordering;
@@ -192,6 +195,34 @@ impl<'db> Statements<'db> {
             }
         }
         Ok(Some(out))
+    }
+
+    /// The error for a row that differs from the one there, where neither is the later.
+    pub(super) fn tied(
+        &mut self,
+        pipeline: &Pipeline,
+        cells: &[Cells<'_>],
+        row: usize,
+        scratch: &mut String,
+    ) -> Result<Error> {
+        let fail = to("look up a row");
+        bind_key(&mut self.select, &self.key, cells, row, scratch)?;
+        let mut rows = self.select.raw_query();
+        let mut differing = Vec::new();
+        if let Some(found) = rows.next().map_err(&fail)? {
+            let first = 1 + usize::from(self.soft);
+            for (n, (at, _)) in self.data.iter().enumerate() {
+                let (stored, cell) = (found.get_ref(first + n).map_err(&fail)?, &cells[*at]);
+                if !cell.same(row, stored, scratch) {
+                    let theirs = crate::codec::decode(stored, cell.data_type);
+                    let theirs = theirs.unwrap_or_else(|| crate::codec::decode_as_stored(stored));
+                    differing.push((self.names[*at].as_str(), theirs, cell.value(row)));
+                }
+            }
+        }
+        let key: Vec<Value> = self.key.iter().map(|at| cells[*at].value(row)).collect();
+        let version = self.version.map(|at| cells[at].value(row));
+        Ok(tied(pipeline, &key, version.as_ref(), &differing))
     }
 
     /// Inserts the row unless its key is there; returns the new row id. `deleted`: as one marked deleted.

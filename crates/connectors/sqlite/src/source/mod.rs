@@ -1,0 +1,170 @@
+//! SQLite as a source: one table, view or query, read in one transaction.
+//!
+//! A transaction that only reads sees the database as it was at its first read, whatever others commit meanwhile, and the
+//! file is opened read-only. SQLite has one writer at a time: what is committed later was begun later, so nothing can
+//! appear behind the rows that are there, unless a program takes its time stamps before it waits for its turn.
+
+mod columns;
+mod read;
+
+use crate::{ddl, destination};
+use columns::Columns;
+use floodmark_connect::{
+    BadRow, Batches, Files, ReadPlan, Slice, Source, Stop, Survey, SurveyRequest,
+    source::{Glance, Glimpse},
+};
+use floodmark_core::{Code, Error, Result, pipeline::Relation, url::ConnectionUrl, wording};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// A table, view or query of an SQLite database.
+#[derive(Debug)]
+pub struct SqliteSource {
+    path: PathBuf,
+    relation: Relation,
+    /// The transaction that a survey opened, for the read that follows.
+    snapshot: Mutex<Option<Connection>>,
+}
+
+impl SqliteSource {
+    /// Nothing is opened yet.
+    ///
+    /// # Errors
+    /// `FM0105` for a database in memory: it is empty.
+    pub fn new(url: &ConnectionUrl, relation: Relation) -> Result<Self> {
+        let path = url.file_path()?.ok_or_else(|| {
+            Error::new(Code::BadUrl, "a database in memory has nothing to read").help("name a file: sqlite:///shop.db")
+        })?;
+        Ok(SqliteSource { path, relation, snapshot: Mutex::new(None) })
+    }
+
+    fn named(&self, error: Error) -> Error {
+        error.in_file(self.path.clone()).or_state("nothing was written")
+    }
+
+    fn connect(&self) -> Result<Connection> {
+        if !self.path.try_exists().unwrap_or(true) {
+            return Err(
+                Error::new(Code::SourceMissing, "there is no such database").help("check the path of the source")
+            );
+        }
+        let db = destination::open(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(unreadable)?;
+        destination::bounds(&db).map_err(unreadable)?;
+        Ok(db)
+    }
+
+    /// What to select from, in SQL.
+    fn relation(&self) -> String {
+        match &self.relation {
+            Relation::Table(table) => ddl::quote(table),
+            // Within brackets a second statement is a mistake in the first.
+            Relation::Query(sql) => format!("(\n{}\n)", sql.trim().trim_end_matches(';')),
+        }
+    }
+
+    fn columns(&self, db: &Connection) -> Result<Columns> {
+        match &self.relation {
+            Relation::Table(table) => columns::of_table(db, table)?.ok_or_else(|| self.missing(db, table)),
+            Relation::Query(_) => columns::of_query(db, &self.relation()),
+        }
+    }
+
+    fn missing(&self, db: &Connection, table: &str) -> Error {
+        let error = Error::new(Code::SourceMissing, format!("there is no table or view {table:?}"));
+        let tables: Vec<String> = db
+            .prepare("SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'")
+            .and_then(|mut s| s.query_map([], |r| r.get(0))?.collect())
+            .unwrap_or_default();
+        match wording::nearest(table, tables.iter().map(String::as_str)) {
+            Some(near) => error.help(format!("did you mean {near:?}?")),
+            None => error.help("`sqlite3 FILE .tables` lists the tables"),
+        }
+    }
+}
+
+/// What SQLite said while something was read.
+pub(crate) fn unreadable(error: rusqlite::Error) -> Error {
+    let (code, help) = match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => (
+            Code::DestinationBusy,
+            "another program holds a write lock on it: let it finish, or close it, and run again",
+        ),
+        Some(ErrorCode::NotADatabase) => (Code::SourceRead, "the file is not an SQLite database: name another file"),
+        Some(ErrorCode::DatabaseCorrupt) => (
+            Code::SourceRead,
+            "the database file is damaged: check it with `sqlite3 FILE 'PRAGMA integrity_check'` and restore a backup",
+        ),
+        Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly) => (
+            Code::SourceRead,
+            "check that the file may be read; where it has a -wal file beside it, its folder must be writable, too",
+        ),
+        _ => (Code::SourceRead, "try the statement in `sqlite3 FILE`"),
+    };
+    Error::new(code, "SQLite failed to read the source").help(help).cause(error)
+}
+
+impl Source for SqliteSource {
+    fn slices(&self) -> Result<Vec<Slice>> {
+        let look = || {
+            let db = self.connect()?;
+            self.columns(&db)
+        };
+        look().map_err(|e| self.named(e))?;
+        let name = self.relation.name().to_owned();
+        Ok(vec![Slice { path: name.clone().into(), name, size: 0, modified: 0 }])
+    }
+
+    fn files(&self) -> Option<&dyn Files> {
+        None
+    }
+
+    fn glance(&self, slices: &[Slice], request: &SurveyRequest, _stop: &Stop) -> Result<Glance> {
+        let look = || {
+            let db = self.connect()?;
+            self.columns(&db)?.schema(&db, &self.relation(), &request.pinned)
+        };
+        let schema = look().map_err(|e| self.named(e))?;
+        let own = Arc::new(schema.clone());
+        let slices = slices.iter().map(|_| Glimpse { schema: Arc::clone(&own), whole: true, rows: true }).collect();
+        Ok(Glance { schema, whole: true, slices })
+    }
+
+    fn first_bad(&self, _slice: &Slice, _plan: &ReadPlan, _stop: &Stop) -> Result<Vec<BadRow>> {
+        Ok(Vec::new())
+    }
+
+    fn survey(&self, slices: &[Slice], request: &SurveyRequest, stop: &Stop) -> Result<Survey> {
+        let look = || {
+            let mut db = self.connect()?;
+            let stop = stop.clone();
+            db.progress_handler(100_000, Some(move || stop.check().is_err())).map_err(unreadable)?;
+            // The first read fixes what this transaction sees.
+            db.execute_batch("BEGIN").map_err(unreadable)?;
+            let schema = self.columns(&db)?.schema(&db, &self.relation(), &request.pinned)?;
+            Ok((db, schema))
+        };
+        let (db, schema) = look().map_err(|e: Error| stop.check().err().unwrap_or_else(|| self.named(e)))?;
+        *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = Some(db);
+        let own = Arc::new(schema.clone());
+        Ok(Survey {
+            schema,
+            slices: slices.iter().map(|_| (1, 0)).collect(),
+            columns: slices.iter().map(|_| Arc::clone(&own)).collect(),
+            horizon: None,
+        })
+    }
+
+    fn read(&self, slice: &Slice, plan: &ReadPlan, stop: &Stop) -> Result<Box<dyn Batches>> {
+        let surveyed = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let db = match surveyed {
+            Some(db) => db,
+            None => self.connect().map_err(|e| self.named(e))?,
+        };
+        let columns = self.columns(&db).map_err(|e| self.named(e))?;
+        let select = read::Select::new(&self.relation(), &columns, plan);
+        Ok(Box::new(read::start(db, select, slice.name.clone(), plan.schema.clone(), stop.clone())))
+    }
+}

@@ -1,0 +1,237 @@
+//! Rows, read by a thread of their own and handed over in batches.
+
+use super::{columns::Columns, unreadable};
+use crate::ddl;
+use arrow::{
+    array::{BooleanArray, RecordBatch, RecordBatchOptions},
+    compute::filter_record_batch,
+};
+use floodmark_connect::{
+    BadRow, Batch, Range, ReadPlan, Stop,
+    cells::{Cell, ColumnBuilder},
+};
+use floodmark_core::{
+    Code, DataType, Error, Result, Schema, Value,
+    error::{Place, shorten},
+};
+use rusqlite::{Connection, Row, params_from_iter, types::ValueRef};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+/// Rows of a batch.
+const ROWS: usize = 16_384;
+/// Bytes of text and blobs after which a batch ends early.
+const BYTES: usize = 8 << 20;
+/// Batches that wait for their taker.
+const AHEAD: usize = 2;
+
+/// The statement that reads what a plan asks for.
+pub(crate) struct Select {
+    sql: String,
+    parameters: Vec<rusqlite::types::Value>,
+}
+
+impl Select {
+    pub(crate) fn new(relation: &str, columns: &Columns, plan: &ReadPlan) -> Self {
+        let mut select = Select {
+            sql: format!("SELECT {} FROM {relation}", ddl::list(plan.schema.names())),
+            parameters: Vec::new(),
+        };
+        if let Some(range) = &plan.range {
+            select.narrow(range, columns);
+        }
+        if plan.schema.columns.is_empty() {
+            select.sql = format!("SELECT NULL FROM {relation}");
+        }
+        select
+    }
+
+    /// Leaves out rows before the range, where SQLite orders the column's values as the cursor does: the values that are
+    /// stored as what was declared. Others come before or behind all of these, and are read.
+    fn narrow(&mut self, range: &Range, columns: &Columns) {
+        use rusqlite::types::Value as Bound;
+        let name = ddl::quote(&range.column);
+        let (bound, other) = match (&range.bounds.from, columns.declared(&range.column)) {
+            (Some(Value::Int(from)), Some(DataType::BigInt)) => (Bound::Integer(*from), None),
+            (Some(Value::Double(from)), Some(DataType::Double)) => (Bound::Real(*from), None),
+            (Some(Value::Text(from)), Some(DataType::Text)) => (Bound::Text(from.clone()), Some("''")),
+            // A moment may be written in several ways, with and without a T or a zone, which moves it by less than a day;
+            // all of them begin with the date. A year of more than four digits begins with a sign.
+            (Some(from @ (Value::Date(_) | Value::Timestamp(_) | Value::TimestampTz(_))), Some(declared))
+                if matches!(declared, DataType::Date | DataType::Timestamp { .. } | DataType::TimestampTz { .. }) =>
+            {
+                match day_before(from) {
+                    Some(day) => (Bound::Text(day), Some("'0'")),
+                    None => return,
+                }
+            }
+            _ => return,
+        };
+        self.sql.push_str(&format!(" WHERE {name} >= ?1"));
+        if let Some(least) = other {
+            self.sql.push_str(&format!(" OR {name} < {least}"));
+        }
+        if range.nulls {
+            self.sql.push_str(&format!(" OR {name} IS NULL"));
+        }
+        self.parameters.push(bound);
+    }
+}
+
+/// The day before a moment, where it is written with four digits.
+fn day_before(moment: &Value) -> Option<String> {
+    const DAY: i128 = 86_400_000_000_000;
+    let days = match moment {
+        Value::Date(days) => *days,
+        Value::Timestamp(nanos) | Value::TimestampTz(nanos) => i32::try_from(nanos.div_euclid(DAY)).ok()?,
+        _ => return None,
+    };
+    let text = Value::Date(days.checked_sub(1)?).to_string();
+    (text.len() == 10 && text.starts_with(|c: char| c.is_ascii_digit())).then_some(text)
+}
+
+/// Starts the reading thread. It ends when the batches are dropped.
+pub(crate) fn start(db: Connection, select: Select, slice: String, schema: Schema, stop: Stop) -> Reading {
+    let (out, batches) = sync_channel(AHEAD);
+    std::thread::spawn(move || {
+        let mut reader = Reader { slice, schema, stop, out, first: 1 };
+        if let Err(error) = reader.run(&db, &select) {
+            let error = reader.stop.check().err().unwrap_or(error);
+            // Nobody listens any more where the run has ended.
+            let _ = reader.out.send(Err(error));
+        }
+    });
+    Reading { batches }
+}
+
+/// The batches of one read.
+pub(crate) struct Reading {
+    batches: Receiver<Result<Batch>>,
+}
+
+impl Iterator for Reading {
+    type Item = Result<Batch>;
+
+    fn next(&mut self) -> Option<Result<Batch>> {
+        self.batches.recv().ok()
+    }
+}
+
+struct Reader {
+    slice: String,
+    schema: Schema,
+    stop: Stop,
+    out: SyncSender<Result<Batch>>,
+    /// The number of the next row, from 1.
+    first: u64,
+}
+
+/// A batch that is being filled.
+struct Filling {
+    columns: Vec<ColumnBuilder>,
+    good: Vec<bool>,
+    bad: Vec<BadRow>,
+    bytes: usize,
+}
+
+impl Reader {
+    fn run(&mut self, db: &Connection, select: &Select) -> Result<()> {
+        let mut statement = db.prepare(&select.sql).map_err(unreadable)?;
+        let mut rows = statement.query(params_from_iter(&select.parameters)).map_err(unreadable)?;
+        let mut filling = self.begin()?;
+        while let Some(row) = rows.next().map_err(unreadable)? {
+            filling.take(row, &self.schema, &self.slice, self.first)?;
+            if filling.good.len() >= ROWS || filling.bytes >= BYTES {
+                self.stop.check()?;
+                let full = std::mem::replace(&mut filling, self.begin()?);
+                if !self.hand_over(full)? {
+                    return Ok(());
+                }
+            }
+        }
+        if !filling.good.is_empty() {
+            self.hand_over(filling)?;
+        }
+        Ok(())
+    }
+
+    fn begin(&self) -> Result<Filling> {
+        let columns = self.schema.columns.iter().map(|c| ColumnBuilder::new(c.data_type)).collect::<Result<_>>()?;
+        Ok(Filling { columns, good: Vec::with_capacity(ROWS), bad: Vec::new(), bytes: 0 })
+    }
+
+    /// `false` where nobody takes it.
+    fn hand_over(&mut self, mut filling: Filling) -> Result<bool> {
+        let covered = filling.good.len();
+        let arrays = filling.columns.iter_mut().map(ColumnBuilder::finish).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(covered));
+        let mut rows = RecordBatch::try_new_with_options(self.schema.to_arrow(), arrays, &options)?;
+        if !filling.bad.is_empty() {
+            rows = filter_record_batch(&rows, &BooleanArray::from(filling.good))?;
+        }
+        let batch = Batch { rows, bad: filling.bad, first_row: self.first, covered: covered as u64 };
+        self.first += covered as u64;
+        Ok(self.out.send(Ok(batch)).is_ok())
+    }
+}
+
+impl Filling {
+    fn take(&mut self, row: &Row<'_>, schema: &Schema, slice: &str, first: u64) -> Result<()> {
+        let mut misfit = None;
+        for (at, column) in self.columns.iter_mut().enumerate() {
+            let value = row.get_ref(at).map_err(unreadable)?;
+            self.bytes += match value {
+                ValueRef::Text(v) | ValueRef::Blob(v) => v.len(),
+                _ => 8,
+            };
+            if !column.append(cell(value)) {
+                column.append_null();
+                misfit.get_or_insert(at);
+            }
+        }
+        self.good.push(misfit.is_none());
+        if let Some(at) = misfit {
+            let number = first + self.good.len() as u64 - 1;
+            let value = shown(row.get_ref(at).map_err(unreadable)?);
+            let column = &schema.columns[at];
+            let error = Error::new(Code::BadValue, format!("a value is not a {}", column.data_type))
+                .at(Place {
+                    file: Some(slice.into()),
+                    row: Some(number),
+                    column: Some(column.name.clone()),
+                    value: Some(shorten(&value)),
+                    ..Place::default()
+                })
+                .help(format!("give the column a type that holds it: `columns: {{{}: {{type: text}}}}`", column.name))
+                .help("or keep such rows aside: `on_bad_row: reject`");
+            self.bad.push(BadRow { row: number, line: None, error, raw: raw(row, schema)? });
+        }
+        Ok(())
+    }
+}
+
+fn cell(value: ValueRef<'_>) -> Cell<'_> {
+    match value {
+        ValueRef::Null => Cell::Null,
+        ValueRef::Integer(v) => Cell::Int(v),
+        ValueRef::Real(v) => Cell::Real(v),
+        ValueRef::Text(v) => Cell::Text(v),
+        ValueRef::Blob(v) => Cell::Bytes(v),
+    }
+}
+
+fn shown(value: ValueRef<'_>) -> String {
+    crate::codec::decode_as_stored(value).to_string()
+}
+
+/// The row as a JSON object of texts.
+fn raw(row: &Row<'_>, schema: &Schema) -> Result<String> {
+    let mut object = serde_json::Map::new();
+    for (at, column) in schema.columns.iter().enumerate() {
+        let value = match row.get_ref(at).map_err(unreadable)? {
+            ValueRef::Null => serde_json::Value::Null,
+            value => shown(value).into(),
+        };
+        object.insert(column.name.clone(), value);
+    }
+    Ok(serde_json::Value::Object(object).to_string())
+}
