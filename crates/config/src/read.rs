@@ -67,9 +67,13 @@ impl Reader<'_> {
             return;
         }
         // Right word, wrong place: say where it belongs before guessing at its spelling.
-        let home = crate::fields::FIELDS.iter().find(|f| f.name() == member.name && f.kind != Kind::Later);
-        if let Some((parent, _)) = home.and_then(|f| f.path.rsplit_once('.')) {
-            d.help(format!("it belongs in `{}`", parent.replace(".*", ".NAME")));
+        let homes = crate::fields::FIELDS.iter().filter(|f| f.name() == member.name && f.kind != Kind::Later);
+        let homes: Vec<String> = homes
+            .filter_map(|f| f.path.rsplit_once('.'))
+            .map(|(parent, _)| format!("`{}`", parent.replace(".*", ".NAME")))
+            .collect();
+        if !homes.is_empty() {
+            d.help(format!("it belongs in {}", homes.join(" or ")));
         } else {
             d.suggest(&member.name, &known);
         }

@@ -409,7 +409,7 @@ impl Work<'_> {
         for unused in names::unused(self.pipeline, &schemas.target) {
             self.warn(format!("{}: {}", unused.message(), unused.advice().join("; ")));
         }
-        if !previewed && state.schema.is_some() {
+        if !previewed && begun {
             schemas.changes.iter().for_each(|change| self.warn(self.told(change)));
         }
         let type_of = |name: &str| schemas.target.get(name).map(|c| c.data_type);
@@ -559,7 +559,7 @@ impl Work<'_> {
     /// Surveys the source and settles every column's type.
     fn schemas(&self, readings: &[Reading], state: &State, existing: Option<&Schema>) -> Result<(Schemas, Survey)> {
         let pipeline = self.pipeline;
-        let freeze = pipeline.schema == SchemaPolicy::Freeze && state.schema.is_some();
+        let freeze = pipeline.schema == SchemaPolicy::Freeze;
         // A table somebody else made pins its columns' types before the first load does.
         let control = ["valid_from", "valid_to", "is_current", "is_deleted"];
         let pinned = state.schema.clone().or_else(|| {

@@ -113,11 +113,30 @@ fn sources_that_contradict_themselves_are_refused() {
 }
 
 #[test]
-fn a_database_source_is_named_as_unsupported_and_nothing_else_is_said_of_it() {
-    let text = with_source("{ connection: shop, table: public.orders }");
+fn a_database_source_says_what_of_it_is_read() {
+    for (source, message) in [
+        ("{ connection: shop, table: o }", "there is no connection `shop`"),
+        ("{ url: sqlite:///s.db }", "neither `table` nor `query`"),
+        ("{ table: o }", "the source has neither `connection` nor `url`"),
+        ("{ url: sqlite:///s.db, connection: sqlite:///s.db, table: o }", "both say where the source is"),
+        ("{ url: sqlite:///s.db, table: o, query: SELECT 1 }", "both say what is read"),
+        ("{ url: sqlite:///s.db, table: o, files: a.csv }", "`files` is about files"),
+        ("{ url: sqlite:///s.db, table: o, delimiter: \",\" }", "`delimiter` is about files"),
+        ("{ url: sqlite:///s.db, tables: \"*\" }", "reading several tables at once is not supported"),
+        ("{ url: sqlite:///s.db, table: o }", "cannot be told from those loaded before"),
+        ("{ delimiter: \",\" }", "the source has neither `files` nor `connection`"),
+    ] {
+        let mistakes = parse(&with_source(source)).unwrap_err();
+        assert!(mistakes.to_string().contains(message), "{source}: {mistakes}");
+    }
+}
+
+#[test]
+fn fields_about_files_are_not_for_tables() {
+    let text = with_source("{ url: sqlite:///s.db, table: o }").replace("load: append", "key: id\n    changed_files: fail");
     let mistakes = parse(&text).unwrap_err();
     assert_eq!(mistakes.count(), 1, "{mistakes}");
-    assert!(mistakes.to_string().contains("CSV, JSON Lines"), "{mistakes}");
+    assert!(mistakes.to_string().contains("`changed_files` is about files"), "{mistakes}");
 }
 
 #[test]
@@ -224,7 +243,7 @@ fn a_right_word_in_the_wrong_place_is_told_where_it_belongs() {
     let text = pipeline("key: id\nlookback: 15m\ntable: x");
     let shown = parse(&text).unwrap_err().to_string();
     assert!(shown.contains("it belongs in `pipelines.NAME.watermark`"), "{shown}");
-    assert!(shown.contains("it belongs in `pipelines.NAME.destination`"), "{shown}");
+    assert!(shown.contains("it belongs in `pipelines.NAME.source` or `pipelines.NAME.destination`"), "{shown}");
 }
 
 #[test]

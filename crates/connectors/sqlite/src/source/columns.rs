@@ -95,7 +95,7 @@ fn values(db: &Connection, relation: &str, columns: &[&str]) -> Result<Vec<Optio
             let name = ddl::quote(name);
             let any = |kind: &str| format!("coalesce(max(typeof({name}) = '{kind}'), 0)");
             // Beyond 2^53 not every whole number is a double.
-            let large = format!("coalesce(max(typeof({name}) = 'integer' AND abs({name} / 2) > 4503599627370496), 0)");
+            let large = format!("coalesce(max(typeof({name}) = 'integer' AND abs({name} / 2) >= 4503599627370496), 0)");
             format!("{}, {}, {}, {}, {large}", any("integer"), any("real"), any("text"), any("blob"))
         });
         let sql = format!("SELECT {} FROM {relation}", kinds.collect::<Vec<_>>().join(", "));
