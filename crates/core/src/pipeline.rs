@@ -110,11 +110,19 @@ pub enum Relation {
 }
 
 impl Relation {
-    /// What messages and ledgers call it.
+    /// What ledgers call it.
     pub fn name(&self) -> &str {
         match self {
             Relation::Table(table) => table,
             Relation::Query(_) => "query",
+        }
+    }
+
+    /// What messages call it.
+    pub fn described(&self) -> String {
+        match self {
+            Relation::Table(table) => format!("table {table}"),
+            Relation::Query(_) => "a query".to_owned(),
         }
     }
 }

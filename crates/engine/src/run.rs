@@ -357,7 +357,8 @@ impl Work<'_> {
             None => plan::plan(self.pipeline, self.source, slices, &state, &session.rejected()?, &self.engine.stop)?,
             Some(_) => plan::replay(self.pipeline, slices, &state)?,
         };
-        if let Some(preview) = &mut preview {
+        let by_file = self.source.files().is_some();
+        if let Some(preview) = preview.as_mut().filter(|_| by_file) {
             preview.planned(there, &readings, &state);
         }
         crash::reached(Point::Planned)?;
@@ -379,7 +380,7 @@ impl Work<'_> {
         if self.pipeline.at_least_once {
             self.warn("`append: at_least_once` adds every row again on every run".to_owned());
         }
-        let by_file = self.source.files().is_some();
+        // Rows of a table have no place at which a load could go on: it is read from its beginning.
         if !by_file {
             state.pending = None;
         } else if let Some(stale) = self.settle_pending(&mut state, &readings) {

@@ -61,6 +61,8 @@ pub enum Action {
     Spoil(String),
     /// `-- sql`: statements run on the destination by hand.
     Sql(String),
+    /// `-- source`: statements run on the database that is the source, `sqlite:///source.db`.
+    Source(String),
     /// `-- run [ARGUMENT…] [< PATH]`: `floodmark run`, with the outcome of each pipeline, a line each.
     Run {
         /// Further arguments.
@@ -171,6 +173,7 @@ fn action(heading: &str, body: &str) -> Result<Action, String> {
         "touch" => Action::Touch(one()?),
         "spoil" => Action::Spoil(one()?),
         "sql" => Action::Sql(text),
+        "source" => Action::Source(text),
         "run" => {
             let expected: Vec<String> =
                 body.lines().map(str::trim).filter(|l| !l.is_empty()).map(str::to_owned).collect();

@@ -110,6 +110,7 @@ impl Player<'_> {
                 file.set_modified(modified).map_err(io(name))?;
             }
             Action::Sql(sql) => self.store.execute(self.root, sql)?,
+            Action::Source(sql) => self.store.execute_on_source(self.root, sql)?,
             Action::Run { arguments, input, expected } => self.run(arguments, input.as_deref(), expected)?,
             Action::Floodmark { arguments, exit, says } => {
                 let arguments: Vec<String> = arguments.iter().map(|a| self.store.translate(a)).collect();

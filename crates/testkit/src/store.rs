@@ -117,6 +117,16 @@ impl Store {
     }
 }
 
+impl Store {
+    /// On the database that rows are read from: a file of its own, or the very database they go to.
+    pub(crate) fn execute_on_source(&self, root: &Path, sql: &str) -> Result<(), String> {
+        match self {
+            Store::Sqlite(_) => dump::execute(&root.join("source.db"), sql),
+            Store::Postgres(_) => self.execute(root, sql),
+        }
+    }
+}
+
 /// Where a URL ends in a pipeline file.
 fn url_end(text: &str) -> usize {
     text.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '}' | ',')).unwrap_or(text.len())

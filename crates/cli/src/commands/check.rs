@@ -8,7 +8,11 @@ use crate::{
 };
 use floodmark_config::{Lint, lint};
 use floodmark_connect::Stop;
-use floodmark_core::{Error, Result, pipeline::Pipeline, url::ConnectionUrl};
+use floodmark_core::{
+    Error, Result,
+    pipeline::{Pipeline, SourceSpec},
+    url::ConnectionUrl,
+};
 use floodmark_engine::{
     inspect::{self, Finding},
     registry,
@@ -31,6 +35,8 @@ struct Report<'a> {
 enum Found {
     /// So many files.
     Files(usize),
+    /// A table or a query.
+    Relation(String),
     /// It is not touched here: what is read from it is gone.
     StandardInput,
     /// An error says why.
@@ -97,7 +103,13 @@ fn sources(pipeline: &Pipeline, stop: &Stop) -> (Found, Result<Vec<Finding>>) {
     }
     let listed = registry::source(&pipeline.source).and_then(|source| Ok((source.slices()?.len(), source)));
     match listed {
-        Ok((files, source)) => (Found::Files(files), inspect::source(pipeline, source.as_ref(), stop)),
+        Ok((files, source)) => {
+            let found = match &pipeline.source {
+                SourceSpec::Files(_) => Found::Files(files),
+                SourceSpec::Database(database) => Found::Relation(database.relation.described()),
+            };
+            (found, inspect::source(pipeline, source.as_ref(), stop))
+        }
         Err(error) => (Found::Nothing, Err(error)),
     }
 }
@@ -120,8 +132,9 @@ fn object(report: &Report<'_>) -> Value {
 }
 
 fn text(report: &Report<'_>) -> String {
-    let found = match report.found {
-        Found::Files(n) => terminal::count(n as u64, "file"),
+    let found = match &report.found {
+        Found::Files(n) => terminal::count(*n as u64, "file"),
+        Found::Relation(what) => terminal::clean(what),
         Found::StandardInput => "standard input".into(),
         Found::Nothing => "nothing to read".into(),
     };

@@ -133,7 +133,8 @@ fn a_database_source_says_what_of_it_is_read() {
 
 #[test]
 fn fields_about_files_are_not_for_tables() {
-    let text = with_source("{ url: sqlite:///s.db, table: o }").replace("load: append", "key: id\n    changed_files: fail");
+    let text =
+        with_source("{ url: sqlite:///s.db, table: o }").replace("load: append", "key: id\n    changed_files: fail");
     let mistakes = parse(&text).unwrap_err();
     assert_eq!(mistakes.count(), 1, "{mistakes}");
     assert!(mistakes.to_string().contains("`changed_files` is about files"), "{mistakes}");

@@ -100,7 +100,10 @@ fn not_in_parts(pipeline: &Pipeline, reference: &Reference) -> Option<Verdict> {
     let not = |why: &str| Some(Verdict::NotPromised(why.to_owned()));
     let marked = pipeline.watermark.is_some();
     match pipeline.load {
-        _ if reference.slices < 2 => Some(Verdict::NotTried("the source is one file".to_owned())),
+        _ if reference.slices < 2 => {
+            let what = if pipeline.source.files().is_some() { "one file" } else { "read as a whole" };
+            Some(Verdict::NotTried(format!("the source is {what}")))
+        }
         _ if pipeline.full_read() => not("every run takes all files together: what one of them lacks counts as gone"),
         Load::InsertOnly => not("a row that is there is left alone, so that the first delivery of a key stays"),
         Load::DeleteInsert => not("what is delivered last replaces what it covers"),

@@ -27,10 +27,13 @@ pub(crate) fn of_table(db: &Connection, table: &str) -> Result<Option<Columns>> 
 }
 
 /// The columns of a query.
-pub(crate) fn of_query(db: &Connection, relation: &str) -> Result<Columns> {
-    let statement = db.prepare(&format!("SELECT * FROM {relation}")).map_err(unreadable)?;
-    let columns: Vec<(String, Option<DataType>)> =
-        statement.columns().map(|c| (c.name().to_owned(), c.decl_type().and_then(natural))).collect();
+pub(crate) fn of_query(db: &Connection, sql: &str, relation: &str) -> Result<Columns> {
+    let whole = db.prepare(&format!("SELECT * FROM {relation}")).map_err(unreadable)?;
+    // Within brackets SQLite gives columns of one name other names.
+    let own = db.prepare(sql).map_err(unreadable)?;
+    let columns: Vec<(String, Option<DataType>)> = (own.column_names().into_iter().zip(whole.columns()))
+        .map(|(name, c)| (name.to_owned(), c.decl_type().and_then(natural)))
+        .collect();
     for (at, (name, _)) in columns.iter().enumerate() {
         if columns[..at].iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) {
             return Err(Error::new(Code::BadHeader, format!("the query gives two columns the name {name:?}"))

@@ -68,7 +68,7 @@ impl SqliteSource {
     fn columns(&self, db: &Connection) -> Result<Columns> {
         match &self.relation {
             Relation::Table(table) => columns::of_table(db, table)?.ok_or_else(|| self.missing(db, table)),
-            Relation::Query(_) => columns::of_query(db, &self.relation()),
+            Relation::Query(sql) => columns::of_query(db, sql, &self.relation()),
         }
     }
 
