@@ -74,6 +74,12 @@ fn short(line: &str) -> String {
     out
 }
 
+/// Of the sums those of rows that were written or taken out.
+pub(super) fn written(sums: &Sums) -> Sums {
+    const WRITTEN: [&str; 4] = ["inserted", "updated", "deleted", "removed"];
+    sums.iter().filter(|(name, _)| WRITTEN.contains(&name.as_str())).map(|(name, n)| (name.clone(), *n)).collect()
+}
+
 /// How sums differ from what they should be, or nothing. `chunked`: a row that a chunk's end parts from the copy that
 /// it loses to, or wins over, is counted against the table.
 pub(super) fn sums_differ(found: &Sums, expected: &Sums, chunked: bool) -> String {

@@ -1,7 +1,7 @@
 //! Scenarios × points × faults, on all cores.
 
 use super::{
-    look::{Destination, Look, Sums, sums_differ},
+    look::{Destination, Look, Sums, sums_differ, written},
     pick::{Depth, Experiment, Fault, Picker},
     scenario::{Again, Scenario, Stage},
     stage::Program,
@@ -205,8 +205,11 @@ impl Ready<'_> {
 
     fn compare(&self, found: &Look) -> Result<(), String> {
         let mut how = found.differences(&self.after);
-        if self.stage.again != Again::Everything {
-            how.push_str(&sums_differ(&found.since(&self.before), &self.sums, self.chunked));
+        let sums = found.since(&self.before);
+        match self.stage.again {
+            Again::Everything => {}
+            Again::Reads => how.push_str(&sums_differ(&written(&sums), &written(&self.sums), self.chunked)),
+            Again::Nothing | Again::Refuses => how.push_str(&sums_differ(&sums, &self.sums, self.chunked)),
         }
         if how.is_empty() { Ok(()) } else { Err(how) }
     }

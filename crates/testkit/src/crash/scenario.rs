@@ -1,6 +1,9 @@
 //! A pipeline and what happens to it.
 
-use crate::crash::Destination;
+use crate::{
+    crash::Destination,
+    play::{Style, frame},
+};
 use std::{fs, path::Path};
 
 /// One pipeline, called `t`, loading the table `t`.
@@ -36,6 +39,8 @@ pub enum Again {
     /// Nothing.
     #[default]
     Nothing,
+    /// It reads everything once more, and finds nothing to write.
+    Reads,
     /// It may say that there is nothing to do, and fail.
     Refuses,
     /// All of it, as `--full-refresh` says: the receipts add up to more.
@@ -72,11 +77,8 @@ impl Stage {
             move |e: std::io::Error| format!("{name}: {e}")
         };
         if !self.pipeline.is_empty() {
-            let mut text = format!(
-                "version: 1\npipelines:\n  t:\n    source: {{ files: \"data/*\" }}\n    destination: {{ url: \"{}\", table: t }}\n",
-                destination.url()
-            );
-            self.pipeline.lines().for_each(|line| text.push_str(&format!("    {line}\n")));
+            let fields = format!("destination: {{ url: \"{}\", table: t }}\n{}", destination.url(), self.pipeline);
+            let text = frame("t", &fields, Style::AsWritten);
             fs::write(project.join("floodmark.yaml"), text).map_err(io("floodmark.yaml"))?;
         }
         for (name, content) in &self.files {

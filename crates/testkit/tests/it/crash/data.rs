@@ -110,6 +110,31 @@ fn jsonl(table: &Table) -> String {
     out
 }
 
+/// The table as `s` of an SQLite database.
+pub(crate) fn sqlite(table: &Table) -> Vec<u8> {
+    let declared = |at: usize| match table.rows.iter().map(|row| &row[at]).find(|value| !matches!(value, V::Null)) {
+        Some(V::N(_)) => "BIGINT",
+        Some(V::At(_)) => "TIMESTAMP",
+        _ => "TEXT",
+    };
+    let columns: Vec<String> =
+        table.columns.iter().enumerate().map(|(at, name)| format!("{name} {}", declared(at))).collect();
+    let mut sql = format!("CREATE TABLE s ({});\n", columns.join(", "));
+    for row in &table.rows {
+        let cells = row.iter().map(|value| match value {
+            V::N(n) => n.to_string(),
+            V::T(text) => format!("'{text}'"),
+            V::At(hour) => format!("'{}'", moment(*hour)),
+            V::Null => "NULL".to_owned(),
+        });
+        sql.push_str(&format!("INSERT INTO s VALUES ({});\n", cells.collect::<Vec<_>>().join(", ")));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("source.db");
+    rusqlite::Connection::open(&path).and_then(|db| db.execute_batch(&sql)).unwrap();
+    std::fs::read(path).unwrap()
+}
+
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).unwrap();

@@ -1,6 +1,6 @@
 //! What is killed: every strategy over every kind of file, then what an option adds to the statements of a load.
 
-use crate::crash::data::{Kind, Table, table};
+use crate::crash::data::{Kind, Table, sqlite, table};
 use floodmark_testkit::crash::{Again, Scenario, Stage};
 
 /// Stages of a strategy: the fields of the pipeline, then the files that are new or changed at each.
@@ -281,11 +281,46 @@ fn special() -> Vec<Scenario> {
     ]
 }
 
+/// The strategies over a table of another database, whose rows change between the runs.
+fn tables() -> Vec<Scenario> {
+    let first = "1 apple 100 a @1; 2 pear 200 a @2; 3 plum 300 b @3; 4 fig 400 b @4";
+    let second = "1 apple 100 a @1; 2 pear 250 a @6; 3 - 300 b @5; 5 kiwi 500 c @8; 6 lime 600 c @4";
+    let life = |name: &str, fields: &str, stages: &[&str]| {
+        // Without a key, equal rows are written again.
+        let again = if fields.contains("key:") || fields.contains("append") { Again::Reads } else { Again::Everything };
+        let stage = |(number, lines): (usize, &&str)| {
+            let stage = Stage { again, ..Stage::run([("source.db".to_owned(), sqlite(&rows(lines)))]) };
+            let fields = format!("source: {{ url: \"sqlite:///source.db\", table: s }}\n{fields}");
+            if number == 0 { stage.with(&fields) } else { stage }
+        };
+        let stages = stages.iter().enumerate().map(stage).collect();
+        Scenario { name: format!("{name}, a table"), stages, chunked: false }
+    };
+    let two = [first, second];
+    vec![
+        life("append by watermark", "load: append\nwatermark: at", &two),
+        life("overwrite", "load: overwrite", &two),
+        life("overwrite by key", "load: overwrite\nkey: id", &two),
+        life("upsert", "key: id\nwatermark: at", &two),
+        life("upsert without versions", "key: id", &two),
+        life("upsert, absent rows go", "key: id\nversion: at\nabsent_rows: delete\ndeletes: soft", &two),
+        life(
+            "upsert with hard deletes",
+            "key: id\nwatermark: at\ndelete_when: \"amount = 0\"",
+            &[first, "1 apple 0 a @9; 2 pear 0 a @8; 8 ghost 0 a @8", "1 apple 1 a @10; 2 pear 1 a @7; 8 ghost 1 a @9"],
+        ),
+        life("insert_only", "load: insert_only\nkey: id", &two),
+        life("delete_insert by window", "load: delete_insert\nwindow: part", &two),
+        life("scd2", "load: scd2\nkey: id\nwatermark: at", &two),
+        life("scd2, absent rows close", "load: scd2\nkey: id\nversion: at", &two),
+    ]
+}
+
 /// Each strategy over one kind of file, the kinds in turn, and everything special.
 pub(crate) fn sample() -> Vec<Scenario> {
     let lives = lives();
     let lives = lives.iter().enumerate().map(|(n, life)| scenario(life, Kind::ALL[n % Kind::ALL.len()]));
-    lives.chain(special()).collect()
+    lives.chain(special()).chain(tables().into_iter().step_by(4)).collect()
 }
 
 /// Each strategy over every kind of file, and everything special.
@@ -295,5 +330,6 @@ pub(crate) fn whole() -> Vec<Scenario> {
         out.extend(Kind::ALL.iter().map(|kind| scenario(&life, *kind)));
     }
     out.extend(special());
+    out.extend(tables());
     out
 }
