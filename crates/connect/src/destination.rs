@@ -172,6 +172,10 @@ pub trait Destination: Send + Sync {
     /// no file of it, no lock, no state. What the folder held under that name before is not looked at.
     fn copy(&self, folder: &Path, without: &Pipeline, stop: &Stop) -> Result<ConnectionUrl>;
 
+    /// Takes away what copies left outside their folders, once these are gone. What cannot be taken away now is left to the
+    /// next time.
+    fn sweep(&self);
+
     /// How the pipeline's table differs in `other`, a database of the same kind: at most `limit` rows each that are only
     /// there, that have other values there, and that are only here. Rows are paired by the key; without one a row is its
     /// content.

@@ -1,6 +1,6 @@
 //! A pipeline with every default filled in: what the engine runs. `config` and the `load` command both end here.
 
-use crate::{types::DataType, url::ConnectionUrl};
+use crate::{state::Settings, types::DataType, url::ConnectionUrl};
 use std::{path::PathBuf, time::Duration};
 
 macro_rules! choices {
@@ -384,6 +384,33 @@ pub struct ColumnSpec {
 }
 
 impl Pipeline {
+    /// What decides which rows are in the table and what they hold, by field: where it changes, rows that are loaded stay
+    /// as they were.
+    pub fn settings(&self) -> Settings {
+        fn name<T: Copy + PartialEq>(names: &[(&str, T)], value: T) -> String {
+            names.iter().find(|(_, v)| *v == value).map_or_else(String::new, |(name, _)| (*name).to_owned())
+        }
+        let watermark = self.watermark.as_ref();
+        let columns = self.columns.iter().map(|c| {
+            let of = c.data_type.map(|t| t.to_string()).unwrap_or_default();
+            format!("{} {} {of} {} {:?}", c.name, c.from.as_deref().unwrap_or_default(), c.not_null, c.on_null)
+        });
+        let all = [
+            ("load", self.load.name().to_owned()),
+            ("version", self.version.clone().unwrap_or_default()),
+            ("window", self.window.join(", ")),
+            ("on_null", name(OnNull::NAMES, self.on_null)),
+            ("delete_when", self.delete_when.clone().unwrap_or_default()),
+            ("deletes", name(Deletes::NAMES, self.deletes)),
+            ("absent_rows", name(AbsentRows::NAMES, self.absent_rows)),
+            ("transform", self.transform.clone().unwrap_or_default()),
+            ("columns", columns.collect::<Vec<_>>().join("; ")),
+            ("start", watermark.and_then(|w| w.start.clone()).unwrap_or_default()),
+            ("nulls", watermark.map(|w| name(CursorNulls::NAMES, w.nulls)).unwrap_or_default()),
+        ];
+        all.into_iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
     /// Whether rows that are loaded may come again, older or newer, and change nothing that is right.
     pub fn recognises(&self) -> bool {
         match self.load {

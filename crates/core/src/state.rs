@@ -3,7 +3,10 @@
 use crate::{accounting::Counts, schema::Schema, types::DataType, value::Value};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 /// The newest format of the `_floodmark_*` tables; an older one is migrated, a newer one refused.
 pub const FORMAT: i64 = 1;
@@ -25,9 +28,14 @@ pub struct State {
     pub pending: Option<Mark>,
     /// The file ledger, by slice name.
     pub files: HashMap<String, FileEntry>,
+    /// What decided about the rows of the last load ([`Pipeline::settings`](crate::pipeline::Pipeline::settings)).
+    pub settings: Option<Settings>,
     /// When the last run committed.
     pub updated_at: Option<DateTime<Utc>>,
 }
+
+/// Fields of the pipeline file with what they say, for those that decide about rows.
+pub type Settings = BTreeMap<String, String>;
 
 /// A cursor value that knows its column and type.
 #[derive(Debug, Clone, PartialEq)]
@@ -190,6 +198,8 @@ pub struct Commit {
     pub skimmed: Vec<String>,
     /// Rejects that were read once more, by number: they go.
     pub replayed: Vec<i64>,
+    /// What decided about the rows.
+    pub settings: Option<Settings>,
     /// The run's receipt so far.
     pub run: RunRecord,
 }

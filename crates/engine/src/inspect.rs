@@ -46,7 +46,9 @@ pub fn source(pipeline: &Pipeline, source: &dyn Source, stop: &Stop) -> Result<V
     }
     let slices = source.slices()?;
     let known = state.clone().unwrap_or_default();
-    let readings = plan::plan(pipeline, source, slices.clone(), &known, &HashSet::new(), stop)?.readings;
+    let rejected = HashSet::new();
+    let known = plan::Known { state: &known, rejected: &rejected, other_settings: false };
+    let readings = plan::plan(pipeline, source, slices.clone(), &known, stop)?.readings;
     let reads = !readings.is_empty();
     let (slices, skip): (Vec<Slice>, Vec<u64>) = match reads {
         true => readings.into_iter().map(|r| (r.slice, r.skip_rows)).unzip(),

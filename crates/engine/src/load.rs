@@ -348,6 +348,11 @@ impl Chunk for Chunks<'_, '_, '_> {
             skimmed,
             files: self.files(),
             replayed: self.parts.replay.map(|r| r.rejects.clone()).unwrap_or_default(),
+            // A replay loads a few rows, by settings of its own.
+            settings: match self.parts.replay {
+                Some(_) => self.parts.state.settings.clone(),
+                None => Some(self.parts.pipeline.settings()),
+            },
             run: self.parts.record.clone(),
         })
     }

@@ -35,6 +35,15 @@ pub(crate) struct Plan {
     pub(crate) touched: Vec<(String, Option<FileEntry>)>,
 }
 
+/// What earlier runs left.
+pub(crate) struct Known<'a> {
+    pub(crate) state: &'a State,
+    /// Slices of which rejects are kept.
+    pub(crate) rejected: &'a HashSet<String>,
+    /// The pipeline's settings are not those of the last load.
+    pub(crate) other_settings: bool,
+}
+
 /// How a slice stands to its ledger entry.
 enum Standing {
     New,
@@ -65,10 +74,10 @@ pub(crate) fn plan(
     pipeline: &Pipeline,
     source: &dyn Source,
     slices: Vec<Slice>,
-    state: &State,
-    rejected: &HashSet<String>,
+    known: &Known<'_>,
     stop: &Stop,
 ) -> Result<Plan> {
+    let state = known.state;
     let Some(source) = source.files() else { return Ok(tables(slices, state)) };
     refuse_half_loaded(pipeline, &slices, state)?;
     let mut plan = Plan::default();
@@ -115,10 +124,11 @@ pub(crate) fn plan(
         plan.touched.clear();
     }
     if pipeline.recognises() {
-        plan.readings.iter_mut().for_each(|r| r.heals = r.known && rejected.contains(&r.slice.name));
+        plan.readings.iter_mut().for_each(|r| r.heals = r.known && known.rejected.contains(&r.slice.name));
     }
-    // Where absence means something, one changed file makes every file count; so does one that is gone.
-    if pipeline.full_read() && (!plan.readings.is_empty() || !gone.is_empty()) {
+    // Where absence means something, one changed file makes every file count; so does one that is gone, and a table that is
+    // what its files say under other settings.
+    if pipeline.full_read() && (!plan.readings.is_empty() || !gone.is_empty() || known.other_settings) {
         plan.readings.extend(unchanged.into_iter().map(|s| fresh(s, None)));
         plan.readings.iter_mut().for_each(|r| r.skip_rows = 0);
         plan.readings.sort_by(|a, b| a.slice.name.cmp(&b.slice.name));

@@ -5,7 +5,7 @@ use crate::{
     extract::{Extract, Item},
     load::{Chunks, Parts, movement, record},
     names,
-    plan::{self, Plan, Reading},
+    plan::{self, Known, Plan, Reading},
     preview::Preview,
     prove::disorder::{Disorder, Disordered},
     registry,
@@ -351,10 +351,18 @@ impl Work<'_> {
         if let Some(spec) = &self.pipeline.watermark {
             run.watermark = Some(movement(&spec.column, state.watermark.as_ref()));
         }
+        let changed = changed_settings(self.pipeline, &state);
+        // Where every run reads and judges everything, this one does so by the new settings.
+        if let Some(changed) = changed.as_ref().filter(|_| !self.pipeline.full_read()) {
+            self.warn(changed.clone());
+        }
         let there = slices.len();
         let replay = self.options.replay.as_ref();
         let Plan { readings, touched } = match replay {
-            None => plan::plan(self.pipeline, self.source, slices, &state, &session.rejected()?, &self.engine.stop)?,
+            None => {
+                let known = Known { state: &state, rejected: &session.rejected()?, other_settings: changed.is_some() };
+                plan::plan(self.pipeline, self.source, slices, &known, &self.engine.stop)?
+            }
             Some(_) => plan::replay(self.pipeline, slices, &state)?,
         };
         let by_file = self.source.files().is_some();
@@ -616,6 +624,23 @@ impl Work<'_> {
             None => Ok(()),
         }
     }
+}
+
+/// Settings that are not those of the last load, and what that means.
+fn changed_settings(pipeline: &Pipeline, state: &State) -> Option<String> {
+    let (before, now) = (state.settings.as_ref()?, pipeline.settings());
+    let mut names: Vec<&String> =
+        before.keys().chain(now.keys()).filter(|name| before.get(*name) != now.get(*name)).collect();
+    names.sort();
+    names.dedup();
+    let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    let (has, what) = (wording::verb(names.len() as u64, "has", "have"), names.join(", "));
+    (!names.is_empty()).then(|| {
+        format!(
+            "{what} {has} changed since the last load: rows that were loaded before stay as they are, until `--full-refresh` \
+             loads everything again"
+        )
+    })
 }
 
 fn replaced(readings: &[Reading]) -> Vec<(&str, &floodmark_core::state::FileEntry)> {

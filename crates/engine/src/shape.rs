@@ -349,7 +349,15 @@ impl<'a> Shaper<'a> {
                 raw: self.raw(rows, row),
             });
         };
-        if !self.can.nan
+        // No number is newer than it: behind it nothing would ever be read or written again.
+        let orders = self.pipeline.watermark.as_ref().is_some_and(|w| w.column == name)
+            || self.pipeline.version.as_deref() == Some(name);
+        if orders && let Some(doubles) = array.as_primitive_opt::<Float64Type>() {
+            for row in (0..doubles.len()).filter(|row| doubles.is_valid(*row) && doubles.value(*row).is_nan()) {
+                let help = format!("decide with `transform`, for example: nullif({name}, 'NaN'::double) AS {name}");
+                refuse(row, "NaN".into(), "NaN cannot say what is newer", help);
+            }
+        } else if !self.can.nan
             && let Some(doubles) = array.as_primitive_opt::<Float64Type>()
         {
             for row in (0..doubles.len()).filter(|row| doubles.is_valid(*row) && doubles.value(*row).is_nan()) {

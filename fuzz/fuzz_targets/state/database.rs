@@ -74,8 +74,8 @@ pub(crate) fn damaged(text: &str) {
         };
         write(
             "UPDATE _floodmark_state SET watermark_column = 'at', watermark_type = ?1, watermark = ?2, pending = ?3,
-             schema = ?4, source_schema = ?5, updated_at = ?6",
-            &[next(), next(), next(), next(), next(), next()],
+             schema = ?4, source_schema = ?5, updated_at = ?6, settings = ?7",
+            &[next(), next(), next(), next(), next(), next(), next()],
         );
         raw.execute(
             "INSERT INTO _floodmark_files VALUES (?1, 'f', 1, 1, coalesce(?2, '0'), 1, 1, ?3)",

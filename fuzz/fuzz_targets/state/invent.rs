@@ -134,6 +134,7 @@ pub(crate) fn state(bits: &mut Unstructured<'_>) -> Result<(State, Vec<Memory>)>
         table: Some(format!("t{}", bits.arbitrary::<&str>()?)),
         schema: Some(schema(bits)?),
         source_schema: if bits.arbitrary()? { Some(schema(bits)?) } else { None },
+        settings: bits.arbitrary()?,
         watermark,
         pending,
         files,

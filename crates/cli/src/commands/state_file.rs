@@ -7,7 +7,7 @@
 use chrono::{DateTime, Utc};
 use floodmark_core::{
     Code, Column, DataType, Error, Result, Schema, Value,
-    state::{FileEntry, Lineage, Mark, Memory, State},
+    state::{FileEntry, Lineage, Mark, Memory, Settings, State},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -47,6 +47,8 @@ struct Entry {
     files: Vec<File>,
     #[serde(default)]
     remembered: Vec<Memory>,
+    #[serde(default)]
+    settings: Option<Settings>,
     updated_at: Option<String>,
 }
 
@@ -169,6 +171,7 @@ fn entry(exported: &Exported) -> Entry {
         pending: state.pending.as_ref().map(mark_entry),
         files,
         remembered: remembered.clone(),
+        settings: state.settings.clone(),
         updated_at: state.updated_at.map(|at| at.to_rfc3339()),
     }
 }
@@ -207,6 +210,7 @@ fn exported(entry: Entry) -> Result<Exported, String> {
         watermark: entry.watermark.map(mark).transpose()?,
         pending: entry.pending.map(mark).transpose()?,
         files,
+        settings: entry.settings,
         updated_at: entry.updated_at.map(moment).transpose()?,
     };
     Ok(Exported { pipeline: entry.pipeline, state, remembered: entry.remembered })
@@ -247,6 +251,7 @@ mod tests {
                 },
             )]
             .into(),
+            settings: Some([("load".to_owned(), "upsert".to_owned())].into()),
             updated_at: DateTime::from_timestamp(1_700_000_000, 5),
         }
     }

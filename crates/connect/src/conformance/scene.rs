@@ -210,6 +210,7 @@ impl Chunk for Hand<'_> {
         Ok(Commit {
             schema: self.scene.schema.clone(),
             source_schema: None,
+            settings: None,
             watermark: Some(mark(1)),
             pending: None,
             boundary: BoundaryChange::default(),

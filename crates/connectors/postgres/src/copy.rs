@@ -2,8 +2,7 @@
 //!
 //! It has what Floodmark knows of: the state tables, and the tables that pipelines load with their columns and indexes. The
 //! pipeline's own table is not there, as after a full refresh. Making one needs the right to create databases
-//! (`ALTER ROLE … CREATEDB`). A copy belongs to the folder it was asked for: once that is gone, the next copy
-//! drops it.
+//! (`ALTER ROLE … CREATEDB`). A copy belongs to the folder it was asked for: once that is gone, it is dropped.
 
 use crate::{
     PostgresDestination,
@@ -55,12 +54,19 @@ fn create(from: &Db, name: &str, owner: &Path) -> Result<()> {
     from.execute_batch(&sql).map_err(|e| {
         to("make a database for the copy")(e).help("a copy needs the right to create databases: ALTER ROLE … CREATEDB")
     })?;
-    let note = format!("COMMENT ON DATABASE {name} IS {}", ddl::literal(&format!("{NOTE}{}", owner.display())));
+    let note = format!("{NOTE}{}:{}", machine(), owner.display());
+    let note = format!("COMMENT ON DATABASE {name} IS {}", ddl::literal(&note));
     from.execute_batch(&note).map_err(to("note whose copy it is"))
 }
 
-/// Drops copies whose folder is gone.
-fn sweep(db: &Db) -> Result<()> {
+/// Which machine, or container, this is: folders of others are not seen here.
+fn machine() -> String {
+    let part = |file: &str| fs::read_to_string(file).unwrap_or_default().trim().to_owned();
+    format!("{} {}", part("/proc/sys/kernel/hostname"), part("/proc/sys/kernel/random/boot_id"))
+}
+
+/// Drops copies that were made on this machine and whose folder is gone.
+pub(crate) fn sweep(db: &Db) -> Result<()> {
     let rows = db
         .query(
             "SELECT d.datname::text, shobj_description(d.oid, 'pg_database') FROM pg_database d
@@ -71,8 +77,9 @@ fn sweep(db: &Db) -> Result<()> {
     for row in &rows {
         let get = || -> Result<(String, Option<String>), postgres::Error> { Ok((row.try_get(0)?, row.try_get(1)?)) };
         let (name, note) = get().map_err(to("look for earlier copies"))?;
-        // One without a note is just being made, or was made elsewhere.
-        let Some(folder) = note.as_deref().and_then(|note| note.strip_prefix(NOTE)) else { continue };
+        // One without a note is just being made; of another machine's the folder cannot be seen.
+        let mine = format!("{NOTE}{}:", machine());
+        let Some(folder) = note.as_deref().and_then(|note| note.strip_prefix(&mine)) else { continue };
         if !Path::new(folder).exists() {
             // Somebody else may be doing the same.
             let _ = db.execute_batch(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", ddl::quote(&name)));

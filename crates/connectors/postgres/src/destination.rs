@@ -102,6 +102,12 @@ impl Destination for PostgresDestination {
         copy::copy(self, folder, without, stop)
     }
 
+    fn sweep(&self) {
+        if let Err(error) = self.connect().and_then(|db| copy::sweep(&db)) {
+            tracing::warn!(%error, "databases of earlier copies are left on the server");
+        }
+    }
+
     fn differences(&self, other: &ConnectionUrl, pipeline: &Pipeline, limit: usize) -> Result<Differences> {
         differences::between(&self.connect()?, &PostgresDestination::new(other)?.connect()?, pipeline, limit)
     }

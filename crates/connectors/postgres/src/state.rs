@@ -6,7 +6,7 @@ use floodmark_connect::crash::{self, Point};
 use floodmark_core::{
     Code, DataType, Error, Result, Schema, Value,
     pipeline::{Load, Pipeline},
-    state::{Commit, FORMAT, FileEntry, Lineage, Mark, State},
+    state::{Commit, FORMAT, FileEntry, Lineage, Mark, Settings, State},
 };
 use postgres::Row;
 
@@ -144,13 +144,18 @@ fn mark(column: Option<String>, data_type: Option<String>, value: Option<String>
     Ok(Some(Mark { column, data_type, value }))
 }
 
+fn parse_settings(text: Option<String>) -> Result<Option<Settings>> {
+    let parse = |text: String| serde_json::from_str(&text).map_err(|e| damaged("the settings", &text).cause(e));
+    text.map(parse).transpose()
+}
+
 /// A pipeline's state; `None` where there is none.
 pub(crate) fn read(db: &Db, pipeline: &str) -> Result<Option<State>> {
     let fail = to("read the state");
     let row = db
         .query_opt(
             "SELECT token, \"table\", schema, watermark_column, watermark_type, watermark, pending, updated_at,
-                    source_schema
+                    source_schema, settings
              FROM _floodmark_state WHERE pipeline = $1",
             &[&pipeline],
         )
@@ -168,6 +173,7 @@ pub(crate) fn read(db: &Db, pipeline: &str) -> Result<Option<State>> {
         table: text(1)?.filter(|table| !table.is_empty()),
         schema: parse_schema(text(2)?)?.filter(|schema| !schema.columns.is_empty()),
         source_schema: parse_schema(text(8)?)?,
+        settings: parse_settings(text(9)?)?,
         watermark: mark(column.clone(), data_type.clone(), text(5)?)?,
         pending: mark(column, data_type, text(6)?)?,
         updated_at: row.try_get::<_, Option<DateTime<Utc>>>(7).map_err(&fail)?,
@@ -278,12 +284,15 @@ pub(crate) fn write_position(
     let json =
         |schema| serde_json::to_string(schema).map_err(|e| Error::internal("a schema has no JSON form").cause(e));
     let source_schema = commit.source_schema.as_ref().map(json).transpose()?;
+    let settings = commit.settings.as_ref().map(serde_json::to_string).transpose();
+    let settings = settings.map_err(|e| Error::internal("settings have no JSON form").cause(e))?;
     let mark = commit.watermark.as_ref().or(commit.pending.as_ref());
     let schema = json(&commit.schema)?;
     let changed = crash::at(Point::WritePosition, || {
         db.execute(
             "UPDATE _floodmark_state SET \"table\" = $3, schema = $4, watermark_column = $5, watermark_type = $6,
-               watermark = $7, pending = $8, updated_at = $9, source_schema = $10 WHERE pipeline = $1 AND token = $2",
+               watermark = $7, pending = $8, updated_at = $9, source_schema = $10, settings = $11
+             WHERE pipeline = $1 AND token = $2",
             &[
                 &pipeline,
                 &token,
@@ -295,6 +304,7 @@ pub(crate) fn write_position(
                 &commit.pending.as_ref().map(|m| m.value.to_string()),
                 &commit.run.finished_at.unwrap_or(commit.run.started_at),
                 &source_schema,
+                &settings,
             ],
         )
         .map_err(&fail)
@@ -493,7 +503,8 @@ pub(crate) fn forget_position(db: &Db, pipeline: &str) -> Result<()> {
     crash::at(Point::ForgetPosition, || {
         db.execute(
             "UPDATE _floodmark_state SET \"table\" = NULL, schema = NULL, source_schema = NULL,
-               watermark_column = NULL, watermark_type = NULL, watermark = NULL, pending = NULL, updated_at = NULL
+               watermark_column = NULL, watermark_type = NULL, watermark = NULL, pending = NULL, updated_at = NULL,
+               settings = NULL
              WHERE pipeline = $1",
             &[&pipeline],
         )

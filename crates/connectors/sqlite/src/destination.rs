@@ -233,6 +233,9 @@ impl Destination for SqliteDestination {
         copy::copy(self, folder, without, stop).map_err(|e| self.named(e))
     }
 
+    /// A copy is all in its folder.
+    fn sweep(&self) {}
+
     fn differences(&self, other: &ConnectionUrl, pipeline: &Pipeline, limit: usize) -> Result<Differences> {
         let db = self.connect(Access::Read)?;
         differences::between(&db, other, pipeline, limit).map_err(|e| self.named(e))

@@ -135,6 +135,7 @@ fn write(db: &Connection, pipeline: &str, token: i64, new: &State) -> Result<()>
     let commit = Commit {
         schema: new.schema.clone().unwrap_or_default(),
         source_schema: new.source_schema.clone(),
+        settings: new.settings.clone(),
         watermark: new.watermark.clone(),
         pending: new.pending.clone(),
         boundary: BoundaryChange { anew: true, added: Vec::new() },

@@ -12,7 +12,7 @@ use floodmark_connect::{
 use floodmark_core::{
     Code, Counts, DataType, Error, Result, Schema, Value,
     pipeline::{Load, Pipeline},
-    state::{Commit, FORMAT, FileEntry, Lineage, Mark, Reject, RunRecord, State, WatermarkMove},
+    state::{Commit, FORMAT, FileEntry, Lineage, Mark, Reject, RunRecord, Settings, State, WatermarkMove},
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::collections::HashSet;
@@ -22,7 +22,7 @@ const TABLES: &str = r#"
 CREATE TABLE _floodmark_meta (format INTEGER NOT NULL);
 CREATE TABLE _floodmark_state (
   pipeline TEXT PRIMARY KEY, token INTEGER NOT NULL, "table" TEXT, schema TEXT, source_schema TEXT,
-  watermark_column TEXT, watermark_type TEXT, watermark TEXT, pending TEXT, updated_at TEXT
+  watermark_column TEXT, watermark_type TEXT, watermark TEXT, pending TEXT, updated_at TEXT, settings TEXT
 ) WITHOUT ROWID;
 CREATE TABLE _floodmark_runs (
   run TEXT PRIMARY KEY, pipeline TEXT NOT NULL, status TEXT NOT NULL, load TEXT NOT NULL,
@@ -116,21 +116,40 @@ fn mark(column: Option<String>, data_type: Option<String>, value: Option<String>
     Ok(Some(Mark { column, data_type, value }))
 }
 
+fn parse_settings(text: Option<String>) -> Result<Option<Settings>> {
+    let parse = |text: String| serde_json::from_str(&text).map_err(|e| damaged("the settings", &text).cause(e));
+    text.map(parse).transpose()
+}
+
 /// A pipeline's state; `None` where there is none.
 pub(crate) fn read(db: &Connection, pipeline: &str) -> Result<Option<State>> {
     type Text = Option<String>;
-    type Columns = (i64, Text, Text, Text, Text, Text, Text, Text, Text);
+    type Columns = (i64, Text, Text, Text, Text, Text, Text, Text, (Text, Text));
     let row: Option<Columns> = db
         .query_row(
             "SELECT token, \"table\", schema, watermark_column, watermark_type, watermark, pending, updated_at,
-                    source_schema
+                    source_schema, settings
              FROM _floodmark_state WHERE pipeline = ?1",
             [pipeline],
-            |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?, r.get(5)?, r.get(6)?, r.get(7)?, r.get(8)?)),
+            |r| {
+                Ok((
+                    r.get(0)?,
+                    r.get(1)?,
+                    r.get(2)?,
+                    r.get(3)?,
+                    r.get(4)?,
+                    r.get(5)?,
+                    r.get(6)?,
+                    r.get(7)?,
+                    (r.get(8)?, r.get(9)?),
+                ))
+            },
         )
         .optional()
         .map_err(to("read the state"))?;
-    let Some((token, table, schema, column, data_type, watermark, pending, updated_at, source_schema)) = row else {
+    let Some((token, table, schema, column, data_type, watermark, pending, updated_at, (source_schema, settings))) =
+        row
+    else {
         return Ok(None);
     };
     let parse_schema = |text: Option<String>| -> Result<Option<Schema>> {
@@ -143,6 +162,7 @@ pub(crate) fn read(db: &Connection, pipeline: &str) -> Result<Option<State>> {
         table: table.filter(|table| !table.is_empty()),
         schema: parse_schema(schema)?.filter(|schema| !schema.columns.is_empty()),
         source_schema: parse_schema(source_schema)?,
+        settings: parse_settings(settings)?,
         watermark: mark(column.clone(), data_type.clone(), watermark)?,
         pending: mark(column, data_type, pending)?,
         updated_at: updated_at.and_then(|t| DateTime::parse_from_rfc3339(&t).ok()).map(|t| t.with_timezone(&Utc)),
@@ -228,12 +248,15 @@ pub(crate) fn write_position(
     let json =
         |schema| serde_json::to_string(schema).map_err(|e| Error::internal("a schema has no JSON form").cause(e));
     let source_schema = commit.source_schema.as_ref().map(json).transpose()?;
+    let settings = commit.settings.as_ref().map(serde_json::to_string).transpose();
+    let settings = settings.map_err(|e| Error::internal("settings have no JSON form").cause(e))?;
     let mark = commit.watermark.as_ref().or(commit.pending.as_ref());
     let schema = json(&commit.schema)?;
     let changed = crash::at(Point::WritePosition, || {
         db.execute(
             "UPDATE _floodmark_state SET \"table\" = ?3, schema = ?4, watermark_column = ?5, watermark_type = ?6,
-               watermark = ?7, pending = ?8, updated_at = ?9, source_schema = ?10 WHERE pipeline = ?1 AND token = ?2",
+               watermark = ?7, pending = ?8, updated_at = ?9, source_schema = ?10, settings = ?11
+             WHERE pipeline = ?1 AND token = ?2",
             params![
                 pipeline,
                 token,
@@ -245,6 +268,7 @@ pub(crate) fn write_position(
                 commit.pending.as_ref().map(|m| m.value.to_string()),
                 timestamp(&commit.run.finished_at.unwrap_or(commit.run.started_at)),
                 source_schema,
+                settings,
             ],
         )
         .map_err(&fail)
@@ -533,7 +557,8 @@ pub(crate) fn forget_position(db: &Connection, pipeline: &str) -> Result<()> {
     crash::at(Point::ForgetPosition, || {
         db.execute(
             "UPDATE _floodmark_state SET \"table\" = NULL, schema = NULL, source_schema = NULL,
-               watermark_column = NULL, watermark_type = NULL, watermark = NULL, pending = NULL, updated_at = NULL
+               watermark_column = NULL, watermark_type = NULL, watermark = NULL, pending = NULL, updated_at = NULL,
+               settings = NULL
              WHERE pipeline = ?1",
             [pipeline],
         )

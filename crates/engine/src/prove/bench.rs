@@ -111,12 +111,23 @@ pub(super) struct Bench<'a> {
     pub(super) pipeline: &'a Pipeline,
     pub(super) at: DateTime<Utc>,
     folder: TempDir,
+    /// Behind the folder, so that the copies in it are gone when it is their turn.
+    _sweeper: Sweeper,
     /// What was there to read when the trials began.
     source: Vec<Slice>,
     /// The copy in which nothing is loaded.
     beginning: Box<dyn Destination>,
     made: Cell<usize>,
     audit: RefCell<(u64, Option<Error>)>,
+}
+
+/// Sees to it that nothing is left of the copies.
+struct Sweeper(Box<dyn Destination>);
+
+impl Drop for Sweeper {
+    fn drop(&mut self) {
+        self.0.sweep();
+    }
 }
 
 impl<'a> Bench<'a> {
@@ -137,6 +148,7 @@ impl<'a> Bench<'a> {
             pipeline,
             at: moment(engine.clock.now()),
             folder,
+            _sweeper: Sweeper(original),
             // One that cannot be listed fails the reference, as it would a run.
             source: registry::source(&pipeline.source).and_then(|source| source.slices()).unwrap_or_default(),
             beginning,
