@@ -114,6 +114,13 @@ impl<M: Ord + Clone, C: Clone> Timeline<M, C> {
             let deleted = event.is_none();
             let was_known = began || replaced || stale;
             let change = next.put(at.clone(), event, &same);
+            // A row of the table now begins earlier: at the version that came in just before it.
+            if began
+                && let Some(earlier) = moved.take()
+                && matches!(change, Change::None)
+            {
+                fates.insert(earlier, Fate::Updated);
+            }
             if came {
                 let fate = match change {
                     _ if stale => Fate::Stale,
@@ -129,11 +136,6 @@ impl<M: Ord + Clone, C: Clone> Timeline<M, C> {
                     _ => Fate::Unchanged,
                 };
                 fates.insert(at, fate);
-            } else if let Some(earlier) = moved.take_if(|_| began)
-                && matches!(change, Change::None)
-            {
-                // A row of the table now begins earlier: at the version that came in just before it.
-                fates.insert(earlier, Fate::Updated);
             }
         }
         let fates = order.iter().map(|at| fates.get(at).copied().unwrap_or(Fate::Unchanged)).collect();
@@ -242,6 +244,10 @@ mod tests {
         let (history, fates) = after(history, &[(1, Some('A')), (7, Some('C')), (9, Some('D')), (11, None)]);
         assert_eq!(fates, [Updated, Updated, Stale, DeleteNoop]);
         assert_eq!(history.spans, [span(1, Some(7), 'A'), span(7, Some(9), 'C')]);
+        // A row that begins earlier is no new one, also where what it began with before comes again.
+        let (history, _) = after(empty(), &[(3, Some('A'))]);
+        let (history, fates) = after(history, &[(1, Some('A')), (3, Some('A'))]);
+        assert_eq!((history.spans, fates), (vec![span(1, None, 'A')], vec![Updated, Unchanged]));
     }
 
     #[test]
