@@ -66,6 +66,10 @@ impl<'a> Cells<'a> {
         self.nulls.is_some_and(|n| n.is_null(row))
     }
 
+    pub(crate) fn has_nulls(&self) -> bool {
+        self.nulls.is_some_and(|n| n.null_count() > 0)
+    }
+
     /// The value as SQLite stores it; `scratch` holds the text of types that have no storage class of their own.
     #[inline]
     pub(crate) fn stored<'s>(&'s self, row: usize, scratch: &'s mut String) -> ValueRef<'s> {

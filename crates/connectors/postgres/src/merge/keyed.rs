@@ -189,7 +189,21 @@ impl<'a> Merge<'a> {
             let met = self.seen.get(job.db, &hashes)?;
             slots.slots.iter_mut().zip(met).for_each(|(slot, standing)| slot.standing = standing);
         }
+        let new: Vec<bool> = slots.slots.iter().map(|slot| slot.standing.is_none()).collect();
         fold(job, &layout, &mut slots, &self.memory, &mut self.counts)?;
+        // Copies that superseded each other, the last of which is what the table holds: nothing is written.
+        for n in (0..slots.slots.len()).filter(|n| new[*n]) {
+            let slot = &slots.slots[n];
+            let back = match (&slot.before, &slot.now) {
+                (Some(before), Some(now)) => slot.standing == Some(Standing::Updated) && slots.same_cells(before, now),
+                _ => false,
+            };
+            if back {
+                self.counts.updated -= 1;
+                self.counts.unchanged += 1;
+                slots.slots[n].standing = Some(Standing::Unchanged);
+            }
+        }
         write(job, &layout, &slots)?;
         self.memory.keep(job, &layout, &slots)?;
         if !fresh {

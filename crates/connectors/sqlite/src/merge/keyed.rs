@@ -40,8 +40,22 @@ pub(super) fn run(db: &Connection, plan: &LoadPlan<'_>, was_empty: bool, batches
         let mut statements = Statements::prepare(db, pipeline, &names, merge.soft, merge.rowid)?;
         merge.window_columns(&names)?;
         let order = (!merge.fresh).then(|| by_key(&batch.rows, &cells, statements.key()));
-        for at in 0..batch.rows.num_rows() {
-            let row = order.as_ref().map_or(at, |order| order[at] as usize);
+        // A copy that is superseded within the batch never was in the table: written first, it would be an update there
+        // and another one back, where the newest is what the table holds.
+        let rivals = order.as_ref().filter(|_| batch.delete.is_none()).and_then(|_| statements.rivals(&cells));
+        let rivals = rivals.filter(|_| merge.ordered && merge.kept.is_none());
+        let (rows, mut at) = (batch.rows.num_rows(), 0);
+        while at < rows {
+            let place = |at: usize| order.as_ref().map_or(at, |order| order[at] as usize);
+            let mut row = place(at);
+            at += 1;
+            while let Some(rivals) = rivals.as_ref().filter(|r| at < rows && r.same_key(row, place(at))) {
+                let loser =
+                    if rivals.is_older(place(at), row) { place(at) } else { std::mem::replace(&mut row, place(at)) };
+                merge.note_window(&cells, loser)?;
+                merge.counts.superseded += 1;
+                at += 1;
+            }
             let delete = batch.delete.as_ref().is_some_and(|d| d.value(row));
             merge.row(&mut statements, &cells, row, delete)?;
         }

@@ -56,6 +56,22 @@ pub(super) struct Statements<'db> {
     delete: CachedStatement<'db>,
 }
 
+/// Rows of one batch beside each other.
+pub(super) struct Rivals<'a> {
+    key: Vec<&'a Cells<'a>>,
+    version: Option<&'a Cells<'a>>,
+}
+
+impl Rivals<'_> {
+    pub(super) fn same_key(&self, a: usize, b: usize) -> bool {
+        self.key.iter().all(|cells| cells.order(a, b).is_eq())
+    }
+
+    pub(super) fn is_older(&self, a: usize, than: usize) -> bool {
+        self.version.is_some_and(|cells| cells.order(a, than).is_lt())
+    }
+}
+
 impl<'db> Statements<'db> {
     pub(super) fn prepare(
         db: &'db Connection,
@@ -132,6 +148,14 @@ impl<'db> Statements<'db> {
             update,
             delete,
         })
+    }
+
+    /// How rows of a batch compare with each other; `None` where more than the newest of a key's counts, as NULLs that keep
+    /// what an older row brought.
+    pub(super) fn rivals<'a>(&self, cells: &'a [Cells<'a>]) -> Option<Rivals<'a>> {
+        let version = self.version.map(|at| &cells[at]);
+        let comparable = !self.keeps && version.is_none_or(|cells| !cells.has_nulls());
+        comparable.then(|| Rivals { key: self.key.iter().map(|at| &cells[*at]).collect(), version })
     }
 
     /// Where the key's columns stand in the batch.
