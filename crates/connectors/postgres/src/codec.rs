@@ -248,38 +248,106 @@ fn numeric(unscaled: i128, scale: u8, out: &mut Vec<u8>) {
     }
 }
 
+/// The parts of a number as the server sends it: groups of four decimal digits, the power of ten thousand of the first,
+/// its sign, and how many digits are shown after the point.
+fn numeric_parts(bytes: &[u8]) -> Option<(&[u8], i32, u16, u16)> {
+    let (head, groups) = bytes.split_first_chunk::<8>()?;
+    let word = |at: usize| u16::from_be_bytes([head[at], head[at + 1]]);
+    let weight = i32::from(word(2).cast_signed());
+    (groups.len() == 2 * usize::from(word(0))).then_some((groups, weight, word(4), word(6)))
+}
+
+const NEGATIVE: u16 = 0x4000;
+
 /// A number as the server sends it, with so many digits after the point. `None` where it has more, is too large, or is no
 /// number.
-fn from_numeric(bytes: &[u8], scale: u8) -> Option<i128> {
-    let word = |n: usize| Some(u16::from_be_bytes(bytes.get(2 * n..2 * n + 2)?.try_into().ok()?));
-    let (count, weight, sign) = (usize::from(word(0)?), word(1)? as i16, word(2)?);
+#[inline]
+pub(crate) fn from_numeric(bytes: &[u8], scale: u8) -> Option<i128> {
+    let (groups, weight, sign, _) = numeric_parts(bytes)?;
+    // The power of ten of the next group's last digit, in units of the last digit kept.
+    let mut power = weight * 4 + i32::from(scale);
     let mut out = 0i128;
-    for n in 0..count {
-        let digit = i128::from(word(4 + n)?);
-        let power = (i32::from(weight) - n as i32) * 4 + i32::from(scale);
-        let part = match u32::try_from(power) {
-            Ok(power) => digit.checked_mul(10i128.checked_pow(power)?)?,
-            Err(_) => {
-                let divisor = 10i128.checked_pow(power.unsigned_abs()).filter(|d| digit % d == 0)?;
-                digit / divisor
+    let mut missing = 0;
+    for group in groups.chunks_exact(2) {
+        let digits = i128::from(u16::from_be_bytes([group[0], group[1]]));
+        out = match power {
+            0.. => out.checked_mul(10_000)?.checked_add(digits)?,
+            -3..0 => {
+                let (part, whole) = (10i128.pow(power.unsigned_abs()), 10i128.pow((4 + power).unsigned_abs()));
+                (digits % part == 0).then_some(())?;
+                out.checked_mul(whole)?.checked_add(digits / part)?
             }
+            _ => (digits == 0).then_some(out)?,
         };
-        out = out.checked_add(part)?;
+        missing = power.max(0);
+        power -= 4;
+    }
+    if out != 0 && missing > 0 {
+        out = out.checked_mul(10i128.checked_pow(missing.unsigned_abs())?)?;
     }
     match sign {
         0 => Some(out),
-        0x4000 => Some(-out),
+        NEGATIVE => Some(-out),
         _ => None,
     }
+}
+
+/// A number of any size as the server writes it.
+pub(crate) fn numeric_text(bytes: &[u8]) -> Option<String> {
+    use std::fmt::Write;
+    let (groups, weight, sign, shown) = numeric_parts(bytes)?;
+    let mut out = match sign {
+        0 => String::new(),
+        NEGATIVE => "-".to_owned(),
+        0xd000 => return Some("Infinity".into()),
+        0xf000 => return Some("-Infinity".into()),
+        _ => return Some("NaN".into()),
+    };
+    let group = |power: i32| {
+        let at = usize::try_from(weight - power).ok()?;
+        Some(u16::from_be_bytes(*groups.get(2 * at..)?.first_chunk::<2>()?))
+    };
+    match weight {
+        0.. => {
+            let _ = write!(out, "{}", group(weight).unwrap_or(0));
+            (0..weight).rev().for_each(|power| {
+                let _ = write!(out, "{:04}", group(power).unwrap_or(0));
+            });
+        }
+        _ => out.push('0'),
+    }
+    if shown > 0 {
+        let end = out.len() + 1 + usize::from(shown);
+        out.push('.');
+        let mut power = -1;
+        while out.len() < end {
+            let _ = write!(out, "{:04}", group(power).unwrap_or(0));
+            power -= 1;
+        }
+        out.truncate(end);
+    }
+    Some(out)
+}
+
+/// A day as the server sends it, counted from the epoch of everybody else; nothing for an infinity.
+#[inline]
+pub(crate) fn day(bytes: &[u8]) -> Option<i32> {
+    let days = i32::from_be_bytes(bytes.try_into().ok()?);
+    DAYS.contains(&days).then(|| days.checked_add(EPOCH_DAYS)).flatten()
+}
+
+/// A moment as the server sends it, in microseconds from the epoch of everybody else; nothing for an infinity.
+#[inline]
+pub(crate) fn moment(bytes: &[u8]) -> Option<i64> {
+    let micros = i64::from_be_bytes(bytes.try_into().ok()?);
+    MICROS.contains(&micros).then(|| micros.checked_add(EPOCH_MICROS)).flatten()
 }
 
 /// What the server sent as a value of the type; `None` where the two do not go together (somebody else wrote it).
 pub(crate) fn decode(cell: tuples::Cell<'_>, data_type: DataType) -> Option<Value> {
     let Some(bytes) = cell else { return Some(Value::Null) };
     let long = || Some(i64::from_be_bytes(bytes.try_into().ok()?));
-    // The ends of the axis are PostgreSQL's infinities.
-    let micros = || long()?.checked_add(EPOCH_MICROS).filter(|_| long().is_some_and(|m| MICROS.contains(&m)));
-    let nanos = || Some(i128::from(micros()?) * 1000);
+    let nanos = || Some(i128::from(moment(bytes)?) * 1000);
     let text = || std::str::from_utf8(bytes).ok().map(str::to_owned);
     Some(match data_type {
         DataType::Bool => Value::Bool(bytes == [1]),
@@ -288,10 +356,7 @@ pub(crate) fn decode(cell: tuples::Cell<'_>, data_type: DataType) -> Option<Valu
         DataType::Double => Value::Double(f64::from_bits(long()? as u64)),
         DataType::Text | DataType::Json => Value::Text(text()?),
         DataType::Bytes => Value::Bytes(bytes.to_vec()),
-        DataType::Date => {
-            let days = i32::from_be_bytes(bytes.try_into().ok()?);
-            Value::Date(days.checked_add(EPOCH_DAYS).filter(|_| DAYS.contains(&days))?)
-        }
+        DataType::Date => Value::Date(day(bytes)?),
         DataType::Time => Value::Time(long()?.checked_mul(1000)?),
         DataType::Timestamp { .. } => Value::Timestamp(nanos()?),
         DataType::TimestampTz { .. } => Value::TimestampTz(nanos()?),

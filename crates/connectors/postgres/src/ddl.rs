@@ -83,7 +83,7 @@ impl Name {
 }
 
 /// Schema and table, each perhaps in double quotes.
-fn split(written: &str) -> Result<(Option<Cow<'_, str>>, Cow<'_, str>)> {
+pub(crate) fn split(written: &str) -> Result<(Option<Cow<'_, str>>, Cow<'_, str>)> {
     let mut parts: Vec<Cow<'_, str>> = Vec::new();
     let mut rest = written;
     loop {

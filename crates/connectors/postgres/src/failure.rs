@@ -3,19 +3,27 @@
 use floodmark_core::{Code, Error};
 use postgres::error::{DbError, SqlState};
 
+/// How a failure is told: what was being done, and what the driver said.
+pub(crate) type Failed = fn(&str, postgres::Error) -> Error;
+
 /// What the server said, with the code and remedy that fit. `doing` completes "PostgreSQL failed to …".
 pub(crate) fn failed(doing: &str, error: postgres::Error) -> Error {
     let Some(said) = error.as_db_error() else { return lost(doing, error) };
     let (code, help) = remedy(said);
+    Error::new(code, format!("PostgreSQL failed to {doing}"))
+        .state("the open transaction was rolled back")
+        .help(help)
+        .cause(words(said))
+}
+
+/// All that the server said.
+pub(crate) fn words(said: &DbError) -> String {
     let mut message = said.message().to_owned();
     for more in [said.detail(), said.hint()].into_iter().flatten() {
         message.push_str("; ");
         message.push_str(more);
     }
-    Error::new(code, format!("PostgreSQL failed to {doing}"))
-        .state("the open transaction was rolled back")
-        .help(help)
-        .cause(format!("{message} (SQLSTATE {})", said.code().code()))
+    format!("{message} (SQLSTATE {})", said.code().code())
 }
 
 fn lost(doing: &str, error: postgres::Error) -> Error {

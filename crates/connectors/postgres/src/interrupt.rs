@@ -23,16 +23,20 @@ impl Interrupt {
         let thread = std::thread::spawn(move || {
             while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(PAUSE) {
                 if stop.check().is_err() {
-                    // What cannot be told the server it finds out when its statement is done.
-                    let _ = match tls::connector(&address) {
-                        Ok(tls) if !address.mode.is_plain() => cancel.cancel_query(tls),
-                        _ => cancel.cancel_query(NoTls),
-                    };
+                    end_statement(&address, &cancel);
                 }
             }
         });
         Interrupt { thread: Some((end, thread)) }
     }
+}
+
+/// Ends the statement that is under way, if there is one. What cannot be told the server it finds out when it is done.
+pub(crate) fn end_statement(address: &Address, cancel: &CancelToken) {
+    let _ = match tls::connector(address) {
+        Ok(tls) if !address.mode.is_plain() => cancel.cancel_query(tls),
+        _ => cancel.cancel_query(NoTls),
+    };
 }
 
 impl Drop for Interrupt {

@@ -1,6 +1,6 @@
-//! PostgreSQL as a destination.
+//! PostgreSQL as a source and destination.
 //!
-//! One transaction holds a chunk's rows and everything that is remembered of them. Rows get in by `COPY` in binary form:
+//! As a destination, one transaction holds a chunk's rows and everything that is remembered of them. Rows get in by `COPY` in binary form:
 //! straight into a table that held none, else beside what the server looked up for their keys, by the rule in
 //! `floodmark_core::merge`, and as set statements over what differs.
 
@@ -23,9 +23,11 @@ mod passfile;
 mod receipts;
 mod rehearsal;
 mod session;
+mod source;
 mod state;
 mod tls;
 mod touched;
 mod tuples;
 
 pub use destination::PostgresDestination;
+pub use source::PostgresSource;

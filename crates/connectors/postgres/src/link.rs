@@ -2,12 +2,12 @@
 
 use crate::{
     address::{Address, SslMode},
-    failure::{failed, to},
+    failure::{Failed, failed, to},
     tls,
     tuples::{self, Reader, Writer},
 };
 use floodmark_core::{Code, Error, Result};
-use postgres::{CancelToken, Client, Config, NoTls, Row, types::ToSql};
+use postgres::{CancelToken, Client, Config, CopyOutReader, NoTls, Row, Statement, types::ToSql};
 use std::{cell::RefCell, time::Duration};
 
 /// What a statement is given.
@@ -43,17 +43,22 @@ pub(crate) struct Db {
 impl Db {
     /// Connects to the first server that answers. `application` is shown to whoever looks at the server's sessions.
     pub(crate) fn connect(address: &Address, application: &str) -> Result<Db> {
+        Db::connect_to(address, application, failed)
+    }
+
+    /// The same; `failed` says what it is that cannot be reached.
+    pub(crate) fn connect_to(address: &Address, application: &str, failed: Failed) -> Result<Db> {
         let client = match address.mode {
-            SslMode::Allow => connect(address, SslMode::Disable, application)
-                .or_else(|_| connect(address, SslMode::Require, application)),
-            mode => connect(address, mode, application),
+            SslMode::Allow => connect(address, SslMode::Disable, application, failed)
+                .or_else(|_| connect(address, SslMode::Require, application, failed)),
+            mode => connect(address, mode, application, failed),
         }?;
         let db = Db { cancel: client.cancel_token(), client: RefCell::new(client) };
-        db.set_up()?;
+        db.set_up(failed)?;
         Ok(db)
     }
 
-    fn set_up(&self) -> Result<()> {
+    fn set_up(&self, failed: Failed) -> Result<()> {
         for (name, value) in SETTINGS {
             let set = format!("SELECT set_config('{name}', '{value}', false)");
             match self.client.borrow_mut().simple_query(&set) {
@@ -63,7 +68,7 @@ impl Db {
         }
         // Numbers of a double are written in full, and text is what it says: both are the default since long.
         self.execute_batch("SET extra_float_digits = 1; SET standard_conforming_strings = on")
-            .map_err(to("set up the connection"))
+            .map_err(|error| failed("set up the connection", error))
     }
 
     /// Statements without parameters.
@@ -111,6 +116,22 @@ impl Db {
         Ok(())
     }
 
+    /// The columns a statement would give, without running it.
+    pub(crate) fn prepare(&self, sql: &str) -> Result<Statement, postgres::Error> {
+        self.client.borrow_mut().prepare(sql)
+    }
+
+    /// Takes what `COPY … TO STDOUT` sends, byte for byte; `take` may use nothing else of this connection meanwhile.
+    pub(crate) fn stream_out<T>(
+        &self,
+        sql: &str,
+        take: impl FnOnce(&mut CopyOutReader<'_>) -> T,
+    ) -> Result<T, postgres::Error> {
+        let mut client = self.client.borrow_mut();
+        let mut stream = client.copy_out(sql)?;
+        Ok(take(&mut stream))
+    }
+
     /// Whether the connection is known to be gone.
     pub(crate) fn is_closed(&self) -> bool {
         self.client.borrow_mut().is_valid(Duration::from_secs(5)).is_err()
@@ -122,7 +143,7 @@ impl Db {
     }
 }
 
-fn connect(address: &Address, mode: SslMode, application: &str) -> Result<Client> {
+fn connect(address: &Address, mode: SslMode, application: &str, failed: Failed) -> Result<Client> {
     let mut refused = None;
     for server in &address.servers {
         let mut config = Config::new();

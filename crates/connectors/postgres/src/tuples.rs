@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 /// One cell: its bytes in the type's binary form, `None` for NULL.
 pub(crate) type Cell<'a> = Option<&'a [u8]>;
 
-const SIGNATURE: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+pub(crate) const SIGNATURE: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 
 /// Bytes that are put together before they are sent.
 const SEND: usize = 256 << 10;

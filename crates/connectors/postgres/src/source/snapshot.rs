@@ -1,0 +1,99 @@
+//! The one state of the database that a run sees.
+
+use super::{
+    columns::{self, Column},
+    failure::{failed, to},
+    horizon::{self, Watch},
+    relation::{self, Found},
+};
+use crate::{address::Address, link::Db};
+use floodmark_connect::Stop;
+use floodmark_core::{Result, Value, pipeline::Relation};
+use std::sync::{Mutex, PoisonError};
+
+/// A reader waits for a slow destination as long as it takes, which must not look to the server like a network that
+/// swallows packets; and nothing is written, whatever a query says. Bytes within arrays are written in one way.
+const SETTINGS: &str = "SET tcp_user_timeout = 0; SET default_transaction_read_only = on; SET bytea_output = hex";
+
+/// Connects for reading.
+pub(crate) fn connect(address: &Address) -> Result<Db> {
+    let db = Db::connect_to(address, "floodmark source", failed)?;
+    db.execute_batch(SETTINGS).map_err(to("set up the connection"))?;
+    Ok(db)
+}
+
+/// The columns of a relation, as it is now.
+pub(crate) fn columns(db: &Db, found: &Found) -> Result<Vec<Column>> {
+    columns::of(db, &format!("SELECT * FROM {}", found.from))
+}
+
+/// A transaction that sees one state of the database, and what it sees there.
+pub(crate) struct Snapshot {
+    pub(crate) found: Found,
+    pub(crate) columns: Vec<Column>,
+    /// Texts are in UTF-8 on the server, too.
+    pub(crate) utf8: bool,
+    /// By which another connection sees the same.
+    id: String,
+    /// Its connection, while nobody reads by it.
+    db: Mutex<Option<Db>>,
+}
+
+impl Snapshot {
+    /// The snapshot, and the horizon of a cursor before it was taken.
+    pub(crate) fn open(
+        db: Db,
+        relation: &Relation,
+        cursor: Option<&str>,
+        stop: &Stop,
+    ) -> Result<(Snapshot, Option<Value>)> {
+        let watch = match cursor {
+            Some(cursor) => Some((cursor, Watch::begin(&db)?)),
+            None => None,
+        };
+        let utf8: bool = db
+            .query_one("SELECT current_setting('server_encoding') = 'UTF8'", &[])
+            .and_then(|row| row.try_get(0))
+            .map_err(to("say its encoding"))?;
+        let mut horizon = None;
+        if let Some((cursor, watch)) = watch {
+            let found = relation::find(&db, relation)?;
+            let columns = columns(&db, &found)?;
+            horizon = Some(horizon::of(&db, &found, &columns, cursor, utf8, &watch, stop)?);
+        }
+        stop.check()?;
+        let found = relation::find(&db, relation)?;
+        let begin = to("begin a snapshot");
+        db.execute_batch("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").map_err(&begin)?;
+        // The snapshot is taken by the first query. Who emptied the table by TRUNCATE after it would have it look empty, so
+        // that has to be over, or wait.
+        if let Some(table) = &found.table {
+            db.execute_batch(&format!("LOCK TABLE {table} IN ACCESS SHARE MODE")).map_err(to("lock the table"))?;
+        }
+        let id = db.query_one("SELECT pg_export_snapshot()", &[]).and_then(|row| row.try_get(0)).map_err(&begin)?;
+        let columns = columns(&db, &found)?;
+        Ok((Snapshot { found, columns, utf8, id, db: Mutex::new(Some(db)) }, horizon))
+    }
+
+    /// A connection that sees it.
+    pub(crate) fn take(&self, address: &Address) -> Result<Db> {
+        let own = self.db.lock().unwrap_or_else(PoisonError::into_inner).take();
+        own.map_or_else(|| self.another(address), Ok)
+    }
+
+    /// Another connection that sees it.
+    fn another(&self, address: &Address) -> Result<Db> {
+        let db = connect(address)?;
+        let sql = format!(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}",
+            crate::ddl::literal(&self.id)
+        );
+        db.execute_batch(&sql).map_err(to("read by the snapshot of another connection"))?;
+        Ok(db)
+    }
+
+    /// The connection is whole, and free again.
+    pub(crate) fn give_back(&self, db: Db) {
+        self.db.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(db);
+    }
+}
