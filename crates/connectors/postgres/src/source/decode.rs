@@ -287,3 +287,6 @@ pub(crate) fn shown(kind: Kind, bytes: &[u8]) -> String {
         out
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -111,7 +111,7 @@ mod tests {
             is(r#"t."at" >= '1970-01-01 00:00:00.0015+00:00'::timestamptz"#)
         );
         assert_eq!(
-            from(Kind::Text, Value::Text(r"it's \ "" $$".into())),
+            from(Kind::Text, Value::Text(r#"it's \ "" $$"#.into())),
             is(r#"t."at"::text COLLATE "C" >= 'it''s \ "" $$'"#)
         );
     }

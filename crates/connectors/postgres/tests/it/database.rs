@@ -50,6 +50,11 @@ impl Database {
         ConnectionUrl::parse(&self.url).unwrap()
     }
 
+    /// The same for a role of its own.
+    pub(crate) fn url_as(&self, role: &str) -> ConnectionUrl {
+        ConnectionUrl::parse(&self.url.replacen("://postgres@", &format!("://{role}@"), 1)).unwrap()
+    }
+
     pub(crate) fn destination(&self) -> PostgresDestination {
         PostgresDestination::new(&self.url()).unwrap()
     }
