@@ -1,0 +1,196 @@
+//! Loads out of PostgreSQL.
+
+use crate::support::Scratch;
+use postgres::{Client, NoTls};
+use std::{
+    process::Stdio,
+    sync::atomic::{AtomicU32, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// An empty database on the tests' server, which goes when this is dropped.
+struct Shop {
+    name: String,
+    url: String,
+    server: String,
+}
+
+impl Shop {
+    fn new() -> Shop {
+        let server = std::env::var("FLOODMARK_TEST_POSTGRES").unwrap_or_else(|_| {
+            panic!(
+                "FLOODMARK_TEST_POSTGRES is not set: `cargo xtask services up` starts a PostgreSQL and says what to set"
+            )
+        });
+        let name = format!("fm_cli_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        Client::connect(&server, NoTls).unwrap().batch_execute(&format!("CREATE DATABASE {name}")).unwrap();
+        Shop { url: server.replacen("/postgres?", &format!("/{name}?"), 1), name, server }
+    }
+
+    fn client(&self) -> Client {
+        Client::connect(&self.url, NoTls).unwrap()
+    }
+}
+
+impl Drop for Shop {
+    fn drop(&mut self) {
+        let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
+        let _ = Client::connect(&self.server, NoTls).and_then(|mut client| client.batch_execute(&drop));
+    }
+}
+
+const ORDERS: &str = "CREATE TABLE orders (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text,
+                        updated_at timestamptz NOT NULL DEFAULT now());
+                      INSERT INTO orders (name) VALUES ('a'), ('b')";
+
+/// The names in the loaded table, in order.
+fn names(scratch: &Scratch) -> String {
+    let db = rusqlite::Connection::open(scratch.path().join("copy.db")).unwrap();
+    let all = db.prepare("SELECT name FROM orders ORDER BY name").and_then(|mut statement| {
+        statement.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()
+    });
+    all.unwrap_or_default().join(" ")
+}
+
+/// P4: a row whose transaction began before a run, and is committed after it, is loaded by the next run, once.
+fn a_late_commit_is_loaded(load: &str, cursor: &str) {
+    let (shop, scratch) = (Shop::new(), Scratch::new());
+    let mut client = shop.client();
+    client.batch_execute(ORDERS).unwrap();
+    let mut args = vec!["load", shop.url.as_str(), "sqlite:///copy.db", "--source-table", "orders"];
+    args.extend(["--load", load, "--watermark", cursor]);
+    if load != "append" {
+        args.extend(["--key", "id"]);
+    }
+    scratch.one(&args);
+    assert_eq!(names(&scratch), "a b");
+    let mut late = shop.client();
+    late.batch_execute("BEGIN; INSERT INTO orders (name) VALUES ('late')").unwrap();
+    client.batch_execute("INSERT INTO orders (name) VALUES ('early')").unwrap();
+    let first = scratch.one(&args);
+    // Rows of an append that lie beyond what is sure wait for the next run; a keyed load knows them again.
+    assert_eq!(names(&scratch), if load == "append" { "a b" } else { "a b early" }, "{first}");
+    late.batch_execute("COMMIT").unwrap();
+    let second = scratch.one(&args);
+    assert_eq!(names(&scratch), "a b early late", "{first} {second}");
+    let idle = scratch.one(&args);
+    assert_eq!(idle["status"], "nothing_new", "{idle}");
+    assert_eq!(names(&scratch), "a b early late");
+    // The watermark is where a run without a late commit leaves it.
+    let highest: String = client.query_one(&format!("SELECT max({cursor})::text FROM orders"), &[]).unwrap().get(0);
+    let mark = idle["watermark"]["after"].as_str().unwrap();
+    assert_eq!(mark.trim_end_matches(":00"), highest, "{idle}");
+}
+
+#[test]
+fn p4_a_late_commit_is_loaded_by_an_upsert_by_time() {
+    a_late_commit_is_loaded("upsert", "updated_at");
+}
+
+#[test]
+fn p4_a_late_commit_is_loaded_by_an_append_by_time() {
+    a_late_commit_is_loaded("append", "updated_at");
+}
+
+#[test]
+fn p4_a_late_commit_is_loaded_by_an_upsert_by_number() {
+    a_late_commit_is_loaded("upsert", "id");
+}
+
+#[test]
+fn p4_a_late_commit_is_loaded_by_an_append_by_number() {
+    a_late_commit_is_loaded("append", "id");
+}
+
+#[test]
+fn a_pipeline_file_names_a_table_or_a_query() {
+    let (shop, scratch) = (Shop::new(), Scratch::new());
+    let mut client = shop.client();
+    client.batch_execute(ORDERS).unwrap();
+    scratch.write(
+        "floodmark.yaml",
+        &format!(
+            "version: 1
+connections:
+  shop: {}
+pipelines:
+  orders:
+    source: {{ connection: shop, table: public.orders }}
+    destination: {{ url: 'sqlite:///copy.db' }}
+    key: [id]
+    watermark: {{ column: updated_at }}
+  loud:
+    source: {{ connection: shop, query: \"SELECT id, upper(name) AS name FROM orders\" }}
+    destination: {{ url: 'sqlite:///copy.db' }}
+    load: overwrite
+  long:
+    source: {{ connection: shop, table: orders }}
+    destination: {{ connection: shop, table: long_names }}
+    key: [id]
+    transform: SELECT id, name || '!' AS name FROM source
+",
+            shop.url
+        ),
+    );
+    let checked = scratch.run(&["check"]);
+    assert_eq!(checked.code, 0, "{checked:?}");
+    let read = |objects: &[serde_json::Value]| objects.iter().map(|o| o["rows"]["read"].as_u64()).collect::<Vec<_>>();
+    assert_eq!(read(&scratch.json(&["run"], 0)), [Some(2), Some(2), Some(2)]);
+    client.batch_execute("UPDATE orders SET name = 'c', updated_at = now() WHERE id = 2").unwrap();
+    // The row at the watermark, which is read again, and the one that changed.
+    let again = scratch.json(&["run", "orders"], 0);
+    assert_eq!(
+        (again[0]["rows"]["read"].as_u64(), again[0]["rows"]["updated"].as_u64()),
+        (Some(2), Some(1)),
+        "{again:?}"
+    );
+    assert_eq!(names(&scratch), "a c");
+    let long = client.query("SELECT name FROM long_names ORDER BY id", &[]).unwrap();
+    assert_eq!(long.iter().map(|row| row.get(0)).collect::<Vec<&str>>(), ["a!", "b!"]);
+}
+
+/// A backend that goes in the middle of its rows: nothing of them is loaded, and the next run loads them all.
+#[test]
+fn a_source_that_breaks_off_leaves_nothing_half_loaded() {
+    let (shop, scratch) = (Shop::new(), Scratch::new());
+    let mut client = shop.client();
+    client
+        .batch_execute(
+            "CREATE TABLE t (id int, x text); INSERT INTO t SELECT g, repeat('x', 40) FROM generate_series(1, 150000) g;
+             CREATE TABLE gate (open bool); INSERT INTO gate VALUES (false);
+             CREATE FUNCTION pass(int) RETURNS int LANGUAGE plpgsql AS 'BEGIN
+               IF $1 = 140000 AND NOT (SELECT open FROM gate) THEN PERFORM pg_sleep(60); END IF; RETURN $1; END'",
+        )
+        .unwrap();
+    let args = [
+        "load",
+        &shop.url,
+        "sqlite:///copy.db",
+        "--table",
+        "t",
+        "--key",
+        "id",
+        "--query",
+        "SELECT pass(id) AS id, x FROM t",
+    ];
+    let child = scratch.command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let asleep = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                  WHERE datname = current_database() AND wait_event = 'PgSleep' AND query LIKE 'COPY%'";
+    while client.query(asleep, &[]).unwrap().is_empty() {
+        assert!(Instant::now() < deadline, "it does not come to the gate");
+        thread::sleep(Duration::from_millis(20));
+    }
+    let ran = scratch.ran(&child.wait_with_output().unwrap());
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stderr.contains("FM0202") && ran.stderr.contains("nothing was written to the table"), "{}", ran.stderr);
+    let db = rusqlite::Connection::open(scratch.path().join("copy.db")).unwrap();
+    let tables: i64 =
+        db.query_row("SELECT count(*) FROM sqlite_schema WHERE name = 't'", [], |row| row.get(0)).unwrap();
+    assert_eq!(tables, 0);
+    client.batch_execute("UPDATE gate SET open = true").unwrap();
+    assert_eq!(scratch.one(&args)["rows"]["inserted"], 150_000);
+}
