@@ -55,9 +55,9 @@ fn natural(cells: Cells<'_, '_>, kind: Kind, data_type: DataType) -> Result<Arra
         }
         (Kind::Numeric, T::Decimal(p, s)) => cells.decimals(p, s, |b| from_numeric(b, s))?,
         (Kind::Numeric, T::BigInt) => cells.numbers(|b| i64::try_from(from_numeric(b, 0)?).ok(), Int64Array::new),
-        (Kind::Text, T::Text) | (Kind::Json, T::Json) => cells.texts(|b| Some(b))?,
+        (Kind::Text, T::Text) | (Kind::Json, T::Json) => cells.texts(Some)?,
         (Kind::Jsonb, T::Json) => cells.texts(|b| b.strip_prefix(&[1]))?,
-        (Kind::Bytes, T::Bytes) => cells.binaries(|b| Some(b))?,
+        (Kind::Bytes, T::Bytes) => cells.binaries(Some)?,
         (Kind::Uuid, T::Text) => cells.uuids()?,
         (Kind::Date, T::Date) => cells.numbers(day, Date32Array::new),
         (Kind::Date, T::Timestamp { .. }) => cells.moments(data_type, |b| i64::from(day(b)?).checked_mul(DAY_MICROS)),

@@ -68,7 +68,7 @@ fn comparison(column: &Column, value: &Value, edge: Edge, utf8: bool) -> Option<
 fn whole(nanos: i128, edge: Edge) -> Option<i128> {
     let down = nanos.div_euclid(1000);
     let up = edge == Edge::Until && down * 1000 != nanos;
-    Some((down + i128::from(up)).checked_mul(1000)?)
+    (down + i128::from(up)).checked_mul(1000)
 }
 
 /// A date or moment as the server reads it: of the years 1 to 9999, which need no words of its own.
