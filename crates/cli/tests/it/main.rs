@@ -1,6 +1,6 @@
 //! The real program, its real output.
 
-#![expect(clippy::unwrap_used, reason = "a helper that panics is a test that fails")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a helper that panics is a test that fails")]
 
 mod check;
 mod from_postgres;

@@ -161,8 +161,14 @@ fn others(db: &Db, found: &Found, column: &Column, stop: &Stop) -> Result<Option
         _ => name,
     };
     let sql = format!("SELECT max({compared})::text FROM {}", found.from);
-    let highest: Option<String> =
-        db.query_one(&sql, &[]).and_then(|row| row.try_get(0)).map_err(to("find its highest watermark value"))?;
+    // A query may call what writes: not here.
+    let read = || -> Result<Option<String>, postgres::Error> {
+        db.execute_batch("BEGIN READ ONLY")?;
+        let highest = db.query_one(&sql, &[])?.try_get(0)?;
+        db.execute_batch("COMMIT")?;
+        Ok(highest)
+    };
+    let highest = read().map_err(to("find its highest watermark value"))?;
     let writers: Vec<String> =
         db.query(WRITERS, &[]).and_then(|rows| rows.iter().map(|row| row.try_get(0)).collect()).map_err(to(LOOK))?;
     if !ended(db, &writers, stop)? {

@@ -6,20 +6,20 @@ use super::{
     horizon::{self, Watch},
     relation::{self, Found},
 };
-use crate::{address::Address, link::Db};
+use crate::{address::Address, ddl::literal, link::Db};
 use floodmark_connect::Stop;
 use floodmark_core::{Result, Value, pipeline::Relation};
 use std::sync::{Mutex, PoisonError};
 
-/// A reader waits for a slow destination as long as it takes, which must not look to the server like a network that
-/// swallows packets; and nothing is written, whatever a query says. Bytes within arrays are written in one way.
-const SETTINGS: &str = "SET tcp_user_timeout = 0; SET default_transaction_read_only = on; SET bytea_output = hex";
+/// What a transaction that reads begins with. A reader waits for a slow destination as long as it takes, which must not look
+/// to the server like a network that swallows packets; and bytes within arrays are written in one way. None of it outlasts
+/// the transaction, since behind a pooler the session may be another's then.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL tcp_user_timeout = 0; \
+                     SET LOCAL bytea_output = hex";
 
 /// Connects for reading.
 pub(crate) fn connect(address: &Address) -> Result<Db> {
-    let db = Db::connect_to(address, "floodmark source", failed)?;
-    db.execute_batch(SETTINGS).map_err(to("set up the connection"))?;
-    Ok(db)
+    Db::connect_to(address, "floodmark source", failed)
 }
 
 /// The columns of a relation, as it is now.
@@ -64,7 +64,7 @@ impl Snapshot {
         stop.check()?;
         let found = relation::find(&db, relation)?;
         let begin = to("begin a snapshot");
-        db.execute_batch("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").map_err(&begin)?;
+        db.execute_batch(BEGIN).map_err(&begin)?;
         // The snapshot is taken by the first query. Who emptied the table by TRUNCATE after it would have it look empty, so
         // that has to be over, or wait.
         if let Some(table) = &found.table {
@@ -84,10 +84,7 @@ impl Snapshot {
     /// Another connection that sees it.
     fn another(&self, address: &Address) -> Result<Db> {
         let db = connect(address)?;
-        let sql = format!(
-            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}",
-            crate::ddl::literal(&self.id)
-        );
+        let sql = format!("{BEGIN}; SET TRANSACTION SNAPSHOT {}", literal(&self.id));
         db.execute_batch(&sql).map_err(to("read by the snapshot of another connection"))?;
         Ok(db)
     }

@@ -109,6 +109,7 @@ fn a_query_must_be_one_that_reads_and_names_its_columns() {
     let schema = survey(&source, None).unwrap().schema;
     let error = super::drain(super::open(&source, &schema, None)).err().unwrap();
     assert_eq!(error.code(), Code::SourceRead, "{error:?}");
+    assert_eq!(survey(&source, Some("id")).unwrap_err().code(), Code::SourceRead);
     assert_eq!(client.query("TABLE t", &[]).unwrap().len(), 0);
 }
 
