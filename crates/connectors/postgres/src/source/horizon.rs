@@ -24,6 +24,9 @@
 //! number, on any table, since a view and a query do not say theirs; and once all of these have ended *S* is taken. *T* was
 //! not among them: it took its lock after *u* was given out, and its rows are above *u*, which is the horizon.
 //!
+//! Transactions that only read, as those of Floodmark's own readers do, are marked ([`READS`]) and left out: one that takes
+//! an hour holds up no other pipeline.
+//!
 //! A role that may not see when the transactions of others began (`pg_read_all_stats`) waits for them to end, likewise: what
 //! begins afterwards begins after *c*. Whatever does not end in time, and what cannot be seen at all (prepared transactions,
 //! those of the primary as seen from a standby), lets the watermark move nowhere.
@@ -110,18 +113,27 @@ pub(crate) fn of(
     Ok(horizon.filter(|_| !prepared).unwrap_or(Value::Null))
 }
 
+/// The advisory lock, shared by all who hold it, of a transaction that is `READ ONLY` and Floodmark's: the two halves of its
+/// key as `pg_locks` shows them.
+pub(crate) const READS: (i32, i32) = (1_179_402_311, 1_381_253_444);
+
 /// Sessions of the system write no rows of tables; they have no user. What began when is hidden from a role that is neither
 /// the session's own nor one that may read all statistics.
 const OPEN: &str = "
+    WITH reads AS (
+      SELECT pid FROM pg_locks WHERE pid IS NOT NULL AND locktype = 'advisory' AND mode = 'ShareLock' AND granted AND objsubid = 2
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND classid::bigint = $1 AND objid::bigint = $2)
     SELECT min(a.xact_start), coalesce(array_agg(l.virtualtransaction) FILTER (WHERE l.pid IS NOT NULL), '{}')
     FROM pg_stat_activity a
     LEFT JOIN pg_locks l ON l.pid = a.pid AND l.locktype = 'virtualxid' AND l.granted
       AND NOT pg_has_role('pg_read_all_stats', 'USAGE') AND pg_has_role(a.usesysid, 'USAGE') IS NOT TRUE
-    WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.usesysid IS NOT NULL";
+    WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.usesysid IS NOT NULL
+      AND a.pid NOT IN (SELECT pid FROM reads)";
 
 fn moments(db: &Db, kind: Kind, watch: &Watch, stop: &Stop) -> Result<Option<Value>> {
     std::thread::sleep(PUBLISH.saturating_sub(watch.seen.elapsed()));
-    let row = db.query_one(OPEN, &[]).map_err(to(LOOK))?;
+    let row = db.query_one(OPEN, &[&i64::from(READS.0), &i64::from(READS.1)]).map_err(to(LOOK))?;
     let get =
         || -> Result<(Option<DateTime<Utc>>, Vec<String>), postgres::Error> { Ok((row.try_get(0)?, row.try_get(1)?)) };
     let (earliest, hidden) = get().map_err(to(LOOK))?;

@@ -12,12 +12,12 @@ mod read;
 mod relation;
 mod snapshot;
 
-use crate::{address::Address, link::Db};
+use crate::{address::Address, interrupt::Interrupt, link::Db};
 use floodmark_connect::{
     BadRow, Batches, Files, ReadPlan, Slice, Source, Stop, Survey, SurveyRequest,
     source::{Glance, Glimpse},
 };
-use floodmark_core::{Result, pipeline::Relation, url::ConnectionUrl};
+use floodmark_core::{Result, Value, pipeline::Relation, url::ConnectionUrl};
 use read::Reading;
 use snapshot::Snapshot;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -49,13 +49,22 @@ impl PostgresSource {
         *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = Some(db);
     }
 
+    /// A snapshot of this moment, and the horizon of a cursor before it.
+    fn open(&self, cursor: Option<&str>, stop: &Stop) -> Result<(Snapshot, Option<Value>)> {
+        let db = self.connect()?;
+        let watched = Interrupt::start(&self.address, db.cancel(), stop);
+        let opened = Snapshot::open(db, &self.relation, cursor, stop);
+        drop(watched);
+        opened.map_err(|error| stop.check().err().unwrap_or(error))
+    }
+
     /// The snapshot of the last survey; one of this moment where there was none.
     fn surveyed(&self, stop: &Stop) -> Result<Arc<Snapshot>> {
         let mut kept = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(snapshot) = &*kept {
             return Ok(Arc::clone(snapshot));
         }
-        let (snapshot, _) = Snapshot::open(self.connect()?, &self.relation, None, stop)?;
+        let (snapshot, _) = self.open(None, stop)?;
         Ok(Arc::clone(kept.insert(Arc::new(snapshot))))
     }
 }
@@ -89,7 +98,7 @@ impl Source for PostgresSource {
     fn survey(&self, slices: &[Slice], request: &SurveyRequest, stop: &Stop) -> Result<Survey> {
         // The snapshot before is let go first, with all it holds up on the server.
         *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        let (snapshot, horizon) = Snapshot::open(self.connect()?, &self.relation, request.cursor.as_deref(), stop)?;
+        let (snapshot, horizon) = self.open(request.cursor.as_deref(), stop)?;
         let schema = columns::schema(&snapshot.columns, &request.pinned);
         let rows = snapshot.found.estimate.max(1);
         *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(snapshot));

@@ -3,7 +3,7 @@
 use super::{
     columns::{self, Column},
     failure::{failed, to},
-    horizon::{self, Watch},
+    horizon::{self, READS, Watch},
     relation::{self, Found},
 };
 use crate::{address::Address, ddl::literal, link::Db};
@@ -70,7 +70,10 @@ impl Snapshot {
         if let Some(table) = &found.table {
             db.execute_batch(&format!("LOCK TABLE {table} IN ACCESS SHARE MODE")).map_err(to("lock the table"))?;
         }
-        let id = db.query_one("SELECT pg_export_snapshot()", &[]).and_then(|row| row.try_get(0)).map_err(&begin)?;
+        let id = db
+            .query_one("SELECT pg_export_snapshot(), pg_advisory_xact_lock_shared($1, $2)", &[&READS.0, &READS.1])
+            .and_then(|row| row.try_get(0))
+            .map_err(&begin)?;
         let columns = columns(&db, &found)?;
         Ok((Snapshot { found, columns, utf8, id, db: Mutex::new(Some(db)) }, horizon))
     }
@@ -85,7 +88,9 @@ impl Snapshot {
     fn another(&self, address: &Address) -> Result<Db> {
         let db = connect(address)?;
         let sql = format!("{BEGIN}; SET TRANSACTION SNAPSHOT {}", literal(&self.id));
-        db.execute_batch(&sql).map_err(to("read by the snapshot of another connection"))?;
+        let import = to("read by the snapshot of another connection");
+        db.execute_batch(&sql).map_err(&import)?;
+        db.execute("SELECT pg_advisory_xact_lock_shared($1, $2)", &[&READS.0, &READS.1]).map_err(&import)?;
         Ok(db)
     }
 

@@ -1,11 +1,14 @@
 //! How far the watermark may move while transactions are open.
 
 use super::{Database, query, survey, table};
-use floodmark_connect::Source;
-use floodmark_core::{Value, pipeline::Relation};
+use floodmark_connect::{Source, Stop, SurveyRequest};
+use floodmark_core::{Code, Value, pipeline::Relation};
 use floodmark_postgres::PostgresSource;
 use postgres::Client;
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
 
 fn database() -> (Database, Client) {
     let database = Database::new();
@@ -51,6 +54,36 @@ fn moments_are_capped_by_the_oldest_open_transaction() {
     open.batch_execute("COMMIT").unwrap();
     let Value::TimestampTz(later) = horizon(&source, "at") else { panic!("no moment") };
     assert!(later > since);
+}
+
+/// A reader that takes an hour holds up no other pipeline: what only reads brings no rows.
+#[test]
+fn readers_of_floodmark_itself_count_for_nothing() {
+    let (database, mut client) = database();
+    let (first, second) = (table(&database, "t"), table(&database, "t"));
+    let schema = survey(&first, Some("at")).unwrap().schema;
+    let reading = (super::open(&first, &schema, None), super::open(&first, &schema, None));
+    let since = began(&mut client);
+    let Value::TimestampTz(moment) = horizon(&second, "at") else { panic!("no moment") };
+    assert!(moment >= since);
+    drop(reading);
+}
+
+#[test]
+fn a_stop_ends_a_survey_that_takes_its_time() {
+    let (database, _client) = database();
+    let source = query(&database, "SELECT 1 AS id, pg_sleep(60)::text AS slow");
+    let stop = Stop::default();
+    let flag = stop.flag();
+    std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(200));
+        flag.store(15, Ordering::Relaxed);
+    });
+    let request = SurveyRequest { cursor: Some("slow".into()), ..SurveyRequest::default() };
+    let began = Instant::now();
+    let error = source.survey(&source.slices().unwrap(), &request, &stop).unwrap_err();
+    assert_eq!(error.code(), Code::Interrupted, "{error:?}");
+    assert!(began.elapsed() < Duration::from_secs(10));
 }
 
 /// Where sessions write local time, the earlier reading of the clock counts.
