@@ -12,6 +12,7 @@ pub fn source(spec: &SourceSpec) -> Result<Box<dyn Source>> {
     match spec {
         SourceSpec::Files(files) => Ok(Box::new(floodmark_files::FileSourceReader::new(files.clone())?)),
         SourceSpec::Database(DatabaseSource { url, relation }) => match url.scheme() {
+            "postgres" | "postgresql" => Ok(Box::new(floodmark_postgres::PostgresSource::new(url, relation.clone())?)),
             "sqlite" => Ok(Box::new(floodmark_sqlite::SqliteSource::new(url, relation.clone())?)),
             other => Err(unknown(other, "source")),
         },
