@@ -15,7 +15,7 @@ const TABLES: &str = r#"
 CREATE TABLE _floodmark_meta (format bigint NOT NULL);
 CREATE TABLE _floodmark_state (
   pipeline text PRIMARY KEY, token bigint NOT NULL, "table" text, schema text, source_schema text,
-  watermark_column text, watermark_type text, watermark text, pending text, updated_at timestamptz
+  watermark_column text, watermark_type text, watermark text, pending text, updated_at timestamptz, settings text
 );
 CREATE TABLE _floodmark_runs (
   run text PRIMARY KEY, pipeline text NOT NULL, status text NOT NULL, load text NOT NULL,
