@@ -1,4 +1,4 @@
-//! Loads out of PostgreSQL.
+//! Loads out of PostgreSQL, and into a table of it that others write to.
 
 use crate::support::Scratch;
 use postgres::{Client, NoTls};
@@ -193,4 +193,32 @@ fn a_source_that_breaks_off_leaves_nothing_half_loaded() {
     assert_eq!(tables, 0);
     client.batch_execute("UPDATE gate SET open = true").unwrap();
     assert_eq!(scratch.one(&args)["rows"]["inserted"], 150_000);
+}
+
+/// P5: a newer copy that another program commits while a load waits for its row is not written over.
+#[test]
+fn p5_a_copy_committed_meanwhile_is_not_written_over() {
+    let (shop, scratch) = (Shop::new(), Scratch::new());
+    scratch.write("t.csv", "id,v,at\n1,old,2024-01-01\n");
+    let args = ["load", "t.csv", shop.url.as_str(), "--key", "id", "--version", "at"];
+    scratch.one(&args);
+    let mut other = shop.client();
+    other.batch_execute("BEGIN; UPDATE t SET v = 'newest', at = '2026-01-01'").unwrap();
+    scratch.write("t.csv", "id,v,at\n1,older,2025-01-01\n");
+    let load = scratch.command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'";
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let mut client = shop.client();
+    while client.query_one(waits, &[]).unwrap().get::<_, i64>(0) == 0 {
+        assert!(Instant::now() < deadline, "the load did not come to the row");
+        thread::sleep(Duration::from_millis(10));
+    }
+    other.batch_execute("COMMIT").unwrap();
+    let ended = load.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{}", String::from_utf8_lossy(&ended.stderr));
+    let row = |client: &mut Client| client.query_one("SELECT v FROM t", &[]).unwrap().get::<_, String>(0);
+    assert_eq!(row(&mut client), "newest");
+    let again = scratch.one(&args);
+    assert_eq!(again["rows"]["stale"], 1, "{again}");
+    assert_eq!(row(&mut client), "newest");
 }

@@ -363,6 +363,17 @@ pub(crate) fn decode(cell: tuples::Cell<'_>, data_type: DataType) -> Option<Valu
     })
 }
 
+/// A number of a column that takes any, in the form in which numbers of ours are sent, where it is one of them: what is
+/// equal has equal bytes then. Others stay as they are.
+pub(crate) fn settled(cell: tuples::Cell<'_>) -> Option<Vec<u8>> {
+    const SCALE: u8 = 9;
+    let number = from_numeric(cell?, SCALE)?;
+    let mut out = Vec::new();
+    numeric(number, SCALE, &mut out);
+    out.drain(..4);
+    Some(out)
+}
+
 /// The same for a person's eyes: what is no value of the type is shown as bytes.
 pub(crate) fn shown(cell: tuples::Cell<'_>, data_type: DataType) -> Value {
     decode(cell, data_type).unwrap_or_else(|| Value::Bytes(cell.unwrap_or_default().to_vec()))

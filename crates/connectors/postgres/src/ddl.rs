@@ -78,6 +78,11 @@ impl Name {
         for name in [&schema, &table[..]] {
             refuse_long("table", name)?;
         }
+        if table.to_ascii_lowercase().starts_with("_floodmark_") {
+            return Err(Error::new(Code::Unsafe, format!("a table cannot be called {written:?}"))
+                .state("nothing was written")
+                .help("names that begin with _floodmark_ are kept: choose another"));
+        }
         Ok(Name { schema, table: table.into_owned() })
     }
 }
@@ -159,20 +164,30 @@ pub(crate) struct Found {
     pub(crate) ours: bool,
     /// Its type is not one of ours: values are cast on their way in, and have a form of their own in the table.
     pub(crate) cast: bool,
-    /// Values would be rounded on their way in.
+    /// Values would be rounded or cut on their way in.
     lossy: bool,
+    /// A `numeric` without precision: it may hold more digits than are read of it, which must not be lost when a row is
+    /// written back.
+    pub(crate) free: bool,
+    /// Values that are not the same are equal in it (`citext`, `char(n)`, a collation that is not deterministic).
+    loose: bool,
 }
 
 impl Found {
     /// The column's value of `table` (a name or alias with its point, or nothing) as one of ours.
     pub(crate) fn read(&self, table: &str) -> String {
         let name = format!("{table}{}", quote(&self.name));
-        if self.ours { name } else { format!("{name}::{}", codec::declared(self.data_type)) }
+        if self.ours || self.free { name } else { format!("{name}::{}", codec::declared(self.data_type)) }
     }
 
     /// The type it was made with, as we write it; nothing where that is not one of ours.
     pub(crate) fn declared_as(&self) -> String {
         if self.ours { codec::declared(self.data_type) } else { String::new() }
+    }
+
+    /// The type of a column of a temporary table in which its values wait.
+    pub(crate) fn staged(&self, data_type: DataType) -> String {
+        if self.free { "numeric".to_owned() } else { codec::declared(data_type) }
     }
 
     /// A value of ours as the column takes it.
@@ -212,9 +227,10 @@ pub(crate) fn table(db: &Db, name: &Name) -> Result<Option<Table>> {
         .query(
             "SELECT a.attname, CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END,
                     CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END,
-                    format_type(a.atttypid, a.atttypmod), a.attgenerated <> '' OR a.attidentity = 'a', c.relkind, t.typtype
+                    format_type(a.atttypid, a.atttypmod), a.attgenerated <> '' OR a.attidentity = 'a', c.relkind, t.typtype,
+                    t.typelem <> 0 AND t.typlen = -1, coalesce(o.collisdeterministic, true) AND t.typname <> 'citext'
              FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-             JOIN pg_type t ON t.oid = a.atttypid
+             JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_collation o ON o.oid = a.attcollation
              WHERE n.nspname = $1 AND c.relname = $2 AND a.attnum > 0 AND NOT a.attisdropped AND c.relkind = ANY ('{r,p,v,m,f}')
              ORDER BY a.attnum",
             &[&name.schema, &name.table],
@@ -223,7 +239,7 @@ pub(crate) fn table(db: &Db, name: &Name) -> Result<Option<Table>> {
     let mut out = Table { columns: Vec::new(), kind: b'r' as i8 };
     let mut any = false;
     for row in rows {
-        type Column = (String, u32, i32, String, bool, i8, i8);
+        type Column = (String, u32, i32, String, bool, i8, i8, bool, bool);
         let get = || -> Result<Column, postgres::Error> {
             Ok((
                 row.try_get(0)?,
@@ -233,12 +249,19 @@ pub(crate) fn table(db: &Db, name: &Name) -> Result<Option<Table>> {
                 row.try_get(4)?,
                 row.try_get(5)?,
                 row.try_get(6)?,
+                row.try_get(7)?,
+                row.try_get(8)?,
             ))
         };
-        let (name, oid, modifier, declared, generated, kind, typtype) = get().map_err(&read)?;
+        let (name, oid, modifier, declared, generated, kind, typtype, array, exact) = get().map_err(&read)?;
         (any, out.kind) = (true, kind);
         if !generated {
-            out.columns.push(found(name, oid, modifier, declared, typtype == b'd' as i8));
+            let mut found = found(name, oid, modifier, declared, typtype == b'd' as i8);
+            // An explicit cast gives elements the array's length or scale, without a word.
+            found.lossy |= array && modifier != -1;
+            // Blanks at the end of a char(n) count for nothing.
+            found.loose = !exact || oid == 1042;
+            out.columns.push(found);
         }
     }
     Ok(any.then_some(out))
@@ -262,17 +285,21 @@ fn found(name: String, oid: u32, modifier: i32, declared: String, domain: bool) 
         701 => (DataType::Double, true, false, false),
         700 => (DataType::Double, false, false, true),
         25 => (DataType::Text, true, false, false),
-        1043 | 1042 | 19 => (DataType::Text, false, false, false),
+        1043 | 1042 => (DataType::Text, false, false, false),
         17 => (DataType::Bytes, true, false, false),
         1082 => (DataType::Date, true, false, false),
         1083 => (DataType::Time, !fraction, false, fraction),
         1114 => (DataType::Timestamp { nanos: false }, !fraction, false, fraction),
         1184 => (DataType::TimestampTz { nanos: false }, !fraction, false, fraction),
+        // "char", name, money, bit: an explicit cast cuts or rounds what is too long.
+        18 | 19 | 790 | 1560 => (DataType::Text, false, true, true),
+        1186 | 1562 => (DataType::Text, false, true, modifier != -1),
         114 => (DataType::Json, true, false, false),
         3802 => (DataType::Json, false, true, false),
         _ => (DataType::Text, false, true, false),
     };
-    Found { name, data_type, declared, ours: ours && !domain, cast, lossy }
+    let free = oid == 1700 && !ours;
+    Found { name, data_type, declared, ours: ours && !domain, cast, lossy, free, loose: false }
 }
 
 /// The columns Floodmark keeps beside the data, by strategy. `at` is the type of the moments of a history.
@@ -418,12 +445,26 @@ fn refuse_kind(pipeline: &Pipeline, existing: &Table, schema: &Schema, control: 
             .help("name a table of this database"));
     }
     if let Some(lossy) = existing.columns.iter().find(|c| c.lossy && schema.get(&c.name).is_some()) {
-        let message =
-            format!("column {:?} of table {table:?} is {}, which would round values", lossy.name, lossy.declared);
+        let message = format!(
+            "column {:?} of table {table:?} is {}, which would round or cut values",
+            lossy.name, lossy.declared
+        );
         return Err(Error::new(Code::TableShape, message).state("nothing was written").help(format!(
             "give it a type that keeps them: ALTER TABLE … ALTER {} TYPE {}",
             quote(&lossy.name),
             codec::declared(lossy.data_type)
+        )));
+    }
+    let loose = pipeline.key.iter().find_map(|key| existing.get(key).filter(|c| c.loose));
+    if let Some(loose) = loose.filter(|_| pipeline.load != Load::Append) {
+        let message = format!(
+            "key column {:?} of table {table:?} is {}, by which values that are not the same are equal: which of them is \
+             newer could not be told",
+            loose.name, loose.declared
+        );
+        return Err(Error::new(Code::TableShape, message).state("nothing was written").help(format!(
+            "give it a type that compares what it holds: ALTER TABLE … ALTER {0} TYPE text COLLATE \"C\"",
+            quote(&loose.name)
         )));
     }
     let arriving = schema.columns.iter().chain(control).filter(|c| existing.get(&c.name).is_none()).count();

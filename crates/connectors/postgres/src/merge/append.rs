@@ -4,6 +4,7 @@ use super::{
     Incoming, Job, Outcome,
     lineage::{self, Lines},
     stage::{self, Run, Stage},
+    write::all_met,
 };
 use crate::{codec, ddl, failure::to, tuples::Writer};
 use floodmark_connect::crash::{self, Point};
@@ -21,17 +22,23 @@ pub(super) fn run(job: &Job<'_>, incoming: &mut Incoming<'_>) -> Result<Outcome>
     while let Some(schema) = run.begin(job.db)? {
         let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
         let columns = ddl::list(names.iter().copied());
-        let mut send = |writer: &mut Writer<'_>| send(job, &mut run, lines.as_mut(), writer);
-        if job.table.takes(names.iter()) {
+        let mut sent = 0;
+        let mut send = |writer: &mut Writer<'_>| {
+            sent += send(job, &mut run, lines.as_mut(), writer)?;
+            Ok(())
+        };
+        let met = if job.table.takes(names.iter()) {
             let sql = straight(job, &columns);
-            outcome.counts.inserted += crash::at(Point::Insert, || job.db.copy_in(&sql, &mut send))?;
+            crash::at(Point::Insert, || job.db.copy_in(&sql, &mut send))?
         } else {
             let types = names.iter().map(|name| Ok((*name, job.type_of(name)?))).collect::<Result<Vec<_>>>()?;
             let stage = Stage::make(job.db, "_floodmark_stage", &stage::declared(types))?;
             let sql = format!("COPY {} ({columns}) FROM STDIN (FORMAT binary)", stage.name);
             crash::at(Point::Temporary, || job.db.copy_in(&sql, &mut send))?;
-            outcome.counts.inserted += insert(job, &stage, &names)?;
-        }
+            insert(job, &stage, &names)?
+        };
+        all_met(job, met, sent)?;
+        outcome.counts.inserted += met;
         if let Some(lines) = &mut lines {
             lines.keep(job)?;
         }
@@ -62,8 +69,10 @@ pub(super) fn insert(job: &Job<'_>, stage: &Stage, names: &[&str]) -> Result<u64
     crash::at(Point::Insert, || job.db.execute(&sql, &[]).map_err(to("insert rows")))
 }
 
-fn send(job: &Job<'_>, run: &mut Run<'_, '_>, mut lines: Option<&mut Lines>, writer: &mut Writer<'_>) -> Result<()> {
+fn send(job: &Job<'_>, run: &mut Run<'_, '_>, mut lines: Option<&mut Lines>, writer: &mut Writer<'_>) -> Result<usize> {
+    let mut sent = 0;
     while let Some(batch) = run.next()? {
+        sent += batch.rows.num_rows();
         let types = job.types(&batch)?;
         let cells = codec::columns(&batch.rows, &types)?;
         for row in 0..batch.rows.num_rows() {
@@ -75,5 +84,5 @@ fn send(job: &Job<'_>, run: &mut Run<'_, '_>, mut lines: Option<&mut Lines>, wri
             run.full = lines.is_full();
         }
     }
-    Ok(())
+    Ok(sent)
 }

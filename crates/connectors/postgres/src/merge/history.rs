@@ -206,6 +206,7 @@ impl<'a> History<'a> {
         let fail = to("merge history");
         let open = format!("DECLARE floodmark_history NO SCROLL CURSOR FOR {}", self.select(stage)?);
         crash::at(Point::Temporary, || db.execute_batch(&open).map_err(&fail))?;
+        let free: Vec<bool> = self.columns.iter().map(|c| self.job.table.get(c).is_some_and(|c| c.free)).collect();
         let fetch = format!("FETCH FORWARD {AT_ONCE} FROM floodmark_history");
         let mut groups: Vec<(Content, Group)> = Vec::new();
         loop {
@@ -215,7 +216,12 @@ impl<'a> History<'a> {
                 let get = |at: usize| -> Result<Bytes> {
                     Ok(row.try_get::<_, Option<Raw>>(at).map_err(&fail)?.map(|raw| raw.0))
                 };
-                let content: Content = (0..self.columns.len()).map(|n| get(n + 4)).collect::<Result<_>>()?;
+                let settled = |n: usize| -> Result<Bytes> {
+                    let cell = get(n + 4)?;
+                    let settled = if free[n] { codec::settled(cell.as_deref()) } else { None };
+                    Ok(settled.map(Into::into).or(cell))
+                };
+                let content: Content = (0..self.columns.len()).map(settled).collect::<Result<_>>()?;
                 if groups.last().is_none_or(|(key, _)| key[..] != content[..self.key]) {
                     groups.push((content[..self.key].into(), Group::default()));
                 }
@@ -454,7 +460,11 @@ impl<'a> History<'a> {
 
 /// Puts rows into a temporary table.
 fn send<'n>(job: &Job<'_>, columns: impl Iterator<Item = (&'n str, DataType)>, rows: &[Vec<Bytes>]) -> Result<Stage> {
-    let stage = Stage::make(job.db, "_floodmark_write", &stage::declared(columns))?;
+    let staged = |(name, t): (&'n str, DataType)| {
+        (name, job.table.get(name).map_or_else(|| codec::declared(t), |found| found.staged(t)))
+    };
+    let columns: Vec<(&str, String)> = columns.map(staged).collect();
+    let stage = Stage::make(job.db, "_floodmark_write", &columns)?;
     crash::at(Point::Temporary, || {
         job.db.copy_in(&format!("COPY {} FROM STDIN (FORMAT binary)", stage.name), |writer| {
             for row in rows {

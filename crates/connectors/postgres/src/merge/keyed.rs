@@ -11,7 +11,7 @@ use super::{
     seen::Seen,
     slots::{Layout, Slots, hash_key},
     stage::{self, Run, Stage},
-    write::write,
+    write::{all_met, write},
 };
 use crate::{codec, ddl, failure::to, tuples};
 use arrow::{array::UInt32Array, compute::take_record_batch};
@@ -119,6 +119,7 @@ impl<'a> Merge<'a> {
             let soft = pipeline.deletes == Deletes::Soft;
             let columns = names.iter().copied().chain(soft.then_some("is_deleted"));
             let (mut repeated, mut waiting, mut bytes) = (Vec::new(), 0, Vec::new());
+            let mut sent = 0;
             let mut send = |writer: &mut tuples::Writer<'_>| {
                 while let Some(batch) = run.next()? {
                     let types = job.types(&batch)?;
@@ -130,6 +131,7 @@ impl<'a> Merge<'a> {
                             again.push(row as u32);
                             continue;
                         }
+                        sent += 1;
                         let out = writer.row(cells.len() + usize::from(soft))?;
                         cells.iter().try_for_each(|cell| cell.put(row, out))?;
                         if soft {
@@ -148,7 +150,8 @@ impl<'a> Merge<'a> {
             let listed = ddl::list(columns.clone());
             if job.table.takes(columns.clone()) {
                 let sql = append::straight(job, &listed);
-                self.counts.inserted += crash::at(Point::Insert, || job.db.copy_in(&sql, &mut send))?;
+                let met = crash::at(Point::Insert, || job.db.copy_in(&sql, &mut send))?;
+                all_met(job, met, sent)?;
             } else {
                 let columns: Vec<&str> = columns.collect();
                 let types = columns.iter().map(|name| {
@@ -159,8 +162,9 @@ impl<'a> Merge<'a> {
                 let stage = Stage::make(job.db, "_floodmark_stage", &stage::declared(types))?;
                 let sql = format!("COPY {} ({listed}) FROM STDIN (FORMAT binary)", stage.name);
                 crash::at(Point::Temporary, || job.db.copy_in(&sql, &mut send))?;
-                self.counts.inserted += append::insert(job, &stage, &columns)?;
+                all_met(job, append::insert(job, &stage, &columns)?, sent)?;
             }
+            self.counts.inserted += sent as u64;
             for batch in repeated {
                 self.make_key()?;
                 self.batch(&batch, true)?;

@@ -39,7 +39,11 @@ pub(super) fn look(job: &Job<'_>, layout: &Layout, slots: &mut Slots) -> Result<
         Ok(column.read("t."))
     };
     let cells = layout.names[layout.key..].iter().map(found).collect::<Result<Vec<_>>>()?;
-    let select: Vec<String> = [format!("k.{}", ddl::quote(super::stage::PLACE))].into_iter().chain(cells).collect();
+    let free: Vec<bool> =
+        layout.names[layout.key..].iter().map(|name| job.table.get(name).is_some_and(|c| c.free)).collect();
+    // The version of the row that is seen: who wrote it.
+    let select = [format!("k.{}", ddl::quote(super::stage::PLACE)), "t.xmin".to_owned()];
+    let select: Vec<String> = select.into_iter().chain(cells).collect();
     let sql = format!(
         "COPY (SELECT {} FROM {} k JOIN {} t ON {}) TO STDOUT (FORMAT binary)",
         select.join(", "),
@@ -51,11 +55,15 @@ pub(super) fn look(job: &Job<'_>, layout: &Layout, slots: &mut Slots) -> Result<
         let slot = usize::try_from(row.int(0)?).ok().filter(|slot| *slot < slots.slots.len());
         let slot = slot.ok_or_else(|| Error::internal("the server found a key that was not asked for"))?;
         let mut cells = slots.key(slot).to_vec();
-        for n in 1..row.len() {
-            cells.push(slots.keep(row.cell(n))?);
+        for (n, free) in free.iter().enumerate() {
+            let cell = row.cell(n + 2);
+            let settled = if *free { codec::settled(cell) } else { None };
+            cells.push(slots.keep(settled.as_deref().or(cell))?);
         }
         let image: Image = cells.into();
+        let seen = slots.keep(row.cell(1))?;
         let slot = &mut slots.slots[slot];
+        slot.seen = Some(seen);
         slot.before = Some(image.clone());
         slot.now = Some(image);
         Ok(())

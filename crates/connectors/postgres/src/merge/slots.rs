@@ -101,6 +101,8 @@ pub(super) struct Slot {
     /// The table's row before the batch, and as it is by now.
     pub(super) before: Option<Image>,
     pub(super) now: Option<Image>,
+    /// Who wrote the row that was there before (`xmin`).
+    pub(super) seen: Option<At>,
     /// What became of the key's copies so far.
     pub(super) standing: Option<Standing>,
     /// The version at which its row was deleted.
@@ -176,6 +178,7 @@ impl Slots {
                         hash,
                         before: None,
                         now: None,
+                        seen: None,
                         standing: None,
                         tombstone: None,
                         buried: false,

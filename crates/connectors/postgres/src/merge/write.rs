@@ -3,32 +3,36 @@
 use super::{
     Job, append, same_key,
     slots::{At, Layout, Slots},
-    stage::{self, Stage},
+    stage::Stage,
 };
-use crate::{ddl, failure::to, tuples};
+use crate::{codec, ddl, failure::to, tuples};
 use floodmark_connect::crash::{self, Point};
-use floodmark_core::Result;
+use floodmark_core::{Code, DataType, Error, Result, wording};
 
 /// Writes what differs.
 pub(super) fn write(job: &Job<'_>, layout: &Layout, slots: &Slots) -> Result<()> {
-    let (mut inserted, mut updated, mut deleted) = (Vec::<&[At]>::new(), Vec::<&[At]>::new(), Vec::<&[At]>::new());
+    type Row<'a> = (&'a [At], Option<At>);
+    let (mut inserted, mut updated, mut deleted) =
+        (Vec::<Row<'_>>::new(), Vec::<Row<'_>>::new(), Vec::<Row<'_>>::new());
     for (n, slot) in slots.slots.iter().enumerate() {
         match (&slot.before, &slot.now) {
-            (None, Some(now)) => inserted.push(now),
+            (None, Some(now)) => inserted.push((now, None)),
             (Some(before), Some(now)) if !std::rc::Rc::ptr_eq(before, now) && !slots.same_cells(before, now) => {
-                updated.push(now);
+                updated.push((now, slot.seen));
             }
-            (Some(_), None) => deleted.push(slots.key(n)),
+            (Some(_), None) => deleted.push((slots.key(n), slot.seen)),
             _ => {}
         }
     }
     let Layout { names, key, .. } = layout;
     let all: Vec<&str> = names.iter().map(String::as_str).collect();
-    let same = same_key(job.table, &names[..*key], "w.", "t.")?;
+    // Another program may commit a newer copy of a row after it was looked at: that one is not written over.
+    let same = format!("{} AND t.xmin = w.{SEEN}", same_key(job.table, &names[..*key], "w.", "t.")?);
     if !deleted.is_empty() {
         let stage = send(job, layout, slots, *key, &deleted)?;
         let sql = format!("DELETE FROM {} t USING {} w WHERE {same}", job.name, stage.name);
-        crash::at(Point::Delete, || job.db.execute(&sql, &[]).map_err(to("delete rows")))?;
+        let met = crash::at(Point::Delete, || job.db.execute(&sql, &[]).map_err(to("delete rows")))?;
+        all_met(job, met, deleted.len())?;
     }
     if !updated.is_empty() {
         let stage = send(job, layout, slots, names.len(), &updated)?;
@@ -38,36 +42,61 @@ pub(super) fn write(job: &Job<'_>, layout: &Layout, slots: &Slots) -> Result<()>
             .map(|c| format!("{} = {}", ddl::quote(&c.name), c.write(&format!("w.{}", ddl::quote(&c.name)))))
             .collect();
         let sql = format!("UPDATE {} t SET {} FROM {} w WHERE {same}", job.name, set.join(", "), stage.name);
-        crash::at(Point::Update, || job.db.execute(&sql, &[]).map_err(to("update rows")))?;
+        let met = crash::at(Point::Update, || job.db.execute(&sql, &[]).map_err(to("update rows")))?;
+        all_met(job, met, updated.len())?;
     }
     if inserted.is_empty() {
         return Ok(());
     }
-    if job.table.takes(all.iter()) {
+    let met = if job.table.takes(all.iter()) {
         let sql = append::straight(job, &ddl::list(all.iter().copied()));
-        crash::at(Point::Insert, || copy(job, slots, &sql, &inserted))?;
+        crash::at(Point::Insert, || copy(job, slots, &sql, &inserted, false))?
     } else {
         let stage = send(job, layout, slots, names.len(), &inserted)?;
-        append::insert(job, &stage, &all)?;
+        append::insert(job, &stage, &all)?
+    };
+    all_met(job, met, inserted.len())
+}
+
+/// The column of a temporary table for who wrote the row that was looked at.
+const SEEN: &str = "_floodmark_seen";
+
+/// An error where a statement met fewer rows than it was to write.
+pub(super) fn all_met(job: &Job<'_>, met: u64, rows: usize) -> Result<()> {
+    if met == rows as u64 {
+        return Ok(());
     }
-    Ok(())
+    let (table, left) = (&job.name.table, wording::agree((rows as u64).abs_diff(met), "row", "was", "were"));
+    Err(Error::new(Code::DestinationWrite, format!("{left} not written into table {table:?} as was decided"))
+        .state("the open transaction was rolled back")
+        .help("if another program wrote the same rows meanwhile, run again: what it wrote is taken into account")
+        .help("a trigger, a rule or a policy of the table that leaves rows out must go: what a run reports is what it wrote"))
 }
 
 /// Puts the first `width` columns of rows into a temporary table.
-fn send(job: &Job<'_>, layout: &Layout, slots: &Slots, width: usize, rows: &[&[At]]) -> Result<Stage> {
-    let columns = layout.names.iter().map(String::as_str).zip(layout.types.iter().copied()).take(width);
-    let stage = Stage::make(job.db, "_floodmark_write", &stage::declared(columns))?;
+fn send(job: &Job<'_>, layout: &Layout, slots: &Slots, width: usize, rows: &[(&[At], Option<At>)]) -> Result<Stage> {
+    let staged = |(name, t): (&String, &DataType)| {
+        job.table.get(name).map_or_else(|| codec::declared(*t), |found| found.staged(*t))
+    };
+    let columns = layout.names.iter().zip(&layout.types).take(width);
+    let mut columns: Vec<(&str, String)> = columns.map(|c| (c.0.as_str(), staged(c))).collect();
+    columns.push((SEEN, "xid".to_owned()));
+    let stage = Stage::make(job.db, "_floodmark_write", &columns)?;
     let sql = format!("COPY {} FROM STDIN (FORMAT binary)", stage.name);
-    crash::at(Point::Temporary, || copy(job, slots, &sql, rows))?;
+    crash::at(Point::Temporary, || copy(job, slots, &sql, rows, true))?;
     stage.analyze(job.db)?;
     Ok(stage)
 }
 
-fn copy(job: &Job<'_>, slots: &Slots, sql: &str, rows: &[&[At]]) -> Result<u64> {
+/// `seen`: with who wrote the row that was looked at, behind its cells.
+fn copy(job: &Job<'_>, slots: &Slots, sql: &str, rows: &[(&[At], Option<At>)], seen: bool) -> Result<u64> {
     job.db.copy_in(sql, |writer| {
-        for row in rows {
-            let out = writer.row(row.len())?;
+        for (row, writer_of) in rows {
+            let out = writer.row(row.len() + usize::from(seen))?;
             row.iter().for_each(|at| tuples::put(out, slots.cell(*at)));
+            if seen {
+                tuples::put(out, writer_of.and_then(|at| slots.cell(at)));
+            }
         }
         Ok(())
     })

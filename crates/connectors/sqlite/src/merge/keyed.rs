@@ -5,7 +5,7 @@ use super::{
     gather::{Gather, by_key},
     kept::Kept,
     seen::Seen,
-    statements::{Nulls, Statements},
+    statements::{Nulls, Statements, left_out},
     tombstones::Tombstones,
     types,
 };
@@ -326,6 +326,9 @@ impl<'db> Merge<'db> {
         deleted: bool,
     ) -> Result<()> {
         let rowid = statements.insert(self.db, cells, row, deleted, &mut self.scratch)?;
+        if rowid.is_none() {
+            return Err(left_out(&self.pipeline.destination.table));
+        }
         // Values older than a delete must not fill the NULLs of a row newer than it, so there it stays known.
         if incoming.existing == Existing::Tombstone
             && self.kept.is_none()

@@ -287,15 +287,15 @@ impl<'db> Statements<'db> {
         if self.soft {
             update.raw_bind_parameter(self.key.len() + self.data.len() + 1, deleted).map_err(&fail)?;
         }
-        crash::at(Point::Update, || update.raw_execute().map_err(&fail))?;
-        Ok(())
+        let met = crash::at(Point::Update, || update.raw_execute().map_err(&fail))?;
+        if met == 1 { Ok(()) } else { Err(left_out(&self.table)) }
     }
 
     /// Takes the row out.
     pub(super) fn delete(&mut self, cells: &[Cells<'_>], row: usize, scratch: &mut String) -> Result<()> {
         bind_key(&mut self.delete, &self.key, cells, row, scratch)?;
-        crash::at(Point::Delete, || self.delete.raw_execute().map_err(to("delete a row")))?;
-        Ok(())
+        let met = crash::at(Point::Delete, || self.delete.raw_execute().map_err(to("delete a row")))?;
+        if met == 1 { Ok(()) } else { Err(left_out(&self.table)) }
     }
 
     /// Writes one value of the row over the one there (`None` is NULL), and nothing else of it. Whether it was another.
@@ -340,6 +340,15 @@ impl<'db> Statements<'db> {
         let key: Vec<String> = self.key.iter().map(|at| cells[*at].value(row).to_string()).collect();
         (serde_json::Value::from(key).to_string(), self.version.map(|at| cells[at].value(row)))
     }
+}
+
+/// A statement met no row: nobody else writes meanwhile, so the table itself leaves it out.
+pub(super) fn left_out(table: &str) -> Error {
+    Error::new(Code::DestinationWrite, format!("a row was not written into table {table:?} as was decided"))
+        .state("the open transaction was rolled back")
+        .help(
+            "a trigger of the table that leaves rows out (RAISE(IGNORE)) must go: what a run reports is what it wrote",
+        )
 }
 
 fn bind_key(
