@@ -25,7 +25,11 @@ pub(crate) struct Lock {
 
 /// The lock's number: of the pipeline and the schema its state is in.
 fn key(db: &Db, pipeline: &str) -> Result<i64> {
-    db.query_one("SELECT hashtextextended(concat_ws(': ', 'floodmark', current_schema(), $1::text), 0)", &[&pipeline])
+    // Where the state is found by the search path, which need not be where it would be made.
+    let home = "coalesce((SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                  WHERE c.oid = to_regclass('_floodmark_state')), current_schema())";
+    let sql = format!("SELECT hashtextextended(concat_ws(': ', 'floodmark', {home}, $1::text), 0)");
+    db.query_one(&sql, &[&pipeline])
         .and_then(|row| row.try_get(0))
         .map_err(to("take the pipeline's lock"))
 }

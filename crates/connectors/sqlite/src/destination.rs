@@ -76,7 +76,7 @@ impl SqliteDestination {
             return Err(self.named(
                 Error::new(Code::DestinationOpen, "the database is read-only")
                     .state("nothing was written")
-                    .help("give write permission on the file and on its folder"),
+                    .help("give write permission on the file, on those beside it (-wal, -shm) and on its folder"),
             ));
         }
         Ok(db)
