@@ -98,8 +98,7 @@ impl Look<'_> {
             Some(transform) => match floodmark_sql::output_schema(transform, &over(self.pinned, &named)) {
                 Ok(made) => made,
                 Err(failure) => {
-                    let certain = whole && failure.by_name;
-                    return Ok(vec![Finding { error: failure.error, certain }]);
+                    return Ok(vec![Finding { certain: failure.certain(whole), error: failure.error }]);
                 }
             },
         };
@@ -133,7 +132,7 @@ impl Look<'_> {
         if let Some(condition) = &pipeline.delete_when
             && let Err(failure) = Condition::new(condition, &target)
         {
-            found.push(Finding { error: failure.error, certain: whole && failure.by_name });
+            found.push(Finding { certain: failure.certain(whole), error: failure.error });
         }
         Ok(found)
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     session::Session,
-    unplanned::{Unplanned, failed},
+    unplanned::{Unplanned, caused},
 };
 use arrow::{
     array::{Array, AsArray, BooleanArray, RecordBatch},
@@ -40,8 +40,13 @@ impl Condition {
 
     /// Which rows it holds for; NULL is no. `batch` has the schema the condition was made for.
     pub fn holds(&self, batch: &RecordBatch) -> Result<BooleanArray> {
-        let value =
-            self.expr.evaluate(batch).and_then(|v| v.into_array(batch.num_rows())).map_err(|e| failed(&self.sql, e))?;
+        let value = self.expr.evaluate(batch).and_then(|v| v.into_array(batch.num_rows())).map_err(|e| {
+            let sql = floodmark_core::error::shorten(self.sql.trim());
+            let error = Error::new(Code::Transform, format!("`delete_when: {sql}` cannot be told of a row"))
+                .help("compare a column with values of its own type: one of text with text, op = '3'")
+                .help("or where only some of its values are numbers: try_cast(op AS bigint) = 3");
+            caused(error, e)
+        })?;
         let value = value.as_boolean();
         Ok(match value.nulls() {
             None => value.clone(),

@@ -1,10 +1,9 @@
 //! From text to an optimised logical plan, with every function a statement may call.
 
+use crate::unplanned::Refused;
 use arrow::datatypes::{DataType, SchemaRef};
 use chrono::{DateTime, Utc};
-use datafusion_common::{
-    DFSchema, Result, TableReference, alias::AliasGenerator, config::ConfigOptions, not_impl_err, plan_err,
-};
+use datafusion_common::{DFSchema, Result, TableReference, alias::AliasGenerator, config::ConfigOptions};
 use datafusion_execution::{TaskContext, config::SessionConfig};
 use datafusion_expr::{
     AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableProviderFilterPushDown, TableSource, WindowUDF,
@@ -134,9 +133,9 @@ impl Session {
         let mut statements = DFParserBuilder::new(sql).with_dialect(&GenericDialect {}).build()?.parse_statements()?;
         let query = match (statements.pop_front(), statements.is_empty()) {
             (Some(Statement::Statement(s)), true) if matches!(*s, ast::Statement::Query(_)) => *s,
-            (None, _) => return plan_err!("there is no statement"),
-            (_, false) => return plan_err!("there is more than one statement"),
-            _ => return plan_err!("the statement is not a SELECT"),
+            (None, _) => return Err(Refused::new("there is no statement")),
+            (_, false) => return Err(Refused::new("there is more than one statement")),
+            _ => return Err(Refused::new("the statement is not a SELECT")),
         };
         self.translator().sql_statement_to_plan(query)
     }
@@ -171,17 +170,16 @@ impl ContextProvider for Session {
     fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>> {
         match &self.source {
             Some(schema) if name.schema().is_none() && name.table() == SOURCE => Ok(Arc::new(Streamed(schema.clone()))),
-            Some(_) => plan_err!("there is no table '{name}', only `{SOURCE}`"),
-            None => plan_err!("there is no table '{name}'"),
+            _ => Err(Refused::table(&name.to_string())),
         }
     }
 
     fn get_table_function_source(&self, name: &str, _args: Vec<Expr>) -> Result<Arc<dyn TableSource>> {
-        plan_err!("there is no table function '{name}'")
+        Err(Refused::new(format!("there is no table function {name:?}")))
     }
 
     fn create_cte_work_table(&self, _name: &str, _schema: SchemaRef) -> Result<Arc<dyn TableSource>> {
-        not_impl_err!("WITH RECURSIVE")
+        Err(Refused::new("WITH RECURSIVE is not supported"))
     }
 
     fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {

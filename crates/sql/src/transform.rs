@@ -5,11 +5,11 @@ use crate::{
     join::times_read,
     physical::{Physical, Plan},
     session::Session,
-    unplanned::{Unplanned, failed},
+    unplanned::{Refused, Unplanned, failed},
 };
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use crossbeam_channel::{Receiver, Sender, bounded};
-use datafusion_common::{DFSchemaRef, Result as Planned, plan_err};
+use datafusion_common::{DFSchemaRef, Result as Planned};
 use datafusion_execution::TaskContext;
 use floodmark_core::{Code, Column, DataType, Error, Result, Schema};
 use futures::StreamExt;
@@ -36,10 +36,10 @@ impl Statement {
         let session = Session::new(Some(input.clone()))?;
         let logical = session.query(sql)?;
         if times_read(&logical)? > 1 {
-            return plan_err!(
+            return Err(Refused::new(
                 "the rows of `source` stream through once, and this reads them twice; \
-                 a window function (… OVER …) sees other rows without reading them again"
-            );
+                 a window function (… OVER …) sees other rows without reading them again",
+            ));
         }
         let source = Arc::new(Handover::new(input.clone(), batches));
         let plan = Physical::new(&session, source).plan(&logical)?;
