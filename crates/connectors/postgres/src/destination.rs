@@ -63,7 +63,9 @@ impl Destination for PostgresDestination {
 
     fn probe(&self) -> Result<()> {
         let db = self.connect()?;
-        state::present(&db)?;
+        if !state::present(&db)? {
+            state::may_create(&db)?;
+        }
         let read_only: bool = db
             .query_one("SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only')::boolean", &[])
             .and_then(|row| row.try_get(0))

@@ -10,8 +10,10 @@ pub(crate) type Failed = fn(&str, postgres::Error) -> Error;
 pub(crate) fn failed(doing: &str, error: postgres::Error) -> Error {
     let Some(said) = error.as_db_error() else { return lost(doing, error) };
     let (code, help) = remedy(said);
+    // Before a connection stands there is no transaction.
+    let state = if connecting(doing) { "nothing was written" } else { "the open transaction was rolled back" };
     Error::new(code, format!("PostgreSQL failed to {doing}"))
-        .state("the open transaction was rolled back")
+        .state(state)
         .help(help)
         .cause(words(said))
 }
@@ -35,6 +37,13 @@ fn lost(doing: &str, error: postgres::Error) -> Error {
             .help("nothing needs repair: once the server can be reached, run again")
             .cause(cause);
     }
+    if cause.contains("server does not support TLS") {
+        return Error::new(Code::DestinationOpen, format!("PostgreSQL failed to {doing}"))
+            .state("nothing was written")
+            .help("the server does not speak TLS, and `sslmode` asks for it: have it switched on there (ssl = on)")
+            .help("or where everybody between here and there may read along: sslmode=prefer does without, sslmode=disable does not ask")
+            .cause(cause);
+    }
     if cause.contains("TLS") {
         return Error::new(Code::DestinationOpen, format!("PostgreSQL failed to {doing}"))
             .state("nothing was written")
@@ -42,11 +51,15 @@ fn lost(doing: &str, error: postgres::Error) -> Error {
             .help("or ask for less: sslmode=verify-ca takes any name, sslmode=require any certificate, as long as there is no root certificate")
             .cause(cause);
     }
-    let code = if doing.starts_with("connect") { Code::DestinationOpen } else { Code::DestinationWrite };
+    let code = if connecting(doing) { Code::DestinationOpen } else { Code::DestinationWrite };
     Error::new(code, format!("PostgreSQL failed to {doing}"))
         .state("nothing was written")
         .help("check host and port, that the server runs, and that it lets this machine in (pg_hba.conf)")
         .cause(cause)
+}
+
+fn connecting(doing: &str) -> bool {
+    doing.starts_with("connect")
 }
 
 fn remedy(said: &DbError) -> (Code, &'static str) {

@@ -96,6 +96,27 @@ pub(crate) fn present(db: &Db) -> Result<bool> {
     }
 }
 
+/// Whether this user may make the state tables.
+pub(crate) fn may_create(db: &Db) -> Result<()> {
+    let sql = "SELECT s::text, has_schema_privilege(s, 'CREATE') FROM (SELECT current_schema() AS s) AS first";
+    let row = db.query_one(sql, &[]).map_err(to("read the database"))?;
+    let (schema, may): (Option<String>, Option<bool>) =
+        row.try_get(0).and_then(|schema| Ok((schema, row.try_get(1)?))).map_err(to("read the database"))?;
+    let error = match (schema, may) {
+        (Some(_), Some(true)) => return Ok(()),
+        (Some(schema), _) => {
+            Error::new(Code::DestinationOpen, format!("the user may not make tables in the schema {schema:?}"))
+                .help(format!(
+                    "the state lives there: have its owner run GRANT CREATE ON SCHEMA \"{schema}\" TO the user"
+                ))
+                .help("or put another schema first in the user's search_path")
+        }
+        (None, _) => Error::new(Code::DestinationOpen, "no schema of the user's search_path is there")
+            .help("the state lives in the first one: create it with CREATE SCHEMA, or set another search_path"),
+    };
+    Err(error.state("nothing was written"))
+}
+
 /// Creates the state tables where they are missing.
 pub(crate) fn create(db: &Db) -> Result<()> {
     if present(db)? {

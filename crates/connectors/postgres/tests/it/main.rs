@@ -5,4 +5,5 @@
 
 mod conformance;
 mod database;
+mod probe;
 mod source;
