@@ -98,9 +98,19 @@ fn column_flag(settings: &str) -> Option<String> {
             let column = format!("{}={value}", name.trim_matches('"'));
             Some(if column.contains(' ') { format!("--column '{column}'") } else { format!("--column {column}") })
         }
-        "from" => Some(format!("--transform 'SELECT {value} AS {name}, … FROM source'")),
+        "from" => {
+            let (value, name) = (in_sql(value), in_sql(name));
+            Some(format!("--transform 'SELECT {value} AS {name}, … FROM source'"))
+        }
         _ => None,
     }
+}
+
+/// A column's name as a transform has to write it.
+fn in_sql(name: &str) -> String {
+    let name = name.trim_matches('"');
+    let plain = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    if plain { name.to_owned() } else { format!("\"{name}\"") }
 }
 
 #[cfg(test)]
@@ -119,6 +129,7 @@ mod tests {
             ("`columns: {zip: {type: text}}` does", "`--column zip=text` does"),
             ("`columns: { \"a b\": { type: text } }`", "`--column 'a b=text'`"),
             ("`columns: {other: {from: id}}`", "`--transform 'SELECT id AS other, … FROM source'`"),
+            ("`columns: {id: {from: Id}}`", "`--transform 'SELECT \"Id\" AS id, … FROM source'`"),
             ("`transform: SELECT … FROM source`", "`--transform 'SELECT … FROM source'`"),
             ("`floodmark state reset t`", "`floodmark state reset t --destination URL`"),
         ] {

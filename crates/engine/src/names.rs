@@ -109,7 +109,9 @@ pub(crate) fn check(target: &Schema, can: Capabilities) -> Result<()> {
     {
         return Err(Error::new(Code::BadHeader, format!("columns {a:?} and {b:?} are one name to the destination"))
             .state("nothing was written")
-            .help(format!("rename one: `columns: {{other_name: {{from: {b}}}}}`")));
+            // The table's own columns come first.
+            .help(format!("if the second is the table's column in another spelling: `columns: {{{a}: {{from: {b}}}}}`"))
+            .help(format!("if the source has both, rename one: `columns: {{other_name: {{from: {b}}}}}`")));
     }
     if let Some(nul) = target.columns.iter().find(|c| c.name.contains('\0')) {
         return Err(Error::new(Code::BadHeader, format!("the column name {:?} holds a NUL character", nul.name))
