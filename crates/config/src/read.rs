@@ -11,6 +11,9 @@ use crate::{
 use floodmark_core::{Code, DataType, types::TYPE_NAMES, url::ConnectionUrl};
 use std::path::Path;
 
+/// The schemes of databases there is a connector for, as a source, a destination or both.
+const DATABASES: [&str; 3] = ["sqlite", "postgres", "postgresql"];
+
 /// Reads trees. Mistakes go to the findings; what is right is read all the same.
 pub(crate) struct Reader<'a> {
     /// The file's text, to point into scalars; empty for flags.
@@ -64,6 +67,11 @@ impl Reader<'_> {
         d.label("unknown");
         if member.name == "<<" {
             d.help("merge keys are not supported; an alias (*name) may stand for a whole value");
+            return;
+        }
+        let plural = known.iter().find(|k| k.strip_suffix('s') == Some(&member.name));
+        if let Some(plural) = plural {
+            d.help(format!("did you mean `{plural}`?"));
             return;
         }
         // Right word, wrong place: say where it belongs before guessing at its spelling.
@@ -207,7 +215,17 @@ impl Reader<'_> {
                 return None;
             }
         };
-        if !matches!(url.scheme(), "sqlite" | "duckdb" | "delta" | "parquet") {
+        if !DATABASES.contains(&url.scheme()) {
+            let d = self.out.add(Code::BadUrl, at, format!("`{}` is no database this version knows", url.scheme()));
+            // SQLAlchemy's URLs name a driver behind a plus.
+            let bare = url.scheme().split('+').next().unwrap_or_default();
+            if let Some(near) = nearest(bare, DATABASES.into_iter()) {
+                d.help(format!("did you mean `{near}`?"));
+            }
+            d.help("it knows sqlite:///relative.db, sqlite:////absolute.db and postgres://user@host/database");
+            return None;
+        }
+        if url.scheme() != "sqlite" {
             return Some(url);
         }
         if let Err(error) = url.file_path() {

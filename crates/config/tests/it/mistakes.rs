@@ -141,6 +141,31 @@ fn fields_about_files_are_not_for_tables() {
 }
 
 #[test]
+fn a_database_of_a_kind_that_is_not_known_is_told_where_it_stands() {
+    let text = with_source("{ files: a.csv }").replace("sqlite:///w.db", "mysql://u:pw@h/d");
+    let mistakes = parse(&text).unwrap_err();
+    assert_eq!(
+        told(&mistakes, &text),
+        [("mysql://u:pw@h/d".into(), "`mysql` is no database this version knows".into())]
+    );
+    assert!(!mistakes.to_string().contains("pw"), "{mistakes}");
+
+    let text = with_source("{ files: a.csv }").replace("sqlite:///w.db", "postgresql+psycopg://h/d");
+    let mistakes = parse(&text).unwrap_err();
+    assert!(mistakes.to_string().contains("did you mean `postgresql`?"), "{mistakes}");
+    for known in ["sqlite:///x.db", "postgres://u@h/d", "postgresql://u@h/d"] {
+        assert!(parse(&with_source("{ files: a.csv }").replace("sqlite:///w.db", known)).is_ok(), "{known}");
+    }
+}
+
+#[test]
+fn a_field_in_the_singular_is_not_looked_for_elsewhere() {
+    let text = with_source("{ files: a.csv }").replace("pipelines:", "connection: { w: sqlite:///w.db }\npipelines:");
+    let mistakes = parse(&text).unwrap_err();
+    assert!(mistakes.to_string().contains("did you mean `connections`?"), "{mistakes}");
+}
+
+#[test]
 fn two_pipelines_cannot_share_a_table() {
     let one = |name: &str, url: &str, table: &str| {
         format!(
