@@ -4,6 +4,7 @@ use crate::{
     args::{Global, Store},
     commands::Failure,
     env,
+    render::Printer,
 };
 use floodmark_config::Project;
 use floodmark_connect::{Destination, destination::Ledger};
@@ -138,9 +139,11 @@ impl Keepers {
         self.all.iter().filter_map(|keeper| keeper.ledger().transpose()).collect()
     }
 
-    /// The databases that no run has made yet.
-    pub(crate) fn missing(&self) -> impl Iterator<Item = &ConnectionUrl> {
-        self.all.iter().filter(|k| !k.destination.exists()).map(|k| &k.url)
+    /// Says which databases no run has made yet.
+    pub(crate) fn tell_missing(&self, printer: &Printer) {
+        for keeper in self.all.iter().filter(|k| !k.destination.exists()) {
+            printer.note(&format!("There is no database yet: {}", keeper.url));
+        }
     }
 
     /// The pipeline's settings, where there is a file that has them.

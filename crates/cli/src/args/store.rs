@@ -56,6 +56,7 @@ pub(crate) enum RejectsCommand {
     /// Show one rejected row, whole
     Show {
         /// Its number
+        #[arg(value_parser = shown)]
         id: i64,
     },
     /// Load the rejected rows of a pipeline again and drop those that loaded
@@ -66,10 +67,21 @@ pub(crate) enum RejectsCommand {
     /// Drop rejected rows (asks first)
     Drop {
         /// Their numbers
-        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        #[arg(required_unless_present = "all", conflicts_with = "all", value_parser = dropped)]
         ids: Vec<i64>,
         /// All rejects of this pipeline
         #[arg(long, value_name = "NAME")]
         all: Option<String>,
     },
+}
+
+fn shown(text: &str) -> Result<i64, String> {
+    text.parse()
+        .map_err(|_| format!("rejected rows go by number: `floodmark rejects list {text}` says which there are"))
+}
+
+fn dropped(text: &str) -> Result<i64, String> {
+    text.parse().map_err(|_| {
+        format!("rejected rows go by number; for all of a pipeline: `floodmark rejects drop --all {text}`")
+    })
 }

@@ -36,6 +36,7 @@ fn list(cx: &Context, keepers: &Keepers, name: Option<&str>) -> Result<()> {
         return kept.iter().try_for_each(|k| cx.printer.object(&json::reject(k)));
     }
     if kept.is_empty() {
+        keepers.tell_missing(&cx.printer);
         cx.printer.note("No rejected rows.");
         return Ok(());
     }

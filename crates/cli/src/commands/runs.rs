@@ -46,7 +46,7 @@ fn list(cx: &Context, keepers: &Keepers, name: Option<&str>, limit: usize) -> Re
         return records.iter().try_for_each(|record| cx.printer.object(&json::run(record)));
     }
     if records.is_empty() {
-        keepers.missing().for_each(|url| cx.printer.note(&format!("There is no database yet: {url}")));
+        keepers.tell_missing(&cx.printer);
         cx.printer.note("No runs yet.");
         return Ok(());
     }

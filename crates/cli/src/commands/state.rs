@@ -75,7 +75,7 @@ fn exported(keepers: &Keepers, name: Option<&str>) -> Result<Vec<Exported>> {
 
 fn show(cx: &Context, keepers: &Keepers, name: Option<&str>) -> Result<()> {
     let states = gather(keepers, name)?;
-    keepers.missing().for_each(|url| cx.printer.note(&format!("There is no database yet: {url}")));
+    keepers.tell_missing(&cx.printer);
     if states.is_empty() {
         cx.printer.note("No state yet.");
     }
@@ -199,13 +199,21 @@ fn cursor(keepers: &Keepers, name: &str, state: &State) -> Result<(String, DataT
     if let Some(mark) = &state.watermark {
         return Ok((mark.column.clone(), mark.data_type));
     }
-    let column = keepers.settings(name).and_then(|p| p.watermark.as_ref()).map(|w| w.column.clone());
-    let typed = column.and_then(|c| Some((c.clone(), state.schema.as_ref()?.get(&c)?.data_type)));
-    typed.ok_or_else(|| {
-        Error::new(Code::BadArgument, format!("pipeline {name:?} has no watermark to set"))
-            .state("nothing was changed")
-            .help("give the pipeline a `watermark:`; before its first run, `start:` says where to begin")
-    })
+    let none = |message: String| Error::new(Code::BadArgument, message).state("nothing was changed");
+    let Some(settings) = keepers.settings(name) else {
+        return Err(none(format!("pipeline {name:?} remembers no watermark, and its pipeline file is not at hand"))
+            .help("name the file with -f, in place of --destination"));
+    };
+    let Some(mark) = &settings.watermark else {
+        return Err(none(format!("pipeline {name:?} has no watermark to set")).help("give the pipeline a `watermark:`"));
+    };
+    let column = mark.column.clone();
+    match state.schema.as_ref().and_then(|schema| schema.get(&column)) {
+        Some(typed) => Ok((column, typed.data_type)),
+        None => Err(none(format!("the type of column {column:?} is not known before a run has loaded it"))
+            .help("to begin somewhere else than at the first row, give `start:` under `watermark:`")
+            .help("or run once, and set the watermark then")),
+    }
 }
 
 fn never_ran(name: &str) -> Error {

@@ -35,6 +35,28 @@ fn listed_shown_and_dropped() {
 }
 
 #[test]
+fn where_there_is_no_database_nothing_is_said_to_be_well() {
+    let scratch = Scratch::new();
+    for command in [&["rejects", "list"][..], &["runs"], &["state", "show"]] {
+        let ran = scratch.run(&[command, &["--destination", "sqlite:///nope.db"]].concat());
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert!(ran.stderr.contains("There is no database yet: sqlite:///nope.db"), "{command:?}: {}", ran.stderr);
+    }
+    assert!(!scratch.path().join("nope.db").exists());
+}
+
+#[test]
+fn a_pipeline_where_a_number_belongs_is_told_what_takes_its_name() {
+    let scratch = project("bigint");
+    for (command, meant) in [("drop", "floodmark rejects drop --all orders"), ("show", "floodmark rejects list orders")]
+    {
+        let ran = scratch.run(&["rejects", command, "orders"]);
+        assert_eq!(ran.code, 2, "{ran:?}");
+        assert!(ran.stderr.contains("rejected rows go by number") && ran.stderr.contains(meant), "{}", ran.stderr);
+    }
+}
+
+#[test]
 fn rows_set_aside_are_told_with_the_first_reason_and_where_they_are() {
     let scratch = project("bigint");
     let first = "the first at orders.csv:3, column \"n\": FM0301 the value is not a bigint: \"12a\"\n";

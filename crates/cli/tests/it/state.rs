@@ -48,6 +48,25 @@ fn a_watermark_set_to_what_it_is_forgets_nothing() {
 }
 
 #[test]
+fn a_watermark_that_cannot_be_set_is_told_why() {
+    let scratch = Scratch::project();
+    scratch.ok(&["run"]);
+    scratch.ok(&["state", "reset", "orders", "--yes"]);
+    let set = ["state", "set", "orders", "--watermark", "2024-02-01"];
+    let ran = scratch.run(&set);
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.contains("the type of column \"updated_at\" is not known"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("give `start:` under `watermark:`"), "{}", ran.stderr);
+    let ran = scratch.run(&[&set[..], &["--destination", URL]].concat());
+    assert!(ran.stderr.contains("its pipeline file is not at hand"), "{}", ran.stderr);
+    let file = scratch.read("floodmark.yaml");
+    let unmarked: String = file.lines().filter(|l| !l.contains("watermark:")).map(|l| format!("{l}\n")).collect();
+    scratch.write("floodmark.yaml", &unmarked);
+    let ran = scratch.run(&set);
+    assert!(ran.stderr.contains("has no watermark to set"), "{}", ran.stderr);
+}
+
+#[test]
 fn reset_makes_the_next_run_read_everything() {
     let scratch = Scratch::project();
     scratch.ok(&["run"]);
