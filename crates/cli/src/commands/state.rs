@@ -116,7 +116,7 @@ const FILES_SHOWN: usize = 20;
 
 fn text(name: &str, state: Option<&State>) -> String {
     let Some(state) = state else { return format!("{}  has never run\n", terminal::title(name)) };
-    let mark = |m: &Mark| format!("{} = {} ({})", m.column, m.value, m.data_type);
+    let mark = |m: &Mark| format!("{} = {} ({})", m.column, layout::together(&m.value.to_string()), m.data_type);
     let mut facts = Vec::new();
     facts.extend(state.table.clone().map(|table| ("table", table)));
     facts.push(("watermark", state.watermark.as_ref().map_or("none".into(), mark)));

@@ -1,116 +1,94 @@
-//! Text that fits: lines, tables and facts no wider than the terminal. What does not fit is wrapped between words, so that
-//! no number is cut.
+//! Text that fits: lines, tables and facts no wider than the terminal. What does not fit is wrapped between words, and never
+//! inside a value. Where the output is no terminal nothing is wrapped, so that a line is a whole record for `grep`.
 
 use super::terminal::{clean, style};
 use crate::env;
+use std::io::IsTerminal;
+use textwrap::{Options, WordSeparator, WordSplitter, WrapAlgorithm, core::display_width};
 
-/// Where nothing says how wide the output may be.
+/// A terminal that does not say how wide it is.
 const USUAL: usize = 80;
 /// Narrower than this nothing is readable.
 const LEAST: usize = 40;
+/// Wide enough for everything, and no number that overflows when something is added to it.
+const ENDLESS: usize = 1 << 24;
 /// Less than this beside other columns is no column.
 const COLUMN: usize = 20;
 /// Below what it belongs to.
 const INDENT: usize = 4;
+/// A blank at which no line ends. It is printed as a blank.
+const KEPT: &str = "\u{a0}";
 
 /// How many characters a line of the output may have.
 pub(crate) fn width() -> usize {
     let told = env::lookup(env::COLUMNS).and_then(|columns| columns.parse().ok());
-    let terminal = || terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0));
-    told.or_else(terminal).filter(|width| *width > 0).unwrap_or(USUAL).max(LEAST)
+    let terminal = || {
+        let size = terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0));
+        size.filter(|width| *width > 0).unwrap_or(USUAL)
+    };
+    let found = || if std::io::stdout().is_terminal() { terminal() } else { ENDLESS };
+    told.filter(|width| *width > 0).unwrap_or_else(found).clamp(LEAST, ENDLESS)
 }
 
-/// Characters a person sees.
-fn visible(text: &str) -> usize {
-    anstream::adapter::strip_str(text).to_string().chars().count()
+/// Text that stays on one line, such as a value: what `wrap` and all that is made of it do not break.
+pub(crate) fn together(text: &str) -> String {
+    text.replace(' ', KEPT)
 }
 
-/// The text in lines of at most `room` characters. A longer word has a line of its own; line breaks stay. What stands
-/// between two blanks each is kept together where a line has room for it.
-pub(crate) fn wrap(text: &str, room: usize) -> Vec<String> {
-    let mut lines = Vec::new();
-    for paragraph in text.split('\n') {
-        let (mut line, mut used, mut fresh) = (String::new(), 0, true);
-        let broken = lines.len();
-        let words: Vec<&str> = paragraph.split(' ').collect();
-        for (at, word) in words.iter().enumerate() {
-            let length = visible(word);
-            let group = || words[at..].iter().take_while(|w| !w.is_empty()).map(|w| visible(w) + 1).sum::<usize>();
-            let apart = at > 0 && words[at - 1].is_empty() && used + group() > room && group() <= room + 1;
-            if !fresh && (used + 1 + length > room || apart) {
-                lines.push(std::mem::take(&mut line).trim_end().to_owned());
-                (used, fresh) = (0, true);
-            }
-            // Blanks at the beginning of a paragraph are its own, those at a break are not.
-            if fresh && word.is_empty() && lines.len() > broken {
-                continue;
-            }
-            if !fresh {
-                line.push(' ');
-                used += 1;
-            }
-            line.push_str(word);
-            used += length;
-            fresh = false;
-        }
-        lines.push(line);
-    }
-    lines
+/// `together` for what is short enough to stand in `room` characters.
+pub(crate) fn together_in(text: &str, room: usize) -> String {
+    if display_width(text) <= room { together(text) } else { text.to_owned() }
+}
+
+/// The text in lines of at most `room` characters, the first behind `first`, the others behind `rest`. A longer word has a
+/// line of its own; line breaks stay.
+fn lines(text: &str, room: usize, first: &str, rest: &str) -> Vec<String> {
+    let options = Options::new(room)
+        .initial_indent(first)
+        .subsequent_indent(rest)
+        .break_words(false)
+        .word_separator(WordSeparator::AsciiSpace)
+        .word_splitter(WordSplitter::NoHyphenation)
+        .wrap_algorithm(WrapAlgorithm::FirstFit);
+    textwrap::wrap(text, options).iter().map(|line| line.replace(KEPT, " ").trim_end().to_owned()).collect()
+}
+
+fn ended(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
 /// A line, and what does not fit into it on further ones that begin at `from`.
 pub(crate) fn hanging(line: &str, from: usize) -> String {
-    let mut pieces = wrap(line, width()).into_iter();
-    let first = pieces.next().unwrap_or_default();
-    let rest = line.get(first.len()..).unwrap_or_default().trim_start();
-    let mut out = format!("{first}\n");
-    if !rest.is_empty() {
-        out.extend(wrap(rest, width() - from).iter().map(|piece| format!("{:from$}{piece}\n", "")));
-    }
-    out
+    ended(&lines(line, width(), "", &" ".repeat(from)))
 }
 
 /// `lead`, then the parts with a dot between them; each begins a line of its own where it does not fit. `from` is where
 /// those lines begin.
 pub(crate) fn flow(lead: &str, parts: &[String], from: usize) -> String {
-    let (width, lead_width) = (width(), visible(lead));
+    const DOT: &str = "\u{a0}·";
+    let width = width();
     let from = if from + 2 * COLUMN <= width { from } else { INDENT };
-    let mut lines: Vec<String> = vec![lead.to_owned()];
-    let mut used = lead_width;
-    let mut fresh = true;
-    for part in parts {
-        let dot = if fresh { "" } else { " · " };
-        if used + visible(dot) + visible(part) <= width {
-            if let Some(line) = lines.last_mut() {
-                line.push_str(dot);
-                line.push_str(part);
-            }
-            used += visible(dot) + visible(part);
-            fresh = false;
-            continue;
-        }
-        let mut pieces = wrap(part, width.saturating_sub(from)).into_iter();
-        // Nothing stands behind the lead yet: the part begins there.
-        if fresh
-            && lead_width <= from
-            && let (Some(line), Some(piece)) = (lines.last_mut(), pieces.next())
-        {
-            line.push_str(&piece);
-        }
-        lines.extend(pieces.map(|piece| format!("{:from$}{piece}", "")));
-        used = lines.last().map_or(0, |line| visible(line));
-        fresh = false;
-    }
-    lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()
+    let parts: Vec<String> = parts.iter().map(|part| together_in(part, width - from)).collect();
+    // Blanks at the end of the lead are where its line may end.
+    let (lead, gap) = lead.split_at(lead.trim_end().len());
+    let text = format!("{}{gap}{}", together(lead), parts.join(&format!("{DOT} ")));
+    let dotted = lines(&text, width, "", &" ".repeat(from));
+    let last = dotted.len() - 1;
+    let undotted = |(n, line): (usize, &String)| match line.strip_suffix(" ·") {
+        Some(line) if n < last => line.to_owned(),
+        _ => line.clone(),
+    };
+    ended(&dotted.iter().enumerate().map(undotted).collect::<Vec<_>>())
 }
 
 /// Rows under a faint heading, columns as wide as they need be. Where all of them are wider than the output, the one at
-/// `yields` is wrapped: in its place, or, where that leaves no room worth the name and it is the last, below.
+/// `yields` is wrapped: in its place, or, where that leaves no room worth the name and it is the last, below, without a
+/// heading.
 pub(crate) fn table(heading: &[&str], rows: &[Vec<String>], yields: usize) -> String {
     let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|c| one_line(c)).collect()).collect();
     let length = |i: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(i)).map(|c| c.chars().count());
-        cells.chain(heading.get(i).map(|h| h.chars().count())).max().unwrap_or(0)
+        let cells = rows.iter().filter_map(|row| row.get(i)).map(|c| display_width(c));
+        cells.chain(heading.get(i).map(|h| display_width(h))).max().unwrap_or(0)
     };
     let mut widths: Vec<usize> = (0..heading.len()).map(length).collect();
     let others = widths.iter().enumerate().filter(|(i, _)| *i != yields).map(|(_, w)| w + 2).sum::<usize>();
@@ -121,14 +99,14 @@ pub(crate) fn table(heading: &[&str], rows: &[Vec<String>], yields: usize) -> St
         widths[yields] = widths[yields].min(room.max(COLUMN));
     }
     let line = |cells: &[&str]| {
-        let padded = cells.iter().zip(&widths).map(|(c, w)| format!("{c:<w$}", w = *w));
+        let padded =
+            cells.iter().zip(&widths).map(|(c, w)| format!("{c}{}", " ".repeat(w.saturating_sub(display_width(c)))));
         padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
-    let heading = &heading[..heading.len() - usize::from(below && heading[yields].len() > room)];
+    let heading = &heading[..heading.len() - usize::from(below)];
     let mut out = format!("{}{}{}\n", style::FAINT, line(heading), style::RESET);
     for row in &rows {
-        let fits = row[yields].chars().count() <= room;
-        let pieces = if below && !fits { vec![String::new()] } else { wrap(&row[yields], widths[yields]) };
+        let pieces = if below { vec![String::new()] } else { lines(&row[yields], widths[yields], "", "") };
         for (n, piece) in pieces.iter().enumerate() {
             let cell = |(i, c): (usize, &'_ String)| match () {
                 () if i == yields => piece.clone(),
@@ -139,9 +117,9 @@ pub(crate) fn table(heading: &[&str], rows: &[Vec<String>], yields: usize) -> St
             out.push_str(&line(&cells.iter().map(String::as_str).collect::<Vec<_>>()));
             out.push('\n');
         }
-        if below && !fits {
-            let pieces = wrap(&row[yields], width() - INDENT);
-            out.extend(pieces.iter().map(|piece| format!("{:INDENT$}{piece}\n", "")));
+        if below {
+            let indent = " ".repeat(INDENT);
+            out.push_str(&ended(&lines(&row[yields], width(), &indent, &indent)));
         }
     }
     out
@@ -155,15 +133,8 @@ pub(crate) fn facts(facts: &[(&str, String)]) -> String {
 
 /// A faint name of `widest` characters and what belongs to it beside it, wrapped.
 pub(crate) fn fact(name: &str, value: &str, widest: usize) -> String {
-    let from = widest + INDENT;
-    let mut out = String::new();
-    for (n, piece) in wrap(value, width().saturating_sub(from)).iter().enumerate() {
-        let name = if n == 0 { name } else { "" };
-        let line = format!("  {}{name:<widest$}{}  {piece}", style::FAINT, style::RESET);
-        out.push_str(line.trim_end());
-        out.push('\n');
-    }
-    out
+    let name = format!("  {}{name:<widest$}{}  ", style::FAINT, style::RESET);
+    ended(&lines(value, width(), &name, &" ".repeat(widest + INDENT)))
 }
 
 /// A fact that is shown as it is, to be copied.
@@ -190,16 +161,18 @@ fn one_line(text: &str) -> String {
 mod tests {
     use super::*;
 
+    fn wrap(text: &str, room: usize) -> Vec<String> {
+        lines(text, room, "", "")
+    }
+
     #[test]
-    fn words_and_numbers_stay_whole() {
+    fn words_and_values_stay_whole() {
         assert_eq!(wrap("13,805 read: 12,000 inserted", 14), ["13,805 read:", "12,000", "inserted"]);
-        assert_eq!(wrap("a  b", 4), ["a  b"]);
-        assert_eq!(wrap("aaa  bbb", 4), ["aaa", "bbb"]);
         assert_eq!(wrap("a-very-long-word b", 4), ["a-very-long-word", "b"]);
         assert_eq!(wrap("  a\nb", 9), ["  a", "b"]);
-        assert_eq!(wrap("id 1  name Ada  at 2024-01-01 10:00", 16), ["id 1  name Ada", "at 2024-01-01", "10:00"]);
-        assert_eq!(wrap("id 1  city Bad Ems  x 1", 13), ["id 1", "city Bad Ems", "x 1"]);
+        assert_eq!(wrap(&format!("at {} → 1", together("2024-01-01 10:00")), 12), ["at", "2024-01-01 10:00", "→ 1"]);
         assert_eq!(wrap(&format!("{}red{} blue", style::ERROR, style::RESET), 8).len(), 1, "colour takes no room");
+        assert_eq!(wrap("漢字 漢字", 4), ["漢字", "漢字"], "some characters are two wide");
         assert_eq!(beginning("the value 1234567 is not", 14), "the value …");
         assert_eq!(beginning("short", 14), "short");
     }

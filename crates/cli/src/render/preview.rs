@@ -14,6 +14,8 @@ use std::time::Duration;
 const LISTED: usize = 10;
 /// Characters of a value that are shown.
 const SHOWN: usize = 40;
+/// What stands before the columns of a row, here and in a certificate, at most.
+const BEFORE: usize = 12;
 
 /// One pipeline's plan.
 pub(crate) fn text(previewed: &Previewed, table: &str, width: usize) -> String {
@@ -141,7 +143,8 @@ pub(crate) fn sample(sample: &Sample) -> String {
         cells.push(format!("… and {}", count(more, "column")));
     }
     let key: Vec<String> = sample.key.iter().map(named).collect();
-    let all: Vec<String> = key.into_iter().chain(cells).collect();
+    let room = layout::width() - BEFORE;
+    let all: Vec<String> = key.into_iter().chain(cells).map(|cell| layout::together_in(&cell, room)).collect();
     format!("{colour}{sign}{} {}", style::RESET, all.join("  "))
 }
 
@@ -151,10 +154,10 @@ fn shown(value: &Cell) -> String {
         Cell::Text(text) if text.is_empty() => return "\"\"".to_owned(),
         other => clean(&other.to_string().replace('\n', "\\n")),
     };
-    match text.char_indices().nth(SHOWN) {
+    layout::together(&match text.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
-    }
+    })
 }
 
 /// What a row is called that is not there any more.

@@ -82,7 +82,8 @@ pub(crate) fn line(outcome: &Outcome, (word, style): (&str, anstyle::Style), wid
     }
     parts.extend(outcome.watermark.as_ref().and_then(watermark));
     parts.push(pace(outcome.counts.read, outcome.elapsed));
-    let lead = format!("{name:<width$}  {style}{word:<11}{}  ", style::RESET);
+    // Blanks behind the word are no part of it, as its line may end there.
+    let lead = format!("{name:<width$}  {style}{word}{}{:gap$}", style::RESET, "", gap = 13 - word.len());
     layout::flow(&lead, &parts, width + 15)
 }
 
@@ -122,7 +123,8 @@ fn ending(outcome: &Outcome) -> (&'static str, anstyle::Style) {
     }
 }
 
-/// `12,000 read: 11,900 inserted, 100 unchanged`, without the outcomes that did not occur.
+/// `12,000 read: 11,900 inserted, 100 unchanged`, without the outcomes that did not occur. To be laid out: a number stays with
+/// its word.
 pub(crate) fn rows(counts: &Counts) -> String {
     let mut out = format!("{} read", number(counts.read));
     if let Some(n) = counts.transformed {
@@ -137,26 +139,28 @@ pub(crate) fn rows(counts: &Counts) -> String {
         ("stale", counts.stale),
         ("skipped", counts.skipped),
         ("rejected", counts.rejected),
-        ("already gone", counts.delete_noop),
+        ("delete_noop", counts.delete_noop),
     ];
     let mut parts: Vec<String> =
         outcomes.iter().filter(|(_, n)| *n > 0).map(|(word, n)| format!("{} {word}", number(*n))).collect();
     if counts.removed > 0 {
         parts.push(format!("{} removed from the table", number(counts.removed)));
     }
+    let parts: Vec<String> = parts.iter().map(|part| layout::together(part)).collect();
     if !parts.is_empty() {
         let _ = write!(out, ": {}", parts.join(", "));
     }
     out
 }
 
-/// `updated_at 2024-01-03 → 2024-02-01`, or only where it stands when it did not move.
+/// `updated_at 2024-01-03 → 2024-02-01`, or only where it stands when it did not move. To be laid out: its values stay whole.
 pub(crate) fn watermark(mark: &WatermarkMove) -> Option<String> {
     let column = clean(&mark.column);
+    let value = |text: &String| layout::together(&clean(text));
     Some(match (&mark.before, &mark.after) {
-        (Some(before), Some(after)) if before == after => format!("{column} still {}", clean(after)),
-        (Some(before), Some(after)) => format!("{column} {} → {}", clean(before), clean(after)),
-        (None, Some(after)) => format!("{column} → {}", clean(after)),
+        (Some(before), Some(after)) if before == after => format!("{column} still {}", value(after)),
+        (Some(before), Some(after)) => format!("{column} {} → {}", value(before), value(after)),
+        (None, Some(after)) => format!("{column} → {}", value(after)),
         _ => return None,
     })
 }
@@ -221,7 +225,7 @@ mod tests {
     #[test]
     fn only_what_occurred_is_told() {
         let counts = Counts { read: 3, inserted: 2, stale: 1, ..Counts::default() };
-        assert_eq!(rows(&counts), "3 read: 2 inserted, 1 stale");
+        assert_eq!(rows(&counts), "3 read: 2\u{a0}inserted, 1\u{a0}stale");
         assert_eq!(rows(&Counts::default()), "0 read");
     }
 

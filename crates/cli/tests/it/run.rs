@@ -5,6 +5,23 @@ use crate::support::{Scratch, keys, shown};
 const URL: &str = "sqlite:///shop.db";
 
 #[test]
+fn a_terminal_is_not_overrun_and_a_pipe_gets_a_record_a_line() {
+    let scratch = Scratch::project();
+    scratch.ok(&["run"]);
+    let narrow = scratch.ok(&["state", "reset", "orders", "--yes"]) + &scratch.ok(&["run"]);
+    assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
+    assert!(narrow.contains("updated_at → 2024-02-14 17:55:00"), "{narrow}");
+    for command in ["run", "runs"] {
+        let piped = scratch.command(&[command]).env_remove("COLUMNS").output().unwrap();
+        let piped = scratch.ran(&piped).stdout;
+        let records: Vec<&str> = piped.lines().filter(|line| !line.starts_with("STARTED")).collect();
+        assert!(!records.is_empty() && records.iter().all(|line| line.contains("orders")), "{piped}");
+    }
+    let list = scratch.ok(&["runs"]);
+    assert!(list.starts_with("STARTED") && !list.contains("RESULT"), "a heading over nothing: {list}");
+}
+
+#[test]
 fn a_second_run_has_nothing_to_do() {
     let scratch = Scratch::project();
     insta::assert_snapshot!("run_first", shown(&scratch.run(&["run"])));

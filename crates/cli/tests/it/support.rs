@@ -48,6 +48,8 @@ impl Scratch {
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_floodmark"));
         command.current_dir(self.path()).args(args).env_clear().stdin(Stdio::null());
+        // As a terminal shows it: in a pipe nothing would be wrapped.
+        command.env("COLUMNS", "80");
         command
     }
 
