@@ -127,6 +127,7 @@ fn said(because: &DataFusionError) -> String {
             ParserError::TokenizerError(said) | ParserError::ParserError(said) => said.clone(),
             ParserError::RecursionLimitExceeded => "it is nested too deeply".to_owned(),
         },
+        DataFusionError::SchemaError(error, _) => error.to_string(),
         DataFusionError::Plan(said) => said.clone(),
         _ => because.strip_backtrace(),
     }

@@ -13,6 +13,10 @@ pub(crate) struct Store {
 
 /// `floodmark runs`
 #[derive(Debug, Args)]
+#[command(
+    after_help = "A run is `partial` while chunks of it are committed and the last is not: it is still running, or \
+was killed, and then the next run goes on from there. A run that has committed nothing is not listed before it ends."
+)]
 pub(crate) struct RunsArgs {
     #[command(flatten)]
     pub(crate) store: Store,

@@ -16,6 +16,11 @@ const REASON: usize = 70;
 /// Ids that an ambiguous one is answered with.
 const SHOWN: usize = 5;
 
+/// A run of which chunks are committed, and not the last.
+const PARTIAL: &str = "partial";
+/// What that means: nobody can tell by the ledger whether its process lives.
+const BROKEN_OFF: &str = "it is still running, or was killed; then the next run goes on from what is committed";
+
 /// `floodmark runs`
 pub(super) fn runs(cx: &Context, args: &RunsArgs) -> Result<u8, Failure> {
     let keepers = Keepers::open(&cx.global, &args.store)?;
@@ -57,7 +62,7 @@ fn list(cx: &Context, keepers: &Keepers, name: Option<&str>, limit: usize) -> Re
             vec![
                 time(r.started_at),
                 r.pipeline.clone(),
-                r.status.clone(),
+                status(r).to_owned(),
                 took(r).unwrap_or_default(),
                 short(&r.run, &ids).to_owned(),
                 result(r),
@@ -65,6 +70,16 @@ fn list(cx: &Context, keepers: &Keepers, name: Option<&str>, limit: usize) -> Re
         })
         .collect();
     cx.printer.text(&layout::table(&["STARTED", "PIPELINE", "STATUS", "TOOK", "RUN", "RESULT"], &rows, 5))
+}
+
+/// How a run ended, in the words that `run` has for it.
+fn status(record: &RunRecord) -> &str {
+    match record.status.as_str() {
+        "ok" if record.counts.changed() => "loaded",
+        "ok" => "no change",
+        "nothing_new" => "nothing new",
+        other => other,
+    }
 }
 
 /// Rows by outcome, and why a run failed.
@@ -90,7 +105,10 @@ fn show(cx: &Context, keepers: &Keepers, id: &str) -> Result<()> {
     let mut facts = vec![
         ("run", record.run.clone()),
         ("pipeline", record.pipeline.clone()),
-        ("status", record.status.clone()),
+        (
+            "status",
+            if record.status == PARTIAL { format!("{PARTIAL}: {BROKEN_OFF}") } else { status(&record).to_owned() },
+        ),
         ("load", record.load.clone()),
         ("started", time(record.started_at)),
     ];

@@ -28,7 +28,11 @@ const SCENES: [(Code, Scene); 35] = [
         orders(s, "key: id");
         s.run(&["run", "ordrs"])
     }),
-    (Code::BadUrl, |s| s.run(&["load", "orders.csv", "shop.db", "--key", "id"])),
+    (Code::BadUrl, |s| {
+        orders(s, "key: id");
+        replace(s, "sqlite:///shop.db", "mysql://app@db.internal/shop");
+        s.run(&["run"])
+    }),
     (Code::Unsafe, |s| file(s, "load: upsert", &[])),
     (Code::BadArgument, |s| s.run(&["load", "-", "sqlite:///shop.db", "--key", "id"])),
     (Code::SourceMissing, |s| {

@@ -32,6 +32,22 @@ fn a_second_run_has_nothing_to_do() {
 }
 
 #[test]
+fn a_run_that_was_killed_between_chunks_is_partial_until_the_next() {
+    let scratch = Scratch::project();
+    let file = scratch.read("floodmark.yaml") + "    commit_every: 1\n";
+    scratch.write("floodmark.yaml", &file);
+    let killed = scratch.command(&["run"]).env("FLOODMARK_CRASH", "load-commit:after:1=abort").output().unwrap();
+    assert!(!killed.status.success());
+    let records = scratch.json(&["runs"], 0);
+    assert_eq!(records[0]["status"], "partial", "{records:?}");
+    let shown = scratch.ok(&["runs", "show", records[0]["run"].as_str().unwrap()]);
+    assert!(shown.contains("partial: it is still running, or was killed"), "{shown}");
+    scratch.ok(&["run"]);
+    let list = scratch.ok(&["runs"]);
+    assert!(list.contains("loaded") && list.contains("partial"), "in the words of `run`: {list}");
+}
+
+#[test]
 fn what_is_added_is_loaded() {
     let scratch = Scratch::project();
     scratch.ok(&["run"]);

@@ -154,7 +154,7 @@ impl Engine {
             once::twice(&mut proof, &reference)?;
             order::recut(&mut proof, &reference)?;
             order::shuffled(&mut proof, &reference)?;
-            order::newest_first(&mut proof, &reference)?;
+            order::last_first(&mut proof, &reference)?;
             kills::killed(&mut proof, &reference)?;
             once::fired(&mut proof, &reference)?;
             proof.accounted();

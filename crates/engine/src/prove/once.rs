@@ -72,7 +72,7 @@ pub(super) fn twice(proof: &mut Proof<'_, '_>, reference: &Reference) -> Result<
         };
         Ok(Found { what, fingerprint: Some(fingerprint), verdict })
     })?;
-    let what = "everything replayed over the table, newest first";
+    let what = "all replayed over the table, last file first";
     if let Some(verdict) = proof.unsteady().or_else(|| no_replay(pipeline)) {
         proof.leave("P5", what, verdict);
         return Ok(());

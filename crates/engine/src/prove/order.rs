@@ -115,13 +115,13 @@ fn not_in_parts(pipeline: &Pipeline, reference: &Reference) -> Option<Verdict> {
     }
 }
 
-/// P7: files delivered newest first, one run after each.
-pub(super) fn newest_first(proof: &mut Proof<'_, '_>, reference: &Reference) -> Result<()> {
+/// P7: files delivered in the opposite order, the last by name first, one run after each.
+pub(super) fn last_first(proof: &mut Proof<'_, '_>, reference: &Reference) -> Result<()> {
     let bench = proof.bench;
     let deliveries = reference.slices.min(DELIVERIES);
     let what = match reference.slices {
-        0 | 1 => "files delivered one by one, newest first".to_owned(),
-        slices => format!("{} in {deliveries} deliveries, newest first", wording::count(slices as u64, "file")),
+        0 | 1 => "files delivered one by one, last file first".to_owned(),
+        slices => format!("{} in {deliveries} deliveries, last file first", wording::count(slices as u64, "file")),
     };
     if let Some(verdict) = proof.unsteady().or_else(|| not_in_parts(bench.pipeline, reference)) {
         proof.leave("P7", &what, verdict);
