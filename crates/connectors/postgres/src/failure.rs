@@ -6,16 +6,22 @@ use postgres::error::{DbError, SqlState};
 /// How a failure is told: what was being done, and what the driver said.
 pub(crate) type Failed = fn(&str, postgres::Error) -> Error;
 
+/// What to do about a server that speaks no TLS.
+pub(crate) const NO_TLS: &str = "the server does not speak TLS, and `sslmode` asks for it: have it switched on there (ssl = on), \
+                                 or where others may read along, write sslmode=prefer";
+
+/// Whether a connection failed for that, and not for a certificate.
+pub(crate) fn speaks_no_tls(cause: &str) -> bool {
+    cause.contains("server does not support TLS")
+}
+
 /// What the server said, with the code and remedy that fit. `doing` completes "PostgreSQL failed to …".
 pub(crate) fn failed(doing: &str, error: postgres::Error) -> Error {
     let Some(said) = error.as_db_error() else { return lost(doing, error) };
     let (code, help) = remedy(said);
     // Before a connection stands there is no transaction.
     let state = if connecting(doing) { "nothing was written" } else { "the open transaction was rolled back" };
-    Error::new(code, format!("PostgreSQL failed to {doing}"))
-        .state(state)
-        .help(help)
-        .cause(words(said))
+    Error::new(code, format!("PostgreSQL failed to {doing}")).state(state).help(help).cause(words(said))
 }
 
 /// All that the server said.
@@ -37,11 +43,10 @@ fn lost(doing: &str, error: postgres::Error) -> Error {
             .help("nothing needs repair: once the server can be reached, run again")
             .cause(cause);
     }
-    if cause.contains("server does not support TLS") {
+    if speaks_no_tls(&cause) {
         return Error::new(Code::DestinationOpen, format!("PostgreSQL failed to {doing}"))
             .state("nothing was written")
-            .help("the server does not speak TLS, and `sslmode` asks for it: have it switched on there (ssl = on)")
-            .help("or where everybody between here and there may read along: sslmode=prefer does without, sslmode=disable does not ask")
+            .help(NO_TLS)
             .cause(cause);
     }
     if cause.contains("TLS") {

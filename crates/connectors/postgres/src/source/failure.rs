@@ -1,6 +1,6 @@
 //! PostgreSQL's errors, said of a source.
 
-use crate::failure::words;
+use crate::failure::{NO_TLS, speaks_no_tls, words};
 use floodmark_core::{Code, Error};
 use postgres::error::SqlState;
 
@@ -69,6 +69,7 @@ pub(crate) fn sent(error: std::io::Error) -> Error {
 
 fn lost(message: String, doing: &str, cause: String) -> Error {
     let help = match () {
+        () if speaks_no_tls(&cause) => NO_TLS,
         () if cause.contains("TLS") => {
             "the server's certificate does not suit `sslmode`: name its authority (sslrootcert=/path/ca.crt) and the host \
              it is made out to"

@@ -1,16 +1,9 @@
 //! What `check` can tell of a server before a run.
 
 use crate::database::Database;
-use floodmark_connect::Destination;
-use floodmark_core::{Code, url::ConnectionUrl};
-use floodmark_postgres::PostgresDestination;
-
-/// A destination as a user of its own, who may do nothing yet.
-fn as_somebody(database: &Database, name: &str) -> PostgresDestination {
-    database.client().batch_execute(&format!("CREATE ROLE {name} LOGIN")).unwrap();
-    let url = database.url().written().replacen("postgres@", &format!("{name}@"), 1);
-    PostgresDestination::new(&ConnectionUrl::parse(&format!("postgres:{url}")).unwrap()).unwrap()
-}
+use floodmark_connect::{Destination, Source};
+use floodmark_core::{Code, pipeline::Relation, url::ConnectionUrl};
+use floodmark_postgres::{PostgresDestination, PostgresSource};
 
 #[test]
 fn a_user_that_may_not_make_the_state_tables_is_told_before_the_first_run() {
@@ -18,7 +11,8 @@ fn a_user_that_may_not_make_the_state_tables_is_told_before_the_first_run() {
     let mut client = database.client();
     client.batch_execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC").unwrap();
     let role = format!("fm_probe_{}", std::process::id());
-    let destination = as_somebody(&database, &role);
+    client.batch_execute(&format!("CREATE ROLE {role} LOGIN")).unwrap();
+    let destination = PostgresDestination::new(&database.url_as(&role)).unwrap();
 
     let error = destination.probe().unwrap_err();
     assert_eq!(error.code(), Code::DestinationOpen);
@@ -39,15 +33,14 @@ fn a_user_that_may_not_make_the_state_tables_is_told_before_the_first_run() {
 fn a_server_without_tls_is_not_taken_for_one_with_a_wrong_certificate() {
     let database = Database::new();
     let port = database.url().written().split_once("port=").unwrap().1.to_owned();
-    let refused = |rest: &str| {
-        let url = ConnectionUrl::parse(&format!("postgres://postgres@127.0.0.1:{port}/{rest}")).unwrap();
-        PostgresDestination::new(&url).unwrap().probe().unwrap_err()
-    };
-    let error = refused("postgres?sslmode=require");
-    assert_eq!(error.code(), Code::DestinationOpen);
-    let advice = error.advice().join("\n");
-    assert!(advice.contains("does not speak TLS") && !advice.contains("certificate"), "{advice}");
+    let url = |rest: &str| ConnectionUrl::parse(&format!("postgres://postgres@127.0.0.1:{port}/{rest}")).unwrap();
+    let destination = |rest: &str| PostgresDestination::new(&url(rest)).unwrap().probe().unwrap_err();
+    let source = PostgresSource::new(&url("postgres?sslmode=require"), Relation::Table("t".into())).unwrap();
+    for error in [destination("postgres?sslmode=require"), source.slices().unwrap_err()] {
+        let advice = error.advice().join("\n");
+        assert!(advice.contains("does not speak TLS") && !advice.contains("certificate"), "{advice}");
+    }
 
     // Nothing was begun on a connection that was never there.
-    assert_eq!(refused("no_such_database").data_state(), Some("nothing was written"));
+    assert_eq!(destination("no_such_database").data_state(), Some("nothing was written"));
 }
