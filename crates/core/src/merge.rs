@@ -55,6 +55,13 @@ pub fn decide(existing: Existing, version: Ordering, delete: bool, versioned: bo
     }
 }
 
+/// Whether a row is a rival of the copy that a run has taken for its key: neither is newer, and they differ. Where rows come
+/// in no order, neither can be chosen. `taken` is what became of that copy, the rest what [`decide`] is asked of the row.
+pub fn rivals(taken: Standing, existing: Existing, version: Ordering, same: bool, delete: bool) -> bool {
+    let there = matches!(taken, Standing::Inserted | Standing::Updated | Standing::Unchanged | Standing::Revived);
+    there && !delete && existing == (Existing::Row { deleted: false }) && version == Ordering::Equal && !same
+}
+
 /// What became of the newest copy of a key so far, measured against the table before the load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
@@ -88,11 +95,6 @@ impl Standing {
         Standing::Revived,
         Standing::StillMarked,
     ];
-
-    /// Whether the table shows the copy as a row.
-    pub fn taken(self) -> bool {
-        matches!(self, Standing::Inserted | Standing::Updated | Standing::Unchanged | Standing::Revived)
-    }
 
     /// The outcome where `self` was that of the key's copies so far and `now` is that of one more.
     #[must_use]

@@ -29,9 +29,7 @@ fn key(db: &Db, pipeline: &str) -> Result<i64> {
     let home = "coalesce((SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                   WHERE c.oid = to_regclass('_floodmark_state')), current_schema())";
     let sql = format!("SELECT hashtextextended(concat_ws(': ', 'floodmark', {home}, $1::text), 0)");
-    db.query_one(&sql, &[&pipeline])
-        .and_then(|row| row.try_get(0))
-        .map_err(to("take the pipeline's lock"))
+    db.query_one(&sql, &[&pipeline]).and_then(|row| row.try_get(0)).map_err(to("take the pipeline's lock"))
 }
 
 impl Lock {

@@ -19,9 +19,10 @@ pub(crate) fn failed(doing: &str, error: rusqlite::Error) -> Error {
             "the database file is damaged: check it with `sqlite3 FILE 'PRAGMA integrity_check'` and restore a backup",
         ),
         Some(ErrorCode::CannotOpen) => (Code::DestinationOpen, "check that the folder exists and may be written to"),
-        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
-            (Code::DestinationOpen, "the database is read-only: give write permission on the file, on those beside it (-wal, -shm) and on its folder")
-        }
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => (
+            Code::DestinationOpen,
+            "the database is read-only: give write permission on the file, on those beside it (-wal, -shm) and on its folder",
+        ),
         Some(ErrorCode::DiskFull) => (Code::DestinationWrite, "the disk is full: free some room and run again"),
         Some(ErrorCode::TooBig) => (Code::DestinationWrite, "a value is larger than SQLite's limit (1 GB)"),
         Some(ErrorCode::ConstraintViolation) => (

@@ -9,7 +9,7 @@ use super::{
 use floodmark_connect::destination::tied;
 use floodmark_core::{
     Code, Counts, Error, Result, Value,
-    merge::{Existing, Fate as Rule, Standing, decide},
+    merge::{Existing, Fate as Rule, Standing, decide, rivals},
     pipeline::{AbsentRows, Load, Pipeline},
 };
 use std::cmp::Ordering;
@@ -43,18 +43,6 @@ struct Nulls {
     version: Option<Value>,
 }
 
-impl Incoming {
-    /// Whether the row is a rival of the copy that this run has taken for its key so far, `standing` being what became of
-    /// that.
-    fn ties(&self, standing: Standing, delete: bool) -> bool {
-        standing.taken()
-            && !delete
-            && self.existing == (Existing::Row { deleted: false })
-            && self.order == Ordering::Equal
-            && !self.same
-    }
-}
-
 impl Fold<'_> {
     /// Decides on every row.
     pub(super) fn run(&mut self) -> Result<()> {
@@ -84,7 +72,10 @@ impl Fold<'_> {
                 // Newest in the batch first: the table now shows the winner so far, by version or, without, by order.
                 let left_alone = self.pipeline.load == Load::InsertOnly && standing == Standing::Unchanged;
                 let rule = decide(incoming.existing, incoming.order, row.delete, self.pipeline.version.is_some());
-                if !self.ordered && !left_alone && incoming.ties(standing, row.delete) {
+                if !self.ordered
+                    && !left_alone
+                    && rivals(standing, incoming.existing, incoming.order, incoming.same, row.delete)
+                {
                     return Err(self.tied(row));
                 }
                 if left_alone || (rule == Rule::Stale && !self.fill(row, &incoming)?) {

@@ -20,7 +20,7 @@ use floodmark_connect::{
 };
 use floodmark_core::{
     Counts, Error, Result, Value,
-    merge::{Existing, Fate as Rule, Standing as Fate, decide},
+    merge::{Existing, Fate as Rule, Standing as Fate, decide, rivals},
     pipeline::{AbsentRows, Deletes, Load, Pipeline},
 };
 use rusqlite::Connection;
@@ -95,17 +95,6 @@ struct Incoming {
     same: bool,
     rowid: Option<i64>,
     nulls: Nulls,
-}
-
-impl Incoming {
-    /// Whether the row is a rival of the copy that this run has taken for its key so far, `fate` being what became of that.
-    fn ties(&self, fate: Fate, delete: bool) -> bool {
-        fate.taken()
-            && !delete
-            && self.existing == (Existing::Row { deleted: false })
-            && self.order == Ordering::Equal
-            && !self.same
-    }
 }
 
 impl<'db> Merge<'db> {
@@ -195,7 +184,10 @@ impl<'db> Merge<'db> {
                 // Newest in the batch first: the table now shows the winner so far, by version or, without, by order.
                 let left_alone = self.pipeline.load == Load::InsertOnly && fate == Fate::Unchanged;
                 let rule = decide(incoming.existing, incoming.order, delete, self.versioned);
-                if !self.ordered && !left_alone && incoming.ties(fate, delete) {
+                if !self.ordered
+                    && !left_alone
+                    && rivals(fate, incoming.existing, incoming.order, incoming.same, delete)
+                {
                     return Err(statements.tied(self.pipeline, cells, row, &mut self.scratch)?);
                 }
                 if left_alone || (rule == Rule::Stale && !self.fill(statements, cells, row, &incoming, delete)?) {
