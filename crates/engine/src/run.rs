@@ -421,6 +421,9 @@ impl Work<'_> {
         if !previewed && begun {
             schemas.changes.iter().for_each(|change| self.warn(self.told(change)));
         }
+        if let Some(emptied) = emptied(self.pipeline, &schemas).filter(|_| begun && replay.is_none()) {
+            self.warn(emptied);
+        }
         let type_of = |name: &str| schemas.target.get(name).map(|c| c.data_type);
         let append = self.pipeline.load == Load::Append;
         let bounds = match &self.pipeline.watermark {
@@ -641,6 +644,16 @@ fn changed_settings(pipeline: &Pipeline, state: &State) -> Option<String> {
              loads everything again"
         )
     })
+}
+
+/// Columns of the table that no row brings, where a row says all of what it replaces.
+fn emptied(pipeline: &Pipeline, schemas: &Schemas) -> Option<String> {
+    let says_all = matches!(pipeline.load, Load::Overwrite | Load::DeleteInsert);
+    let lacks = schemas.target.columns.iter().filter(|c| schemas.arriving.get(&c.name).is_none());
+    let names: Vec<String> = lacks.map(|c| format!("{:?}", c.name)).collect();
+    let (column, are) = (wording::verb(names.len() as u64, "column", "columns"), wording::verb(names.len() as u64, "is", "are"));
+    (says_all && !names.is_empty())
+        .then(|| format!("{column} {} of the table {are} not in the source: NULL in every row that is loaded", names.join(", ")))
 }
 
 fn replaced(readings: &[Reading]) -> Vec<(&str, &floodmark_core::state::FileEntry)> {
