@@ -20,7 +20,7 @@ const BY_HAND: [(Code, &str); 6] = [
     (Code::Internal, "a defect that no input brings about"),
 ];
 
-const SCENES: [(Code, Scene); 35] = [
+const SCENES: [(Code, Scene); 36] = [
     (Code::ConfigRead, |s| s.run(&["run"])),
     (Code::ConfigInvalid, |s| file(s, "key: id\nwatermrk: updated_at", &[])),
     (Code::Reference, |s| file(s, "key: id\nwatermark: ${CURSOR}", &[])),
@@ -88,6 +88,14 @@ const SCENES: [(Code, Scene); 35] = [
         s.write("data/products.csv", "id\n1\n");
         s.ok(&["run"]);
         s.write("data/products.csv", "id\n");
+        s.run(&["run"])
+    }),
+    (Code::TiedRows, |s| {
+        let ties = "CREATE TABLE orders (id INTEGER, status TEXT, updated_at DATETIME);
+            INSERT INTO orders VALUES (7, 'open', '2024-02-14 09:00:00'), (7, 'paid', '2024-02-14 09:00:00')";
+        rusqlite::Connection::open(s.path().join("erp.db")).unwrap().execute_batch(ties).unwrap();
+        orders(s, "key: id\nversion: updated_at");
+        replace(s, "{ files: 'data/*.csv' }", "{ connection: 'sqlite:///erp.db', table: orders }");
         s.run(&["run"])
     }),
     (Code::BadValue, |s| {
