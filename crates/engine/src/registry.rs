@@ -30,5 +30,6 @@ pub fn destination(url: &ConnectionUrl) -> Result<Box<dyn Destination>> {
 
 fn unknown(scheme: &str, what: &str) -> Error {
     Error::new(Code::BadUrl, format!("{scheme:?} is not a {what} this version knows"))
+        .state("nothing was read or written")
         .help("databases it knows: sqlite:///relative.db, sqlite:////absolute.db, postgres://user@host/database")
 }

@@ -1,7 +1,7 @@
 //! `runs` and `rejects`, and where their ledgers are.
 
 use crate::env;
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 
 /// Where the ledgers are, when there is no pipeline file.
 #[derive(Debug, Args)]
@@ -69,12 +69,13 @@ pub(crate) enum RejectsCommand {
         name: String,
     },
     /// Drop rejected rows (asks first)
+    #[command(group(ArgGroup::new("which").required(true)))]
     Drop {
         /// Their numbers
-        #[arg(required_unless_present = "all", conflicts_with = "all", value_parser = dropped)]
+        #[arg(group = "which", value_parser = dropped)]
         ids: Vec<i64>,
         /// All rejects of this pipeline
-        #[arg(long, value_name = "NAME")]
+        #[arg(long, value_name = "NAME", group = "which")]
         all: Option<String>,
     },
 }

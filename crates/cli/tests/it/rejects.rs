@@ -54,6 +54,9 @@ fn a_pipeline_where_a_number_belongs_is_told_what_takes_its_name() {
         assert_eq!(ran.code, 2, "{ran:?}");
         assert!(ran.stderr.contains("rejected rows go by number") && ran.stderr.contains(meant), "{}", ran.stderr);
     }
+    let ran = scratch.run(&["rejects", "drop"]);
+    assert!(ran.code == 2 && ran.stderr.contains("<IDS|--all <NAME>>"), "{}", ran.stderr);
+    assert_eq!(scratch.run(&["rejects", "drop", "1", "--all", "orders"]).code, 2, "one or the other");
 }
 
 #[test]
