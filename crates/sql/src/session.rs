@@ -133,9 +133,9 @@ impl Session {
         let mut statements = DFParserBuilder::new(sql).with_dialect(&GenericDialect {}).build()?.parse_statements()?;
         let query = match (statements.pop_front(), statements.is_empty()) {
             (Some(Statement::Statement(s)), true) if matches!(*s, ast::Statement::Query(_)) => *s,
-            (None, _) => return Err(Refused::new("there is no statement")),
-            (_, false) => return Err(Refused::new("there is more than one statement")),
-            _ => return Err(Refused::new("the statement is not a SELECT")),
+            (None, _) => return Err(Refused::because("there is no statement")),
+            (_, false) => return Err(Refused::because("there is more than one statement")),
+            _ => return Err(Refused::because("the statement is not a SELECT")),
         };
         self.translator().sql_statement_to_plan(query)
     }
@@ -175,11 +175,11 @@ impl ContextProvider for Session {
     }
 
     fn get_table_function_source(&self, name: &str, _args: Vec<Expr>) -> Result<Arc<dyn TableSource>> {
-        Err(Refused::new(format!("there is no table function {name:?}")))
+        Err(Refused::because(format!("there is no table function {name:?}")))
     }
 
     fn create_cte_work_table(&self, _name: &str, _schema: SchemaRef) -> Result<Arc<dyn TableSource>> {
-        Err(Refused::new("WITH RECURSIVE is not supported"))
+        Err(Refused::because("WITH RECURSIVE is not supported"))
     }
 
     fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {

@@ -36,7 +36,7 @@ impl Statement {
         let session = Session::new(Some(input.clone()))?;
         let logical = session.query(sql)?;
         if times_read(&logical)? > 1 {
-            return Err(Refused::new(
+            return Err(Refused::because(
                 "the rows of `source` stream through once, and this reads them twice; \
                  a window function (… OVER …) sees other rows without reading them again",
             ));

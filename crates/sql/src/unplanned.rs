@@ -15,7 +15,7 @@ pub(crate) struct Refused {
 }
 
 impl Refused {
-    pub(crate) fn new(message: impl Into<String>) -> DataFusionError {
+    pub(crate) fn because(message: impl Into<String>) -> DataFusionError {
         DataFusionError::External(Box::new(Refused { message: message.into(), table: None }))
     }
 
