@@ -651,9 +651,11 @@ fn emptied(pipeline: &Pipeline, schemas: &Schemas) -> Option<String> {
     let says_all = matches!(pipeline.load, Load::Overwrite | Load::DeleteInsert);
     let lacks = schemas.target.columns.iter().filter(|c| schemas.arriving.get(&c.name).is_none());
     let names: Vec<String> = lacks.map(|c| format!("{:?}", c.name)).collect();
-    let (column, are) = (wording::verb(names.len() as u64, "column", "columns"), wording::verb(names.len() as u64, "is", "are"));
-    (says_all && !names.is_empty())
-        .then(|| format!("{column} {} of the table {are} not in the source: NULL in every row that is loaded", names.join(", ")))
+    let (column, are) =
+        (wording::verb(names.len() as u64, "column", "columns"), wording::verb(names.len() as u64, "is", "are"));
+    (says_all && !names.is_empty()).then(|| {
+        format!("{column} {} of the table {are} not in the source: NULL in every row that is loaded", names.join(", "))
+    })
 }
 
 fn replaced(readings: &[Reading]) -> Vec<(&str, &floodmark_core::state::FileEntry)> {

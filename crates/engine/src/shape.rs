@@ -437,7 +437,11 @@ impl<'a> Shaper<'a> {
         // An append knows the rows at the watermark again, and none beyond it: these wait.
         if let Some(horizon) = cursor.horizon.as_ref().filter(|_| append) {
             cursor.waiting |= match horizon {
-                Value::Null => keep.iter_mut().fold(false, |any, keep| std::mem::take(keep) || any),
+                Value::Null => {
+                    let wanted = keep.contains(&true);
+                    keep.fill(false);
+                    wanted
+                }
                 at => drop_rows(&mut keep, &compare(cmp::gt, at)?) > 0,
             };
         }

@@ -31,7 +31,7 @@ pub(crate) fn of_query(db: &Connection, sql: &str, relation: &str) -> Result<Col
     let whole = db.prepare(&format!("SELECT * FROM {relation}")).map_err(unreadable)?;
     // Within brackets SQLite gives columns of one name other names.
     let own = db.prepare(sql).map_err(unreadable)?;
-    let columns: Vec<(String, Option<DataType>)> = (own.column_names().into_iter().zip(whole.columns()))
+    let columns: Vec<(String, Option<DataType>)> = (own.column_names().zip(whole.columns()))
         .map(|(name, c)| (name.to_owned(), c.decl_type().and_then(natural)))
         .collect();
     for (at, (name, _)) in columns.iter().enumerate() {

@@ -56,14 +56,13 @@ impl Select {
             (Some(Value::Text(from)), Some(DataType::Text)) => (Bound::Text(from.clone()), Some("''")),
             // A moment may be written in several ways, with and without a T or a zone, which moves it by less than a day;
             // all of them begin with the date. A year of more than four digits begins with a sign.
-            (Some(from @ (Value::Date(_) | Value::Timestamp(_) | Value::TimestampTz(_))), Some(declared))
-                if matches!(declared, DataType::Date | DataType::Timestamp { .. } | DataType::TimestampTz { .. }) =>
-            {
-                match day_before(from) {
-                    Some(day) => (Bound::Text(day), Some("'0'")),
-                    None => return,
-                }
-            }
+            (
+                Some(from @ (Value::Date(_) | Value::Timestamp(_) | Value::TimestampTz(_))),
+                Some(DataType::Date | DataType::Timestamp { .. } | DataType::TimestampTz { .. }),
+            ) => match day_before(from) {
+                Some(day) => (Bound::Text(day), Some("'0'")),
+                None => return,
+            },
             _ => return,
         };
         self.sql.push_str(&format!(" WHERE {name} >= ?1"));
