@@ -1,6 +1,6 @@
 //! One error for the whole product: what happened, where, what state the data is in, what to do.
 //!
-//! The table below is the only place that says what a code means, how the process exits and whether a retry can help.
+//! The table below is the only place that says what a code means and how the process exits.
 
 use std::{fmt, path::PathBuf};
 
@@ -21,7 +21,7 @@ pub enum Exit {
 }
 
 macro_rules! codes {
-    ($($name:ident = $number:literal, $exit:ident, $retry:literal, $title:literal;)*) => {
+    ($($name:ident = $number:literal, $exit:ident, $title:literal;)*) => {
         /// A stable number for a kind of error; `floodmark explain FM…` prints its page.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Code { $(#[doc = $title] $name,)* }
@@ -35,55 +35,53 @@ macro_rules! codes {
             pub fn title(self) -> &'static str { match self { $(Code::$name => $title,)* } }
             /// How the process ends.
             pub fn exit(self) -> Exit { match self { $(Code::$name => Exit::$exit,)* } }
-            /// Whether the same call may succeed a moment later with nothing changed by a person.
-            pub fn transient(self) -> bool { match self { $(Code::$name => $retry,)* } }
         }
     };
 }
 
 codes! {
-    ConfigRead       = "FM0101", Usage,  false, "the pipeline file cannot be read";
-    ConfigInvalid    = "FM0102", Usage,  false, "the pipeline file has mistakes";
-    Reference        = "FM0103", Usage,  false, "a ${…} reference cannot be resolved";
-    UnknownPipeline  = "FM0104", Usage,  false, "no pipeline of that name";
-    BadUrl           = "FM0105", Usage,  false, "not a connection URL that is understood";
-    Unsafe           = "FM0106", Usage,  false, "this combination cannot be loaded safely";
-    BadArgument      = "FM0107", Usage,  false, "a command-line value is wrong";
-    SourceMissing    = "FM0201", Failed, false, "no file matches the source";
-    SourceRead       = "FM0202", Failed, false, "the source cannot be read";
-    SourceEmpty      = "FM0203", Failed, false, "the source file is empty";
-    BadHeader        = "FM0204", Failed, false, "the header row cannot be used";
-    BadEncoding      = "FM0205", Failed, false, "the text is not UTF-8";
-    OpenQuote        = "FM0206", Failed, false, "a quote is opened and never closed";
-    RowTooLarge      = "FM0207", Failed, false, "a row is larger than the limit";
-    BadFormat        = "FM0208", Failed, false, "the file is not of the format it should be";
-    BadCompression   = "FM0209", Failed, false, "the compressed data is broken";
-    ChangedFile      = "FM0210", Failed, false, "a file that was loaded has changed";
-    LateRows         = "FM0211", Failed, false, "a new file holds rows behind the watermark";
-    EmptyReplace     = "FM0212", Failed, false, "an empty source would empty the table";
-    TiedRows         = "FM0213", Failed, false, "two different rows have the same key and version";
-    BadValue         = "FM0301", Failed, false, "a value does not fit its column";
-    NullKey          = "FM0302", Failed, false, "a key column is NULL";
-    NullValue        = "FM0303", Failed, false, "a column that must not be NULL is NULL";
-    NullCursor       = "FM0304", Failed, false, "rows have no watermark value";
-    RaggedRow        = "FM0305", Failed, false, "a row has the wrong number of fields";
-    TooManyRejects   = "FM0306", Failed, false, "more rows were rejected than allowed";
-    Unstorable       = "FM0307", Failed, false, "the destination cannot hold this value exactly";
-    DestinationOpen  = "FM0401", Failed, false, "the destination cannot be opened";
-    DestinationWrite = "FM0402", Failed, false, "the destination refused a write";
-    DestinationBusy  = "FM0403", Failed, true,  "the destination is locked by another program";
-    TableShape       = "FM0404", Failed, false, "the existing table does not suit the pipeline";
-    SchemaFrozen     = "FM0405", Failed, false, "the columns differ and the schema is frozen";
-    SchemaChange     = "FM0406", Failed, false, "a column changed in a way that would lose data";
-    Busy             = "FM0501", Busy,   false, "another run holds this pipeline";
-    Fenced           = "FM0502", Failed, false, "this run lost its lock to a newer one";
-    StateTooNew      = "FM0503", Failed, false, "the state was written by a newer Floodmark";
-    StateDamaged     = "FM0504", Failed, false, "the state cannot be understood";
-    Accounting       = "FM0601", Failed, false, "the row accounting does not add up";
-    Interrupted      = "FM0602", Interrupted, false, "interrupted by a signal";
-    Transform        = "FM0603", Failed, false, "the SQL transform failed";
-    Output           = "FM0604", Failed, false, "the output cannot be written";
-    Internal         = "FM0901", Failed, false, "Floodmark has a defect";
+    ConfigRead       = "FM0101", Usage,  "the pipeline file cannot be read";
+    ConfigInvalid    = "FM0102", Usage,  "the pipeline file has mistakes";
+    Reference        = "FM0103", Usage,  "a ${…} reference cannot be resolved";
+    UnknownPipeline  = "FM0104", Usage,  "no pipeline of that name";
+    BadUrl           = "FM0105", Usage,  "not a connection URL that is understood";
+    Unsafe           = "FM0106", Usage,  "this combination cannot be loaded safely";
+    BadArgument      = "FM0107", Usage,  "a command-line value is wrong";
+    SourceMissing    = "FM0201", Failed, "no file matches the source";
+    SourceRead       = "FM0202", Failed, "the source cannot be read";
+    SourceEmpty      = "FM0203", Failed, "the source file is empty";
+    BadHeader        = "FM0204", Failed, "the header row cannot be used";
+    BadEncoding      = "FM0205", Failed, "the text is not UTF-8";
+    OpenQuote        = "FM0206", Failed, "a quote is opened and never closed";
+    RowTooLarge      = "FM0207", Failed, "a row is larger than the limit";
+    BadFormat        = "FM0208", Failed, "the file is not of the format it should be";
+    BadCompression   = "FM0209", Failed, "the compressed data is broken";
+    ChangedFile      = "FM0210", Failed, "a file that was loaded has changed";
+    LateRows         = "FM0211", Failed, "a new file holds rows behind the watermark";
+    EmptyReplace     = "FM0212", Failed, "an empty source would empty the table";
+    TiedRows         = "FM0213", Failed, "two different rows have the same key and version";
+    BadValue         = "FM0301", Failed, "a value does not fit its column";
+    NullKey          = "FM0302", Failed, "a key column is NULL";
+    NullValue        = "FM0303", Failed, "a column that must not be NULL is NULL";
+    NullCursor       = "FM0304", Failed, "rows have no watermark value";
+    RaggedRow        = "FM0305", Failed, "a row has the wrong number of fields";
+    TooManyRejects   = "FM0306", Failed, "more rows were rejected than allowed";
+    Unstorable       = "FM0307", Failed, "the destination cannot hold this value exactly";
+    DestinationOpen  = "FM0401", Failed, "the destination cannot be opened";
+    DestinationWrite = "FM0402", Failed, "the destination refused a write";
+    DestinationBusy  = "FM0403", Failed, "the destination is locked by another program";
+    TableShape       = "FM0404", Failed, "the existing table does not suit the pipeline";
+    SchemaFrozen     = "FM0405", Failed, "the columns differ and the schema is frozen";
+    SchemaChange     = "FM0406", Failed, "a column changed in a way that would lose data";
+    Busy             = "FM0501", Busy,   "another run holds this pipeline";
+    Fenced           = "FM0502", Failed, "this run lost its lock to a newer one";
+    StateTooNew      = "FM0503", Failed, "the state was written by a newer Floodmark";
+    StateDamaged     = "FM0504", Failed, "the state cannot be understood";
+    Accounting       = "FM0601", Failed, "the row accounting does not add up";
+    Interrupted      = "FM0602", Interrupted, "interrupted by a signal";
+    Transform        = "FM0603", Failed, "the SQL transform failed";
+    Output           = "FM0604", Failed, "the output cannot be written";
+    Internal         = "FM0901", Failed, "Floodmark has a defect";
 }
 
 impl Code {
@@ -146,6 +144,7 @@ struct Inner {
     state: Option<String>,
     help: Vec<String>,
     signal: Option<i32>,
+    transient: bool,
     cause: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -159,6 +158,7 @@ impl Error {
             state: None,
             help: Vec::new(),
             signal: None,
+            transient: false,
             cause: None,
         }))
     }
@@ -225,6 +225,18 @@ impl Error {
     pub fn signal(mut self, signal: i32) -> Self {
         self.0.signal = Some(signal);
         self
+    }
+
+    /// The same may succeed a moment later, with nothing changed by a person: a connection that was lost, a deadlock.
+    #[must_use]
+    pub fn transient(mut self) -> Self {
+        self.0.transient = true;
+        self
+    }
+
+    /// Whether it may.
+    pub fn is_transient(&self) -> bool {
+        self.0.transient
     }
 
     /// Its code.

@@ -11,6 +11,7 @@ use crate::{
     registry,
     shape::Shaper,
 };
+use backon::{BackoffBuilder, ExponentialBuilder};
 use floodmark_connect::{
     Capabilities, LoadPlan, Range, Session, Slice, Source, Stop, Survey, Target,
     crash::{self, Point},
@@ -29,6 +30,11 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+
+/// How often a run that was broken off by what passes by itself is tried again, and how long after the first time; each
+/// further pause is twice as long, and up to twice that by chance, so that many do not come back at once.
+const RETRIES: usize = 4;
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// What a run may be told beside its pipeline.
 #[derive(Debug, Clone, Default)]
@@ -155,6 +161,8 @@ impl Engine {
         }
     }
 
+    /// Attempts until one comes to its end, or fails for a reason that does not pass by itself. Each goes on from what is
+    /// committed, as any run does.
     fn locked(
         &self,
         pipeline: &Pipeline,
@@ -163,6 +171,43 @@ impl Engine {
         run: &mut RunRecord,
     ) -> Result<()> {
         unsafe_combinations(pipeline)?;
+        let mut pauses =
+            ExponentialBuilder::default().with_min_delay(PAUSE).with_max_times(RETRIES).with_jitter().build();
+        let mut lost = false;
+        loop {
+            let Err(error) = self.attempt(pipeline, options, how.clone(), run) else { return Ok(()) };
+            // A server that broke off may not let anybody in for a while.
+            let unreachable = matches!(error.code(), Code::DestinationOpen | Code::SourceRead);
+            lost |= error.is_transient();
+            let again = error.is_transient() || (lost && unreachable);
+            let Some(pause) = again.then(|| pauses.next()).flatten() else { return Err(error) };
+            let message = format!("{}; trying again in {:.1} s", error.message(), pause.as_secs_f64());
+            self.observer.observe(&Event::Warning { pipeline: pipeline.name.clone(), message });
+            self.rest(pause).map_err(|stopped| stopped.cause(error))?;
+            (run.error, run.finished_at) = (None, None);
+        }
+    }
+
+    /// Waits, but not beyond a signal.
+    fn rest(&self, pause: Duration) -> Result<()> {
+        let until = Instant::now() + pause;
+        loop {
+            self.stop.check()?;
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            std::thread::sleep(left.min(Duration::from_millis(50)));
+        }
+    }
+
+    fn attempt(
+        &self,
+        pipeline: &Pipeline,
+        options: &RunOptions,
+        how: Option<Disorder>,
+        run: &mut RunRecord,
+    ) -> Result<()> {
         let inner = registry::source(&pipeline.source)?;
         let source = match how {
             None => inner,
@@ -374,7 +419,8 @@ impl Work<'_> {
             if state.schema.is_some() {
                 session.goes_on(self.pipeline)?;
             }
-            run.status = "nothing_new".into();
+            // An attempt before this one may have committed all there was.
+            run.status = if run.counts.changed() { "ok" } else { "nothing_new" }.into();
             run.finished_at = Some(self.engine.clock.now());
             return session.record(run, &touched);
         }

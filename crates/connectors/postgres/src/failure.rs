@@ -21,7 +21,14 @@ pub(crate) fn failed(doing: &str, error: postgres::Error) -> Error {
     let (code, help) = remedy(said);
     // Before a connection stands there is no transaction.
     let state = if connecting(doing) { "nothing was written" } else { "the open transaction was rolled back" };
-    Error::new(code, format!("PostgreSQL failed to {doing}")).state(state).help(help).cause(words(said))
+    let error = Error::new(code, format!("PostgreSQL failed to {doing}")).state(state).help(help).cause(words(said));
+    if passes(said.code()) { error.transient() } else { error }
+}
+
+/// Whether the same may succeed a moment later: a deadlock, a server that is starting or stopping, a session that was ended.
+pub(crate) fn passes(code: &SqlState) -> bool {
+    let class = &code.code()[..2];
+    matches!(class, "08" | "40") || (class == "57" && *code != SqlState::QUERY_CANCELED)
 }
 
 /// All that the server said.
@@ -41,7 +48,8 @@ fn lost(doing: &str, error: postgres::Error) -> Error {
         return Error::new(Code::DestinationWrite, format!("PostgreSQL failed to {doing}: the connection was lost"))
             .state("the server rolls back what it had not committed, and lets go of the pipeline")
             .help("nothing needs repair: once the server can be reached, run again")
-            .cause(cause);
+            .cause(cause)
+            .transient();
     }
     if speaks_no_tls(&cause) {
         return Error::new(Code::DestinationOpen, format!("PostgreSQL failed to {doing}"))

@@ -1,6 +1,6 @@
 //! PostgreSQL's errors, said of a source.
 
-use crate::failure::{NO_TLS, speaks_no_tls, words};
+use crate::failure::{NO_TLS, passes, speaks_no_tls, words};
 use floodmark_core::{Code, Error};
 use postgres::error::SqlState;
 
@@ -11,8 +11,8 @@ pub(crate) fn failed(doing: &str, error: postgres::Error) -> Error {
         let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), |c| format!("{error}: {c}"));
         return lost(message, doing, cause);
     };
-    let code = said.code();
-    let (code, help) = match code {
+    let state = said.code();
+    let (code, help) = match state {
         c if *c == SqlState::UNDEFINED_TABLE || *c == SqlState::INVALID_SCHEMA_NAME => {
             (Code::SourceMissing, "check the names of schemas and tables: they are case-sensitive in double quotes")
         }
@@ -50,7 +50,8 @@ pub(crate) fn failed(doing: &str, error: postgres::Error) -> Error {
             _ => (Code::SourceRead, "after the cause is mended, run again"),
         },
     };
-    Error::new(code, message).help(help).cause(words(said))
+    let error = Error::new(code, message).help(help).cause(words(said));
+    if passes(state) { error.transient() } else { error }
 }
 
 /// `map_err` shorthand.
@@ -68,6 +69,7 @@ pub(crate) fn sent(error: std::io::Error) -> Error {
 }
 
 fn lost(message: String, doing: &str, cause: String) -> Error {
+    let mut passing = false;
     let help = match () {
         () if speaks_no_tls(&cause) => NO_TLS,
         () if cause.contains("TLS") => {
@@ -77,7 +79,11 @@ fn lost(message: String, doing: &str, cause: String) -> Error {
         () if doing.starts_with("connect") => {
             "check host and port, that the server runs, and that it lets this machine in (pg_hba.conf)"
         }
-        () => "the connection was lost: once the server can be reached, run again",
+        () => {
+            passing = true;
+            "the connection was lost: once the server can be reached, run again"
+        }
     };
-    Error::new(Code::SourceRead, message).help(help).cause(cause)
+    let error = Error::new(Code::SourceRead, message).help(help).cause(cause);
+    if passing { error.transient() } else { error }
 }
