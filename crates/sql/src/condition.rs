@@ -1,6 +1,7 @@
 //! `delete_when`: a condition that is true, false or NULL for each row.
 
 use crate::{
+    overflow::Overflow,
     session::Session,
     unplanned::{Unplanned, caused},
 };
@@ -11,7 +12,7 @@ use arrow::{
 use datafusion_common::{DFSchema, Result as Planned};
 use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
-use floodmark_core::{Code, Error, Result, Schema};
+use floodmark_core::{Code, Error, Result, Schema, error::shorten};
 use std::sync::Arc;
 
 /// A condition over the columns of the table.
@@ -40,9 +41,13 @@ impl Condition {
 
     /// Which rows it holds for; NULL is no. `batch` has the schema the condition was made for.
     pub fn holds(&self, batch: &RecordBatch) -> Result<BooleanArray> {
-        let value = self.expr.evaluate(batch).and_then(|v| v.into_array(batch.num_rows())).map_err(|e| {
-            let sql = floodmark_core::error::shorten(self.sql.trim());
-            let error = Error::new(Code::Transform, format!("`delete_when: {sql}` cannot be told of a row"))
+        let value = self.expr.evaluate(batch).and_then(|v| v.into_array(batch.num_rows()));
+        let value = value.map_err(|e| {
+            let what = format!("`delete_when: {}` cannot be told of a row", shorten(self.sql.trim()));
+            if let Some(overflow) = Overflow::behind(&e) {
+                return overflow.told(what);
+            }
+            let error = Error::new(Code::Transform, what)
                 .help("compare a column with values of its own type: one of text with text, op = '3'")
                 .help("or where only some of its values are numbers: try_cast(op AS bigint) = 3");
             caused(error, e)

@@ -1,18 +1,24 @@
 //! From text to an optimised logical plan, with every function a statement may call.
 
-use crate::unplanned::Refused;
+use crate::{checked::Checking, sum::Sum, unplanned::Refused};
 use arrow::datatypes::{DataType, SchemaRef};
 use chrono::{DateTime, Utc};
-use datafusion_common::{DFSchema, Result, TableReference, alias::AliasGenerator, config::ConfigOptions};
+use datafusion_common::{
+    DFSchema, Result, TableReference, alias::AliasGenerator, config::ConfigOptions, tree_node::TreeNode,
+};
 use datafusion_execution::{TaskContext, config::SessionConfig};
 use datafusion_expr::{
     AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableProviderFilterPushDown, TableSource, WindowUDF,
     execution_props::ExecutionProps,
+    expr_rewriter::FunctionRewrite,
     planner::{ContextProvider, ExprPlanner},
     registry::{FunctionRegistry, MemoryFunctionRegistry},
     simplify::SimplifyContext,
 };
-use datafusion_optimizer::{Analyzer, Optimizer, OptimizerConfig, simplify_expressions::ExprSimplifier};
+use datafusion_optimizer::{
+    Analyzer, Optimizer, OptimizerConfig, analyzer::function_rewrite::ApplyFunctionRewrites,
+    simplify_expressions::ExprSimplifier,
+};
 use datafusion_sql::{
     parser::{DFParserBuilder, Statement},
     planner::{ParserOptions, PlannerContext, SqlToRel},
@@ -64,7 +70,9 @@ impl Session {
 
         let mut scalar = datafusion_functions::all_default_functions();
         scalar.extend(datafusion_functions_nested::all_default_nested_functions());
-        let aggregates = datafusion_functions_aggregate::all_default_aggregate_functions();
+        let mut aggregates = datafusion_functions_aggregate::all_default_aggregate_functions();
+        let sum = Arc::new(AggregateUDF::from(Sum::default()));
+        aggregates.iter_mut().filter(|f| f.name() == sum.name()).for_each(|f| *f = sum.clone());
         let mut registry = MemoryFunctionRegistry::new();
         for aggregate in &aggregates {
             registry.register_udaf(aggregate.clone())?;
@@ -124,7 +132,10 @@ impl Session {
 
     /// The optimised plan of one reading statement.
     pub(crate) fn query(&self, sql: &str) -> Result<LogicalPlan> {
-        let plan = Analyzer::new().execute_and_check(self.as_written(sql)?, self.config(), |_, _| {})?;
+        let mut analyzer = Analyzer::new();
+        // Last: only where types match already can it be told which operations are on whole numbers.
+        analyzer.rules.push(Arc::new(ApplyFunctionRewrites::new(vec![Arc::new(Checking)])));
+        let plan = analyzer.execute_and_check(self.as_written(sql)?, self.config(), |_, _| {})?;
         Optimizer::new().optimize(plan, self, |_, _| {})
     }
 
@@ -149,7 +160,8 @@ impl Session {
             .with_config_options(self.config.options().clone())
             .with_query_execution_start_time(Some(self.started))
             .build();
-        ExprSimplifier::new(simplify).coerce(expr, schema)
+        let expr = ExprSimplifier::new(simplify).coerce(expr, schema)?;
+        Ok(expr.transform_up(|part| Checking.rewrite(part, schema, self.config()))?.data)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Why a statement cannot be planned, and what was probably meant.
 
-use crate::session::SOURCE;
+use crate::{overflow::Overflow, session::SOURCE};
 use datafusion_common::{DataFusionError, SchemaError};
 use datafusion_sql::sqlparser::parser::ParserError;
 use floodmark_core::{Code, Error, wording};
@@ -93,19 +93,29 @@ impl Unplanned {
     }
 
     pub(crate) fn statement(sql: &str, because: DataFusionError) -> Self {
-        Unplanned::new(told(sql), because)
+        match Overflow::behind(&because) {
+            Some(_) => failed(sql, because).into(),
+            None => Unplanned::new(told(sql), because),
+        }
     }
 }
 
 /// What is said of a statement that was planned, and failed while it ran.
 pub(crate) fn failed(sql: &str, because: DataFusionError) -> Error {
-    caused(told(sql), because)
+    match Overflow::behind(&because) {
+        Some(overflow) => overflow.told("the SQL transform failed").help(the_statement(sql)),
+        None => caused(told(sql), because),
+    }
 }
 
 fn told(sql: &str) -> Error {
     Error::new(Code::Transform, "the SQL transform failed")
         .help("the input is the table `source`; write names that are not all lower-case in double quotes")
-        .help(format!("the statement: {}", floodmark_core::error::shorten(sql.trim())))
+        .help(the_statement(sql))
+}
+
+fn the_statement(sql: &str) -> String {
+    format!("the statement: {}", floodmark_core::error::shorten(sql.trim()))
 }
 
 /// `error` with its cause, and the spelling that was meant.

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper that panics is a test that fails")]
 
+mod whole;
+
 use arrow::{
     array::{Array, Float64Array, Int64Array, RecordBatch, StringArray},
     util::display::array_value_to_string,
