@@ -1,16 +1,21 @@
-//! `cargo xtask crash`: the whole crash matrix, and the concurrency tests repeated.
+//! `cargo xtask crash`: the whole crash matrix, and the concurrency tests repeated; `--postgres`: the matrix on a server.
 
 use crate::{
+    services::{self, Services},
     shell::{self, cargo},
     test::{binary, build},
 };
 
 /// The command.
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
-    let only = match arguments {
+    let (postgres, scenario) = match arguments {
+        [first, rest @ ..] if first == "--postgres" => (true, rest),
+        all => (false, all),
+    };
+    let only = match scenario {
         [] => "",
-        [scenario] => scenario,
-        _ => return Err("cargo xtask crash [SCENARIO]".to_owned()),
+        [scenario] if !scenario.starts_with('-') => scenario,
+        _ => return Err("cargo xtask crash [--postgres] [SCENARIO]".to_owned()),
     };
     build()?;
     let mut test = cargo();
@@ -20,5 +25,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     if !only.is_empty() {
         test.env("CRASH", only);
     }
-    shell::run(&mut test)
+    if !postgres {
+        return shell::run(test.args(["--skip", "on_postgres"]));
+    }
+    let services = Services::start()?;
+    shell::run(test.args(["--skip", "whole", "--skip", "fire"]).env(services::POSTGRES, &services.postgres))
 }

@@ -18,7 +18,8 @@ cargo xtask COMMAND
   test [--quick]           everything a change must pass; installs what it needs. --quick leaves out the slow steps
   cases FOLDER [--postgres]
                            plays every text case (*.txt) found in a folder and below it against the program, which it builds
-  crash [SCENARIO]         kills every scenario (or those whose name has it) at every crash point in every way, and fires a
+  crash [--postgres] [SCENARIO]
+                           kills every scenario (or those whose name has it) at every crash point in every way, and fires a
                            hundred times ten runs at once; the test suite holds a sample of both
   soak [--seed S] [--minutes N]
                            random histories against a model of the promises; an hour unless told otherwise

@@ -74,7 +74,7 @@ impl Store {
     pub(crate) fn copy(&self) -> Result<Store, String> {
         Ok(match self {
             Store::Sqlite(file) => Store::Sqlite(file.clone()),
-            Store::Postgres(postgres) => Store::Postgres(Postgres::new(&postgres.name)?),
+            Store::Postgres(postgres) => Store::Postgres(postgres.again()?),
         })
     }
 
@@ -152,6 +152,11 @@ impl Postgres {
         &self.url
     }
 
+    /// One more with the same content.
+    pub(crate) fn again(&self) -> Result<Postgres, String> {
+        Postgres::new(&self.name)
+    }
+
     fn new(template: &str) -> Result<Postgres, String> {
         let name = format!("case_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let url = server()?.replacen("/postgres?", &format!("/{name}?"), 1);
@@ -226,7 +231,7 @@ fn said(error: &postgres::Error) -> String {
 }
 
 /// Rows of a query, read as text: the server's own form of a value is what a person sees.
-fn query(client: &mut Client, sql: &str) -> Result<Rows, String> {
+pub(crate) fn query(client: &mut Client, sql: &str) -> Result<Rows, String> {
     let mut run = || -> Result<Rows, postgres::Error> {
         let statement = client.prepare(sql)?;
         let columns: Vec<String> = statement.columns().iter().map(|c| c.name().to_owned()).collect();

@@ -1,16 +1,29 @@
 //! What a run leaves behind, as far as it must be equal however it got there.
 
+use crate::{
+    cell::Cell,
+    dump::{Rows, join},
+    outcome::COUNTS,
+};
 use std::{collections::BTreeMap, fmt::Write, path::Path};
 
 /// Rows by outcome, summed over receipts.
 pub type Sums = BTreeMap<String, i64>;
 
-/// A kind of destination, seen from outside.
+/// A kind of destination.
 pub trait Destination: Sync {
     /// What it is called.
     fn name(&self) -> &'static str;
-    /// Its URL as the pipeline file of a project has it.
+    /// An empty database for a project.
+    fn make(&self) -> Result<Box<dyn Database>, String>;
+}
+
+/// The database of one project, seen from outside.
+pub trait Database: Send + Sync {
+    /// Its URL as the pipeline file of the project has it.
     fn url(&self) -> String;
+    /// The same content once more, for a copy of the project.
+    fn copy(&self) -> Result<Box<dyn Database>, String>;
     /// Runs statements by hand.
     fn execute(&self, project: &Path, sql: &str) -> Result<(), String>;
     /// Everything that must be equal.
@@ -94,4 +107,40 @@ pub(super) fn sums_differ(found: &Sums, expected: &Sums, chunked: bool) -> Strin
     };
     let (found, expected) = (folded(found), folded(expected));
     if found == expected { String::new() } else { format!("  receipts: {found:?}, and not {expected:?}\n") }
+}
+
+/// Takes a table in: its rows sorted, without what no two runs have in common; the receipts by run.
+pub(super) fn settled(look: &mut Look, table: &str, rows: &mut Rows) {
+    if table == "_floodmark_runs" {
+        for row in &rows.rows {
+            let counts = rows
+                .columns
+                .iter()
+                .zip(row)
+                .filter(|(column, _)| COUNTS.contains(&column.as_str()) && *column != "transformed");
+            let receipt =
+                counts.map(|(column, cell)| (column.clone(), if let Cell::Int(n) = cell { *n } else { 0 })).collect();
+            look.receipts.insert(row[0].to_string(), receipt);
+        }
+        return;
+    }
+    for row in &mut rows.rows {
+        for (column, cell) in rows.columns.iter().zip(row) {
+            let own =
+                table.starts_with("_floodmark_") && ["token", "updated_at", "run", "id"].contains(&column.as_str());
+            if own || is_now(cell) {
+                *cell = Cell::Text("(now)".into());
+            }
+        }
+    }
+    let mut lines = rows.rows.iter().map(|row| join(row)).collect::<Vec<_>>();
+    lines.sort();
+    look.content.insert(table.to_owned(), lines);
+}
+
+/// Whether a cell is the moment of a run: a history without versions holds it. Scenarios live in 2024.
+fn is_now(cell: &Cell) -> bool {
+    let Cell::Text(text) = cell else { return false };
+    let year = text.get(..4).and_then(|y| y.parse::<u32>().ok());
+    text.len() >= 19 && text.as_bytes().get(4) == Some(&b'-') && year.is_some_and(|y| y > 2024)
 }

@@ -1,7 +1,7 @@
 //! Scenarios × points × faults, on all cores.
 
 use super::{
-    look::{Destination, Look, Sums, sums_differ, written},
+    look::{Database, Destination, Look, Sums, sums_differ, written},
     pick::{Depth, Experiment, Fault, Picker},
     scenario::{Again, Scenario, Stage},
     stage::Program,
@@ -10,6 +10,7 @@ use crate::project::{copy_tree, scratch};
 use std::{
     collections::BTreeMap,
     fs,
+    path::Path,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -21,10 +22,9 @@ use tempfile::TempDir;
 /// A stage, with what it starts from and how it ends unbroken.
 struct Ready<'a> {
     name: String,
-    destination: &'a dyn Destination,
     stage: &'a Stage,
     chunked: bool,
-    project: TempDir,
+    home: Home,
     before: Look,
     after: Look,
     sums: Sums,
@@ -101,39 +101,62 @@ fn spread<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R
     done.into_iter().map(|(_, result)| result).collect()
 }
 
-fn copy(project: &TempDir) -> Result<TempDir, String> {
-    let copy = scratch().map_err(|e| e.to_string())?;
-    copy_tree(project.path(), copy.path()).map_err(|e| e.to_string())?;
-    Ok(copy)
+/// A project and its database.
+struct Home {
+    project: TempDir,
+    database: Box<dyn Database>,
+}
+
+impl Home {
+    fn new(destination: &dyn Destination) -> Result<Home, String> {
+        Ok(Home { project: scratch().map_err(|e| e.to_string())?, database: destination.make()? })
+    }
+
+    fn path(&self) -> &Path {
+        self.project.path()
+    }
+
+    /// The same once more, as it is now.
+    fn copy(&self) -> Result<Home, String> {
+        let copy = Home { project: scratch().map_err(|e| e.to_string())?, database: self.database.copy()? };
+        copy_tree(self.path(), copy.path()).map_err(|e| e.to_string())?;
+        let file = copy.path().join("floodmark.yaml");
+        let text = fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))?;
+        fs::write(&file, text.replace(&self.database.url(), &copy.database.url())).map_err(|e| e.to_string())?;
+        Ok(copy)
+    }
+
+    fn look(&self) -> Result<Look, String> {
+        self.database.look(self.path())
+    }
 }
 
 /// Plays a scenario unbroken, tracing the points that each stage meets.
 fn ready<'a>(destination: &'a dyn Destination, scenario: &'a Scenario) -> Result<Vec<Ready<'a>>, String> {
     let mut out = Vec::new();
-    let mut project = scratch().map_err(|e| e.to_string())?;
+    let mut home = Home::new(destination)?;
     for (number, stage) in scenario.stages.iter().enumerate() {
         let name = format!("{} on {}, stage {}", scenario.name, destination.name(), number + 1);
         let step = || -> Result<_, String> {
-            stage.prepare(project.path(), destination)?;
-            let before = destination.look(project.path())?;
-            let unbroken = copy(&project)?;
+            stage.prepare(home.path(), home.database.as_ref())?;
+            let before = home.look()?;
+            let unbroken = home.copy()?;
             let trace = scratch().map_err(|e| e.to_string())?;
             let file = trace.path().join("trace");
             Program::succeed(unbroken.path(), &stage.command, Some(&format!("trace={}", file.display())))?;
-            let after = destination.look(unbroken.path())?;
+            let after = unbroken.look()?;
             let trace = fs::read_to_string(&file).map_err(|e| format!("no trace of points: {e}"))?;
             Ok((before, after, unbroken, trace))
         };
         let (before, after, unbroken, trace) = step().map_err(|e| format!("{name}: {e}"))?;
         out.push(Ready {
             name,
-            destination,
             stage,
             chunked: scenario.chunked,
             sums: after.since(&before),
             before,
             after,
-            project: std::mem::replace(&mut project, unbroken),
+            home: std::mem::replace(&mut home, unbroken),
             trace,
         });
     }
@@ -142,8 +165,8 @@ fn ready<'a>(destination: &'a dyn Destination, scenario: &'a Scenario) -> Result
 
 impl Ready<'_> {
     fn experiment(&self, experiment: &Experiment) -> Result<(), String> {
-        let project = copy(&self.project)?;
-        let run = |crash: &str| Program::run(project.path(), &self.stage.command, Some(crash));
+        let home = self.home.copy()?;
+        let run = |crash: &str| Program::run(home.path(), &self.stage.command, Some(crash));
         let shot = &experiment.shot;
         match &experiment.fault {
             Fault::Kill | Fault::Twice | Fault::Recovery(_) => {
@@ -158,37 +181,35 @@ impl Ready<'_> {
                     }
                     Fault::Twice => {
                         run(&format!("{shot}=abort"))?;
-                        self.whole_or_nothing(&self.destination.look(project.path())?)?;
+                        self.whole_or_nothing(&home.look()?)?;
                     }
                     _ => {}
                 }
             }
-            Fault::Fail => self.ended(&run(&format!("{shot}=fail"))?, 1, &project)?,
+            Fault::Fail => self.ended(&run(&format!("{shot}=fail"))?, 1, &home)?,
             Fault::Signal(name, code) => {
                 let ran = run(&format!("{shot}={name}"))?;
                 let loads = self.trace.contains("load-commit");
                 // A command that loads nothing may simply die of a signal.
                 if loads || ran.exit.is_some() {
-                    self.ended(&ran, *code, &project)?;
+                    self.ended(&ran, *code, &home)?;
                 }
                 if experiment.uncommitted && ran.exit != Some(*code) {
                     return Err(format!("asked to stop before its commit, it went on\n{}", ran.said));
                 }
             }
         }
-        let ran = Program::run(project.path(), &self.stage.command, None)?;
+        let ran = Program::run(home.path(), &self.stage.command, None)?;
         if ran.exit != Some(0) && self.stage.again != Again::Refuses {
             return Err(format!("the run after it ended with {:?}\n{}", ran.exit, ran.said));
         }
-        self.compare(&self.destination.look(project.path())?)
+        self.compare(&home.look()?)
     }
 
     /// A run that was disturbed fails with its code, or was not in need of what it was denied: then its work is done.
-    fn ended(&self, ran: &Program, code: i32, project: &TempDir) -> Result<(), String> {
+    fn ended(&self, ran: &Program, code: i32, home: &Home) -> Result<(), String> {
         match ran.exit {
-            Some(0) => self
-                .compare(&self.destination.look(project.path())?)
-                .map_err(|how| format!("it said it was done\n{how}")),
+            Some(0) => self.compare(&home.look()?).map_err(|how| format!("it said it was done\n{how}")),
             Some(exit) if exit == code => Ok(()),
             other => Err(format!("it ended with {other:?}, and not with {code}\n{}", ran.said)),
         }

@@ -8,14 +8,16 @@
 mod look;
 mod matrix;
 mod pick;
+mod postgres;
 mod scenario;
 mod signal;
 mod sqlite;
 mod stage;
 
-pub use look::{Destination, Look, Sums};
+pub use look::{Database, Destination, Look, Sums};
 pub use matrix::{Breakage, Report, run};
 pub use pick::Depth;
+pub use postgres::Postgres;
 pub use scenario::{Again, Scenario, Stage};
 pub use signal::{await_stopped, send};
 pub use sqlite::Sqlite;

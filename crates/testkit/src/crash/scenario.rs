@@ -1,7 +1,7 @@
 //! A pipeline and what happens to it.
 
 use crate::{
-    crash::Destination,
+    crash::Database,
     play::{Style, frame},
 };
 use std::{fs, path::Path};
@@ -71,13 +71,13 @@ impl Stage {
     }
 
     /// Writes everything that changes before the command runs.
-    pub fn prepare(&self, project: &Path, destination: &dyn Destination) -> Result<(), String> {
+    pub fn prepare(&self, project: &Path, database: &dyn Database) -> Result<(), String> {
         let io = |name: &str| {
             let name = name.to_owned();
             move |e: std::io::Error| format!("{name}: {e}")
         };
         if !self.pipeline.is_empty() {
-            let fields = format!("destination: {{ url: \"{}\", table: t }}\n{}", destination.url(), self.pipeline);
+            let fields = format!("destination: {{ url: \"{}\", table: t }}\n{}", database.url(), self.pipeline);
             let text = frame("t", &fields, Style::AsWritten);
             fs::write(project.join("floodmark.yaml"), text).map_err(io("floodmark.yaml"))?;
         }
@@ -91,6 +91,6 @@ impl Stage {
                 }
             }
         }
-        if self.sql.is_empty() { Ok(()) } else { destination.execute(project, &self.sql) }
+        if self.sql.is_empty() { Ok(()) } else { database.execute(project, &self.sql) }
     }
 }

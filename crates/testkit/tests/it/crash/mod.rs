@@ -13,9 +13,7 @@ mod scan;
 mod scenarios;
 
 use floodmark_connect::crash::Point;
-use floodmark_testkit::crash::{Depth, Destination, Report, Scenario, Sqlite, run};
-
-const DESTINATIONS: &[&dyn Destination] = &[&Sqlite];
+use floodmark_testkit::crash::{Depth, Postgres, Report, Scenario, Sqlite, run};
 
 fn show(report: &Report) -> String {
     let faults: Vec<String> = report.experiments.iter().map(|(fault, n)| format!("{fault}: {n}")).collect();
@@ -35,9 +33,13 @@ fn only(scenarios: Vec<Scenario>) -> Vec<Scenario> {
     scenarios.into_iter().filter(|scenario| scenario.name.contains(&only)).collect()
 }
 
-fn check(report: &Report) {
+fn none_broken(report: &Report) {
     let broken: Vec<String> = report.breakages.iter().map(|b| format!("{}\n{}", b.what, b.how)).collect();
     assert!(broken.is_empty(), "{} experiments broke a promise:\n{}", broken.len(), broken.join("\n"));
+}
+
+fn check(report: &Report) {
+    none_broken(report);
     if std::env::var_os("CRASH").is_some() {
         return;
     }
@@ -51,15 +53,32 @@ fn check(report: &Report) {
 
 #[test]
 fn p2_every_point_of_every_strategy() {
-    let report = run(DESTINATIONS, &only(scenarios::sample()), Depth::Sample).unwrap();
+    let report = run(&[&Sqlite], &only(scenarios::sample()), Depth::Sample).unwrap();
     println!("{}", show(&report));
     check(&report);
+}
+
+/// A few of them on the server, where every project has a database of its own and takes its time.
+#[test]
+fn p2_some_strategies_on_postgres() {
+    let few = scenarios::sample().into_iter().step_by(5).collect();
+    let report = run(&[&Postgres], &only(few), Depth::Sample).unwrap();
+    println!("{}", show(&report));
+    none_broken(&report);
+}
+
+#[test]
+#[ignore = "all of it on the server: `cargo xtask crash --postgres`"]
+fn p2_every_strategy_on_postgres() {
+    let report = run(&[&Postgres], &only(scenarios::sample()), Depth::Sample).unwrap();
+    println!("{}", show(&report));
+    none_broken(&report);
 }
 
 #[test]
 #[ignore = "the whole matrix: `cargo xtask crash`"]
 fn p2_the_whole_matrix() {
-    let report = run(DESTINATIONS, &only(scenarios::whole()), Depth::Whole).unwrap();
+    let report = run(&[&Sqlite], &only(scenarios::whole()), Depth::Whole).unwrap();
     println!("{}", show(&report));
     check(&report);
 }

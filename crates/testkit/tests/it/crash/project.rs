@@ -1,7 +1,7 @@
 //! A scratch project with a database, for tests that need more than the matrix does.
 
 use floodmark_testkit::{
-    crash::{Destination, Look, Program, Scenario, Sqlite, Stage},
+    crash::{Database, Look, Program, Scenario, Sqlite, Stage},
     scratch,
 };
 use std::{
