@@ -1,13 +1,13 @@
 //! A request to stop, carried to the server: a statement of many minutes ends at once, and not when it is done.
 
-use crate::{address::Address, tls};
+use crate::{address::Address, link, tls};
 use floodmark_connect::Stop;
-use postgres::{CancelToken, NoTls};
 use std::{
     sync::mpsc::{RecvTimeoutError, Sender, channel},
     thread::JoinHandle,
     time::Duration,
 };
+use tokio_postgres::{CancelToken, NoTls};
 
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -33,9 +33,10 @@ impl Interrupt {
 
 /// Ends the statement that is under way, if there is one. What cannot be told the server it finds out when it is done.
 pub(crate) fn end_statement(address: &Address, cancel: &CancelToken) {
+    let Ok(runtime) = link::runtime() else { return };
     let _ = match tls::connector(address) {
-        Ok(tls) if !address.mode.is_plain() => cancel.cancel_query(tls),
-        _ => cancel.cancel_query(NoTls),
+        Ok(tls) if !address.mode.is_plain() => runtime.block_on(cancel.cancel_query(tls)),
+        _ => runtime.block_on(cancel.cancel_query(NoTls)),
     };
 }
 

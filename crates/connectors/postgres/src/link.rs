@@ -4,11 +4,20 @@ use crate::{
     address::{Address, SslMode},
     failure::{Failed, failed, to},
     tls,
-    tuples::{self, Reader, Writer},
+    tuples::{self, Reader, Received, Writer},
 };
+use bytes::Bytes;
 use floodmark_core::{Code, Error, Result};
-use postgres::{CancelToken, Client, Config, CopyOutReader, NoTls, Row, Statement, types::ToSql};
-use std::{cell::RefCell, time::Duration};
+use postgres::{NoTls, Row, types::ToSql};
+use std::{
+    cell::RefCell,
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::{runtime::Runtime, time::timeout};
+use tokio_postgres::{CancelToken, Client, Config, Statement};
 
 /// What a statement is given.
 pub(crate) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
@@ -34,10 +43,19 @@ const SETTINGS: [(&str, &str); 11] = [
     ("IntervalStyle", "postgres"),
 ];
 
-/// A connection to one server.
+/// How long a connection may take to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// What carries the bytes of a connection, and is to be asked again and again.
+type Carrier = Pin<Box<dyn Future<Output = Result<(), postgres::Error>> + Send>>;
+
+/// A connection to one server. What it does is done when the call returns, on the caller's thread.
 pub(crate) struct Db {
-    client: RefCell<Client>,
-    cancel: CancelToken,
+    runtime: Runtime,
+    /// Nothing once the connection is being closed.
+    client: Option<Client>,
+    /// Nothing once the connection is gone.
+    carrier: RefCell<Option<Carrier>>,
 }
 
 impl Db {
@@ -48,12 +66,13 @@ impl Db {
 
     /// The same; `failed` says what it is that cannot be reached.
     pub(crate) fn connect_to(address: &Address, application: &str, failed: Failed) -> Result<Db> {
-        let client = match address.mode {
-            SslMode::Allow => connect(address, SslMode::Disable, application, failed)
-                .or_else(|_| connect(address, SslMode::Require, application, failed)),
-            mode => connect(address, mode, application, failed),
+        let runtime = runtime()?;
+        let (client, carrier) = match address.mode {
+            SslMode::Allow => connect(&runtime, address, SslMode::Disable, application, failed)
+                .or_else(|_| connect(&runtime, address, SslMode::Require, application, failed)),
+            mode => connect(&runtime, address, mode, application, failed),
         }?;
-        let db = Db { cancel: client.cancel_token(), client: RefCell::new(client) };
+        let db = Db { runtime, client: Some(client), carrier: RefCell::new(Some(carrier)) };
         db.set_up(failed)?;
         Ok(db)
     }
@@ -61,7 +80,7 @@ impl Db {
     fn set_up(&self, failed: Failed) -> Result<()> {
         for (name, value) in SETTINGS {
             let set = format!("SELECT set_config('{name}', '{value}', false)");
-            match self.client.borrow_mut().simple_query(&set) {
+            match self.done(self.client().simple_query(&set)) {
                 Err(error) if error.as_db_error().is_none() => return Err(failed("set up the connection", error)),
                 _ => {}
             }
@@ -71,79 +90,122 @@ impl Db {
             .map_err(|error| failed("set up the connection", error))
     }
 
+    #[expect(clippy::expect_used, reason = "only `drop` takes the client away")]
+    fn client(&self) -> &Client {
+        self.client.as_ref().expect("a connection that is not being closed")
+    }
+
+    /// Waits for the work, and carries bytes meanwhile.
+    pub(crate) fn done<T>(&self, work: impl Future<Output = Result<T, postgres::Error>>) -> Result<T, postgres::Error> {
+        let mut work = pin!(work);
+        self.runtime.block_on(poll_fn(|cx| {
+            // What has come already needs no look at the network.
+            if let Poll::Ready(done) = work.as_mut().poll(cx) {
+                return Poll::Ready(done);
+            }
+            self.carry(cx)?;
+            work.as_mut().poll(cx)
+        }))
+    }
+
+    /// Carries bytes as far as that goes without waiting.
+    fn carry(&self, cx: &mut Context<'_>) -> Result<(), postgres::Error> {
+        let mut carrier = self.carrier.borrow_mut();
+        let Some(Poll::Ready(ended)) = carrier.as_mut().map(|carrier| carrier.as_mut().poll(cx)) else { return Ok(()) };
+        *carrier = None;
+        ended
+    }
+
     /// Statements without parameters.
     pub(crate) fn execute_batch(&self, sql: &str) -> Result<(), postgres::Error> {
-        self.client.borrow_mut().batch_execute(sql)
+        self.done(self.client().batch_execute(sql))
     }
 
     /// One statement; how many rows it met.
     pub(crate) fn execute(&self, sql: &str, parameters: Parameters<'_>) -> Result<u64, postgres::Error> {
-        self.client.borrow_mut().execute(sql, parameters)
+        self.done(self.client().execute(sql, parameters))
     }
 
     /// The rows of a query.
     pub(crate) fn query(&self, sql: &str, parameters: Parameters<'_>) -> Result<Vec<Row>, postgres::Error> {
-        self.client.borrow_mut().query(sql, parameters)
+        self.done(self.client().query(sql, parameters))
     }
 
     /// The one row of a query.
     pub(crate) fn query_one(&self, sql: &str, parameters: Parameters<'_>) -> Result<Row, postgres::Error> {
-        self.client.borrow_mut().query_one(sql, parameters)
+        self.done(self.client().query_one(sql, parameters))
     }
 
     /// The row of a query that has one at most.
     pub(crate) fn query_opt(&self, sql: &str, parameters: Parameters<'_>) -> Result<Option<Row>, postgres::Error> {
-        self.client.borrow_mut().query_opt(sql, parameters)
+        self.done(self.client().query_opt(sql, parameters))
     }
 
     /// Sends rows by `COPY … FROM STDIN (FORMAT binary)`; `feed` may use nothing else of this connection meanwhile.
     /// Returns how many the server took.
     pub(crate) fn copy_in(&self, sql: &str, feed: impl FnOnce(&mut Writer<'_>) -> Result<()>) -> Result<u64> {
-        let mut client = self.client.borrow_mut();
-        let sink = client.copy_in(sql).map_err(to("send rows"))?;
-        let mut writer = Writer::new(sink);
+        let sink = self.done(self.client().copy_in::<_, Bytes>(sql)).map_err(to("send rows"))?;
+        let mut writer = Writer::new(self, sink);
         feed(&mut writer)?;
         writer.finish()
     }
 
     /// Takes rows from `COPY … TO STDOUT (FORMAT binary)`; `take` may use nothing else of this connection meanwhile.
     pub(crate) fn copy_out(&self, sql: &str, mut take: impl FnMut(&tuples::Tuple) -> Result<()>) -> Result<()> {
-        let mut client = self.client.borrow_mut();
-        let mut reader = Reader::new(client.copy_out(sql).map_err(to("read rows"))?)?;
+        let mut reader = Reader::new(self.stream_out(sql).map_err(to("read rows"))?)?;
         while let Some(tuple) = reader.next()? {
             take(tuple)?;
         }
         Ok(())
     }
 
-    /// The columns a statement would give, without running it.
-    pub(crate) fn prepare(&self, sql: &str) -> Result<Statement, postgres::Error> {
-        self.client.borrow_mut().prepare(sql)
+    /// What `COPY … TO STDOUT` sends, byte for byte. Nothing else of this connection may be used before its end.
+    pub(crate) fn stream_out(&self, sql: &str) -> Result<Received<'_>, postgres::Error> {
+        Ok(Received::new(self, self.done(self.client().copy_out(sql))?))
     }
 
-    /// Takes what `COPY … TO STDOUT` sends, byte for byte; `take` may use nothing else of this connection meanwhile.
-    pub(crate) fn stream_out<T>(
-        &self,
-        sql: &str,
-        take: impl FnOnce(&mut CopyOutReader<'_>) -> T,
-    ) -> Result<T, postgres::Error> {
-        let mut client = self.client.borrow_mut();
-        let mut stream = client.copy_out(sql)?;
-        Ok(take(&mut stream))
+    /// The columns a statement would give, without running it.
+    pub(crate) fn prepare(&self, sql: &str) -> Result<Statement, postgres::Error> {
+        self.done(self.client().prepare(sql))
     }
 
     /// Whether the connection is known to be gone.
     pub(crate) fn is_closed(&self) -> bool {
-        self.client.borrow_mut().is_valid(Duration::from_secs(5)).is_err()
+        let answer = self.done(async { Ok(timeout(Duration::from_secs(5), self.client().check_connection()).await) });
+        !matches!(answer, Ok(Ok(Ok(()))))
     }
 
     /// What stops a statement that is under way, from another thread.
     pub(crate) fn cancel(&self) -> CancelToken {
-        self.cancel.clone()
+        self.client().cancel_token()
     }
 }
 
-fn connect(address: &Address, mode: SslMode, application: &str, failed: Failed) -> Result<Client> {
+impl Drop for Db {
+    fn drop(&mut self) {
+        // The server is told, so that it need not find out by itself.
+        self.client = None;
+        if let Some(carrier) = self.carrier.get_mut().take() {
+            let _ = self.runtime.block_on(async { timeout(GOODBYE, carrier).await });
+        }
+    }
+}
+
+/// What waits for the network, on the thread that calls it.
+pub(crate) fn runtime() -> Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::internal("what waits for the network cannot be set up").cause(error))
+}
+
+fn connect(
+    runtime: &Runtime,
+    address: &Address,
+    mode: SslMode,
+    application: &str,
+    failed: Failed,
+) -> Result<(Client, Carrier)> {
     let mut refused = None;
     for server in &address.servers {
         let mut config = Config::new();
@@ -167,17 +229,22 @@ fn connect(address: &Address, mode: SslMode, application: &str, failed: Failed) 
         }
         // Through a socket there is no TLS, whatever the mode.
         let mode = if server.is_socket() { SslMode::Disable } else { mode };
-        let connected = match mode {
-            SslMode::Disable => config.ssl_mode(postgres::config::SslMode::Disable).connect(NoTls),
-            SslMode::Prefer | SslMode::Allow => {
-                config.ssl_mode(postgres::config::SslMode::Prefer).connect(tls::connector(address)?)
+        config.ssl_mode(match mode {
+            SslMode::Disable => postgres::config::SslMode::Disable,
+            SslMode::Prefer | SslMode::Allow => postgres::config::SslMode::Prefer,
+            SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => postgres::config::SslMode::Require,
+        });
+        let connected: Result<(Client, Carrier), _> = match mode {
+            SslMode::Disable => {
+                runtime.block_on(config.connect(NoTls)).map(|(client, carrier)| (client, Box::pin(carrier) as Carrier))
             }
-            SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => {
-                config.ssl_mode(postgres::config::SslMode::Require).connect(tls::connector(address)?)
+            _ => {
+                let connecting = config.connect(tls::connector(address)?);
+                runtime.block_on(connecting).map(|(client, carrier)| (client, Box::pin(carrier) as Carrier))
             }
         };
         match connected {
-            Ok(client) => return Ok(client),
+            Ok(connected) => return Ok(connected),
             Err(error) => {
                 let error = failed(&format!("connect to {}:{}", server.host, server.port), error);
                 refused.get_or_insert(error);

@@ -1,9 +1,19 @@
 //! Rows as `COPY … (FORMAT binary)` carries them (PostgreSQL, "COPY", "Binary Format").
 
-use crate::failure::{failed, sent, to};
+use crate::{
+    failure::{failed, sent, to},
+    link::Db,
+};
+use bytes::Bytes;
 use floodmark_core::{Error, Result};
-use postgres::{CopyInWriter, CopyOutReader};
-use std::io::{Read, Write};
+use futures::{SinkExt, Stream};
+use std::{
+    future::poll_fn,
+    io::{BufRead, Read},
+    pin::Pin,
+    task::Poll,
+};
+use tokio_postgres::{CopyInSink, CopyOutStream};
 
 /// One cell: its bytes in the type's binary form, `None` for NULL.
 pub(crate) type Cell<'a> = Option<&'a [u8]>;
@@ -27,16 +37,17 @@ pub(crate) fn put(out: &mut Vec<u8>, cell: Cell<'_>) {
 
 /// Sends rows.
 pub(crate) struct Writer<'c> {
+    db: &'c Db,
     /// Nothing once the server broke off.
-    sink: Option<CopyInWriter<'c>>,
+    sink: Option<Pin<Box<CopyInSink<Bytes>>>>,
     buffer: Vec<u8>,
 }
 
 impl<'c> Writer<'c> {
-    pub(crate) fn new(sink: CopyInWriter<'c>) -> Self {
-        let mut buffer = Vec::with_capacity(SEND + (64 << 10));
+    pub(crate) fn new(db: &'c Db, sink: CopyInSink<Bytes>) -> Self {
+        let mut buffer = empty();
         buffer.extend_from_slice(SIGNATURE);
-        Writer { sink: Some(sink), buffer }
+        Writer { db, sink: Some(Box::pin(sink)), buffer }
     }
 
     /// Begins a row of so many cells, which are to be [`put`] into the buffer.
@@ -58,13 +69,12 @@ impl<'c> Writer<'c> {
 
     fn send(&mut self) -> Result<()> {
         let Some(sink) = &mut self.sink else { return Err(Error::internal("rows after the end of their stream")) };
-        let done = sink.write_all(&self.buffer).and_then(|()| sink.flush());
-        self.buffer.clear();
-        let Err(error) = done else { return Ok(()) };
+        let bytes = Bytes::from(std::mem::replace(&mut self.buffer, empty()));
+        let Err(error) = self.db.done(sink.send(bytes)) else { return Ok(()) };
         // A server that breaks off says why at the end only.
-        match self.sink.take().map(CopyInWriter::finish) {
+        match self.sink.take().map(|mut sink| self.db.done(sink.as_mut().finish())) {
             Some(Err(why)) if why.as_db_error().is_some() => Err(failed("take rows", why)),
-            _ => Err(sent("take rows", error)),
+            _ => Err(failed("take rows", error)),
         }
     }
 
@@ -72,8 +82,87 @@ impl<'c> Writer<'c> {
     pub(crate) fn finish(mut self) -> Result<u64> {
         self.buffer.extend_from_slice(&(-1i16).to_be_bytes());
         self.send()?;
-        let sink = self.sink.take().ok_or_else(|| Error::internal("a stream of rows ended twice"))?;
-        sink.finish().map_err(to("take rows"))
+        let mut sink = self.sink.take().ok_or_else(|| Error::internal("a stream of rows ended twice"))?;
+        self.db.done(sink.as_mut().finish()).map_err(to("take rows"))
+    }
+}
+
+fn empty() -> Vec<u8> {
+    Vec::with_capacity(SEND + (64 << 10))
+}
+
+/// Bytes that are gathered before they are looked at: the server sends every row by itself.
+const GATHER: usize = 64 << 10;
+
+/// The bytes of `COPY … TO STDOUT`.
+pub(crate) struct Received<'c> {
+    db: &'c Db,
+    stream: Pin<Box<CopyOutStream>>,
+    gathered: Vec<u8>,
+    /// Where the part begins that was not looked at yet.
+    at: usize,
+    ended: bool,
+    /// What went wrong behind the bytes that were gathered.
+    failed: Option<postgres::Error>,
+}
+
+impl<'c> Received<'c> {
+    pub(crate) fn new(db: &'c Db, stream: CopyOutStream) -> Self {
+        Received { db, stream: Box::pin(stream), gathered: Vec::new(), at: 0, ended: false, failed: None }
+    }
+
+    /// Gathers what has come, and waits for it where that is nothing.
+    fn gather(&mut self) -> Result<(), postgres::Error> {
+        let Received { db, stream, gathered, ended, failed, .. } = self;
+        gathered.clear();
+        db.done(poll_fn(|cx| {
+            while gathered.len() < GATHER {
+                match stream.as_mut().poll_next(cx) {
+                    Poll::Ready(Some(Ok(bytes))) => gathered.extend_from_slice(&bytes),
+                    Poll::Ready(Some(Err(error))) => {
+                        (*ended, *failed) = (true, Some(error));
+                        break;
+                    }
+                    Poll::Ready(None) => {
+                        *ended = true;
+                        break;
+                    }
+                    Poll::Pending if gathered.is_empty() => return Poll::Pending,
+                    Poll::Pending => break,
+                }
+            }
+            Poll::Ready(Ok(()))
+        }))
+    }
+}
+
+impl BufRead for Received<'_> {
+    fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
+        if self.at == self.gathered.len() {
+            self.at = 0;
+            self.gathered.clear();
+            if !self.ended {
+                self.gather().map_err(std::io::Error::other)?;
+            }
+            if let Some(error) = self.failed.take_if(|_| self.gathered.is_empty()) {
+                return Err(std::io::Error::other(error));
+            }
+        }
+        Ok(&self.gathered[self.at..])
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.at += bytes;
+    }
+}
+
+impl Read for Received<'_> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let there = self.fill_buf()?;
+        let length = there.len().min(into.len());
+        into[..length].copy_from_slice(&there[..length]);
+        self.consume(length);
+        Ok(length)
     }
 }
 
@@ -103,12 +192,12 @@ impl Tuple {
 
 /// Takes rows.
 pub(crate) struct Reader<'c> {
-    source: CopyOutReader<'c>,
+    source: Received<'c>,
     tuple: Tuple,
 }
 
 impl<'c> Reader<'c> {
-    pub(crate) fn new(mut source: CopyOutReader<'c>) -> Result<Self> {
+    pub(crate) fn new(mut source: Received<'c>) -> Result<Self> {
         let mut head = [0; SIGNATURE.len()];
         source.read_exact(&mut head).map_err(|e| sent("send rows", e))?;
         if head != *SIGNATURE {

@@ -19,7 +19,6 @@ use arrow::{
 };
 use floodmark_connect::{Batch, Stop};
 use floodmark_core::{Column, Error, Result, Schema};
-use postgres::CancelToken;
 use std::{
     sync::{
         Arc,
@@ -27,6 +26,7 @@ use std::{
     },
     thread::JoinHandle,
 };
+use tokio_postgres::CancelToken;
 
 /// Batches that wait to be taken.
 const AHEAD: usize = 2;
@@ -73,25 +73,22 @@ impl Reading {
     fn run(&self, db: &Db, send: &SyncSender<Result<Batch>>) -> Result<bool> {
         let _watch = Interrupt::start(&self.address, db.cancel(), &self.stop);
         let sql = format!("COPY ({}) TO STDOUT (FORMAT binary)", self.select);
-        db.stream_out(&sql, |stream| {
-            let mut rows = Rows::new(stream, self.wanted.len());
-            let mut passed = 0;
-            while let Some(block) = rows.next()? {
-                let first_row = passed + 1;
-                passed += block.rows as u64;
-                if passed <= self.skip {
-                    continue;
-                }
-                let batch = batch(&block, &self.wanted, first_row)?;
-                let ahead = self.skip.saturating_sub(first_row - 1);
-                let batch = if ahead > 0 { without(batch, ahead) } else { batch };
-                if send.send(Ok(batch)).is_err() {
-                    return Ok(false);
-                }
+        let mut rows = Rows::new(db.stream_out(&sql).map_err(to("read the rows"))?, self.wanted.len());
+        let mut passed = 0;
+        while let Some(block) = rows.next()? {
+            let first_row = passed + 1;
+            passed += block.rows as u64;
+            if passed <= self.skip {
+                continue;
             }
-            Ok(true)
-        })
-        .map_err(to("read the rows"))?
+            let batch = batch(&block, &self.wanted, first_row)?;
+            let ahead = self.skip.saturating_sub(first_row - 1);
+            let batch = if ahead > 0 { without(batch, ahead) } else { batch };
+            if send.send(Ok(batch)).is_err() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 
