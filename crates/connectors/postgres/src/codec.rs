@@ -264,6 +264,43 @@ const NEGATIVE: u16 = 0x4000;
 #[inline]
 pub(crate) fn from_numeric(bytes: &[u8], scale: u8) -> Option<i128> {
     let (groups, weight, sign, _) = numeric_parts(bytes)?;
+    let digits = if groups.len() <= 8 { few(groups, weight, scale) } else { many(groups, weight, scale) };
+    match sign {
+        0 => digits,
+        NEGATIVE => digits.map(|digits| -digits),
+        _ => None,
+    }
+}
+
+/// At most four groups: most numbers there are, and small enough for the machine's own.
+#[inline]
+fn few(groups: &[u8], weight: i32, scale: u8) -> Option<i128> {
+    let word = |group: &[u8]| u64::from(u16::from_be_bytes([group[0], group[1]]));
+    let all = groups.chunks_exact(2).fold(0, |all, group| all * 10_000 + word(group));
+    // The power of ten of the last group's last digit, in units of the last digit kept.
+    let power = (weight + 1 - (groups.len() / 2) as i32) * 4 + i32::from(scale);
+    match power {
+        0.. if all == 0 => Some(0),
+        0.. => i128::from(all).checked_mul(*POWERS.get(usize::try_from(power).ok()?)?),
+        _ => match 10u64.checked_pow(power.unsigned_abs()) {
+            Some(part) => (all % part == 0).then_some(i128::from(all / part)),
+            None => (all == 0).then_some(0),
+        },
+    }
+}
+
+/// Powers of ten.
+const POWERS: [i128; 39] = {
+    let mut powers = [1; 39];
+    let mut n = 1;
+    while n < powers.len() {
+        powers[n] = powers[n - 1] * 10;
+        n += 1;
+    }
+    powers
+};
+
+fn many(groups: &[u8], weight: i32, scale: u8) -> Option<i128> {
     // The power of ten of the next group's last digit, in units of the last digit kept.
     let mut power = weight * 4 + i32::from(scale);
     let mut out = 0i128;
@@ -285,11 +322,7 @@ pub(crate) fn from_numeric(bytes: &[u8], scale: u8) -> Option<i128> {
     if out != 0 && missing > 0 {
         out = out.checked_mul(10i128.checked_pow(missing.unsigned_abs())?)?;
     }
-    match sign {
-        0 => Some(out),
-        NEGATIVE => Some(-out),
-        _ => None,
-    }
+    Some(out)
 }
 
 /// A number of any size as the server writes it.

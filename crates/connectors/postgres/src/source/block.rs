@@ -5,16 +5,16 @@ use crate::tuples::{Cell, SIGNATURE};
 use floodmark_core::{Error, Result};
 use std::io::BufRead;
 
-/// So many rows at most are gathered, and about so many bytes.
-const ROWS: usize = 1 << 16;
-const BYTES: usize = 8 << 20;
+/// So many rows at most are gathered, and about so many bytes: as much as stays at hand while it is turned into columns.
+const ROWS: usize = 1 << 14;
+const BYTES: usize = 2 << 20;
 
 /// Rows that were gathered: their bytes, and where each cell stands.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Block {
     bytes: Vec<u8>,
     /// By row, then by column: start and length, which is -1 for NULL.
-    cells: Vec<(usize, i32)>,
+    cells: Vec<(u32, i32)>,
     columns: usize,
     pub(crate) rows: usize,
 }
@@ -24,6 +24,12 @@ impl Block {
         Block { bytes: Vec::new(), cells: Vec::new(), columns, rows: 0 }
     }
 
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.cells.clear();
+        self.rows = 0;
+    }
+
     fn is_full(&self) -> bool {
         self.rows >= ROWS || self.bytes.len() >= BYTES
     }
@@ -31,7 +37,7 @@ impl Block {
     #[inline]
     pub(crate) fn cell(&self, row: usize, column: usize) -> Cell<'_> {
         let (start, length) = self.cells[row * self.columns + column];
-        Some(&self.bytes[start..start + usize::try_from(length).ok()?])
+        Some(&self.bytes[start as usize..][..usize::try_from(length).ok()?])
     }
 
     /// The cells of a column, from the first row to the last.
@@ -55,7 +61,7 @@ pub(crate) struct Rows<R> {
     stream: R,
     /// The beginning of a row whose end has not come yet.
     held: Vec<u8>,
-    columns: usize,
+    block: Block,
     begun: bool,
     ended: bool,
     closed: bool,
@@ -63,12 +69,13 @@ pub(crate) struct Rows<R> {
 
 impl<R: BufRead> Rows<R> {
     pub(crate) fn new(stream: R, columns: usize) -> Self {
-        Rows { stream, held: Vec::new(), columns, begun: false, ended: false, closed: false }
+        Rows { stream, held: Vec::new(), block: Block::new(columns), begun: false, ended: false, closed: false }
     }
 
-    /// The next rows, `None` at the end.
-    pub(crate) fn next(&mut self) -> Result<Option<Block>> {
-        let mut block = Block::new(self.columns);
+    /// The next rows, `None` at the end; those before are gone then.
+    pub(crate) fn next(&mut self) -> Result<Option<&Block>> {
+        let block = &mut self.block;
+        block.clear();
         while !self.ended && !block.is_full() {
             let chunk = self.stream.fill_buf().map_err(sent)?;
             if chunk.is_empty() {
@@ -76,7 +83,7 @@ impl<R: BufRead> Rows<R> {
             }
             // The server sends a row in one piece, so that this is all there is to do, most times.
             let taken = match self.held.is_empty() {
-                true => take(chunk, &mut self.begun, &mut self.ended, &mut block)?,
+                true => take(chunk, &mut self.begun, &mut self.ended, block)?,
                 false => 0,
             };
             let whole = taken == chunk.len();
@@ -86,7 +93,7 @@ impl<R: BufRead> Rows<R> {
             let length = chunk.len();
             self.stream.consume(length);
             if !whole && !self.ended {
-                let taken = take(&self.held, &mut self.begun, &mut self.ended, &mut block)?;
+                let taken = take(&self.held, &mut self.begun, &mut self.ended, block)?;
                 self.held.drain(..taken);
             }
         }
@@ -96,7 +103,7 @@ impl<R: BufRead> Rows<R> {
             self.stream.consume(more);
             self.closed = more == 0;
         }
-        Ok((block.rows > 0).then_some(block))
+        Ok((self.block.rows > 0).then_some(&self.block))
     }
 }
 
@@ -131,6 +138,7 @@ fn frame(bytes: &[u8], block: &mut Block) -> Result<Framed> {
         return Err(Error::internal(format!("a row of {count} columns, and {} were asked for", block.columns)));
     }
     let (noted, base) = (block.cells.len(), block.bytes.len());
+    let far = || Error::internal("a row of more bytes than the server can send");
     let mut at = 2;
     for _ in 0..block.columns {
         let Some(length) = bytes.get(at..).and_then(|rest| rest.first_chunk::<4>()) else {
@@ -139,7 +147,7 @@ fn frame(bytes: &[u8], block: &mut Block) -> Result<Framed> {
         };
         let length = i32::from_be_bytes(*length);
         at += 4;
-        block.cells.push((base + at, length));
+        block.cells.push((u32::try_from(base + at).map_err(|_| far())?, length));
         at += usize::try_from(length).unwrap_or(0);
     }
     let Some(row) = bytes.get(..at) else {

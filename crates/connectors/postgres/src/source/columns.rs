@@ -17,6 +17,8 @@ pub(crate) enum Kind {
     Numeric,
     /// Types whose binary form is their text.
     Text,
+    /// Text of a fixed length: the blanks that fill it up mean nothing, and the server's own cast to text drops them.
+    Padded,
     Json,
     /// Its text behind a byte that says which version of the form it is.
     Jsonb,
@@ -122,10 +124,9 @@ fn takes(kind: Kind, into: DataType) -> bool {
         Kind::Int2 | Kind::Int4 | Kind::Int8 | Kind::Oid => matches!(into, T::BigInt | T::Decimal(..)),
         Kind::Float4 | Kind::Float8 => into == T::Double,
         Kind::Numeric => matches!(into, T::Decimal(..) | T::BigInt),
-        Kind::Text => into == T::Text,
+        Kind::Text | Kind::Padded | Kind::Uuid => into == T::Text,
         Kind::Json | Kind::Jsonb => into == T::Json,
         Kind::Bytes => into == T::Bytes,
-        Kind::Uuid => into == T::Text,
         Kind::Date | Kind::Timestamp => matches!(into, T::Date | T::Timestamp { .. }),
         Kind::Time => into == T::Time,
         Kind::TimestampTz => matches!(into, T::TimestampTz { .. }),
@@ -143,8 +144,9 @@ fn kind(oid: u32) -> Kind {
         700 => Kind::Float4,
         701 => Kind::Float8,
         1700 => Kind::Numeric,
-        // text, varchar, name. The blanks that fill up a char(n) mean nothing, and go with the cast to text.
+        // text, varchar, name; char(n).
         25 | 1043 | 19 => Kind::Text,
+        1042 => Kind::Padded,
         114 => Kind::Json,
         3802 => Kind::Jsonb,
         17 => Kind::Bytes,
@@ -164,7 +166,7 @@ fn natural(kind: Kind, modifier: i32) -> (DataType, bool) {
         Kind::Int2 | Kind::Int4 | Kind::Int8 | Kind::Oid => DataType::BigInt,
         Kind::Float4 | Kind::Float8 => DataType::Double,
         Kind::Numeric => return number(modifier),
-        Kind::Text | Kind::Uuid | Kind::Other => DataType::Text,
+        Kind::Text | Kind::Padded | Kind::Uuid | Kind::Other => DataType::Text,
         Kind::Json | Kind::Jsonb => DataType::Json,
         Kind::Bytes => DataType::Bytes,
         Kind::Date => DataType::Date,

@@ -56,6 +56,7 @@ fn natural(cells: Cells<'_, '_>, kind: Kind, data_type: DataType) -> Result<Arra
         (Kind::Numeric, T::Decimal(p, s)) => cells.decimals(p, s, |b| from_numeric(b, s))?,
         (Kind::Numeric, T::BigInt) => cells.numbers(|b| i64::try_from(from_numeric(b, 0)?).ok(), Int64Array::new),
         (Kind::Text, T::Text) | (Kind::Json, T::Json) => cells.texts(Some)?,
+        (Kind::Padded, T::Text) => cells.texts(|b| Some(unpadded(b)))?,
         (Kind::Jsonb, T::Json) => cells.texts(|b| b.strip_prefix(&[1]))?,
         (Kind::Bytes, T::Bytes) => cells.binaries(Some)?,
         (Kind::Uuid, T::Text) => cells.uuids()?,
@@ -203,6 +204,12 @@ impl<'a> Cells<'a, '_> {
     }
 }
 
+/// Without the blanks at the end: no other white space.
+fn unpadded(bytes: &[u8]) -> &[u8] {
+    let kept = bytes.iter().rposition(|b| *b != b' ').map_or(0, |last| last + 1);
+    &bytes[..kept]
+}
+
 /// Sixteen bytes as the server writes them in text.
 fn uuid(bytes: &[u8], out: &mut Vec<u8>) -> bool {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
@@ -276,6 +283,7 @@ pub(crate) fn shown(kind: Kind, bytes: &[u8]) -> String {
         },
         Kind::Bytes => None,
         Kind::Jsonb => Some(String::from_utf8_lossy(bytes.get(1..).unwrap_or_default()).into_owned()),
+        Kind::Padded => Some(String::from_utf8_lossy(unpadded(bytes)).into_owned()),
         Kind::Text | Kind::Json | Kind::Other => Some(String::from_utf8_lossy(bytes).into_owned()),
     };
     known.unwrap_or_else(|| {

@@ -96,7 +96,7 @@ pub(crate) fn of(
     let horizon = match column.kind {
         Kind::Date | Kind::Timestamp | Kind::TimestampTz => moments(db, column.kind, watch, stop)?,
         Kind::Bool | Kind::Bytes | Kind::Json | Kind::Jsonb => None,
-        Kind::Text | Kind::Uuid | Kind::Other if !utf8 => None,
+        Kind::Text | Kind::Padded | Kind::Uuid | Kind::Other if !utf8 => None,
         _ => others(db, found, column, stop)?,
     };
     // A session that prepared its transaction while it was looked at is in this list by now.

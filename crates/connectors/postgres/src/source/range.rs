@@ -57,7 +57,7 @@ fn comparison(column: &Column, value: &Value, edge: Edge, utf8: bool) -> Option<
         (Kind::TimestampTz, Value::TimestampTz(nanos)) => {
             typed(common_era(&Value::TimestampTz(whole(*nanos, edge)?))?, "timestamptz")
         }
-        (Kind::Text | Kind::Uuid | Kind::Other, Value::Text(text)) if utf8 && !text.contains('\0') => {
+        (Kind::Text | Kind::Padded | Kind::Uuid | Kind::Other, Value::Text(text)) if utf8 && !text.contains('\0') => {
             Some((literal(text), format!("{name}::text COLLATE \"C\"")))
         }
         _ => None,

@@ -29,7 +29,7 @@ use std::{
 use tokio_postgres::CancelToken;
 
 /// Batches that wait to be taken.
-const AHEAD: usize = 2;
+const AHEAD: usize = 4;
 
 /// What is read.
 pub(crate) struct Reading {
@@ -81,7 +81,7 @@ impl Reading {
             if passed <= self.skip {
                 continue;
             }
-            let batch = batch(&block, &self.wanted, first_row)?;
+            let batch = batch(block, &self.wanted, first_row)?;
             let ahead = self.skip.saturating_sub(first_row - 1);
             let batch = if ahead > 0 { without(batch, ahead) } else { batch };
             if send.send(Ok(batch)).is_err() {
