@@ -36,7 +36,7 @@ pub(crate) fn of(db: &Db, name: &Name) -> Result<Vec<Belonging>> {
             &[&name.schema, &name.table, &name.to_string()],
         )
         .map_err(&fail)?;
-    let read = |row: &postgres::Row| -> Result<Belonging, postgres::Error> {
+    let read = |row: &tokio_postgres::Row| -> Result<Belonging, tokio_postgres::Error> {
         Ok(Belonging { kind: row.try_get(0)?, name: row.try_get(1)?, sql: row.try_get(2)? })
     };
     rows.iter().map(read).collect::<Result<_, _>>().map_err(fail)

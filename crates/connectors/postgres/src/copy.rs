@@ -75,7 +75,8 @@ pub(crate) fn sweep(db: &Db) -> Result<()> {
         )
         .map_err(to("look for earlier copies"))?;
     for row in &rows {
-        let get = || -> Result<(String, Option<String>), postgres::Error> { Ok((row.try_get(0)?, row.try_get(1)?)) };
+        let get =
+            || -> Result<(String, Option<String>), tokio_postgres::Error> { Ok((row.try_get(0)?, row.try_get(1)?)) };
         let (name, note) = get().map_err(to("look for earlier copies"))?;
         // One without a note is just being made; of another machine's the folder cannot be seen.
         let mine = format!("{NOTE}{}:", machine());
@@ -158,7 +159,7 @@ fn copy_table(from: &Db, into: &Db, name: &Name) -> Result<()> {
     let columns = rows
         .iter()
         .map(|row| Ok((row.try_get::<_, String>(0)?, row.try_get::<_, String>(1)?)))
-        .collect::<Result<Vec<_>, postgres::Error>>()
+        .collect::<Result<Vec<_>, tokio_postgres::Error>>()
         .map_err(&fail)?;
     let declared: Vec<String> = columns.iter().map(|(name, of)| format!("{} {of}", ddl::quote(name))).collect();
     let make = format!(

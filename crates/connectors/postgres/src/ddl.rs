@@ -240,7 +240,7 @@ pub(crate) fn table(db: &Db, name: &Name) -> Result<Option<Table>> {
     let mut any = false;
     for row in rows {
         type Column = (String, u32, i32, String, bool, i8, i8, bool, bool);
-        let get = || -> Result<Column, postgres::Error> {
+        let get = || -> Result<Column, tokio_postgres::Error> {
             Ok((
                 row.try_get(0)?,
                 row.try_get(1)?,

@@ -1,10 +1,10 @@
 //! From PostgreSQL's errors to ours.
 
 use floodmark_core::{Code, Error};
-use postgres::error::{DbError, SqlState};
+use tokio_postgres::error::{DbError, SqlState};
 
 /// How a failure is told: what was being done, and what the driver said.
-pub(crate) type Failed = fn(&str, postgres::Error) -> Error;
+pub(crate) type Failed = fn(&str, tokio_postgres::Error) -> Error;
 
 /// What to do about a server that speaks no TLS.
 pub(crate) const NO_TLS: &str = "the server does not speak TLS, and `sslmode` asks for it: have it switched on there (ssl = on), \
@@ -16,7 +16,7 @@ pub(crate) fn speaks_no_tls(cause: &str) -> bool {
 }
 
 /// What the server said, with the code and remedy that fit. `doing` completes "PostgreSQL failed to …".
-pub(crate) fn failed(doing: &str, error: postgres::Error) -> Error {
+pub(crate) fn failed(doing: &str, error: tokio_postgres::Error) -> Error {
     let Some(said) = error.as_db_error() else { return lost(doing, error) };
     let (code, help) = remedy(said);
     // Before a connection stands there is no transaction.
@@ -41,7 +41,7 @@ pub(crate) fn words(said: &DbError) -> String {
     format!("{message} (SQLSTATE {})", said.code().code())
 }
 
-fn lost(doing: &str, error: postgres::Error) -> Error {
+fn lost(doing: &str, error: tokio_postgres::Error) -> Error {
     let cause =
         std::error::Error::source(&error).map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"));
     if error.is_closed() || cause.contains("connection closed") || cause.contains("communicating with the server") {
@@ -139,13 +139,13 @@ fn remedy(said: &DbError) -> (Code, &'static str) {
 }
 
 /// `map_err` shorthand.
-pub(crate) fn to(doing: &'static str) -> impl Fn(postgres::Error) -> Error {
+pub(crate) fn to(doing: &'static str) -> impl Fn(tokio_postgres::Error) -> Error {
     move |error| failed(doing, error)
 }
 
 /// The same for what went wrong while rows were on their way, where the server's own word is inside.
 pub(crate) fn sent(doing: &str, error: std::io::Error) -> Error {
-    match error.into_inner().map(|inner| inner.downcast::<postgres::Error>()) {
+    match error.into_inner().map(|inner| inner.downcast::<tokio_postgres::Error>()) {
         Some(Ok(error)) => failed(doing, *error),
         Some(Err(other)) => Error::new(Code::DestinationWrite, format!("PostgreSQL failed to {doing}"))
             .state("the open transaction was rolled back")

@@ -166,7 +166,7 @@ fn memories(db: &Db, pipeline: &str) -> Result<Vec<Memory>> {
         .map_err(&fail)?;
     let mut out = Vec::new();
     for row in &rows {
-        let get = || -> Result<(String, Option<String>, String, Option<String>), postgres::Error> {
+        let get = || -> Result<(String, Option<String>, String, Option<String>), tokio_postgres::Error> {
             Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?))
         };
         let (what, column, key, version) = get().map_err(&fail)?;

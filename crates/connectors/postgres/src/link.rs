@@ -8,7 +8,6 @@ use crate::{
 };
 use bytes::Bytes;
 use floodmark_core::{Code, Error, Result};
-use postgres::{NoTls, Row, types::ToSql};
 use std::{
     cell::RefCell,
     future::{Future, poll_fn},
@@ -18,6 +17,7 @@ use std::{
 };
 use tokio::{runtime::Runtime, time::timeout};
 use tokio_postgres::{CancelToken, Client, Config, Statement};
+use tokio_postgres::{NoTls, Row, types::ToSql};
 
 /// What a statement is given.
 pub(crate) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
@@ -47,7 +47,7 @@ const SETTINGS: [(&str, &str); 11] = [
 const GOODBYE: Duration = Duration::from_secs(1);
 
 /// What carries the bytes of a connection, and is to be asked again and again.
-type Carrier = Pin<Box<dyn Future<Output = Result<(), postgres::Error>> + Send>>;
+type Carrier = Pin<Box<dyn Future<Output = Result<(), tokio_postgres::Error>> + Send>>;
 
 /// A connection to one server. What it does is done when the call returns, on the caller's thread.
 pub(crate) struct Db {
@@ -96,7 +96,10 @@ impl Db {
     }
 
     /// Waits for the work, and carries bytes meanwhile.
-    pub(crate) fn done<T>(&self, work: impl Future<Output = Result<T, postgres::Error>>) -> Result<T, postgres::Error> {
+    pub(crate) fn done<T>(
+        &self,
+        work: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, tokio_postgres::Error> {
         let mut work = pin!(work);
         self.runtime.block_on(poll_fn(|cx| {
             // What has come already needs no look at the network.
@@ -109,7 +112,7 @@ impl Db {
     }
 
     /// Carries bytes as far as that goes without waiting.
-    fn carry(&self, cx: &mut Context<'_>) -> Result<(), postgres::Error> {
+    fn carry(&self, cx: &mut Context<'_>) -> Result<(), tokio_postgres::Error> {
         let mut carrier = self.carrier.borrow_mut();
         let Some(Poll::Ready(ended)) = carrier.as_mut().map(|carrier| carrier.as_mut().poll(cx)) else { return Ok(()) };
         *carrier = None;
@@ -117,27 +120,31 @@ impl Db {
     }
 
     /// Statements without parameters.
-    pub(crate) fn execute_batch(&self, sql: &str) -> Result<(), postgres::Error> {
+    pub(crate) fn execute_batch(&self, sql: &str) -> Result<(), tokio_postgres::Error> {
         self.done(self.client().batch_execute(sql))
     }
 
     /// One statement; how many rows it met.
-    pub(crate) fn execute(&self, sql: &str, parameters: Parameters<'_>) -> Result<u64, postgres::Error> {
+    pub(crate) fn execute(&self, sql: &str, parameters: Parameters<'_>) -> Result<u64, tokio_postgres::Error> {
         self.done(self.client().execute(sql, parameters))
     }
 
     /// The rows of a query.
-    pub(crate) fn query(&self, sql: &str, parameters: Parameters<'_>) -> Result<Vec<Row>, postgres::Error> {
+    pub(crate) fn query(&self, sql: &str, parameters: Parameters<'_>) -> Result<Vec<Row>, tokio_postgres::Error> {
         self.done(self.client().query(sql, parameters))
     }
 
     /// The one row of a query.
-    pub(crate) fn query_one(&self, sql: &str, parameters: Parameters<'_>) -> Result<Row, postgres::Error> {
+    pub(crate) fn query_one(&self, sql: &str, parameters: Parameters<'_>) -> Result<Row, tokio_postgres::Error> {
         self.done(self.client().query_one(sql, parameters))
     }
 
     /// The row of a query that has one at most.
-    pub(crate) fn query_opt(&self, sql: &str, parameters: Parameters<'_>) -> Result<Option<Row>, postgres::Error> {
+    pub(crate) fn query_opt(
+        &self,
+        sql: &str,
+        parameters: Parameters<'_>,
+    ) -> Result<Option<Row>, tokio_postgres::Error> {
         self.done(self.client().query_opt(sql, parameters))
     }
 
@@ -160,12 +167,12 @@ impl Db {
     }
 
     /// What `COPY … TO STDOUT` sends, byte for byte. Nothing else of this connection may be used before its end.
-    pub(crate) fn stream_out(&self, sql: &str) -> Result<Received<'_>, postgres::Error> {
+    pub(crate) fn stream_out(&self, sql: &str) -> Result<Received<'_>, tokio_postgres::Error> {
         Ok(Received::new(self, self.done(self.client().copy_out(sql))?))
     }
 
     /// The columns a statement would give, without running it.
-    pub(crate) fn prepare(&self, sql: &str) -> Result<Statement, postgres::Error> {
+    pub(crate) fn prepare(&self, sql: &str) -> Result<Statement, tokio_postgres::Error> {
         self.done(self.client().prepare(sql))
     }
 
@@ -230,9 +237,9 @@ fn connect(
         // Through a socket there is no TLS, whatever the mode.
         let mode = if server.is_socket() { SslMode::Disable } else { mode };
         config.ssl_mode(match mode {
-            SslMode::Disable => postgres::config::SslMode::Disable,
-            SslMode::Prefer | SslMode::Allow => postgres::config::SslMode::Prefer,
-            SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => postgres::config::SslMode::Require,
+            SslMode::Disable => tokio_postgres::config::SslMode::Disable,
+            SslMode::Prefer | SslMode::Allow => tokio_postgres::config::SslMode::Prefer,
+            SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => tokio_postgres::config::SslMode::Require,
         });
         let connected: Result<(Client, Carrier), _> = match mode {
             SslMode::Disable => {
@@ -269,7 +276,7 @@ impl<'db> Step<'db> {
         Ok(Step { db, within, open: true })
     }
 
-    pub(crate) fn commit(mut self) -> Result<(), postgres::Error> {
+    pub(crate) fn commit(mut self) -> Result<(), tokio_postgres::Error> {
         self.open = false;
         self.db.execute_batch(if self.within { "RELEASE SAVEPOINT floodmark" } else { "COMMIT" })
     }

@@ -9,8 +9,8 @@ use floodmark_core::{
     Code, Counts, Error, Result,
     state::{Commit, Reject, RunRecord, WatermarkMove},
 };
-use postgres::Row;
 use std::collections::HashSet;
+use tokio_postgres::Row;
 
 const RUN_COLUMNS: &str = "run, pipeline, status, load, started_at, finished_at, read, transformed, skipped, rejected,
   superseded, stale, unchanged, inserted, updated, deleted, delete_noop, removed, watermark_column, watermark_before,
@@ -147,8 +147,9 @@ pub(crate) fn runs(db: &Db, pipeline: Option<&str>, id: Option<&str>, limit: usi
         .map_err(to("read the run ledger"))
 }
 
-fn run_record(r: &Row) -> Result<RunRecord, postgres::Error> {
-    let n = |at: usize| -> Result<u64, postgres::Error> { Ok(r.try_get::<_, Option<i64>>(at)?.unwrap_or(0) as u64) };
+fn run_record(r: &Row) -> Result<RunRecord, tokio_postgres::Error> {
+    let n =
+        |at: usize| -> Result<u64, tokio_postgres::Error> { Ok(r.try_get::<_, Option<i64>>(at)?.unwrap_or(0) as u64) };
     let column: Option<String> = r.try_get(18)?;
     Ok(RunRecord {
         run: r.try_get(0)?,
@@ -181,7 +182,7 @@ fn run_record(r: &Row) -> Result<RunRecord, postgres::Error> {
 
 /// Kept rejects, oldest first.
 pub(crate) fn rejects(db: &Db, pipeline: Option<&str>) -> Result<Vec<KeptReject>> {
-    let kept = |r: &Row| -> Result<KeptReject, postgres::Error> {
+    let kept = |r: &Row| -> Result<KeptReject, tokio_postgres::Error> {
         Ok(KeptReject {
             id: r.try_get(0)?,
             pipeline: r.try_get(1)?,

@@ -8,7 +8,7 @@ use floodmark_core::{
     pipeline::{Load, Pipeline},
     state::{Commit, FORMAT, FileEntry, Lineage, Mark, Settings, State},
 };
-use postgres::Row;
+use tokio_postgres::Row;
 
 /// Tables of format 1. They live where the user's own tables would be made.
 const TABLES: &str = r#"
@@ -219,7 +219,7 @@ fn parse_hash(text: &str) -> Result<u128> {
 
 fn file_entry(row: &Row) -> Result<(String, FileEntry)> {
     type Columns = (String, i64, i64, String, i64, bool, Option<String>);
-    let get = || -> Result<Columns, postgres::Error> {
+    let get = || -> Result<Columns, tokio_postgres::Error> {
         Ok((
             row.try_get(0)?,
             row.try_get(1)?,

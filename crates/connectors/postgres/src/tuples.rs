@@ -103,7 +103,7 @@ pub(crate) struct Received<'c> {
     at: usize,
     ended: bool,
     /// What went wrong behind the bytes that were gathered.
-    failed: Option<postgres::Error>,
+    failed: Option<tokio_postgres::Error>,
 }
 
 impl<'c> Received<'c> {
@@ -112,7 +112,7 @@ impl<'c> Received<'c> {
     }
 
     /// Gathers what has come, and waits for it where that is nothing.
-    fn gather(&mut self) -> Result<(), postgres::Error> {
+    fn gather(&mut self) -> Result<(), tokio_postgres::Error> {
         let Received { db, stream, gathered, ended, failed, .. } = self;
         gathered.clear();
         db.done(poll_fn(|cx| {

@@ -20,8 +20,8 @@ use floodmark_core::{
     history::{Moment, Span, Timeline},
     pipeline::AbsentRows,
 };
-use postgres::types::{FromSql, Type};
 use std::{cmp::Ordering, collections::HashMap as Map, rc::Rc};
+use tokio_postgres::types::{FromSql, Type};
 
 /// Rows taken from the server at once.
 const AT_ONCE: usize = 10_000;

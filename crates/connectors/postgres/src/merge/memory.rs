@@ -88,7 +88,7 @@ impl Memory {
                 )
                 .map_err(&fail)?;
             for row in &rows {
-                let get = || -> Result<(&str, String, Option<String>), postgres::Error> {
+                let get = || -> Result<(&str, String, Option<String>), tokio_postgres::Error> {
                     Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))
                 };
                 let (key, column, version) = get().map_err(&fail)?;

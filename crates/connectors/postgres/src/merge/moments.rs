@@ -47,7 +47,7 @@ impl Moments {
             )
             .map_err(&fail)?;
         for row in &rows {
-            let get = || -> Result<(String, String, bool), postgres::Error> {
+            let get = || -> Result<(String, String, bool), tokio_postgres::Error> {
                 Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))
             };
             let (key, text, deleted) = get().map_err(&fail)?;

@@ -2,10 +2,10 @@
 
 use crate::failure::{NO_TLS, passes, speaks_no_tls, words};
 use floodmark_core::{Code, Error};
-use postgres::error::SqlState;
+use tokio_postgres::error::SqlState;
 
 /// What the server said, with the remedy that fits. `doing` completes "the source's server failed to …".
-pub(crate) fn failed(doing: &str, error: postgres::Error) -> Error {
+pub(crate) fn failed(doing: &str, error: tokio_postgres::Error) -> Error {
     let message = format!("the source's PostgreSQL failed to {doing}");
     let Some(said) = error.as_db_error() else {
         let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), |c| format!("{error}: {c}"));
@@ -55,13 +55,13 @@ pub(crate) fn failed(doing: &str, error: postgres::Error) -> Error {
 }
 
 /// `map_err` shorthand.
-pub(crate) fn to(doing: &'static str) -> impl Fn(postgres::Error) -> Error {
+pub(crate) fn to(doing: &'static str) -> impl Fn(tokio_postgres::Error) -> Error {
     move |error| failed(doing, error)
 }
 
 /// The same for what went wrong while rows were on their way, where the server's own word is inside.
 pub(crate) fn sent(error: std::io::Error) -> Error {
-    match error.into_inner().map(|inner| inner.downcast::<postgres::Error>()) {
+    match error.into_inner().map(|inner| inner.downcast::<tokio_postgres::Error>()) {
         Some(Ok(error)) => failed("send its rows", *error),
         Some(Err(other)) => lost("the source's PostgreSQL failed to send its rows".into(), "", other.to_string()),
         None => lost("the source's PostgreSQL failed to send its rows".into(), "", "the stream ended".into()),

@@ -134,8 +134,9 @@ const OPEN: &str = "
 fn moments(db: &Db, kind: Kind, watch: &Watch, stop: &Stop) -> Result<Option<Value>> {
     std::thread::sleep(PUBLISH.saturating_sub(watch.seen.elapsed()));
     let row = db.query_one(OPEN, &[&i64::from(READS.0), &i64::from(READS.1)]).map_err(to(LOOK))?;
-    let get =
-        || -> Result<(Option<DateTime<Utc>>, Vec<String>), postgres::Error> { Ok((row.try_get(0)?, row.try_get(1)?)) };
+    let get = || -> Result<(Option<DateTime<Utc>>, Vec<String>), tokio_postgres::Error> {
+        Ok((row.try_get(0)?, row.try_get(1)?))
+    };
     let (earliest, hidden) = get().map_err(to(LOOK))?;
     if !ended(db, &hidden, stop)? {
         tracing::warn!(
@@ -174,7 +175,7 @@ fn others(db: &Db, found: &Found, column: &Column, stop: &Stop) -> Result<Option
     };
     let sql = format!("SELECT max({compared})::text FROM {}", found.from);
     // A query may call what writes: not here.
-    let read = || -> Result<Option<String>, postgres::Error> {
+    let read = || -> Result<Option<String>, tokio_postgres::Error> {
         db.execute_batch("BEGIN READ ONLY")?;
         let highest = db.query_one(&sql, &[])?.try_get(0)?;
         db.execute_batch("COMMIT")?;

@@ -42,7 +42,7 @@ pub(crate) fn find(db: &Db, relation: &Relation) -> Result<Found> {
         )
         .map_err(&read)?;
     let Some(row) = row else { return Err(missing(db, written, &table, schema.is_some())) };
-    let get = || -> Result<(String, bool, bool, i64), postgres::Error> {
+    let get = || -> Result<(String, bool, bool, i64), tokio_postgres::Error> {
         Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?))
     };
     let (schema, plain, stored, estimate) = get().map_err(&read)?;
