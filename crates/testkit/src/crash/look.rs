@@ -88,7 +88,7 @@ fn short(line: &str) -> String {
 }
 
 /// Of the sums those of rows that were written or taken out.
-pub(super) fn written(sums: &Sums) -> Sums {
+pub fn written(sums: &Sums) -> Sums {
     const WRITTEN: [&str; 4] = ["inserted", "updated", "deleted", "removed"];
     sums.iter().filter(|(name, _)| WRITTEN.contains(&name.as_str())).map(|(name, n)| (name.clone(), *n)).collect()
 }

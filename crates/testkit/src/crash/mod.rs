@@ -14,7 +14,7 @@ mod signal;
 mod sqlite;
 mod stage;
 
-pub use look::{Database, Destination, Look, Sums};
+pub use look::{Database, Destination, Look, Sums, written};
 pub use matrix::{Breakage, Report, run};
 pub use pick::Depth;
 pub use postgres::Postgres;
