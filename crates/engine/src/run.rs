@@ -175,15 +175,17 @@ impl Engine {
             ExponentialBuilder::default().with_min_delay(PAUSE).with_max_times(RETRIES).with_jitter().build();
         let mut lost = false;
         loop {
-            let Err(error) = self.attempt(pipeline, options, how.clone(), run) else { return Ok(()) };
+            let Err(error) = self.attempt(pipeline, options, how.clone(), run, lost) else { return Ok(()) };
             // A server that broke off may not let anybody in for a while.
             let unreachable = matches!(error.code(), Code::DestinationOpen | Code::SourceRead);
             lost |= error.is_transient();
-            let again = error.is_transient() || (lost && unreachable);
+            // Rows that are added whatever is there would be added twice.
+            let again = (error.is_transient() || (lost && unreachable)) && !pipeline.at_least_once;
             let Some(pause) = again.then(|| pauses.next()).flatten() else { return Err(error) };
             let message = format!("{}; trying again in {:.1} s", error.message(), pause.as_secs_f64());
             self.observer.observe(&Event::Warning { pipeline: pipeline.name.clone(), message });
-            self.rest(pause).map_err(|stopped| stopped.cause(error))?;
+            let state = error.data_state().map(str::to_owned);
+            self.rest(pause).map_err(|stopped| stopped.or_state(state.unwrap_or_default()).cause(error))?;
             (run.error, run.finished_at) = (None, None);
         }
     }
@@ -201,12 +203,14 @@ impl Engine {
         }
     }
 
+    /// `lost`: an attempt before this one lost its server, and may have committed more than it heard of.
     fn attempt(
         &self,
         pipeline: &Pipeline,
         options: &RunOptions,
         how: Option<Disorder>,
         run: &mut RunRecord,
+        lost: bool,
     ) -> Result<()> {
         let inner = registry::source(&pipeline.source)?;
         let source = match how {
@@ -224,25 +228,36 @@ impl Engine {
                 return Err(error.or_state("nothing was written"));
             }
             let mut session = destination.open(&pipeline.name, &run.run, options.wait, &self.stop)?;
-            return Err(self.failed(session.as_mut(), run, error));
+            return self.failed(session.as_mut(), run, error);
         }
         let mut session = destination.open(&pipeline.name, &run.run, options.wait, &self.stop)?;
+        if lost && let Some(kept) = session.receipt(&run.run)? {
+            let complete = kept.status == "ok";
+            (run.counts, run.watermark) = (kept.counts, kept.watermark);
+            if complete {
+                return Ok(());
+            }
+        }
         let work = Work { engine: self, pipeline, options, source: source.as_ref(), can: destination.capabilities() };
         let locked = crash::reached(Point::Locked).and(slices);
         match locked.and_then(|slices| work.run(session.as_mut(), slices, run, None)) {
             Ok(()) => Ok(()),
-            Err(error) => Err(self.failed(session.as_mut(), run, error)),
+            Err(error) => self.failed(session.as_mut(), run, error),
         }
     }
 
-    /// Puts a failed run on record and says what state the data is in.
-    fn failed(&self, session: &mut dyn Session, run: &mut RunRecord, error: Error) -> Error {
+    /// Puts a failed run on record and says what state the data is in. A run of which only the answer was lost has not failed.
+    fn failed(&self, session: &mut dyn Session, run: &mut RunRecord, error: Error) -> Result<()> {
         let mut complete = false;
         // The answer to a commit can be lost although it was applied. What the ledger has is what is committed.
         match session.receipt(&run.run) {
             Ok(Some(kept)) => {
                 complete = kept.status == "ok";
                 (run.counts, run.watermark) = (kept.counts, kept.watermark);
+                if complete && error.is_transient() {
+                    tracing::warn!(%error, "the server was lost when all was committed");
+                    return Ok(());
+                }
             }
             Ok(None) => {}
             Err(second) => tracing::warn!(error = %second, "what is committed of the failed run could not be read"),
@@ -262,7 +277,7 @@ impl Engine {
         if let Err(second) = session.record(run, &[]) {
             tracing::warn!(error = %second, "the failed run could not be put on record");
         }
-        error
+        Err(error)
     }
 }
 

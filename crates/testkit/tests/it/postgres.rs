@@ -37,7 +37,19 @@ impl Project {
     }
 
     fn start(&self) -> Child {
+        self.start_with(|_| {})
+    }
+
+    /// Started so that it meets its end, or whatever else, at a crash point.
+    fn start_at(&self, crash: &str) -> Child {
+        self.start_with(|command| {
+            command.env("FLOODMARK_CRASH", crash);
+        })
+    }
+
+    fn start_with(&self, more: impl FnOnce(&mut Command)) -> Child {
         let mut command = Command::new(floodmark().unwrap());
+        more(&mut command);
         command.current_dir(self.folder.path()).env("NO_COLOR", "1").args(["--format", "json", "run"]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
@@ -137,6 +149,45 @@ fn p2_a_run_whose_server_process_is_ended_goes_on_by_itself() {
         .map(|row| row.get(0))
         .collect();
     assert_eq!(status, ["ok", "ok"]);
+}
+
+/// The server is lost just after the commit, before the run has heard of it: its ledger tells, and nothing is done twice.
+#[test]
+fn p9_a_commit_whose_answer_is_lost_is_a_run_that_is_done() {
+    for project in [Project::upsert(), Project::new("    load: append\n    append: at_least_once\n")] {
+        project.file("a.csv", FIRST);
+        let child = project.start_at("load-commit:after:1=stop");
+        floodmark_testkit::crash::await_stopped(&child).unwrap();
+        let ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                     WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        project.client().query(ended, &[]).unwrap();
+        floodmark_testkit::crash::send(&child, "CONT").unwrap();
+        let ran = child.wait_with_output().unwrap();
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stdout));
+        assert!(String::from_utf8_lossy(&ran.stdout).contains("\"inserted\":2"));
+        assert_eq!(project.rows(), [(1, "a".into()), (2, "b".into())]);
+    }
+}
+
+/// Between two attempts a signal is heard, too.
+#[test]
+fn a_signal_ends_the_wait_for_a_server() {
+    let project = Project::upsert();
+    project.file("a.csv", FIRST);
+    project.loads();
+    project.hold_up();
+    project.file("b.csv", SECOND);
+    let child = project.start();
+    let process = project.held();
+    let mut client = project.client();
+    client.query("SELECT pg_terminate_backend($1)", &[&process]).unwrap();
+    thread::sleep(Duration::from_millis(500));
+    floodmark_testkit::crash::send(&child, "INT").unwrap();
+    let ran = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert_eq!(ran.status.code(), Some(130), "{said}");
+    assert!(said.contains("trying again in"), "{said}");
+    assert_eq!(project.rows(), [(1, "a".into()), (2, "b".into())]);
 }
 
 #[test]
