@@ -21,8 +21,9 @@ fn fire(scenario: &Scenario, stage: usize, times: usize, wait: bool) {
         let busy = one.exit == Some(3) && one.said.contains("\"status\":\"busy\"");
         assert!(one.exit == Some(0) || (busy && !wait), "{what}: {:?}\n{}", one.exit, one.said);
     }
+    let again = scenario.stages[stage].again;
     let loaded = ran.iter().filter(|one| one.said.contains("\"status\":\"ok\"")).count();
-    assert_eq!(loaded, 1, "{what}: {} runs loaded", loaded);
+    assert!(loaded == 1 || (again == Again::Everything && loaded > 0), "{what}: {loaded} runs loaded");
     let after = fired.look();
     let (mut expected, mut content) = (alone.look().content, after.content.clone());
     // The two projects' files were written at different moments.
@@ -30,7 +31,9 @@ fn fire(scenario: &Scenario, stage: usize, times: usize, wait: bool) {
     content.remove("_floodmark_files");
     assert_eq!(content, expected, "{what}");
     let (found, unbroken) = (after.since(&before), alone.look().since(&before));
-    match scenario.stages[stage].again {
+    match again {
+        // Those that waited wrote equal rows once more.
+        Again::Everything => {}
         // Those that waited read the table, and found all of it loaded.
         Again::Reads => assert_eq!(written(&found), written(&unbroken), "{what}: receipts"),
         _ => assert_eq!(found, unbroken, "{what}: receipts"),
@@ -38,9 +41,7 @@ fn fire(scenario: &Scenario, stage: usize, times: usize, wait: bool) {
 }
 
 fn fire_all(rounds: usize) {
-    // Where a second run writes everything again, one run is not told from ten.
-    let once = |s: &&Scenario| s.stages[0].sql.is_empty() && s.stages[0].again != Again::Everything;
-    for scenario in scenarios::sample().iter().filter(once) {
+    for scenario in scenarios::sample().iter().filter(|s| s.stages[0].sql.is_empty()) {
         for round in 0..rounds {
             fire(scenario, 0, if round == 0 { 2 } else { 10 }, round % 2 == 1);
         }

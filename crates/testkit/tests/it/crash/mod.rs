@@ -13,7 +13,7 @@ mod scan;
 mod scenarios;
 
 use floodmark_connect::crash::Point;
-use floodmark_testkit::crash::{Depth, Postgres, Report, Scenario, Sqlite, run};
+use floodmark_testkit::crash::{Depth, Destination, Postgres, Report, Scenario, Sqlite, run};
 
 fn show(report: &Report) -> String {
     let faults: Vec<String> = report.experiments.iter().map(|(fault, n)| format!("{fault}: {n}")).collect();
@@ -38,8 +38,7 @@ fn none_broken(report: &Report) {
     assert!(broken.is_empty(), "{} experiments broke a promise:\n{}", broken.len(), broken.join("\n"));
 }
 
-fn check(report: &Report) {
-    none_broken(report);
+fn every_point(report: &Report) {
     if std::env::var_os("CRASH").is_some() {
         return;
     }
@@ -51,34 +50,34 @@ fn check(report: &Report) {
     assert!(missed.is_empty(), "no scenario meets these points: {missed:?}");
 }
 
+/// Runs scenarios on a destination; none may break a promise.
+#[expect(clippy::print_stdout, reason = "how large the matrix was is for whoever runs it")]
+fn tried(on: &dyn Destination, scenarios: Vec<Scenario>, depth: Depth) -> Report {
+    let report = run(&[on], &only(scenarios), depth).unwrap();
+    println!("{}", show(&report));
+    none_broken(&report);
+    report
+}
+
 #[test]
 fn p2_every_point_of_every_strategy() {
-    let report = run(&[&Sqlite], &only(scenarios::sample()), Depth::Sample).unwrap();
-    println!("{}", show(&report));
-    check(&report);
+    every_point(&tried(&Sqlite, scenarios::sample(), Depth::Sample));
 }
 
 /// A few of them on the server, where every project has a database of its own and takes its time.
 #[test]
 fn p2_some_strategies_on_postgres() {
-    let few = scenarios::sample().into_iter().step_by(5).collect();
-    let report = run(&[&Postgres], &only(few), Depth::Sample).unwrap();
-    println!("{}", show(&report));
-    none_broken(&report);
+    tried(&Postgres, scenarios::sample().into_iter().step_by(5).collect(), Depth::Sample);
 }
 
 #[test]
 #[ignore = "all of it on the server: `cargo xtask crash --postgres`"]
 fn p2_every_strategy_on_postgres() {
-    let report = run(&[&Postgres], &only(scenarios::sample()), Depth::Sample).unwrap();
-    println!("{}", show(&report));
-    none_broken(&report);
+    tried(&Postgres, scenarios::sample(), Depth::Sample);
 }
 
 #[test]
 #[ignore = "the whole matrix: `cargo xtask crash`"]
 fn p2_the_whole_matrix() {
-    let report = run(&[&Sqlite], &only(scenarios::whole()), Depth::Whole).unwrap();
-    println!("{}", show(&report));
-    check(&report);
+    every_point(&tried(&Sqlite, scenarios::whole(), Depth::Whole));
 }
