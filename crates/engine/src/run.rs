@@ -411,7 +411,8 @@ impl Work<'_> {
         if let Some(spec) = &self.pipeline.watermark {
             run.watermark = Some(movement(&spec.column, state.watermark.as_ref()));
         }
-        let changed = changed_settings(self.pipeline, &state);
+        // A replay goes by settings of its own.
+        let changed = changed_settings(self.pipeline, &state).filter(|_| self.options.replay.is_none());
         // Where every run reads and judges everything, this one does so by the new settings.
         if let Some(changed) = changed.as_ref().filter(|_| !self.pipeline.full_read()) {
             self.warn(changed.clone());
