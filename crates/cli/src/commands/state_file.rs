@@ -1,7 +1,7 @@
 //! The state as JSON: what `state export` prints and `state import` reads.
 //!
 //! `{"floodmark_state": 1, "pipelines": [{"pipeline", "table", "schema", "source_schema", "watermark", "pending",
-//! "files", "remembered", "updated_at"}]}`. Values of a cursor are text with their type beside them, hashes
+//! "files", "remembered", "settings", "updated_at"}]}`. Values of a cursor are text with their type beside them, hashes
 //! are 32 hexadecimal digits. The fencing token stays where it is: it belongs to the database, not to the pipeline.
 
 use chrono::{DateTime, Utc};

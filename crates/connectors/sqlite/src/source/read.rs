@@ -65,9 +65,10 @@ impl Select {
             },
             _ => return,
         };
-        self.sql.push_str(&format!(" WHERE {name} >= ?1"));
+        // The cursor compares texts byte by byte, whatever the column's own collation.
+        self.sql.push_str(&format!(" WHERE {name} >= ?1 COLLATE BINARY"));
         if let Some(least) = other {
-            self.sql.push_str(&format!(" OR {name} < {least}"));
+            self.sql.push_str(&format!(" OR {name} < {least} COLLATE BINARY"));
         }
         if range.nulls {
             self.sql.push_str(&format!(" OR {name} IS NULL"));
