@@ -1,5 +1,6 @@
 //! The run: plan → extract → shape → load → record, over any source and destination.
 
+mod attempt;
 mod by_file;
 mod cast;
 mod extract;

@@ -7,11 +7,9 @@ use crate::{
     names,
     plan::{self, Known, Plan, Reading},
     preview::Preview,
-    prove::disorder::{Disorder, Disordered},
-    registry,
+    prove::disorder::Disorder,
     shape::Shaper,
 };
-use backon::{BackoffBuilder, ExponentialBuilder};
 use floodmark_connect::{
     Capabilities, LoadPlan, Range, Session, Slice, Source, Stop, Survey, Target,
     crash::{self, Point},
@@ -30,11 +28,6 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-
-/// How often a run that was broken off by what passes by itself is tried again, and how long after the first time; each
-/// further pause is twice as long, and up to twice that by chance, so that many do not come back at once.
-const RETRIES: usize = 4;
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// What a run may be told beside its pipeline.
 #[derive(Debug, Clone, Default)]
@@ -159,125 +152,6 @@ impl Engine {
             elapsed: began.elapsed(),
             error,
         }
-    }
-
-    /// Attempts until one comes to its end, or fails for a reason that does not pass by itself. Each goes on from what is
-    /// committed, as any run does.
-    fn locked(
-        &self,
-        pipeline: &Pipeline,
-        options: &RunOptions,
-        how: Option<Disorder>,
-        run: &mut RunRecord,
-    ) -> Result<()> {
-        unsafe_combinations(pipeline)?;
-        let mut pauses =
-            ExponentialBuilder::default().with_min_delay(PAUSE).with_max_times(RETRIES).with_jitter().build();
-        let mut lost = false;
-        loop {
-            let Err(error) = self.attempt(pipeline, options, how.clone(), run, lost) else { return Ok(()) };
-            // A server that broke off may not let anybody in for a while.
-            let unreachable = matches!(error.code(), Code::DestinationOpen | Code::SourceRead);
-            lost |= error.is_transient();
-            // Rows that are added whatever is there would be added twice.
-            let again = (error.is_transient() || (lost && unreachable)) && !pipeline.at_least_once;
-            let Some(pause) = again.then(|| pauses.next()).flatten() else { return Err(error) };
-            let message = format!("{}; trying again in {:.1} s", error.message(), pause.as_secs_f64());
-            self.observer.observe(&Event::Warning { pipeline: pipeline.name.clone(), message });
-            let state = error.data_state().map(str::to_owned);
-            self.rest(pause).map_err(|stopped| stopped.or_state(state.unwrap_or_default()).cause(error))?;
-            (run.error, run.finished_at) = (None, None);
-        }
-    }
-
-    /// Waits, but not beyond a signal.
-    fn rest(&self, pause: Duration) -> Result<()> {
-        let until = Instant::now() + pause;
-        loop {
-            self.stop.check()?;
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(());
-            }
-            std::thread::sleep(left.min(Duration::from_millis(50)));
-        }
-    }
-
-    /// `lost`: an attempt before this one lost its server, and may have committed more than it heard of.
-    fn attempt(
-        &self,
-        pipeline: &Pipeline,
-        options: &RunOptions,
-        how: Option<Disorder>,
-        run: &mut RunRecord,
-        lost: bool,
-    ) -> Result<()> {
-        let inner = registry::source(&pipeline.source)?;
-        let source = match how {
-            None => inner,
-            Some(how) => Box::new(Disordered { inner, how }),
-        };
-        let destination = registry::destination(&pipeline.destination.url)?;
-        let mut slices = source.slices();
-        if let (Ok(slices), Some(replay)) = (&mut slices, &options.replay) {
-            slices.iter_mut().for_each(|s| s.name.clone_from(&replay.slice));
-        }
-        if let Err(error) = slices {
-            // A database that is not there yet is not made only to note that a file is missing.
-            if destination.ledger().is_err() {
-                return Err(error.or_state("nothing was written"));
-            }
-            let mut session = destination.open(&pipeline.name, &run.run, options.wait, &self.stop)?;
-            return self.failed(session.as_mut(), run, error);
-        }
-        let mut session = destination.open(&pipeline.name, &run.run, options.wait, &self.stop)?;
-        if lost && let Some(kept) = session.receipt(&run.run)? {
-            let complete = kept.status == "ok";
-            (run.counts, run.watermark) = (kept.counts, kept.watermark);
-            if complete {
-                return Ok(());
-            }
-        }
-        let work = Work { engine: self, pipeline, options, source: source.as_ref(), can: destination.capabilities() };
-        let locked = crash::reached(Point::Locked).and(slices);
-        match locked.and_then(|slices| work.run(session.as_mut(), slices, run, None)) {
-            Ok(()) => Ok(()),
-            Err(error) => self.failed(session.as_mut(), run, error),
-        }
-    }
-
-    /// Puts a failed run on record and says what state the data is in. A run of which only the answer was lost has not failed.
-    fn failed(&self, session: &mut dyn Session, run: &mut RunRecord, error: Error) -> Result<()> {
-        let mut complete = false;
-        // The answer to a commit can be lost although it was applied. What the ledger has is what is committed.
-        match session.receipt(&run.run) {
-            Ok(Some(kept)) => {
-                complete = kept.status == "ok";
-                (run.counts, run.watermark) = (kept.counts, kept.watermark);
-                if complete && error.is_transient() {
-                    tracing::warn!(%error, "the server was lost when all was committed");
-                    return Ok(());
-                }
-            }
-            Ok(None) => {}
-            Err(second) => tracing::warn!(error = %second, "what is committed of the failed run could not be read"),
-        }
-        let rows = run.counts.accounted();
-        let error = error.or_state(if complete {
-            format!("all of this run is committed ({}); nothing needs repair", wording::count(rows, "row"))
-        } else if rows == 0 {
-            "nothing was written to the table".to_owned()
-        } else {
-            let (kept, are) = (wording::count(rows, "row"), wording::verb(rows, "is", "are"));
-            format!("{kept} of this run {are} committed; the rest was rolled back, and a re-run goes on from there")
-        });
-        run.status = if error.code() == Code::Interrupted { "interrupted" } else { "failed" }.into();
-        run.finished_at = Some(self.clock.now());
-        run.error = Some(format!("{} {error}", error.code().number()));
-        if let Err(second) = session.record(run, &[]) {
-            tracing::warn!(error = %second, "the failed run could not be put on record");
-        }
-        Err(error)
     }
 }
 
