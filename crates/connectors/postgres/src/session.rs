@@ -24,6 +24,7 @@ use floodmark_core::{
     pipeline::{Load, Pipeline},
     state::{FileEntry, RunRecord, State},
 };
+use floodmark_merge::incoming::Desk as _;
 use std::collections::HashSet;
 
 pub(crate) struct PostgresSession {
@@ -112,12 +113,12 @@ impl PostgresSession {
             Some(known) => known,
             None => Fresh::new(created || merge::is_empty(db, &name)?),
         };
-        let mut incoming = Incoming::new(db, pipeline, target.run, chunk)?;
+        let mut incoming = merge::incoming(db, pipeline, target.run, chunk)?;
         let job = Job { db, plan, name: &name, table: &found, created };
         let Outcome { mut counts, lineage } = merge::run(&job, &mut fresh, &mut incoming)?;
         // With the rows in place, an index is made at one go, and a trigger takes no notice of what only came back.
         belongings::restore(db, &name, &lost)?;
-        incoming.keep_rejects(db)?;
+        incoming.desk.write()?;
         counts.removed += forgotten;
         let Incoming { chunk, desk, .. } = incoming;
         let commit = chunk.seal(counts, lineage)?;

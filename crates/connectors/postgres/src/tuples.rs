@@ -6,6 +6,7 @@ use crate::{
 };
 use bytes::Bytes;
 use floodmark_core::{Error, Result};
+pub(crate) use floodmark_merge::cell::{Cell, put};
 use futures::{SinkExt, Stream};
 use std::{
     future::poll_fn,
@@ -15,25 +16,10 @@ use std::{
 };
 use tokio_postgres::{CopyInSink, CopyOutStream};
 
-/// One cell: its bytes in the type's binary form, `None` for NULL.
-pub(crate) type Cell<'a> = Option<&'a [u8]>;
-
 pub(crate) const SIGNATURE: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 
 /// Bytes that are put together before they are sent.
 const SEND: usize = 256 << 10;
-
-/// Appends a cell: its length and its bytes.
-#[inline]
-pub(crate) fn put(out: &mut Vec<u8>, cell: Cell<'_>) {
-    match cell {
-        None => out.extend_from_slice(&(-1i32).to_be_bytes()),
-        Some(bytes) => {
-            out.extend_from_slice(&(bytes.len() as i32).to_be_bytes());
-            out.extend_from_slice(bytes);
-        }
-    }
-}
 
 /// Sends rows.
 pub(crate) struct Writer<'c> {

@@ -1,8 +1,10 @@
 //! The encoder against the server: what it sends is what the server understands, and what comes back is what was sent.
 
-use super::*;
-use crate::{PostgresDestination, link::Db};
-use floodmark_core::{Schema, url::ConnectionUrl};
+use super::{HOLDS, declared};
+use crate::{PostgresDestination, link::Db, tuples};
+use arrow::array::{Array, ArrayRef, RecordBatch};
+use floodmark_core::{Code, DataType, Schema, Value, url::ConnectionUrl};
+use floodmark_merge::cell::{self, Cells, decode, encode};
 use proptest::{prelude::*, test_runner::Config};
 
 /// A connection to the tests' server.
@@ -21,7 +23,7 @@ fn through(db: &Db, data_type: DataType, values: &[Value]) -> (Vec<Option<String
     let column = arrow::compute::concat(&arrays).unwrap();
     let schema = Schema::new([("v", data_type)]).to_arrow();
     let batch = RecordBatch::try_new(schema, vec![column]).unwrap();
-    let cells = columns(&batch, &[data_type]).unwrap();
+    let cells = cell::columns(&batch, &[data_type], &HOLDS).unwrap();
     let declared = declared(data_type);
     db.execute_batch(&format!("DROP TABLE IF EXISTS pg_temp.t; CREATE TEMPORARY TABLE t (n bigint, v {declared})"))
         .unwrap();
@@ -163,7 +165,8 @@ fn what_the_server_cannot_hold_is_refused_by_column_and_value() {
     ] {
         let scalar = value.to_scalar(data_type).unwrap();
         let (array, _) = arrow::array::Datum::get(&scalar);
-        let error = Cells::new("v", &array.slice(0, 1), data_type).unwrap().put(0, &mut Vec::new()).unwrap_err();
+        let error =
+            Cells::new("v", &array.slice(0, 1), data_type, &HOLDS).unwrap().put(0, &mut Vec::new()).unwrap_err();
         assert_eq!(error.code(), Code::Unstorable);
         assert_eq!(error.place().and_then(|p| p.column.as_deref()), Some("v"));
     }

@@ -1,14 +1,19 @@
 //! `append`, and the inserting half of an `overwrite` without a key.
 
 use super::{
-    Incoming, Job, Outcome,
+    Desk, Incoming, Job, Outcome,
     lineage::{self, Lines},
-    stage::{self, Run, Stage},
+    stage::{self, Stage},
     write::all_met,
 };
 use crate::{codec, ddl, failure::to, tuples::Writer};
 use floodmark_connect::crash::{self, Point};
 use floodmark_core::Result;
+use floodmark_merge::{
+    cell,
+    incoming::Run,
+    slots::{type_of, types},
+};
 
 /// Inserts every row; where the plan asks for it, removes the earlier rows of reloaded files first and records which
 /// rows come from which slice.
@@ -19,7 +24,7 @@ pub(super) fn run(job: &Job<'_>, incoming: &mut Incoming<'_>) -> Result<Outcome>
     }
     let mut lines = job.plan.lineage.then(Lines::default);
     let mut run = Run::new(incoming);
-    while let Some(schema) = run.begin(job.db)? {
+    while let Some(schema) = run.begin()? {
         let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
         let columns = ddl::list(names.iter().copied());
         let mut sent = 0;
@@ -31,7 +36,8 @@ pub(super) fn run(job: &Job<'_>, incoming: &mut Incoming<'_>) -> Result<Outcome>
             let sql = straight(job, &columns);
             crash::at(Point::Insert, || job.db.copy_in(&sql, &mut send))?
         } else {
-            let types = names.iter().map(|name| Ok((*name, job.type_of(name)?))).collect::<Result<Vec<_>>>()?;
+            let types =
+                names.iter().map(|name| Ok((*name, type_of(job.schema(), name)?))).collect::<Result<Vec<_>>>()?;
             let stage = Stage::make(job.db, "_floodmark_stage", &stage::declared(types))?;
             let sql = format!("COPY {} ({columns}) FROM STDIN (FORMAT binary)", stage.name);
             crash::at(Point::Temporary, || job.db.copy_in(&sql, &mut send))?;
@@ -69,12 +75,16 @@ pub(super) fn insert(job: &Job<'_>, stage: &Stage, names: &[&str]) -> Result<u64
     crash::at(Point::Insert, || job.db.execute(&sql, &[]).map_err(to("insert rows")))
 }
 
-fn send(job: &Job<'_>, run: &mut Run<'_, '_>, mut lines: Option<&mut Lines>, writer: &mut Writer<'_>) -> Result<usize> {
+fn send(
+    job: &Job<'_>,
+    run: &mut Run<'_, '_, Desk<'_>>,
+    mut lines: Option<&mut Lines>,
+    writer: &mut Writer<'_>,
+) -> Result<usize> {
     let mut sent = 0;
     while let Some(batch) = run.next()? {
         sent += batch.rows.num_rows();
-        let types = job.types(&batch)?;
-        let cells = codec::columns(&batch.rows, &types)?;
+        let cells = cell::columns(&batch.rows, &types(job.schema(), &batch)?, &codec::HOLDS)?;
         for row in 0..batch.rows.num_rows() {
             let out = writer.row(cells.len())?;
             cells.iter().try_for_each(|cell| cell.put(row, out))?;

@@ -2,15 +2,12 @@
 
 use super::{
     Fresh, Incoming, Job, Outcome, append,
-    fold::fold,
-    gather::Gather,
     look::look,
     memory::Memory,
     normal::normal,
     same_key,
     seen::Seen,
-    slots::{Layout, Slots, hash_key},
-    stage::{self, Run, Stage},
+    stage::{self, Stage},
     write::{all_met, write},
 };
 use crate::{codec, ddl, failure::to, tuples};
@@ -23,6 +20,13 @@ use floodmark_core::{
     Counts, Error, Result,
     merge::Standing,
     pipeline::{AbsentRows, Deletes, Load},
+};
+use floodmark_merge::{
+    cell::{self, Cells},
+    fold::{fold, settle},
+    gather::Gather,
+    incoming::Run,
+    slots::{Layout, Slots, hash_key, type_of, types},
 };
 use std::collections::HashSet;
 
@@ -43,7 +47,7 @@ pub(super) fn run(job: &Job<'_>, fresh: &mut Fresh, incoming: &mut Incoming<'_>)
         }
     };
     let mut gather = Gather::new(incoming, rest);
-    while let Some(batch) = gather.next(job.db)? {
+    while let Some(batch) = gather.next()? {
         merge.batch(&batch, false)?;
     }
     merge.make_key()?;
@@ -80,7 +84,8 @@ impl<'a> Merge<'a> {
         let mut absent = None;
         if replaces && !was_empty {
             let stage = |name: &str, columns: &[String]| {
-                let types = columns.iter().map(|c| Ok((c.as_str(), job.type_of(c)?))).collect::<Result<Vec<_>>>()?;
+                let types =
+                    columns.iter().map(|c| Ok((c.as_str(), type_of(job.schema(), c)?))).collect::<Result<Vec<_>>>()?;
                 Stage::make(job.db, name, &stage::declared(types))
             };
             let windows = match pipeline.window.is_empty() {
@@ -112,7 +117,7 @@ impl<'a> Merge<'a> {
         let job = self.job;
         let pipeline = job.plan.target.pipeline;
         let mut run = Run::new(incoming);
-        while let Some(schema) = run.begin(job.db)? {
+        while let Some(schema) = run.begin()? {
             let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
             let key = pipeline.key.iter().map(|k| names.iter().position(|n| n == k)).collect::<Option<Vec<_>>>();
             let key = key.ok_or_else(|| Error::internal("a batch without its key columns"))?;
@@ -122,9 +127,8 @@ impl<'a> Merge<'a> {
             let mut sent = 0;
             let mut send = |writer: &mut tuples::Writer<'_>| {
                 while let Some(batch) = run.next()? {
-                    let types = job.types(&batch)?;
-                    let cells = codec::columns(&batch.rows, &types)?;
-                    let keys: Vec<&codec::Cells<'_>> = key.iter().map(|at| &cells[*at]).collect();
+                    let cells = cell::columns(&batch.rows, &types(job.schema(), &batch)?, &codec::HOLDS)?;
+                    let keys: Vec<&Cells<'_>> = key.iter().map(|at| &cells[*at]).collect();
                     let mut again = Vec::new();
                     for row in 0..batch.rows.num_rows() {
                         if !fresh.meet(hash_key(&keys, row, &mut bytes)?) {
@@ -156,7 +160,7 @@ impl<'a> Merge<'a> {
                 let columns: Vec<&str> = columns.collect();
                 let types = columns.iter().map(|name| {
                     let own = (soft && *name == "is_deleted").then_some(floodmark_core::DataType::Bool);
-                    own.map_or_else(|| job.type_of(name), Ok).map(|t| (*name, t))
+                    own.map_or_else(|| type_of(job.schema(), name), Ok).map(|t| (*name, t))
                 });
                 let types = types.collect::<Result<Vec<_>>>()?;
                 let stage = Stage::make(job.db, "_floodmark_stage", &stage::declared(types))?;
@@ -182,8 +186,8 @@ impl<'a> Merge<'a> {
         let job = self.job;
         let normal = normal(job, batch)?;
         let batch = normal.as_ref().unwrap_or(batch);
-        let layout = Layout::new(job, batch, self.memory.dates)?;
-        let mut slots = Slots::new(job, &layout, batch)?;
+        let layout = Layout::new(job.plan.target.pipeline, job.schema(), batch, self.memory.dates)?;
+        let mut slots = Slots::new(&layout, job.schema(), batch, &codec::HOLDS)?;
         look(job, &layout, &mut slots)?;
         self.memory.recall(job, &layout, &mut slots)?;
         if fresh {
@@ -194,20 +198,8 @@ impl<'a> Merge<'a> {
             slots.slots.iter_mut().zip(met).for_each(|(slot, standing)| slot.standing = standing);
         }
         let new: Vec<bool> = slots.slots.iter().map(|slot| slot.standing.is_none()).collect();
-        fold(job, &layout, &mut slots, &self.memory, &mut self.counts)?;
-        // Copies that superseded each other, the last of which is what the table holds: nothing is written.
-        for n in (0..slots.slots.len()).filter(|n| new[*n]) {
-            let slot = &slots.slots[n];
-            let back = match (&slot.before, &slot.now) {
-                (Some(before), Some(now)) => slot.standing == Some(Standing::Updated) && slots.same_cells(before, now),
-                _ => false,
-            };
-            if back {
-                self.counts.updated -= 1;
-                self.counts.unchanged += 1;
-                slots.slots[n].standing = Some(Standing::Unchanged);
-            }
-        }
+        fold(job.plan, &layout, &mut slots, &mut self.counts)?;
+        settle(&mut slots, &new, &mut self.counts);
         write(job, &layout, &slots)?;
         self.memory.keep(job, &layout, &slots)?;
         if !fresh {

@@ -9,55 +9,40 @@
 //! often as it was loaded, somebody changed the table, and nothing is taken out at all.
 
 use super::{Job, stage::Stage};
-use crate::{codec, codec::Cells, failure::to, link::Db, state, tuples};
+use crate::{failure::to, link::Db, state, tuples};
 use floodmark_connect::crash::{self, Point};
 use floodmark_core::{
     Code, Error, Result,
     state::{FileEntry, Lineage},
 };
+use floodmark_merge::{
+    cell::Cells,
+    lineage::{Contents, content, count},
+};
 use hashbrown::HashMap;
-use xxhash_rust::xxh3::xxh3_128;
 
 /// Hashes in one row of the ledger.
 const TOGETHER: usize = 16_384;
 
-/// Hashes that wait while rows are on their way.
-const WAITING: usize = 1_000_000;
-
 /// The lines that a load adds to the ledger, by slice.
 #[derive(Default)]
 pub(super) struct Lines {
-    waiting: Vec<(usize, Vec<u128>)>,
-    count: usize,
+    waiting: Contents,
     kept: Vec<(usize, Lineage)>,
-    bytes: Vec<u8>,
 }
 
 impl Lines {
     pub(super) fn add(&mut self, slice: usize, cells: &[Cells<'_>], rows: usize) {
-        if self.waiting.last().is_none_or(|(s, _)| *s != slice) {
-            self.waiting.push((slice, Vec::new()));
-        }
-        let Some((_, hashes)) = self.waiting.last_mut() else { return };
-        for row in 0..rows {
-            self.bytes.clear();
-            for cell in cells.iter().filter(|cell| !cell.is_null(row)) {
-                name(cell.name(), &mut self.bytes);
-                cell.canonical(row, &mut self.bytes);
-            }
-            hashes.push(xxh3_128(&self.bytes));
-        }
-        self.count += rows;
+        self.waiting.add(slice, cells, rows);
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.count >= WAITING
+        self.waiting.is_full()
     }
 
     /// Writes those that wait.
     pub(super) fn keep(&mut self, job: &Job<'_>) -> Result<()> {
-        self.count = 0;
-        for (slice, hashes) in self.waiting.drain(..) {
+        for (slice, hashes) in self.waiting.take() {
             let mut lineage = Lineage { rows: hashes.len() as u64, ..Lineage::default() };
             for part in hashes.chunks(TOGETHER) {
                 let bytes: Vec<u8> = part.iter().flat_map(|hash| hash.to_be_bytes()).collect();
@@ -84,12 +69,6 @@ impl Lines {
     pub(super) fn finish(self) -> Vec<(usize, Lineage)> {
         self.kept
     }
-}
-
-/// A column's name before its cell. NULLs are left out with theirs, so that a column added later changes nothing.
-fn name(name: &str, out: &mut Vec<u8>) {
-    out.extend_from_slice(&(name.len() as u32).to_le_bytes());
-    out.extend_from_slice(name.as_bytes());
 }
 
 /// Deletes a file's earlier rows, after making sure that exactly they are found.
@@ -159,9 +138,7 @@ fn contents(job: &Job<'_>, lineage: &Lineage) -> Result<HashMap<u128, u32>> {
     let mut out = HashMap::new();
     for row in &rows {
         let bytes: &[u8] = row.try_get(0).map_err(&fail)?;
-        for hash in bytes.chunks_exact(16).filter_map(|part| part.try_into().ok()) {
-            *out.entry(u128::from_be_bytes(hash)).or_default() += 1;
-        }
+        count(bytes, &mut out);
     }
     Ok(out)
 }
@@ -176,20 +153,8 @@ fn find(job: &Job<'_>, wanted: &mut HashMap<u128, u32>) -> Result<Vec<Place>> {
     let select = ["tableoid".to_owned(), "ctid".to_owned()].into_iter().chain(cells).collect::<Vec<_>>().join(", ");
     let (mut places, mut bytes) = (Vec::new(), Vec::new());
     job.db.copy_out(&format!("COPY (SELECT {select} FROM {}) TO STDOUT (FORMAT binary)", job.name), |row| {
-        bytes.clear();
-        for (at, column) in columns.iter().enumerate() {
-            let cell = row.cell(at + 2);
-            // What is no value of the column's type was written by somebody else.
-            match codec::decode(cell, column.data_type) {
-                Some(floodmark_core::Value::Null) => {}
-                Some(value) => {
-                    name(&column.name, &mut bytes);
-                    codec::canonical(&value, &mut bytes);
-                }
-                None => tuples::put(&mut bytes, cell),
-            }
-        }
-        if let Some(left) = wanted.get_mut(&xxh3_128(&bytes)).filter(|left| **left > 0) {
+        let cells = columns.iter().enumerate().map(|(at, c)| (c.name.as_str(), c.data_type, row.cell(at + 2)));
+        if let Some(left) = wanted.get_mut(&content(cells, &mut bytes)).filter(|left| **left > 0) {
             *left -= 1;
             let part = row.cell(0).and_then(|b| b.try_into().ok());
             let place = row.cell(1).and_then(|b| b.try_into().ok());

@@ -1,13 +1,10 @@
 //! What the table holds for the keys of a batch.
 
-use super::{
-    Job, same_key,
-    slots::{Image, Layout, Slots},
-    stage::Stage,
-};
+use super::{Job, same_key, stage::Stage};
 use crate::{codec, ddl, tuples};
 use floodmark_connect::crash::{self, Point};
 use floodmark_core::{Error, Result};
+use floodmark_merge::slots::{Image, Layout, Slots};
 
 /// From so many keys on the server is told how many there are: it would guess, and a wrong guess reads a whole table.
 const MANY: usize = 200;

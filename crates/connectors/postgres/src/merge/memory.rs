@@ -1,16 +1,14 @@
-//! What is remembered of keys beside the table, for the keys of a batch.
-//!
-//! Tombstones: key and version of hard-deleted rows, so that an older copy does not raise them (P5). And, for
-//! `on_null: keep` with versions, how old a value is that is older than its row: a row which arrives late replaces exactly
-//! the values that are older than its own, and every order of arrival ends in the same table (P7).
+//! What is remembered of keys beside the table, for the keys of a batch (see [`floodmark_merge::memories`]).
 
-use super::{
-    Job,
-    slots::{Layout, Slots},
-};
+use super::Job;
 use crate::failure::to;
 use floodmark_connect::crash::{self, Point};
 use floodmark_core::{DataType, Result, Value};
+use floodmark_merge::{
+    fold,
+    memories::Memories,
+    slots::{Layout, Slots},
+};
 use hashbrown::HashMap;
 
 pub(super) struct Memory {
@@ -27,8 +25,7 @@ impl Memory {
     pub(super) fn new(job: &Job<'_>) -> Result<Self> {
         let pipeline = job.plan.target.pipeline;
         let version = job.plan.target.version;
-        let mut memory =
-            Memory { version, dates: version.is_some() && pipeline.keeps_nulls(), tombstones: false, dated: false };
+        let mut memory = Memory { version, dates: fold::dates(job.plan), tombstones: false, dated: false };
         if version.is_some() {
             let row = job
                 .db
@@ -42,11 +39,6 @@ impl Memory {
             memory.dated = row.try_get(1).map_err(to("read what is remembered of keys"))?;
         }
         Ok(memory)
-    }
-
-    /// Whether a delete is remembered.
-    pub(super) fn buries(&self) -> bool {
-        self.version.is_some()
     }
 
     fn parse(&self, text: Option<String>) -> Value {
@@ -102,33 +94,12 @@ impl Memory {
 
     /// Writes what changed.
     pub(super) fn keep(&mut self, job: &Job<'_>, layout: &Layout, slots: &Slots) -> Result<()> {
-        let (mut buried, mut versions, mut raised) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut redated, mut keys, mut columns, mut ages) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let text = |value: &Value| (!value.is_null()).then(|| value.to_string());
-        for (n, slot) in slots.slots.iter().enumerate() {
-            if slot.buried {
-                match &slot.tombstone {
-                    Some(version) => {
-                        buried.push(slots.key_text(layout, n));
-                        versions.push(text(version));
-                    }
-                    None => raised.push(slots.key_text(layout, n)),
-                }
-            }
-            if slot.redated {
-                let key = slots.key_text(layout, n);
-                for (column, version) in &slot.dated {
-                    keys.push(key.clone());
-                    columns.push(column.clone());
-                    ages.push(text(version));
-                }
-                redated.push(key);
-            }
-        }
+        let Memories { buried, raised, redated, dated } = Memories::of(layout, slots);
         let pipeline = &job.plan.target.pipeline.name;
         let tombstones = to("write the tombstones");
         if !buried.is_empty() {
             self.tombstones = true;
+            let (buried, versions): (Vec<String>, Vec<Option<String>>) = buried.into_iter().unzip();
             crash::at(Point::Tombstone, || {
                 job.db
                     .execute(
@@ -160,8 +131,11 @@ impl Memory {
                     .map_err(&kept)
             })?;
         }
-        if !keys.is_empty() {
+        if !dated.is_empty() {
             self.dated = true;
+            let keys: Vec<&str> = dated.iter().map(|(key, ..)| key.as_str()).collect();
+            let columns: Vec<&str> = dated.iter().map(|(_, column, _)| column.as_str()).collect();
+            let ages: Vec<Option<&str>> = dated.iter().map(|(.., age)| age.as_deref()).collect();
             crash::at(Point::Kept, || {
                 job.db
                     .execute(

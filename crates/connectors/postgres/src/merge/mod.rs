@@ -1,9 +1,6 @@
 //! How rows get in, by load strategy. All of it runs inside the load's transaction.
 
 mod append;
-mod fold;
-mod fresh;
-mod gather;
 mod history;
 mod keyed;
 mod lineage;
@@ -12,12 +9,11 @@ mod memory;
 mod moments;
 mod normal;
 mod seen;
-mod slots;
 mod stage;
 mod window;
 mod write;
 
-pub(crate) use fresh::Fresh;
+pub(crate) use floodmark_merge::fresh::Fresh;
 pub(crate) use lineage::sweep as sweep_lineage;
 
 use crate::{
@@ -28,15 +24,16 @@ use crate::{
     receipts,
 };
 use floodmark_connect::{
-    Chunk, LoadPlan, ShapedBatch,
+    Chunk, LoadPlan,
     crash::{self, Point},
     destination::Transaction,
 };
 use floodmark_core::{
-    Counts, DataType, Error, Result, Schema,
+    Counts, Error, Result, Schema,
     pipeline::{Load, Pipeline},
     state::{BoundaryChange, Lineage, Reject},
 };
+use floodmark_merge::incoming;
 
 /// Bytes of rejects that wait while rows are on their way: the connection can do one thing at a time.
 const REJECTS: usize = 4 << 20;
@@ -52,31 +49,29 @@ pub(crate) struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// The target's types of a batch's columns, in the batch's order.
-    fn types(&self, batch: &ShapedBatch) -> Result<Vec<DataType>> {
-        batch.rows.schema_ref().fields().iter().map(|f| self.type_of(f.name())).collect()
-    }
-
-    fn type_of(&self, name: &str) -> Result<DataType> {
-        let column = self.schema().get(name).map(|c| c.data_type);
-        column.ok_or_else(|| Error::internal(format!("column {name:?} is not in the target")))
-    }
-
     fn schema(&self) -> &Schema {
         self.plan.target.schema
     }
 }
 
 /// The rows of a chunk.
-pub(crate) struct Incoming<'a> {
-    pub(crate) chunk: &'a mut dyn Chunk,
-    pub(crate) desk: Desk<'a>,
-    /// On their way the rows ask what is in the database: they can be taken only while the connection is free.
-    pub(crate) asks: bool,
+pub(crate) type Incoming<'a> = incoming::Incoming<'a, Desk<'a>>;
+
+/// Begins with a chunk.
+pub(crate) fn incoming<'a>(
+    db: &'a Db,
+    pipeline: &'a Pipeline,
+    run: &'a str,
+    chunk: &'a mut dyn Chunk,
+) -> Result<Incoming<'a>> {
+    let boundary = Boundary::new(db, &pipeline.name)?;
+    let desk = Desk { db, pipeline: &pipeline.name, run, boundary, rejects: Vec::new(), bytes: 0 };
+    Ok(Incoming { chunk, desk, asks: pipeline.load == Load::Append && pipeline.watermark.is_some() })
 }
 
 /// What the rows need of the transaction. Those set aside wait until the connection is free to keep them.
 pub(crate) struct Desk<'a> {
+    db: &'a Db,
     pipeline: &'a str,
     run: &'a str,
     pub(crate) boundary: Boundary<'a>,
@@ -100,27 +95,14 @@ impl Transaction for Desk<'_> {
     }
 }
 
-impl<'a> Incoming<'a> {
-    pub(crate) fn new(db: &'a Db, pipeline: &'a Pipeline, run: &'a str, chunk: &'a mut dyn Chunk) -> Result<Self> {
-        let boundary = Boundary::new(db, &pipeline.name)?;
-        let desk = Desk { pipeline: &pipeline.name, run, boundary, rejects: Vec::new(), bytes: 0 };
-        Ok(Incoming { chunk, desk, asks: pipeline.load == Load::Append && pipeline.watermark.is_some() })
-    }
-
-    fn next(&mut self) -> Result<Option<ShapedBatch>> {
-        self.chunk.next(&mut self.desk)
-    }
-
-    /// Whether so many rejects wait that the connection must be freed for them.
+impl incoming::Desk for Desk<'_> {
     fn is_full(&self) -> bool {
-        self.desk.bytes > REJECTS
+        self.bytes > REJECTS
     }
 
-    /// Writes the rejects that wait.
-    pub(crate) fn keep_rejects(&mut self, db: &Db) -> Result<()> {
-        let desk = &mut self.desk;
-        desk.bytes = 0;
-        receipts::keep_rejects(db, desk.pipeline, desk.run, &std::mem::take(&mut desk.rejects))
+    fn write(&mut self) -> Result<()> {
+        self.bytes = 0;
+        receipts::keep_rejects(self.db, self.pipeline, self.run, &std::mem::take(&mut self.rejects))
     }
 }
 

@@ -5,13 +5,14 @@ use super::{
     Job,
     stage::{PLACE, Stage},
 };
-use crate::{codec::Cells, ddl, ddl::Found, tuples};
+use crate::{codec, ddl, ddl::Found, tuples};
 use arrow::array::{ArrayRef, RecordBatch, StringBuilder};
 use floodmark_connect::{
     ShapedBatch,
     crash::{self, Point},
 };
 use floodmark_core::{Error, Result};
+use floodmark_merge::{cell::Cells, slots::type_of};
 use std::sync::Arc;
 
 /// The batch with such values as the table would hold them; nothing where it has no such column.
@@ -27,7 +28,9 @@ pub(super) fn normal(job: &Job<'_>, batch: &ShapedBatch) -> Result<Option<Shaped
     columns.extend(foreign.iter().map(|(_, found)| (found.name.as_str(), "text".to_owned())));
     let stage = Stage::make(job.db, "_floodmark_normal", &columns)?;
     let cells = (foreign.iter())
-        .map(|(n, found)| Cells::new(&found.name, &batch.rows.columns()[*n], job.type_of(&found.name)?))
+        .map(|(n, found)| {
+            Cells::new(&found.name, &batch.rows.columns()[*n], type_of(job.schema(), &found.name)?, &codec::HOLDS)
+        })
         .collect::<Result<Vec<_>>>()?;
     let rows = batch.rows.num_rows();
     crash::at(Point::Temporary, || {
@@ -63,7 +66,7 @@ pub(super) fn normal(job: &Job<'_>, batch: &ShapedBatch) -> Result<Option<Shaped
 /// A staged value in the form the table would hold it in, as one of ours.
 pub(super) fn staged(found: &Found, value: &str) -> String {
     match found.cast {
-        true => format!("({})::{}", found.write(value), crate::codec::declared(found.data_type)),
+        true => format!("({})::{}", found.write(value), codec::declared(found.data_type)),
         false => value.to_owned(),
     }
 }

@@ -4,71 +4,46 @@ use super::stage::Stage;
 use crate::{failure::to, link::Db, tuples};
 use floodmark_connect::crash::{self, Point};
 use floodmark_core::{Error, Result, merge::Standing};
-use hashbrown::{HashMap, HashTable};
+use floodmark_merge::standings::{KEYS, Standings, id, standing};
+use hashbrown::HashMap;
 
-/// Keys held in memory before they go to a temporary table: about 9 bytes each, twice that while growing.
-const KEYS: usize = 3_500_000;
-
-/// A set of key hashes with a standing each. The hash keeps 61 bits: a collision within one load (about one in 4 million
-/// for a million keys) can move a row from one outcome to another in the report, never change the table.
+/// The keys met, in memory as far as that goes.
 pub(super) struct Seen {
-    memory: HashTable<u64>,
+    memory: Standings,
     /// Where the others are.
     spilled: Option<Stage>,
     most: usize,
 }
 
-const STANDING: u64 = 7;
-
-/// Spreads an id over the table: its low bits are always zero, and buckets are chosen by low bits.
-fn place(id: u64) -> u64 {
-    (id >> 3).wrapping_mul(0x9E37_79B9_7F4A_7C15)
-}
-
-fn standing(entry: u64) -> Option<Standing> {
-    Standing::ALL.get((entry & STANDING) as usize).copied()
-}
-
 impl Default for Seen {
     fn default() -> Self {
-        Seen { memory: HashTable::new(), spilled: None, most: KEYS }
+        Seen { memory: Standings::default(), spilled: None, most: KEYS }
     }
 }
 
 impl Seen {
     /// What became of keys by their hashes, where they were met.
     pub(super) fn get(&self, db: &Db, hashes: &[u64]) -> Result<Vec<Option<Standing>>> {
-        let ids = hashes.iter().map(|hash| hash & !STANDING);
-        let find = |id: u64| self.memory.find(place(id), |e| e & !STANDING == id).and_then(|e| standing(*e));
-        let mut out: Vec<Option<Standing>> = ids.clone().map(find).collect();
+        let mut out: Vec<Option<Standing>> = hashes.iter().map(|hash| self.memory.get(*hash)).collect();
         let Some(spilled) = &self.spilled else { return Ok(out) };
-        let asked: Vec<i64> = ids.clone().map(|id| id as i64).collect();
+        let asked: Vec<i64> = hashes.iter().map(|hash| id(*hash) as i64).collect();
         let fail = to("look up keys that were met");
         let sql = format!("SELECT id, standing FROM {} WHERE id = ANY ($1)", spilled.name);
         let mut found: HashMap<u64, Option<Standing>> = HashMap::new();
         for row in &db.query(&sql, &[&asked]).map_err(&fail)? {
-            let (id, entry): (i64, i64) = row.try_get(0).and_then(|id| Ok((id, row.try_get(1)?))).map_err(&fail)?;
-            found.insert(id as u64, standing(entry as u64));
+            let (met, number): (i64, i64) = row.try_get(0).and_then(|id| Ok((id, row.try_get(1)?))).map_err(&fail)?;
+            found.insert(met as u64, standing(number as u64));
         }
         // What is in memory is newer.
-        for (entry, id) in out.iter_mut().zip(ids) {
-            *entry = entry.or_else(|| found.get(&id).copied().flatten());
+        for (entry, hash) in out.iter_mut().zip(hashes) {
+            *entry = entry.or_else(|| found.get(&id(*hash)).copied().flatten());
         }
         Ok(out)
     }
 
     /// Notes what became of keys.
     pub(super) fn set(&mut self, db: &Db, keys: impl Iterator<Item = (u64, Standing)>) -> Result<()> {
-        for (hash, standing) in keys {
-            let id = hash & !STANDING;
-            let new = id | standing as u64;
-            match self.memory.find_mut(place(id), |e| e & !STANDING == id) {
-                Some(entry) => *entry = new,
-                None => {
-                    self.memory.insert_unique(place(id), new, |e| place(e & !STANDING));
-                }
-            }
-        }
+        keys.for_each(|(hash, standing)| self.memory.set(hash, standing));
         if self.memory.len() < self.most { Ok(()) } else { self.spill(db) }
     }
 
@@ -83,10 +58,10 @@ impl Seen {
         let memory = std::mem::take(&mut self.memory);
         crash::at(Point::Temporary, || {
             db.copy_in(&format!("COPY {} FROM STDIN (FORMAT binary)", part.name), |writer| {
-                for entry in &memory {
+                for (id, number) in memory.entries() {
                     let out = writer.row(2)?;
-                    tuples::put(out, Some(&((entry & !STANDING) as i64).to_be_bytes()));
-                    tuples::put(out, Some(&((entry & STANDING) as i64).to_be_bytes()));
+                    tuples::put(out, Some(&(id as i64).to_be_bytes()));
+                    tuples::put(out, Some(&(number as i64).to_be_bytes()));
                 }
                 Ok(())
             })
@@ -112,13 +87,13 @@ mod tests {
         let mut seen = Seen { most: 2, ..Seen::default() };
         let keys = [(8, Standing::Inserted), (16, Standing::Stale), (u64::MAX, Standing::Deleted)];
         seen.set(&db, keys.into_iter()).unwrap();
-        assert!(seen.memory.is_empty());
+        assert_eq!(seen.memory.len(), 0);
         seen.set(&db, [(8, Standing::Updated)].into_iter()).unwrap();
         let all = [8, 16, 24, u64::MAX];
         let expected = [Some(Standing::Updated), Some(Standing::Stale), None, Some(Standing::Deleted)];
         assert_eq!(seen.get(&db, &all).unwrap(), expected);
         seen.set(&db, [(32, Standing::Inserted)].into_iter()).unwrap();
-        assert!(seen.memory.is_empty());
+        assert_eq!(seen.memory.len(), 0);
         assert_eq!(seen.get(&db, &all).unwrap(), expected);
     }
 }

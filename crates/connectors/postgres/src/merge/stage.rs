@@ -2,13 +2,9 @@
 
 use super::{Incoming, Job};
 use crate::{codec, ddl, failure::to, link::Db};
-use arrow::datatypes::SchemaRef;
-use floodmark_connect::{
-    ShapedBatch,
-    crash::{self, Point},
-};
+use floodmark_connect::crash::{self, Point};
 use floodmark_core::{DataType, Result};
-use std::collections::VecDeque;
+use floodmark_merge::{cell, incoming::Run, slots::types};
 
 /// A temporary table with our own types.
 pub(super) struct Stage {
@@ -40,71 +36,19 @@ pub(super) fn declared<'a>(columns: impl IntoIterator<Item = (&'a str, DataType)
     columns.into_iter().map(|(name, t)| (name, codec::declared(t))).collect()
 }
 
-/// Bytes taken ahead where rows ask the database on their way.
-const AHEAD: usize = 16 << 20;
-
-/// Batches of the same columns, as many as come one after the other. `None` once there are no more at all.
-pub(super) struct Run<'i, 'a> {
-    incoming: &'i mut Incoming<'a>,
-    next: VecDeque<ShapedBatch>,
-    schema: Option<SchemaRef>,
-    /// The caller wants the connection back.
-    pub(super) full: bool,
-}
-
-impl<'i, 'a> Run<'i, 'a> {
-    pub(super) fn new(incoming: &'i mut Incoming<'a>) -> Self {
-        Run { incoming, next: VecDeque::new(), schema: None, full: false }
-    }
-
-    /// Begins with the next batches: their columns, in the order in which they come. Between two such calls the connection
-    /// is free.
-    pub(super) fn begin(&mut self, db: &Db) -> Result<Option<SchemaRef>> {
-        self.incoming.keep_rejects(db)?;
-        self.full = false;
-        let mut bytes = 0;
-        while self.next.is_empty() || (self.incoming.asks && bytes < AHEAD) {
-            let Some(batch) = self.incoming.next()? else { break };
-            bytes += batch.rows.get_array_memory_size();
-            self.next.push_back(batch);
-        }
-        self.schema = self.next.front().map(|batch| batch.rows.schema());
-        Ok(self.schema.clone())
-    }
-
-    /// The next batch of these columns.
-    pub(super) fn next(&mut self) -> Result<Option<ShapedBatch>> {
-        if self.full || self.incoming.is_full() {
-            return Ok(None);
-        }
-        if self.next.is_empty() && !self.incoming.asks {
-            self.next.extend(self.incoming.next()?);
-        }
-        let schema = self.schema.as_ref();
-        let fits = |batch: &mut ShapedBatch| schema.is_some_and(|s| s.fields() == batch.rows.schema_ref().fields());
-        Ok(self.next.pop_front_if(fits))
-    }
-
-    /// What was taken and not handed out.
-    pub(super) fn rest(mut self) -> Option<ShapedBatch> {
-        self.next.pop_front()
-    }
-}
-
 /// Sends every batch into a temporary table: its columns, whether a row marks a delete, and its place in the source, from
 /// 1. Returns the number of rows.
 pub(super) fn fill(job: &Job<'_>, stage: &Stage, incoming: &mut Incoming<'_>) -> Result<u64> {
     let mut place = 0i64;
     let mut run = Run::new(incoming);
-    while let Some(schema) = run.begin(job.db)? {
+    while let Some(schema) = run.begin()? {
         let names = schema.fields().iter().map(|f| f.name().as_str());
         let columns = ddl::list(names.chain([PLACE, DELETE]));
         let sql = format!("COPY {} ({columns}) FROM STDIN (FORMAT binary)", stage.name);
         crash::at(Point::Temporary, || {
             job.db.copy_in(&sql, |writer| {
                 while let Some(batch) = run.next()? {
-                    let types = job.types(&batch)?;
-                    let cells = codec::columns(&batch.rows, &types)?;
+                    let cells = cell::columns(&batch.rows, &types(job.schema(), &batch)?, &codec::HOLDS)?;
                     for row in 0..batch.rows.num_rows() {
                         place += 1;
                         let out = writer.row(cells.len() + 2)?;

@@ -1,13 +1,10 @@
 //! What differs between the table and what a batch makes of it, as set statements: rows that are equal are not touched.
 
-use super::{
-    Job, append, same_key,
-    slots::{At, Layout, Slots},
-    stage::Stage,
-};
+use super::{Job, append, same_key, stage::Stage};
 use crate::{codec, ddl, failure::to, tuples};
 use floodmark_connect::crash::{self, Point};
 use floodmark_core::{Code, DataType, Error, Result, wording};
+use floodmark_merge::slots::{At, Layout, Slots};
 
 /// Writes what differs.
 pub(super) fn write(job: &Job<'_>, layout: &Layout, slots: &Slots) -> Result<()> {

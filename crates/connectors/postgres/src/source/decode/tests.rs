@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    codec::{self, tests::server},
+    codec::tests::server,
     source::block::Rows,
     tuples::{SIGNATURE, put},
 };
@@ -23,7 +23,7 @@ fn block(rows: usize, mut write: impl FnMut(usize, &mut Vec<u8>)) -> Block {
 }
 
 fn encoded(values: &[Value], data_type: DataType) -> Block {
-    block(values.len(), |row, out| codec::encode(&values[row], data_type, out).unwrap())
+    block(values.len(), |row, out| floodmark_merge::cell::encode(&values[row], data_type, out).unwrap())
 }
 
 /// What the column becomes: its values, and the rows that do not fit.

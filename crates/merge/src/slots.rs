@@ -1,44 +1,56 @@
 //! The rows of a batch by their keys, each beside what the table holds for it.
 
-use super::Job;
-use crate::{codec, tuples::Cell};
+use crate::cell::{self, Cell, Holds};
 use floodmark_connect::ShapedBatch;
 use floodmark_core::{
-    DataType, Error, Result, Value,
+    DataType, Error, Result, Schema, Value,
     merge::Standing,
-    pipeline::{Deletes, Load},
+    pipeline::{Deletes, Load, Pipeline},
 };
 use hashbrown::HashTable;
 use std::rc::Rc;
 use xxhash_rust::xxh3::xxh3_64;
 
+/// The target's types of a batch's columns, in the batch's order.
+pub fn types(schema: &Schema, batch: &ShapedBatch) -> Result<Vec<DataType>> {
+    batch.rows.schema_ref().fields().iter().map(|f| type_of(schema, f.name())).collect()
+}
+
+/// The type of one of the table's columns.
+pub fn type_of(schema: &Schema, name: &str) -> Result<DataType> {
+    let column = schema.get(name).map(|c| c.data_type);
+    column.ok_or_else(|| Error::internal(format!("column {name:?} is not in the target")))
+}
+
 /// Where the columns of a batch stand among those that are merged.
-pub(super) struct Layout {
+pub struct Layout {
     /// The key's columns first, in the key's order; `is_deleted` last, where deletes are soft.
-    pub(super) names: Vec<String>,
-    pub(super) types: Vec<DataType>,
-    pub(super) key: usize,
-    pub(super) version: Option<usize>,
+    pub names: Vec<String>,
+    /// Their types.
+    pub types: Vec<DataType>,
+    /// How many of them are the key.
+    pub key: usize,
+    /// Where the version stands, if the batch has it.
+    pub version: Option<usize>,
     /// Whether a NULL of the column keeps what is there.
-    pub(super) keeps: Vec<bool>,
+    pub keeps: Vec<bool>,
     /// Where `is_deleted` stands.
-    pub(super) deleted: Option<usize>,
+    pub deleted: Option<usize>,
     /// Where each stands in the batch; nothing for one that the batch lacks.
     from: Vec<Option<usize>>,
 }
 
 impl Layout {
     /// `whole`: with the columns that the batch lacks.
-    pub(super) fn new(job: &Job<'_>, batch: &ShapedBatch, whole: bool) -> Result<Layout> {
-        let pipeline = job.plan.target.pipeline;
+    pub fn new(pipeline: &Pipeline, schema: &Schema, batch: &ShapedBatch, whole: bool) -> Result<Layout> {
         let fields = batch.rows.schema_ref();
         let mut names: Vec<String> = pipeline.key.clone();
-        for name in job.schema().names() {
+        for name in schema.names() {
             if !pipeline.key.iter().any(|k| k == name) && (whole || fields.index_of(name).is_ok()) {
                 names.push(name.to_owned());
             }
         }
-        let mut types = names.iter().map(|name| job.type_of(name)).collect::<Result<Vec<_>>>()?;
+        let mut types = names.iter().map(|name| type_of(schema, name)).collect::<Result<Vec<_>>>()?;
         let mut from: Vec<_> = names.iter().map(|name| fields.index_of(name).ok()).collect();
         if let Some(missing) = (0..pipeline.key.len()).find(|n| from[*n].is_none()) {
             return Err(Error::internal(format!("a batch without key column {:?}", names[missing])));
@@ -63,82 +75,97 @@ impl Layout {
     }
 
     /// The columns beside the key and `is_deleted`.
-    pub(super) fn data(&self) -> std::ops::Range<usize> {
+    pub fn data(&self) -> std::ops::Range<usize> {
         self.key..self.deleted.unwrap_or(self.names.len())
     }
 
-    pub(super) fn place(&self, name: &str) -> Option<usize> {
+    /// Where a column stands.
+    pub fn place(&self, name: &str) -> Option<usize> {
         self.names.iter().position(|n| n == name)
     }
 }
 
 /// Where a cell's bytes stand. A negative length is NULL, or that the batch has no such column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct At {
+pub struct At {
     start: u32,
     length: i32,
 }
 
-pub(super) const NULL: At = At { start: 0, length: -1 };
-pub(super) const ABSENT: At = At { start: 0, length: -2 };
+/// NULL.
+pub const NULL: At = At { start: 0, length: -1 };
+/// A column that the batch lacks.
+pub const ABSENT: At = At { start: 0, length: -2 };
 
 impl At {
-    pub(super) fn is_null(self) -> bool {
+    /// Whether it is NULL.
+    pub fn is_null(self) -> bool {
         self.length == -1
     }
 
-    pub(super) fn is_absent(self) -> bool {
+    /// Whether the batch has no such column.
+    pub fn is_absent(self) -> bool {
         self.length == -2
     }
 }
 
 /// A row of the table: a cell for each column of the layout.
-pub(super) type Image = Rc<[At]>;
+pub type Image = Rc<[At]>;
 
 /// A key of the batch, and what is known of it.
-pub(super) struct Slot {
-    pub(super) hash: u64,
-    /// The table's row before the batch, and as it is by now.
-    pub(super) before: Option<Image>,
-    pub(super) now: Option<Image>,
-    /// Who wrote the row that was there before (`xmin`).
-    pub(super) seen: Option<At>,
+pub struct Slot {
+    /// The hash of the key.
+    pub hash: u64,
+    /// The table's row before the batch.
+    pub before: Option<Image>,
+    /// The row as it is by now.
+    pub now: Option<Image>,
+    /// What the server says of who wrote the row that was there before, where it does.
+    pub seen: Option<At>,
     /// What became of the key's copies so far.
-    pub(super) standing: Option<Standing>,
+    pub standing: Option<Standing>,
     /// The version at which its row was deleted.
-    pub(super) tombstone: Option<Value>,
-    pub(super) buried: bool,
+    pub tombstone: Option<Value>,
+    /// The tombstone is to be written, or taken away.
+    pub buried: bool,
     /// Columns whose value is older than their row, with the value's version.
-    pub(super) dated: Vec<(String, Value)>,
-    pub(super) redated: bool,
+    pub dated: Vec<(String, Value)>,
+    /// They are to be written.
+    pub redated: bool,
     /// The source holds it: it is not absent.
-    pub(super) stays: bool,
+    pub stays: bool,
     key: Image,
 }
 
 /// A row that came in.
 #[derive(Clone, Copy)]
-pub(super) struct Arrival {
-    pub(super) slot: usize,
-    pub(super) delete: bool,
+pub struct Arrival {
+    /// Its key, among the slots.
+    pub slot: usize,
+    /// It marks a delete.
+    pub delete: bool,
     cells: usize,
 }
 
 /// A batch and the table's part in it.
-pub(super) struct Slots {
+pub struct Slots {
     bytes: Vec<u8>,
     cells: Vec<At>,
-    pub(super) arrivals: Vec<Arrival>,
-    pub(super) slots: Vec<Slot>,
+    /// The rows, as they came.
+    pub arrivals: Vec<Arrival>,
+    /// Their keys, as they were first met.
+    pub slots: Vec<Slot>,
     width: usize,
-    pub(super) is_true: At,
-    pub(super) is_false: At,
+    /// A cell that is true.
+    pub is_true: At,
+    /// A cell that is false.
+    pub is_false: At,
 }
 
 impl Slots {
-    pub(super) fn new(job: &Job<'_>, layout: &Layout, batch: &ShapedBatch) -> Result<Slots> {
-        let types = job.types(batch)?;
-        let columns = codec::columns(&batch.rows, &types)?;
+    /// `schema`: the table's, whose types the batch has.
+    pub fn new(layout: &Layout, schema: &Schema, batch: &ShapedBatch, holds: &'static Holds) -> Result<Slots> {
+        let columns = cell::columns(&batch.rows, &types(schema, batch)?, holds)?;
         let rows = batch.rows.num_rows();
         let width = layout.names.len();
         let mut out = Slots {
@@ -198,7 +225,7 @@ impl Slots {
         Ok(out)
     }
 
-    /// Takes in a cell that [`crate::tuples::put`] wrote.
+    /// Takes in a cell that [`cell::put`] wrote.
     fn put(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<At> {
         let start = self.bytes.len();
         write(&mut self.bytes)?;
@@ -208,44 +235,46 @@ impl Slots {
     }
 
     /// Takes in a cell from elsewhere.
-    pub(super) fn keep(&mut self, cell: Cell<'_>) -> Result<At> {
+    pub fn keep(&mut self, cell: Cell<'_>) -> Result<At> {
         self.put(|bytes| {
-            crate::tuples::put(bytes, cell);
+            cell::put(bytes, cell);
             Ok(())
         })
     }
 
     /// The bytes of a cell; NULL also for one that is absent.
-    pub(super) fn cell(&self, at: At) -> Cell<'_> {
+    pub fn cell(&self, at: At) -> Cell<'_> {
         let length = usize::try_from(at.length).ok()?;
         self.bytes.get(at.start as usize..at.start as usize + length)
     }
 
     /// The cells of a row that came in.
-    pub(super) fn arrival(&self, arrival: Arrival) -> &[At] {
+    pub fn arrival(&self, arrival: Arrival) -> &[At] {
         &self.cells[arrival.cells..arrival.cells + self.width]
     }
 
     /// The cells of a slot's key.
-    pub(super) fn key(&self, slot: usize) -> &[At] {
+    pub fn key(&self, slot: usize) -> &[At] {
         &self.slots[slot].key
     }
 
-    pub(super) fn same(&self, a: At, b: At) -> bool {
+    /// Whether two cells are equal.
+    pub fn same(&self, a: At, b: At) -> bool {
         a == b || self.cell(a) == self.cell(b)
     }
 
-    pub(super) fn same_cells(&self, a: &[At], b: &[At]) -> bool {
+    /// Whether all of them are.
+    pub fn same_cells(&self, a: &[At], b: &[At]) -> bool {
         a.iter().zip(b).all(|(a, b)| self.same(*a, *b))
     }
 
     /// A cell as a value of its column; `None` where somebody else wrote what does not go with it.
-    pub(super) fn value(&self, layout: &Layout, column: usize, at: At) -> Option<Value> {
-        codec::decode(self.cell(at), layout.types[column])
+    pub fn value(&self, layout: &Layout, column: usize, at: At) -> Option<Value> {
+        cell::decode(self.cell(at), layout.types[column])
     }
 
     /// The key as it is remembered beside the table.
-    pub(super) fn key_text(&self, layout: &Layout, slot: usize) -> String {
+    pub fn key_text(&self, layout: &Layout, slot: usize) -> String {
         let parts: Vec<String> = (self.key(slot).iter().enumerate())
             .map(|(n, at)| self.value(layout, n, *at).unwrap_or(Value::Null).to_string())
             .collect();
@@ -255,7 +284,7 @@ impl Slots {
 
 /// A hash of a row's key, as [`Slots`] has it.
 #[inline]
-pub(super) fn hash_key(key: &[&codec::Cells<'_>], row: usize, bytes: &mut Vec<u8>) -> Result<u64> {
+pub fn hash_key(key: &[&cell::Cells<'_>], row: usize, bytes: &mut Vec<u8>) -> Result<u64> {
     bytes.clear();
     key.iter().try_for_each(|cell| cell.put(row, bytes))?;
     Ok(xxh3_64(bytes))

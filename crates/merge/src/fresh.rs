@@ -6,19 +6,21 @@ use hashbrown::HashTable;
 const KEYS: usize = 3_500_000;
 
 /// A table that was empty, or was not.
-pub(crate) struct Fresh {
-    pub(crate) empty: bool,
+pub struct Fresh {
+    /// Whether it was.
+    pub empty: bool,
     met: HashTable<u64>,
 }
 
 impl Fresh {
-    pub(crate) fn new(empty: bool) -> Self {
+    /// No key was met yet.
+    pub fn new(empty: bool) -> Self {
         Fresh { empty, met: HashTable::new() }
     }
 
     /// Whether a key was not met before. Of two keys with one hash the second counts as met, and is looked up.
     #[inline]
-    pub(super) fn meet(&mut self, hash: u64) -> bool {
+    pub fn meet(&mut self, hash: u64) -> bool {
         if self.met.find(hash, |h| *h == hash).is_some() {
             return false;
         }
@@ -26,7 +28,8 @@ impl Fresh {
         true
     }
 
-    pub(super) fn is_full(&self) -> bool {
+    /// Whether there are as many keys as may be held.
+    pub fn is_full(&self) -> bool {
         self.met.len() >= KEYS
     }
 }

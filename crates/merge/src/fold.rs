@@ -1,12 +1,8 @@
 //! What becomes of each row of a batch: the rule of `floodmark_core::merge`, row after row in the order of the source,
 //! over what was looked up. Nothing is written here.
 
-use super::{
-    Job,
-    memory::Memory,
-    slots::{ABSENT, Arrival, At, Layout, NULL, Slots},
-};
-use floodmark_connect::destination::tied;
+use crate::slots::{ABSENT, Arrival, At, Layout, NULL, Slots};
+use floodmark_connect::{LoadPlan, destination::tied};
 use floodmark_core::{
     Code, Counts, Error, Result, Value,
     merge::{Existing, Fate as Rule, Standing, decide, rivals},
@@ -14,14 +10,17 @@ use floodmark_core::{
 };
 use std::cmp::Ordering;
 
-pub(super) struct Fold<'a> {
-    pub(super) pipeline: &'a Pipeline,
-    pub(super) layout: &'a Layout,
-    pub(super) slots: &'a mut Slots,
-    pub(super) memory: &'a Memory,
-    pub(super) counts: &'a mut Counts,
+struct Fold<'a> {
+    pipeline: &'a Pipeline,
+    layout: &'a Layout,
+    slots: &'a mut Slots,
+    /// Whether rows have versions, so that deletes are remembered.
+    buries: bool,
+    /// Whether the ages of values are kept.
+    dates: bool,
+    counts: &'a mut Counts,
     /// Of two copies with equal versions the later counts.
-    pub(super) ordered: bool,
+    ordered: bool,
 }
 
 /// One incoming row against the table.
@@ -45,7 +44,7 @@ struct Nulls {
 
 impl Fold<'_> {
     /// Decides on every row.
-    pub(super) fn run(&mut self) -> Result<()> {
+    fn run(&mut self) -> Result<()> {
         (0..self.slots.arrivals.len()).try_for_each(|n| self.row(self.slots.arrivals[n]))
     }
 
@@ -273,7 +272,7 @@ impl Fold<'_> {
         let slot = &mut self.slots.slots[row.slot];
         slot.now = Some(image);
         // Values older than a delete must not fill the NULLs of a row newer than it, so there it stays known.
-        if incoming.existing == Existing::Tombstone && !self.memory.dates {
+        if incoming.existing == Existing::Tombstone && !self.dates {
             slot.tombstone = None;
             slot.buried = true;
         }
@@ -283,7 +282,7 @@ impl Fold<'_> {
     /// `on_null: keep`: after a row was written over another, notes which values are now older than their row.
     fn date(&mut self, row: Arrival, incoming: &Incoming) {
         let Nulls { kept, version: Some(version), .. } = &incoming.nulls else { return };
-        if !self.memory.dates {
+        if !self.dates {
             return;
         }
         let cells = self.slots.arrival(row).to_vec();
@@ -307,8 +306,7 @@ impl Fold<'_> {
     /// a delete takes those away that are older than it. Whether it changed anything.
     fn fill(&mut self, row: Arrival, incoming: &Incoming) -> Result<bool> {
         let cells = self.slots.arrival(row).to_vec();
-        let (true, Existing::Row { .. }, Some(version)) = (self.memory.dates, incoming.existing, self.version(&cells))
-        else {
+        let (true, Existing::Row { .. }, Some(version)) = (self.dates, incoming.existing, self.version(&cells)) else {
             return Ok(false);
         };
         let order = |since: &Value| version.compare(since).unwrap_or(Ordering::Equal);
@@ -380,7 +378,7 @@ impl Fold<'_> {
     }
 
     fn bury(&mut self, row: Arrival) {
-        if !self.memory.buries() {
+        if !self.buries {
             return;
         }
         let version = self.version(self.slots.arrival(row)).unwrap_or(Value::Null);
@@ -395,13 +393,31 @@ fn given(layout: &Layout, column: &str, cells: &[At]) -> Option<usize> {
     layout.place(column).filter(|at| layout.keeps[*at] && !cells[*at].is_null() && !cells[*at].is_absent())
 }
 
-/// Decides on every row of a batch.
-pub(super) fn fold(
-    job: &Job<'_>,
-    layout: &Layout,
-    slots: &mut Slots,
-    memory: &Memory,
-    counts: &mut Counts,
-) -> Result<()> {
-    Fold { pipeline: job.plan.target.pipeline, layout, slots, memory, counts, ordered: job.plan.ordered }.run()
+/// Whether the ages of values are kept beside the table: a NULL keeps the value there, and rows have versions.
+pub fn dates(plan: &LoadPlan<'_>) -> bool {
+    plan.target.version.is_some() && plan.target.pipeline.keeps_nulls()
+}
+
+/// Decides on every row of a batch: what its key's slot holds afterwards is what the table is to hold.
+pub fn fold(plan: &LoadPlan<'_>, layout: &Layout, slots: &mut Slots, counts: &mut Counts) -> Result<()> {
+    let buries = plan.target.version.is_some();
+    let pipeline = plan.target.pipeline;
+    Fold { pipeline, layout, slots, buries, dates: dates(plan), counts, ordered: plan.ordered }.run()
+}
+
+/// Takes back the counts of keys that are new to this load whose copies superseded each other until the last of them was what
+/// the table holds: nothing is written of them. `new`: by slot, whether the load met the key for the first time.
+pub fn settle(slots: &mut Slots, new: &[bool], counts: &mut Counts) {
+    for n in (0..slots.slots.len()).filter(|n| new[*n]) {
+        let slot = &slots.slots[n];
+        let back = match (&slot.before, &slot.now) {
+            (Some(before), Some(now)) => slot.standing == Some(Standing::Updated) && slots.same_cells(before, now),
+            _ => false,
+        };
+        if back {
+            counts.updated -= 1;
+            counts.unchanged += 1;
+            slots.slots[n].standing = Some(Standing::Unchanged);
+        }
+    }
 }

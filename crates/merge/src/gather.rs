@@ -1,7 +1,6 @@
 //! Small batches put together: the server is asked once for many keys.
 
-use super::Incoming;
-use crate::link::Db;
+use crate::incoming::{Desk, Incoming};
 use arrow::{
     array::{Array, BooleanArray},
     compute::{concat, concat_batches},
@@ -13,21 +12,22 @@ use floodmark_core::Result;
 const BYTES: usize = 16 << 20;
 
 /// Joins small batches of the same columns into larger ones.
-pub(super) struct Gather<'i, 'a> {
-    inner: &'i mut Incoming<'a>,
+pub struct Gather<'i, 'a, D> {
+    inner: &'i mut Incoming<'a, D>,
     next: Option<ShapedBatch>,
 }
 
-impl<'i, 'a> Gather<'i, 'a> {
+impl<'i, 'a, D: Desk> Gather<'i, 'a, D> {
     /// `next` was taken already.
-    pub(super) fn new(inner: &'i mut Incoming<'a>, next: Option<ShapedBatch>) -> Self {
+    pub fn new(inner: &'i mut Incoming<'a, D>, next: Option<ShapedBatch>) -> Self {
         Gather { inner, next }
     }
 
     /// The next batches as one. The connection is free then, and what was set aside on the way is kept.
-    pub(super) fn next(&mut self, db: &Db) -> Result<Option<ShapedBatch>> {
+    #[expect(clippy::should_implement_trait, reason = "what comes is a result of an option: `?` and then a pattern")]
+    pub fn next(&mut self) -> Result<Option<ShapedBatch>> {
         let batch = self.gather()?;
-        self.inner.keep_rejects(db)?;
+        self.inner.desk.write()?;
         Ok(batch)
     }
 
