@@ -8,6 +8,8 @@ pub mod cells;
 pub mod conformance;
 pub mod crash;
 pub mod destination;
+pub mod kept;
+pub mod refusal;
 pub mod rehearsal;
 pub mod source;
 mod stop;

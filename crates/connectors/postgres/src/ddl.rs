@@ -1,7 +1,10 @@
 //! Creating and changing tables. All of it is transactional in PostgreSQL, so it runs inside the load's own transaction.
 
 use crate::{codec, failure::to, link::Db, state};
-use floodmark_connect::crash::{self, Point};
+use floodmark_connect::{
+    crash::{self, Point},
+    refusal,
+};
 use floodmark_core::{
     Code, Column, DataType, Error, Result, Schema,
     pipeline::{Deletes, Load, Pipeline},
@@ -367,7 +370,7 @@ pub(crate) fn prepare(
     }
     if !key.is_empty() && !has_unique(db, name, &key)? {
         if loaded {
-            return Err(other_key(pipeline));
+            return Err(refusal::other_key(pipeline));
         }
         let sql = format!("CREATE UNIQUE INDEX ON {name} ({})", list(key.iter().copied()));
         crash::at(Point::Index, || {
@@ -384,17 +387,6 @@ pub(crate) fn prepare(
     }
     index_window(db, pipeline, name)?;
     Ok(false)
-}
-
-/// What to say of a table that was loaded, and not by this key.
-pub(crate) fn other_key(pipeline: &Pipeline) -> Error {
-    let (name, key) = (&pipeline.destination.table, pipeline.key.join(", "));
-    Error::new(Code::TableShape, format!("the pipeline loaded table {name:?} before, and not with the key {key}"))
-        .state("nothing was written")
-        .help(
-            "under another key, rows of the table would overwrite each other: go back to the earlier key and strategy",
-        )
-        .help("or load everything again with `--full-refresh`, or into another table")
 }
 
 /// The server's own limits, told before it runs into them.

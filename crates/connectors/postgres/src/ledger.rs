@@ -170,7 +170,8 @@ fn memories(db: &Db, pipeline: &str) -> Result<Vec<Memory>> {
             Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?))
         };
         let (what, column, key, version) = get().map_err(&fail)?;
-        let key: Vec<String> = serde_json::from_str(&key).map_err(|e| state::damaged("the key", &key).cause(e))?;
+        let key: Vec<String> =
+            serde_json::from_str(&key).map_err(|e| floodmark_connect::kept::damaged("the key", &key).cause(e))?;
         let what = match (what.as_str(), column) {
             ("kept", Some(column)) => Remembered::Kept(column),
             ("boundary", _) => boundary::parse(&key).map(|_| Remembered::Boundary)?,

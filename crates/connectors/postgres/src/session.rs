@@ -18,6 +18,7 @@ use floodmark_connect::{
     Chunk, LoadPlan, Session, Stop,
     crash::{self, Point},
     destination::Target,
+    refusal,
 };
 use floodmark_core::{
     Counts, DataType, Error, Result, Schema,
@@ -101,7 +102,7 @@ impl PostgresSession {
         if loaded {
             state::refuse_other_load(db, &self.pipeline, pipeline.load)?;
         } else if !plan.forget {
-            adopt::refuse(db, pipeline, &name, &self.state)?;
+            refusal::adopt(pipeline, &self.state, &adopt::Found { db, name: &name, pipeline: &pipeline.name })?;
         }
         let created = ddl::prepare(db, pipeline, &name, target.schema, target.changes, moment_type(target), loaded)?;
         let found =
@@ -174,7 +175,7 @@ impl Session for PostgresSession {
         }
         // The key may be new because the strategy is, which says more.
         state::refuse_other_load(&self.db, &self.pipeline, pipeline.load)?;
-        Err(ddl::other_key(pipeline))
+        Err(refusal::other_key(pipeline))
     }
 
     fn load(&mut self, plan: &LoadPlan<'_>, chunk: &mut dyn Chunk) -> Result<Counts> {
@@ -196,7 +197,7 @@ impl Session for PostgresSession {
             if let Ok(Some(newest)) = newest
                 && newest != self.state.token
             {
-                return Err(state::fenced(&self.pipeline).cause(error));
+                return Err(refusal::fenced(&self.pipeline).cause(error));
             }
         }
         Err(error)

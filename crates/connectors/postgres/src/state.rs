@@ -2,11 +2,14 @@
 
 use crate::{boundary::Boundary, ddl::Name, failure::to, link::Db, receipts};
 use chrono::{DateTime, Utc};
-use floodmark_connect::crash::{self, Point};
+use floodmark_connect::{
+    crash::{self, Point},
+    kept, refusal,
+};
 use floodmark_core::{
-    Code, DataType, Error, Result, Schema, Value,
+    Code, DataType, Error, Result, Value,
     pipeline::{Load, Pipeline},
-    state::{Commit, FORMAT, FileEntry, Lineage, Mark, Settings, State},
+    state::{Commit, FORMAT, FileEntry, State},
 };
 use tokio_postgres::Row;
 
@@ -82,18 +85,7 @@ pub(crate) fn present(db: &Db) -> Result<bool> {
         .query_opt("SELECT format FROM _floodmark_meta", &[])
         .and_then(|row| row.map(|r| r.try_get(0)).transpose())
         .map_err(to("read the state"))?;
-    match format {
-        Some(FORMAT) => Ok(true),
-        Some(newer) if newer > FORMAT => Err(Error::new(
-            Code::StateTooNew,
-            format!("the state has format {newer}, and this Floodmark knows {FORMAT}"),
-        )
-        .state("nothing was written")
-        .help("use the newer Floodmark that wrote it")),
-        other => Err(Error::new(Code::StateDamaged, format!("_floodmark_meta holds the format {other:?}"))
-            .state("nothing was written")
-            .help("restore the database from a backup, or drop the _floodmark_* tables to begin anew")),
-    }
+    kept::check_format(format).map(|()| true)
 }
 
 /// Whether this user may make the state tables.
@@ -152,24 +144,6 @@ pub(crate) fn token(db: &Db, pipeline: &str) -> Result<Option<i64>> {
         .map_err(to("read the fencing token"))
 }
 
-pub(crate) fn damaged(what: &str, text: &str) -> Error {
-    Error::new(Code::StateDamaged, format!("the state holds {what} {text:?}"))
-        .state("nothing was written")
-        .help("see `floodmark state show`; `floodmark state reset` begins anew and leaves the table as it is")
-}
-
-fn mark(column: Option<String>, data_type: Option<String>, value: Option<String>) -> Result<Option<Mark>> {
-    let (Some(column), Some(type_name), Some(text)) = (column, data_type, value) else { return Ok(None) };
-    let data_type = DataType::parse(&type_name).ok_or_else(|| damaged("the type", &type_name))?;
-    let value = Value::parse(&text, data_type).ok_or_else(|| damaged("the watermark", &text))?;
-    Ok(Some(Mark { column, data_type, value }))
-}
-
-fn parse_settings(text: Option<String>) -> Result<Option<Settings>> {
-    let parse = |text: String| serde_json::from_str(&text).map_err(|e| damaged("the settings", &text).cause(e));
-    text.map(parse).transpose()
-}
-
 /// A pipeline's state; `None` where there is none.
 pub(crate) fn read(db: &Db, pipeline: &str) -> Result<Option<State>> {
     let fail = to("read the state");
@@ -183,20 +157,16 @@ pub(crate) fn read(db: &Db, pipeline: &str) -> Result<Option<State>> {
         .map_err(&fail)?;
     let Some(row) = row else { return Ok(None) };
     let text = |at: usize| -> Result<Option<String>> { row.try_get(at).map_err(&fail) };
-    let parse_schema = |text: Option<String>| -> Result<Option<Schema>> {
-        let Some(text) = text else { return Ok(None) };
-        serde_json::from_str(&text).map(Some).map_err(|e| damaged("the schema", &text).cause(e))
-    };
     let (column, data_type) = (text(3)?, text(4)?);
     let mut state = State {
         token: row.try_get(0).map_err(&fail)?,
         // A pipeline that has not loaded yet has neither; an import writes them empty.
         table: text(1)?.filter(|table| !table.is_empty()),
-        schema: parse_schema(text(2)?)?.filter(|schema| !schema.columns.is_empty()),
-        source_schema: parse_schema(text(8)?)?,
-        settings: parse_settings(text(9)?)?,
-        watermark: mark(column.clone(), data_type.clone(), text(5)?)?,
-        pending: mark(column, data_type, text(6)?)?,
+        schema: kept::schema(text(2)?)?.filter(|schema| !schema.columns.is_empty()),
+        source_schema: kept::schema(text(8)?)?,
+        settings: kept::settings(text(9)?)?,
+        watermark: kept::mark(column.clone(), data_type.clone(), text(5)?)?,
+        pending: kept::mark(column, data_type, text(6)?)?,
         updated_at: row.try_get::<_, Option<DateTime<Utc>>>(7).map_err(&fail)?,
         ..State::default()
     };
@@ -213,10 +183,6 @@ pub(crate) fn read(db: &Db, pipeline: &str) -> Result<Option<State>> {
     Ok(Some(state))
 }
 
-fn parse_hash(text: &str) -> Result<u128> {
-    u128::from_str_radix(text, 16).map_err(|_| damaged("the hash", text))
-}
-
 fn file_entry(row: &Row) -> Result<(String, FileEntry)> {
     type Columns = (String, i64, i64, String, i64, bool, Option<String>);
     let get = || -> Result<Columns, tokio_postgres::Error> {
@@ -231,36 +197,10 @@ fn file_entry(row: &Row) -> Result<(String, FileEntry)> {
         ))
     };
     let (name, size, modified, hash, rows, complete, lineage) = get().map_err(to("read the file ledger"))?;
-    let lineage = match lineage {
-        None => None,
-        Some(text) => Some(parse_lineage(&text).ok_or_else(|| damaged("the lineage", &text))?),
-    };
+    let lineage = lineage.as_deref().map(kept::lineage).transpose()?;
     let entry =
-        FileEntry { size: size as u64, modified, hash: parse_hash(&hash)?, rows: rows as u64, complete, lineage };
+        FileEntry { size: size as u64, modified, hash: kept::hash(&hash)?, rows: rows as u64, complete, lineage };
     Ok((name, entry))
-}
-
-/// `rows:fingerprint:first-last,first-last`
-fn format_lineage(lineage: &Lineage) -> String {
-    let ranges: Vec<String> = lineage.ranges.iter().map(|(a, b)| format!("{a}-{b}")).collect();
-    format!("{}:{:032x}:{}", lineage.rows, lineage.fingerprint, ranges.join(","))
-}
-
-fn parse_lineage(text: &str) -> Option<Lineage> {
-    let mut parts = text.splitn(3, ':');
-    let rows = parts.next()?.parse().ok()?;
-    let fingerprint = u128::from_str_radix(parts.next()?, 16).ok()?;
-    let ranges = parts
-        .next()?
-        .split(',')
-        .filter(|r| !r.is_empty())
-        .map(|r| {
-            // Row ids may be negative: the dash between two is not the first character.
-            let dash = 1 + r.get(1..)?.find('-')?;
-            Some((r[..dash].parse().ok()?, r[dash + 1..].parse().ok()?))
-        })
-        .collect::<Option<_>>()?;
-    Some(Lineage { ranges, rows, fingerprint })
 }
 
 /// The rows of `_floodmark_lineage` that the file ledger names.
@@ -272,7 +212,7 @@ pub(crate) fn lineage_ids(db: &Db, pipeline: &str) -> Result<Vec<i64>> {
     let mut ids = Vec::new();
     for row in &rows {
         let text: String = row.try_get(0).map_err(&fail)?;
-        let lineage = parse_lineage(&text).ok_or_else(|| damaged("the lineage", &text))?;
+        let lineage = kept::lineage(&text)?;
         ids.extend(lineage.ranges.iter().flat_map(|(first, last)| *first..=*last));
     }
     Ok(ids)
@@ -331,7 +271,7 @@ pub(crate) fn write_position(
         .map_err(&fail)
     })?;
     if changed != 1 {
-        return Err(fenced(pipeline));
+        return Err(refusal::fenced(pipeline));
     }
     let files: Vec<(&str, &FileEntry)> = commit.files.iter().map(|(name, entry)| (name.as_str(), entry)).collect();
     write_files(db, pipeline, &files)?;
@@ -361,23 +301,11 @@ pub(crate) fn refuse_shared(db: &Db, pipeline: &str, table: &str, name: &Name) -
         }
     }
     let Some(other) = other else { return Ok(()) };
-    // Where the other pipeline is of another project, its files are what tells a person whose it is.
     let files: Vec<String> = db
         .query("SELECT file FROM _floodmark_files WHERE pipeline = $1 ORDER BY file LIMIT 2", &[&other])
         .and_then(|rows| rows.iter().map(|r| r.try_get(0)).collect())
         .map_err(to("read the file ledger"))?;
-    let from = match files.as_slice() {
-        [] => String::new(),
-        [only] => format!(" from {only}"),
-        [first, ..] => format!(" from {first} and other files"),
-    };
-    Err(Error::new(Code::TableShape, format!("table {table:?} is loaded by pipeline {other:?}{from}"))
-        .state("nothing was written")
-        .help("load into another table")
-        .help(format!(
-            "if {pipeline:?} takes its place, first `floodmark state reset {other}`, with `--destination URL` where no \
-             pipeline file names {other:?} any more"
-        )))
+    Err(refusal::shared(pipeline, table, &other, &files))
 }
 
 /// A strategy that does not know the rows an earlier one left would double or lose them.
@@ -390,29 +318,7 @@ pub(crate) fn refuse_other_load(db: &Db, pipeline: &str, load: Load) -> Result<(
         )
         .and_then(|row| row.map(|r| r.try_get(0)).transpose())
         .map_err(to("read the run ledger"))?;
-    let before = before.and_then(|name| Load::NAMES.iter().find(|(n, _)| *n == name).map(|(_, load)| *load));
-    match before {
-        Some(before) if !load.may_follow(before) => Err(Error::new(
-            Code::TableShape,
-            format!(
-                "the table was loaded with `load: {}`, and `load: {}` cannot go on from there",
-                before.name(),
-                load.name()
-            ),
-        )
-        .state("nothing was written")
-        .help(
-            "go back to the earlier strategy, load everything again with `--full-refresh`, or load into another table",
-        )),
-        _ => Ok(()),
-    }
-}
-
-/// A run whose token is not the newest.
-pub(crate) fn fenced(pipeline: &str) -> Error {
-    Error::new(Code::Fenced, format!("pipeline {pipeline:?} was taken over by a newer run while this one was held up"))
-        .state("this run's open transaction was rolled back; the newer run's data stands")
-        .help("nothing needs repair; see `floodmark runs` for the newer run")
+    refusal::other_load(before.as_deref(), load)
 }
 
 /// Writes files' entries in the place of earlier ones.
@@ -422,7 +328,8 @@ pub(crate) fn write_files(db: &Db, pipeline: &str, files: &[(&str, &FileEntry)])
         let number = |of: &dyn Fn(&FileEntry) -> i64| -> Vec<i64> { part.iter().map(|(_, e)| of(e)).collect() };
         let hashes: Vec<String> = part.iter().map(|(_, e)| format!("{:032x}", e.hash)).collect();
         let complete: Vec<bool> = part.iter().map(|(_, e)| e.complete).collect();
-        let lineage: Vec<Option<String>> = part.iter().map(|(_, e)| e.lineage.as_ref().map(format_lineage)).collect();
+        let lineage: Vec<Option<String>> =
+            part.iter().map(|(_, e)| e.lineage.as_ref().map(kept::lineage_text)).collect();
         crash::at(Point::WriteFile, || {
             db.execute(
                 "INSERT INTO _floodmark_files SELECT $1, * FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::text[],
@@ -460,7 +367,7 @@ pub(crate) fn remove_file(db: &Db, pipeline: &str, name: &str) -> Result<()> {
 pub(crate) fn widen_memories(db: &Db, pipeline: &Pipeline, column: &str, to_type: DataType) -> Result<()> {
     let fail = to("rewrite what is remembered of keys");
     let wider = |text: &str| {
-        Value::parse(text, to_type).map(|v| v.to_string()).ok_or_else(|| damaged("the remembered value", text))
+        Value::parse(text, to_type).map(|v| v.to_string()).ok_or_else(|| kept::damaged("the remembered value", text))
     };
     let rewrite = |table: &str, field: &str, change: &dyn Fn(&str) -> Result<String>| -> Result<()> {
         let all =
@@ -489,8 +396,9 @@ pub(crate) fn widen_memories(db: &Db, pipeline: &Pipeline, column: &str, to_type
     for (table, version) in [("tombstones", "version"), ("kept", "version"), ("moments", "at")] {
         if let Some(at) = pipeline.key.iter().position(|k| k == column) {
             rewrite(table, "key", &|key| {
-                let mut parts: Vec<String> = serde_json::from_str(key).map_err(|e| damaged("the key", key).cause(e))?;
-                let part = parts.get_mut(at).ok_or_else(|| damaged("the key", key))?;
+                let mut parts: Vec<String> =
+                    serde_json::from_str(key).map_err(|e| kept::damaged("the key", key).cause(e))?;
+                let part = parts.get_mut(at).ok_or_else(|| kept::damaged("the key", key))?;
                 *part = wider(part)?;
                 Ok(serde_json::Value::from(parts).to_string())
             })?;

@@ -4,6 +4,7 @@ use crate::{codec, failure::to, state};
 use floodmark_connect::{
     crash::{self, Point},
     destination::Target,
+    refusal,
 };
 use floodmark_core::{
     Code, Column, DataType, Error, Result, Schema,
@@ -118,7 +119,7 @@ pub(crate) fn prepare(
     }
     if !keyed(db, pipeline)? {
         if loaded {
-            return Err(other_key(pipeline));
+            return Err(refusal::other_key(pipeline));
         }
         let index = quote(&format!("{name}_floodmark_key"));
         let sql = format!("CREATE UNIQUE INDEX {index} ON {} ({})", quote(name), list(key.iter().copied()));
@@ -141,16 +142,6 @@ pub(crate) fn prepare(
 pub(crate) fn keyed(db: &Connection, pipeline: &Pipeline) -> Result<bool> {
     let key = key_columns(pipeline);
     Ok(key.is_empty() || has_unique(db, &pipeline.destination.table, &key)?)
-}
-
-pub(crate) fn other_key(pipeline: &Pipeline) -> Error {
-    let (name, key) = (&pipeline.destination.table, pipeline.key.join(", "));
-    Error::new(Code::TableShape, format!("the pipeline loaded table {name:?} before, and not with the key {key}"))
-        .state("nothing was written")
-        .help(
-            "under another key, rows of the table would overwrite each other: go back to the earlier key and strategy",
-        )
-        .help("or load everything again with `--full-refresh`, or into another table")
 }
 
 /// SQLite's own limits (SQLITE_MAX_COLUMN, SQLITE_MAX_EXPR_DEPTH), told before it runs into them.

@@ -166,7 +166,8 @@ fn memories(db: &Connection, pipeline: &str) -> Result<Vec<Memory>> {
     while let Some(row) = rows.next().map_err(&fail)? {
         let (what, column, key, version): (String, Option<String>, String, Option<String>) =
             row.try_into().map_err(&fail)?;
-        let key: Vec<String> = serde_json::from_str(&key).map_err(|e| state::damaged("the key", &key).cause(e))?;
+        let key: Vec<String> =
+            serde_json::from_str(&key).map_err(|e| floodmark_connect::kept::damaged("the key", &key).cause(e))?;
         let what = match (what.as_str(), column) {
             ("kept", Some(column)) => Remembered::Kept(column),
             ("seen", _) => Remembered::Seen,

@@ -15,6 +15,7 @@ use floodmark_connect::{
     Chunk, LoadPlan, Session, Stop,
     crash::{self, Point},
     destination::{Target, Transaction},
+    refusal,
 };
 use floodmark_core::{
     Code, Counts, DataType, Error, Result, Schema,
@@ -114,7 +115,7 @@ impl Session for SqliteSession {
         }
         // The key may be new because the strategy is, which says more.
         state::refuse_other_load(&self.db, &self.pipeline, pipeline.load)?;
-        Err(ddl::other_key(pipeline))
+        Err(refusal::other_key(pipeline))
     }
 
     fn load(&mut self, plan: &LoadPlan<'_>, chunk: &mut dyn Chunk) -> Result<Counts> {
@@ -142,7 +143,7 @@ impl Session for SqliteSession {
         if loaded {
             state::refuse_other_load(&tx, &self.pipeline, target.pipeline.load)?;
         } else if !plan.forget {
-            adopt::refuse(&tx, target.pipeline, &self.state)?;
+            refusal::adopt(target.pipeline, &self.state, &adopt::Found { db: &tx, pipeline: target.pipeline })?;
         }
         ddl::prepare(&tx, target.pipeline, target.schema, target.changes, moment_type(target), loaded)?;
         if let Some(rehearsed) = &mut self.rehearsed {

@@ -8,11 +8,12 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use floodmark_connect::{
     crash::{self, Point},
     destination::KeptReject,
+    kept, refusal,
 };
 use floodmark_core::{
-    Code, Counts, DataType, Error, Result, Schema, Value,
+    Code, Counts, DataType, Error, Result, Value,
     pipeline::{Load, Pipeline},
-    state::{Commit, FORMAT, FileEntry, Lineage, Mark, Reject, RunRecord, Settings, State, WatermarkMove},
+    state::{Commit, FORMAT, FileEntry, Reject, RunRecord, State, WatermarkMove},
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::collections::HashSet;
@@ -65,18 +66,7 @@ pub(crate) fn present(db: &Connection) -> Result<bool> {
         .query_row("SELECT format FROM _floodmark_meta", [], |r| r.get(0))
         .optional()
         .map_err(|e| failed("read the state", e))?;
-    match format {
-        Some(FORMAT) => Ok(true),
-        Some(newer) if newer > FORMAT => Err(Error::new(
-            Code::StateTooNew,
-            format!("the state has format {newer}, and this Floodmark knows {FORMAT}"),
-        )
-        .state("nothing was written")
-        .help("use the newer Floodmark that wrote it")),
-        other => Err(Error::new(Code::StateDamaged, format!("_floodmark_meta holds the format {other:?}"))
-            .state("nothing was written")
-            .help("restore the database from a backup, or drop the _floodmark_* tables to begin anew")),
-    }
+    kept::check_format(format).map(|()| true)
 }
 
 /// Creates the state tables where they are missing.
@@ -101,24 +91,6 @@ pub(crate) fn raise_token(db: &Connection, pipeline: &str) -> Result<i64> {
         )
         .map_err(to("raise the fencing token"))
     })
-}
-
-pub(crate) fn damaged(what: &str, text: &str) -> Error {
-    Error::new(Code::StateDamaged, format!("the state holds {what} {text:?}"))
-        .state("nothing was written")
-        .help("see `floodmark state show`; `floodmark state reset` begins anew and leaves the table as it is")
-}
-
-fn mark(column: Option<String>, data_type: Option<String>, value: Option<String>) -> Result<Option<Mark>> {
-    let (Some(column), Some(type_name), Some(text)) = (column, data_type, value) else { return Ok(None) };
-    let data_type = DataType::parse(&type_name).ok_or_else(|| damaged("the type", &type_name))?;
-    let value = Value::parse(&text, data_type).ok_or_else(|| damaged("the watermark", &text))?;
-    Ok(Some(Mark { column, data_type, value }))
-}
-
-fn parse_settings(text: Option<String>) -> Result<Option<Settings>> {
-    let parse = |text: String| serde_json::from_str(&text).map_err(|e| damaged("the settings", &text).cause(e));
-    text.map(parse).transpose()
 }
 
 /// A pipeline's state; `None` where there is none.
@@ -152,19 +124,15 @@ pub(crate) fn read(db: &Connection, pipeline: &str) -> Result<Option<State>> {
     else {
         return Ok(None);
     };
-    let parse_schema = |text: Option<String>| -> Result<Option<Schema>> {
-        let Some(text) = text else { return Ok(None) };
-        serde_json::from_str(&text).map(Some).map_err(|e| damaged("the schema", &text).cause(e))
-    };
     let mut state = State {
         token,
         // A pipeline that has not loaded yet has neither; an import writes them empty.
         table: table.filter(|table| !table.is_empty()),
-        schema: parse_schema(schema)?.filter(|schema| !schema.columns.is_empty()),
-        source_schema: parse_schema(source_schema)?,
-        settings: parse_settings(settings)?,
-        watermark: mark(column.clone(), data_type.clone(), watermark)?,
-        pending: mark(column, data_type, pending)?,
+        schema: kept::schema(schema)?.filter(|schema| !schema.columns.is_empty()),
+        source_schema: kept::schema(source_schema)?,
+        settings: kept::settings(settings)?,
+        watermark: kept::mark(column.clone(), data_type.clone(), watermark)?,
+        pending: kept::mark(column, data_type, pending)?,
         updated_at: updated_at.and_then(|t| DateTime::parse_from_rfc3339(&t).ok()).map(|t| t.with_timezone(&Utc)),
         ..State::default()
     };
@@ -180,45 +148,15 @@ pub(crate) fn read(db: &Connection, pipeline: &str) -> Result<Option<State>> {
     Ok(Some(state))
 }
 
-fn parse_hash(text: &str) -> Result<u128> {
-    u128::from_str_radix(text, 16).map_err(|_| damaged("the hash", text))
-}
-
 fn file_entry(row: &Row<'_>) -> Result<(String, FileEntry)> {
     let fail = to("read the file ledger");
     type Columns = (String, i64, i64, String, i64, bool, Option<String>);
     let columns: rusqlite::Result<Columns> = row.try_into();
     let (name, size, modified, hash, rows, complete, lineage) = columns.map_err(fail)?;
-    let lineage = match lineage {
-        None => None,
-        Some(text) => Some(parse_lineage(&text).ok_or_else(|| damaged("the lineage", &text))?),
-    };
+    let lineage = lineage.as_deref().map(kept::lineage).transpose()?;
     let entry =
-        FileEntry { size: size as u64, modified, hash: parse_hash(&hash)?, rows: rows as u64, complete, lineage };
+        FileEntry { size: size as u64, modified, hash: kept::hash(&hash)?, rows: rows as u64, complete, lineage };
     Ok((name, entry))
-}
-
-/// `rows:fingerprint:first-last,first-last`
-fn format_lineage(lineage: &Lineage) -> String {
-    let ranges: Vec<String> = lineage.ranges.iter().map(|(a, b)| format!("{a}-{b}")).collect();
-    format!("{}:{:032x}:{}", lineage.rows, lineage.fingerprint, ranges.join(","))
-}
-
-fn parse_lineage(text: &str) -> Option<Lineage> {
-    let mut parts = text.splitn(3, ':');
-    let rows = parts.next()?.parse().ok()?;
-    let fingerprint = u128::from_str_radix(parts.next()?, 16).ok()?;
-    let ranges = parts
-        .next()?
-        .split(',')
-        .filter(|r| !r.is_empty())
-        .map(|r| {
-            // Row ids may be negative: the dash between two is not the first character.
-            let dash = 1 + r.get(1..)?.find('-')?;
-            Some((r[..dash].parse().ok()?, r[dash + 1..].parse().ok()?))
-        })
-        .collect::<Option<_>>()?;
-    Some(Lineage { ranges, rows, fingerprint })
 }
 
 /// Writes everything a commit holds.
@@ -274,7 +212,7 @@ pub(crate) fn write_position(
         .map_err(&fail)
     })?;
     if changed != 1 {
-        return Err(fenced(pipeline));
+        return Err(refusal::fenced(pipeline));
     }
     for (name, entry) in &commit.files {
         write_file(db, pipeline, name, entry)?;
@@ -357,23 +295,11 @@ pub(crate) fn refuse_shared(db: &Connection, pipeline: &str, table: &str) -> Res
         .optional()
         .map_err(to("read the state"))?;
     let Some(other) = other else { return Ok(()) };
-    // Where the other pipeline is of another project, its files are what tells a person whose it is.
     let files: Vec<String> = db
         .prepare("SELECT file FROM _floodmark_files WHERE pipeline = ?1 ORDER BY file LIMIT 2")
         .and_then(|mut s| s.query_map([&other], |r| r.get(0))?.collect())
         .map_err(to("read the file ledger"))?;
-    let from = match files.as_slice() {
-        [] => String::new(),
-        [only] => format!(" from {only}"),
-        [first, ..] => format!(" from {first} and other files"),
-    };
-    Err(Error::new(Code::TableShape, format!("table {table:?} is loaded by pipeline {other:?}{from}"))
-        .state("nothing was written")
-        .help("load into another table")
-        .help(format!(
-            "if {pipeline:?} takes its place, first `floodmark state reset {other}`, with `--destination URL` where no \
-             pipeline file names {other:?} any more"
-        )))
+    Err(refusal::shared(pipeline, table, &other, &files))
 }
 
 /// A strategy that does not know the rows an earlier one left would double or lose them.
@@ -387,29 +313,7 @@ pub(crate) fn refuse_other_load(db: &Connection, pipeline: &str, load: Load) -> 
         )
         .optional()
         .map_err(to("read the run ledger"))?;
-    let before = before.and_then(|name| Load::NAMES.iter().find(|(n, _)| *n == name).map(|(_, load)| *load));
-    match before {
-        Some(before) if !load.may_follow(before) => Err(Error::new(
-            Code::TableShape,
-            format!(
-                "the table was loaded with `load: {}`, and `load: {}` cannot go on from there",
-                before.name(),
-                load.name()
-            ),
-        )
-        .state("nothing was written")
-        .help(
-            "go back to the earlier strategy, load everything again with `--full-refresh`, or load into another table",
-        )),
-        _ => Ok(()),
-    }
-}
-
-/// A run whose token is not the newest.
-pub(crate) fn fenced(pipeline: &str) -> Error {
-    Error::new(Code::Fenced, format!("pipeline {pipeline:?} was taken over by a newer run while this one was held up"))
-        .state("this run's open transaction was rolled back; the newer run's data stands")
-        .help("nothing needs repair; see `floodmark runs` for the newer run")
+    refusal::other_load(before.as_deref(), load)
 }
 
 /// Writes a file's entry in the place of an earlier one.
@@ -425,7 +329,7 @@ pub(crate) fn write_file(db: &Connection, pipeline: &str, name: &str, entry: &Fi
                     format!("{:032x}", entry.hash),
                     entry.rows as i64,
                     entry.complete,
-                    entry.lineage.as_ref().map(format_lineage)
+                    entry.lineage.as_ref().map(kept::lineage_text)
                 ])
             })
             .map_err(to("write the file ledger"))
@@ -491,7 +395,7 @@ fn timestamp(at: &DateTime<Utc>) -> String {
 pub(crate) fn widen_memories(db: &Connection, pipeline: &Pipeline, column: &str, to_type: DataType) -> Result<()> {
     let fail = to("rewrite what is remembered of keys");
     let wider = |text: &str| {
-        Value::parse(text, to_type).map(|v| v.to_string()).ok_or_else(|| damaged("the remembered value", text))
+        Value::parse(text, to_type).map(|v| v.to_string()).ok_or_else(|| kept::damaged("the remembered value", text))
     };
     let rewrite = |table: &str, field: &str, change: &dyn Fn(&str) -> Result<String>| -> Result<()> {
         let texts: Vec<String> = db
@@ -514,8 +418,9 @@ pub(crate) fn widen_memories(db: &Connection, pipeline: &Pipeline, column: &str,
     for (table, version) in [("tombstones", "version"), ("kept", "version"), ("moments", "at")] {
         if let Some(at) = pipeline.key.iter().position(|k| k == column) {
             rewrite(table, "key", &|key| {
-                let mut parts: Vec<String> = serde_json::from_str(key).map_err(|e| damaged("the key", key).cause(e))?;
-                let part = parts.get_mut(at).ok_or_else(|| damaged("the key", key))?;
+                let mut parts: Vec<String> =
+                    serde_json::from_str(key).map_err(|e| kept::damaged("the key", key).cause(e))?;
+                let part = parts.get_mut(at).ok_or_else(|| kept::damaged("the key", key))?;
                 *part = wider(part)?;
                 Ok(serde_json::Value::from(parts).to_string())
             })?;
