@@ -1,7 +1,7 @@
 //! `cargo xtask crash`: the whole crash matrix, and the concurrency tests repeated; `--postgres`: the matrix on a server.
 
 use crate::{
-    services::{self, Services},
+    services::Services,
     shell::{self, cargo},
     test::{binary, build},
 };
@@ -29,5 +29,5 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         return shell::run(test.args(["--skip", "on_postgres"]));
     }
     let services = Services::start()?;
-    shell::run(test.args(["--skip", "whole", "--skip", "fire"]).env(services::POSTGRES, &services.postgres))
+    shell::run(test.args(["--skip", "whole", "--skip", "fire"]).envs(services.variables()))
 }

@@ -45,7 +45,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
 }
 
 /// What the tests need beside Rust: `sqlite3`, which the examples' READMEs use, as a second opinion on our databases, and
-/// PostgreSQL's server.
+/// the servers.
 fn tools() -> Result<(), String> {
     if !has("sqlite3") {
         shell::install("sqlite3", "the SQLite command line")?;
@@ -92,5 +92,5 @@ fn tests() -> Result<(), String> {
     } else {
         test.args(["test", "--quiet", "--workspace", "--no-fail-fast"]);
     }
-    shell::run(test.env("FLOODMARK_BIN", binary()).env(services::POSTGRES, &services.postgres))
+    shell::run(test.env("FLOODMARK_BIN", binary()).envs(services.variables()))
 }
