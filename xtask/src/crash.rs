@@ -1,7 +1,7 @@
 //! `cargo xtask crash`: the whole crash matrix, and the concurrency tests repeated; `--postgres`: the matrix on a server.
 
 use crate::{
-    services::Services,
+    services::{Services, Use},
     shell::{self, cargo},
     test::{binary, build},
 };
@@ -28,6 +28,6 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     if !postgres {
         return shell::run(test.args(["--skip", "on_postgres"]));
     }
-    let services = Services::start()?;
+    let services = Services::start(Use::Tests)?;
     shell::run(test.args(["--skip", "whole", "--skip", "fire"]).envs(services.variables()))
 }

@@ -85,7 +85,7 @@ fn documentation() -> Result<(), String> {
 /// By nextest where it is installed, else by cargo itself: nothing needs to be compiled for the tests' sake.
 fn tests() -> Result<(), String> {
     build()?;
-    let services = services::Services::start()?;
+    let services = services::Services::start(services::Use::Tests)?;
     let mut test = cargo();
     if has("cargo-nextest") {
         test.args(["nextest", "run", "--workspace", "--no-fail-fast"]);

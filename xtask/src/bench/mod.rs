@@ -4,38 +4,48 @@ mod data;
 mod floor;
 pub(crate) mod measure;
 mod report;
+mod servers;
 mod sides;
 
-use crate::shell::{cargo, has, run as run_program, say, target};
+use crate::shell::{self, cargo, has, run as run_program, say, target};
 use report::Series;
 use sides::Side;
 use std::{
     env, fs, io,
     path::{Path, PathBuf},
+    process::Command,
 };
 
-const USAGE: &str = "cargo xtask bench [--runs N] [--only first|idle|delta|flat] [--keep]";
+const USAGE: &str = "cargo xtask bench [--runs N] [--only first|idle|delta|flat] [--keep]\n\
+                     cargo xtask bench --servers [--runs N] [--only JOB] [--peers]";
 const FLAT: &[usize] = &[100_000, 1_000_000, 10_000_000];
 
 struct Options {
     runs: usize,
     only: Option<String>,
     keep: bool,
+    servers: bool,
+    peers: bool,
 }
 
 fn options(arguments: &[String]) -> Result<Options, String> {
-    let mut out = Options { runs: 5, only: None, keep: false };
+    let mut out = Options { runs: 5, only: None, keep: false, servers: false, peers: false };
     let mut rest = arguments.iter();
     while let Some(word) = rest.next() {
         match word.as_str() {
             "--runs" => out.runs = rest.next().and_then(|n| n.parse().ok()).filter(|n| *n > 0).ok_or(USAGE)?,
             "--only" => {
-                let known = |name: &&String| ["first", "idle", "delta", "flat"].contains(&name.as_str());
-                out.only = Some(rest.next().filter(known).ok_or(USAGE)?.clone());
+                out.only = Some(rest.next().ok_or(USAGE)?.clone());
             }
             "--keep" => out.keep = true,
+            "--servers" => out.servers = true,
+            "--peers" => out.peers = true,
             _ => return Err(USAGE.to_owned()),
         }
+    }
+    let known = |name: &String| out.servers || ["first", "idle", "delta", "flat"].contains(&name.as_str());
+    if out.only.as_ref().is_some_and(|only| !known(only)) || (out.peers && !out.servers) {
+        return Err(USAGE.to_owned());
     }
     Ok(out)
 }
@@ -49,7 +59,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     let program = program()?;
     let work = target().join("bench");
     fs::create_dir_all(&work).map_err(|e| e.to_string())?;
-    let orders = data::orders(&work)?;
+    if options.servers {
+        return servers::run(&program, &work, options.only.as_deref(), options.runs, options.peers);
+    }
+    let orders = data::table(&work, "orders")?;
     let sides = [Side::floodmark(&work, &program)?, Side::sqlite3(&work)?];
     let wants = |name: &str| options.only.as_ref().is_none_or(|only| only == name);
     let mut series = Vec::new();
@@ -78,13 +91,19 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     say(&report::table(&series));
     notes.iter().for_each(|note| say(note));
     let words = std::iter::once("cargo xtask bench").chain(arguments.iter().map(String::as_str));
-    report::append(&series, &notes, &program, &words.collect::<Vec<_>>().join(" "))?;
+    report::append(&series, &notes, &program, &words.collect::<Vec<_>>().join(" "), &sqlite())?;
     if !options.keep {
         for name in ["floodmark", "sqlite3"] {
             fs::remove_dir_all(work.join(name)).map_err(|e| e.to_string())?;
         }
     }
     Ok(())
+}
+
+/// The shell's name and version.
+fn sqlite() -> String {
+    let said = shell::read(Command::new("sqlite3").arg("--version")).unwrap_or_default();
+    format!("sqlite3 {}", said.split(' ').next().unwrap_or("of unknown version"))
 }
 
 /// `FLOODMARK_BIN`, or a release build.

@@ -56,8 +56,14 @@ pub(crate) fn table(series: &[Series]) -> String {
     out
 }
 
-/// Adds a section with what was measured, where and how.
-pub(crate) fn append(series: &[Series], notes: &[String], program: &Path, command: &str) -> Result<(), String> {
+/// Adds a section with what was measured, where and how. `tools`: what Floodmark was measured beside.
+pub(crate) fn append(
+    series: &[Series],
+    notes: &[String],
+    program: &Path,
+    command: &str,
+    tools: &str,
+) -> Result<(), String> {
     let said = |c: &mut Command| shell::read(c).map(|t| t.trim().to_owned()).unwrap_or_else(|_| "unknown".to_owned());
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let field = |text: &str, name: &str| {
@@ -69,7 +75,7 @@ pub(crate) fn append(series: &[Series], notes: &[String], program: &Path, comman
     let cores = thread::available_parallelism().map_or(0, usize::from);
     let changed = !said(Command::new("git").current_dir(root()).args(["status", "--porcelain"])).is_empty();
     let mut section = format!(
-        "\n## {date} · {commit}{dirty}\n\n{cpu}, {cores} cores, {gib:.0} GiB, Linux {kernel}. {floodmark}; sqlite3 {sqlite}. `{command}`, {runs} runs \
+        "\n## {date} · {commit}{dirty}\n\n{cpu}, {cores} cores, {gib:.0} GiB, Linux {kernel}. {floodmark}; {tools}. `{command}`, {runs} runs \
          of each, alternating.\n\n{table}",
         date = said(Command::new("date").args(["-u", "+%Y-%m-%d"])),
         commit = said(Command::new("git").current_dir(root()).args(["rev-parse", "--short", "HEAD"])),
@@ -77,7 +83,6 @@ pub(crate) fn append(series: &[Series], notes: &[String], program: &Path, comman
         cpu = field(&read("/proc/cpuinfo"), "model name"),
         kernel = read("/proc/sys/kernel/osrelease").trim(),
         floodmark = said(Command::new(program).arg("--version")),
-        sqlite = said(Command::new("sqlite3").arg("--version")).split(' ').next().unwrap_or_default(),
         runs = series.first().map_or(0, |s| s.costs.len()),
         table = table(series),
     );

@@ -1,6 +1,6 @@
 //! MariaDB, which stands for MySQL too.
 
-use super::{Kind, free_port, make, program, said, somebody, wait};
+use super::{Kind, Use, free_port, make, program, said, somebody, wait};
 use crate::shell::{self, has};
 use std::{
     fs::{self, File},
@@ -39,7 +39,7 @@ fn socket(folder: &Path) -> String {
     format!("--socket={}", folder.join("socket").display())
 }
 
-fn start(folder: &Path) -> Result<String, String> {
+fn start(folder: &Path, what_for: Use) -> Result<String, String> {
     make(folder, user())?;
     let path = server().ok_or("MariaDB's server is not installed")?;
     let data = format!("--datadir={}", folder.join("data").display());
@@ -58,6 +58,17 @@ fn start(folder: &Path) -> Result<String, String> {
     let port = free_port()?;
     let log = File::create(folder.join("log")).map_err(|e| said(folder, e))?;
     let also = log.try_clone().map_err(|e| said(folder, e))?;
+    let settings: &[&str] = match what_for {
+        Use::Tests => &[
+            "--innodb-flush-log-at-trx-commit=0",
+            "--innodb-flush-method=nosync",
+            "--innodb-doublewrite=0",
+            "--innodb-buffer-pool-size=64M",
+            "--innodb-log-file-size=32M",
+            "--innodb-fast-shutdown=2",
+        ],
+        Use::Measuring => &["--innodb-buffer-pool-size=1G", "--innodb-log-file-size=1G"],
+    };
     let mut server = program(&path, user());
     server
         .args(["--no-defaults", &data, &socket(folder), &format!("--port={port}")])
@@ -65,9 +76,7 @@ fn start(folder: &Path) -> Result<String, String> {
         .arg(format!("--init-file={}", first.display()))
         .args(["--skip-networking=0", "--bind-address=127.0.0.1", "--skip-name-resolve"])
         .args(["--local-infile=1", "--max-connections=400", "--character-set-server=utf8mb4"])
-        // A machine that loses power loses these databases, and nobody misses them.
-        .args(["--innodb-flush-log-at-trx-commit=0", "--innodb-flush-method=nosync", "--innodb-doublewrite=0"])
-        .args(["--innodb-buffer-pool-size=64M", "--innodb-log-file-size=32M", "--innodb-fast-shutdown=2"])
+        .args(settings)
         // It does not leave its starter by itself; with a group of its own, a Ctrl-C for the tests is not for it.
         .process_group(0)
         .env("TMPDIR", folder)

@@ -25,11 +25,20 @@ struct Kind {
     /// Installs its programs where they are missing.
     tools: fn() -> Result<(), String>,
     /// Makes one in a folder that is not there yet, and waits until it answers. Returns its URL.
-    start: fn(&Path) -> Result<String, String>,
+    start: fn(&Path, Use) -> Result<String, String>,
     /// Whether the one that was started there still answers.
     answers: fn(&Path) -> bool,
     /// Stops the one that answers.
     stop: fn(&Path) -> Result<(), String>,
+}
+
+/// What a server is for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Use {
+    /// Nobody misses what it holds: it need not survive a power cut.
+    Tests,
+    /// It is measured: it writes to the disk as any server does.
+    Measuring,
 }
 
 /// In the order in which `up` says them.
@@ -49,7 +58,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
                     None => {
                         // What a machine that was switched off left behind.
                         let _ = fs::remove_dir_all(&folder);
-                        kind.start(&folder)?
+                        kind.start(&folder, Use::Tests)?
                     }
                 };
                 say(&format!("export {}='{url}'", kind.variable));
@@ -71,12 +80,12 @@ pub(crate) struct Services {
 }
 
 impl Services {
-    pub(crate) fn start() -> Result<Services, String> {
+    pub(crate) fn start(what_for: Use) -> Result<Services, String> {
         tools()?;
         // Made first, so that one that does not start takes the others with it.
         let mut services = Services { set: format!("test-{}", std::process::id()), urls: Vec::new() };
         for kind in &KINDS {
-            let url = kind.start(&kind.folder(&services.set))?;
+            let url = kind.start(&kind.folder(&services.set), what_for)?;
             services.urls.push((kind.variable, url));
         }
         Ok(services)
@@ -103,8 +112,8 @@ impl Kind {
         env::temp_dir().join(format!("floodmark-{set}-{}", self.name))
     }
 
-    fn start(&self, folder: &Path) -> Result<String, String> {
-        let url = (self.start)(folder)?;
+    fn start(&self, folder: &Path, what_for: Use) -> Result<String, String> {
+        let url = (self.start)(folder, what_for)?;
         fs::write(folder.join("url"), &url).map_err(|e| said(folder, e))?;
         Ok(url)
     }

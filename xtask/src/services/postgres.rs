@@ -1,6 +1,6 @@
 //! PostgreSQL.
 
-use super::{Kind, free_port, make, somebody, wait};
+use super::{Kind, Use, free_port, make, somebody, wait};
 use crate::shell::{self, has};
 use std::{
     fs,
@@ -38,7 +38,7 @@ fn user() -> Option<&'static str> {
     somebody(["postgres", "nobody"])
 }
 
-fn start(folder: &Path) -> Result<String, String> {
+fn start(folder: &Path, what_for: Use) -> Result<String, String> {
     make(folder, user())?;
     let data = folder.join("data");
     let mut init = program("initdb")?;
@@ -46,12 +46,13 @@ fn start(folder: &Path) -> Result<String, String> {
         .arg(&data);
     shell::run(init.stdout(Stdio::null()))?;
     let port = free_port()?;
-    // A machine that loses power loses these databases, and nobody misses them.
-    let settings = format!(
-        "-p {port} -k {0} -c listen_addresses=127.0.0.1 -c fsync=off -c full_page_writes=off -c autovacuum=off \
-         -c max_connections=200 -c logging_collector=off",
-        folder.display()
-    );
+    let settings = match what_for {
+        Use::Tests => "-c fsync=off -c full_page_writes=off -c autovacuum=off -c max_connections=200",
+        // As Debian sets it up, but for checkpoints, which would come at other moments for each side.
+        Use::Measuring => "-c autovacuum=off -c max_wal_size=16GB -c checkpoint_timeout=1h",
+    };
+    let settings =
+        format!("-p {port} -k {0} -c listen_addresses=127.0.0.1 -c logging_collector=off {settings}", folder.display());
     let mut server = program("pg_ctl")?;
     server
         .args(["start", "--silent", "--no-wait", "-D"])

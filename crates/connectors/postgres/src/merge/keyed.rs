@@ -131,7 +131,8 @@ impl<'a> Merge<'a> {
                     let keys: Vec<&Cells<'_>> = key.iter().map(|at| &cells[*at]).collect();
                     let mut again = Vec::new();
                     for row in 0..batch.rows.num_rows() {
-                        if !fresh.meet(hash_key(&keys, row, &mut bytes)?) {
+                        let hash = hash_key(&keys, row, &mut bytes)?;
+                        if !fresh.meet(hash, &bytes) {
                             again.push(row as u32);
                             continue;
                         }
@@ -147,7 +148,7 @@ impl<'a> Merge<'a> {
                         waiting += rows.get_array_memory_size();
                         repeated.push(ShapedBatch { rows, delete: None, slice: batch.slice });
                     }
-                    run.full = waiting > REPEATED || fresh.is_full();
+                    run.full = waiting > REPEATED;
                 }
                 Ok(())
             };
@@ -169,11 +170,13 @@ impl<'a> Merge<'a> {
                 all_met(job, append::insert(job, &stage, &columns)?, sent)?;
             }
             self.counts.inserted += sent as u64;
+            let again: usize = repeated.iter().map(|batch| batch.rows.num_rows()).sum();
             for batch in repeated {
                 self.make_key()?;
                 self.batch(&batch, true)?;
             }
-            if fresh.is_full() {
+            if fresh.is_full() && again > sent {
+                fresh.spend();
                 break;
             }
         }

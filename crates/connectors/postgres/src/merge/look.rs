@@ -6,6 +6,11 @@ use floodmark_connect::crash::{self, Point};
 use floodmark_core::{Error, Result};
 use floodmark_merge::slots::{Image, Layout, Slots};
 
+/// Where a row stands and which version of it is seen: the part of a partitioned table, the place in it, and who wrote it.
+/// As the server calls them, their types, their bytes. Together they are found again without a search, and only as long as
+/// the row is the one that was looked at.
+pub(super) const SEEN: [(&str, &str, usize); 3] = [("tableoid", "oid", 4), ("ctid", "tid", 6), ("xmin", "xid", 4)];
+
 /// From so many keys on the server is told how many there are: it would guess, and a wrong guess reads a whole table.
 const MANY: usize = 200;
 
@@ -38,9 +43,8 @@ pub(super) fn look(job: &Job<'_>, layout: &Layout, slots: &mut Slots) -> Result<
     let cells = layout.names[layout.key..].iter().map(found).collect::<Result<Vec<_>>>()?;
     let free: Vec<bool> =
         layout.names[layout.key..].iter().map(|name| job.table.get(name).is_some_and(|c| c.free)).collect();
-    // The version of the row that is seen: who wrote it.
-    let select = [format!("k.{}", ddl::quote(super::stage::PLACE)), "t.xmin".to_owned()];
-    let select: Vec<String> = select.into_iter().chain(cells).collect();
+    let select = [format!("k.{}", ddl::quote(super::stage::PLACE))];
+    let select: Vec<String> = select.into_iter().chain(SEEN.map(|(own, ..)| format!("t.{own}"))).chain(cells).collect();
     let sql = format!(
         "COPY (SELECT {} FROM {} k JOIN {} t ON {}) TO STDOUT (FORMAT binary)",
         select.join(", "),
@@ -53,12 +57,13 @@ pub(super) fn look(job: &Job<'_>, layout: &Layout, slots: &mut Slots) -> Result<
         let slot = slot.ok_or_else(|| Error::internal("the server found a key that was not asked for"))?;
         let mut cells = slots.key(slot).to_vec();
         for (n, free) in free.iter().enumerate() {
-            let cell = row.cell(n + 2);
+            let cell = row.cell(n + 1 + SEEN.len());
             let settled = if *free { codec::settled(cell) } else { None };
             cells.push(slots.keep(settled.as_deref().or(cell))?);
         }
         let image: Image = cells.into();
-        let seen = slots.keep(row.cell(1))?;
+        let seen: Vec<u8> = (1..=SEEN.len()).filter_map(|n| row.cell(n)).flatten().copied().collect();
+        let seen = slots.keep(Some(&seen))?;
         let slot = &mut slots.slots[slot];
         slot.seen = Some(seen);
         slot.before = Some(image.clone());

@@ -1,6 +1,6 @@
 //! What differs between the table and what a batch makes of it, as set statements: rows that are equal are not touched.
 
-use super::{Job, append, same_key, stage::Stage};
+use super::{Job, append, look::SEEN, stage::Stage};
 use crate::{codec, ddl, failure::to, tuples};
 use floodmark_connect::crash::{self, Point};
 use floodmark_core::{Code, DataType, Error, Result, wording};
@@ -11,22 +11,22 @@ pub(super) fn write(job: &Job<'_>, layout: &Layout, slots: &Slots) -> Result<()>
     type Row<'a> = (&'a [At], Option<At>);
     let (mut inserted, mut updated, mut deleted) =
         (Vec::<Row<'_>>::new(), Vec::<Row<'_>>::new(), Vec::<Row<'_>>::new());
-    for (n, slot) in slots.slots.iter().enumerate() {
+    for slot in &slots.slots {
         match (&slot.before, &slot.now) {
             (None, Some(now)) => inserted.push((now, None)),
             (Some(before), Some(now)) if !std::rc::Rc::ptr_eq(before, now) && !slots.same_cells(before, now) => {
                 updated.push((now, slot.seen));
             }
-            (Some(_), None) => deleted.push((slots.key(n), slot.seen)),
+            (Some(_), None) => deleted.push((&[], slot.seen)),
             _ => {}
         }
     }
     let Layout { names, key, .. } = layout;
     let all: Vec<&str> = names.iter().map(String::as_str).collect();
     // Another program may commit a newer copy of a row after it was looked at: that one is not written over.
-    let same = format!("{} AND t.xmin = w.{SEEN}", same_key(job.table, &names[..*key], "w.", "t.")?);
+    let same = SEEN.map(|(own, ..)| format!("t.{own} = w.{PREFIX}{own}")).join(" AND ");
     if !deleted.is_empty() {
-        let stage = send(job, layout, slots, *key, &deleted)?;
+        let stage = send(job, layout, slots, 0, &deleted)?;
         let sql = format!("DELETE FROM {} t USING {} w WHERE {same}", job.name, stage.name);
         let met = crash::at(Point::Delete, || job.db.execute(&sql, &[]).map_err(to("delete rows")))?;
         all_met(job, met, deleted.len())?;
@@ -55,8 +55,8 @@ pub(super) fn write(job: &Job<'_>, layout: &Layout, slots: &Slots) -> Result<()>
     all_met(job, met, inserted.len())
 }
 
-/// The column of a temporary table for who wrote the row that was looked at.
-const SEEN: &str = "_floodmark_seen";
+/// Begins the columns of a temporary table that say which row was looked at.
+const PREFIX: &str = "_floodmark_";
 
 /// An error where a statement met fewer rows than it was to write.
 pub(super) fn all_met(job: &Job<'_>, met: u64, rows: usize) -> Result<()> {
@@ -77,22 +77,25 @@ fn send(job: &Job<'_>, layout: &Layout, slots: &Slots, width: usize, rows: &[(&[
     };
     let columns = layout.names.iter().zip(&layout.types).take(width);
     let mut columns: Vec<(&str, String)> = columns.map(|c| (c.0.as_str(), staged(c))).collect();
-    columns.push((SEEN, "xid".to_owned()));
+    let own = SEEN.map(|(own, declared, _)| (format!("{PREFIX}{own}"), declared.to_owned()));
+    columns.extend(own.iter().map(|(name, declared)| (name.as_str(), declared.clone())));
     let stage = Stage::make(job.db, "_floodmark_write", &columns)?;
     let sql = format!("COPY {} FROM STDIN (FORMAT binary)", stage.name);
     crash::at(Point::Temporary, || copy(job, slots, &sql, rows, true))?;
-    stage.analyze(job.db)?;
     Ok(stage)
 }
 
-/// `seen`: with who wrote the row that was looked at, behind its cells.
+/// `seen`: with which row was looked at, behind its cells; nothing for one that is not there yet.
 fn copy(job: &Job<'_>, slots: &Slots, sql: &str, rows: &[(&[At], Option<At>)], seen: bool) -> Result<u64> {
     job.db.copy_in(sql, |writer| {
-        for (row, writer_of) in rows {
-            let out = writer.row(row.len() + usize::from(seen))?;
+        for (row, of) in rows {
+            let out = writer.row(row.len() + if seen { SEEN.len() } else { 0 })?;
             row.iter().for_each(|at| tuples::put(out, slots.cell(*at)));
-            if seen {
-                tuples::put(out, writer_of.and_then(|at| slots.cell(at)));
+            let mut rest = of.and_then(|at| slots.cell(at)).filter(|_| seen);
+            for (.., length) in SEEN.iter().filter(|_| seen) {
+                let part = rest.and_then(|bytes| bytes.split_at_checked(*length));
+                tuples::put(out, part.map(|(own, _)| own));
+                rest = part.map(|(_, rest)| rest);
             }
         }
         Ok(())
