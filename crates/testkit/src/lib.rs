@@ -14,6 +14,8 @@ mod plan;
 pub mod play;
 mod program;
 mod project;
+#[cfg(target_os = "linux")]
+pub mod proxy;
 mod store;
 pub mod suite;
 

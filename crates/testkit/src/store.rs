@@ -6,6 +6,7 @@ use crate::{
 };
 use postgres::{Client, NoTls, types::Type};
 use std::{
+    net::SocketAddr,
     path::Path,
     sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
@@ -134,17 +135,23 @@ fn url_end(text: &str) -> usize {
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
-/// A database on the tests' PostgreSQL server, which goes when this is dropped.
+/// A database on a PostgreSQL server, the tests' own unless another is named; it goes when this is dropped.
 #[derive(Debug)]
 pub struct Postgres {
     name: String,
     pub(crate) url: String,
+    server: String,
 }
 
 impl Postgres {
     /// An empty one.
     pub fn empty() -> Result<Postgres, String> {
-        Postgres::new("template1")
+        Postgres::empty_on(&server()?, "")
+    }
+
+    /// An empty one on that server; `more` are words of `CREATE DATABASE`.
+    pub fn empty_on(server: &str, more: &str) -> Result<Postgres, String> {
+        Postgres::new(server, "template1", more)
     }
 
     /// Its URL.
@@ -152,32 +159,43 @@ impl Postgres {
         &self.url
     }
 
-    /// One more with the same content.
-    pub(crate) fn again(&self) -> Result<Postgres, String> {
-        Postgres::new(&self.name)
+    /// Its URL at another address, where something stands before the server; `more` are parameters.
+    pub fn url_at(&self, address: SocketAddr, more: &str) -> String {
+        format!("postgres://postgres@{address}/{}?sslmode=disable{more}", self.name)
     }
 
-    fn new(template: &str) -> Result<Postgres, String> {
+    /// Where its server listens, beside its socket.
+    pub fn address(&self) -> Result<SocketAddr, String> {
+        let port = self.url.rsplit_once("port=").and_then(|(_, port)| port.parse().ok());
+        Ok(SocketAddr::from(([127, 0, 0, 1], port.ok_or("the server's URL names no port at its end")?)))
+    }
+
+    /// One more with the same content.
+    pub fn again(&self) -> Result<Postgres, String> {
+        Postgres::new(&self.server, &self.name, "")
+    }
+
+    fn new(server: &str, template: &str, more: &str) -> Result<Postgres, String> {
         let name = format!("case_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let url = server()?.replacen("/postgres?", &format!("/{name}?"), 1);
-        let mut server = connect(&server()?)?;
-        let version = query(&mut server, "SELECT current_setting('server_version_num')::bigint")?;
+        let url = server.replacen("/postgres?", &format!("/{name}?"), 1);
+        let mut client = connect(server)?;
+        let version = query(&mut client, "SELECT current_setting('server_version_num')::bigint")?;
         // Copying small databases file by file takes half the time; servers before 15 know no other way.
         let how = if version.rows.iter().flatten().any(|v| matches!(v, Cell::Int(150_000..))) {
             "STRATEGY file_copy"
         } else {
             ""
         };
-        let make = format!("CREATE DATABASE {name} TEMPLATE {template} {how}");
+        let make = format!("CREATE DATABASE {name} TEMPLATE {template} {how} {more}");
         // Sessions that have just ended are still seen for a moment, and no database with sessions can be copied.
         let deadline = Instant::now() + Duration::from_secs(10);
-        while let Err(error) = server.batch_execute(&make) {
+        while let Err(error) = client.batch_execute(&make) {
             if Instant::now() > deadline {
                 return Err(format!("{make}: {}", said(&error)));
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        Ok(Postgres { name, url })
+        Ok(Postgres { name, url, server: server.to_owned() })
     }
 
     /// A session of somebody else's.
@@ -208,25 +226,26 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        if let Ok(Ok(mut client)) = server().map(|url| connect(&url)) {
+        if let Ok(mut client) = connect(&self.server) {
             let _ = client.batch_execute(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
         }
     }
 }
 
-fn server() -> Result<String, String> {
+/// The URL of the tests' server.
+pub(crate) fn server() -> Result<String, String> {
     std::env::var("FLOODMARK_TEST_POSTGRES").map_err(|_| {
         "FLOODMARK_TEST_POSTGRES is not set: `cargo xtask services up` starts a PostgreSQL and says what to set"
             .to_owned()
     })
 }
 
-fn connect(url: &str) -> Result<Client, String> {
+pub(crate) fn connect(url: &str) -> Result<Client, String> {
     Client::connect(url, NoTls).map_err(|e| format!("PostgreSQL: {}", said(&e)))
 }
 
 /// An error with what the server said.
-fn said(error: &postgres::Error) -> String {
+pub(crate) fn said(error: &postgres::Error) -> String {
     error.as_db_error().map_or_else(|| error.to_string(), |e| e.message().to_owned())
 }
 

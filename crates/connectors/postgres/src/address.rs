@@ -95,11 +95,15 @@ pub(crate) struct Address {
     pub(crate) key: Option<PathBuf>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) keepalives: bool,
-    pub(crate) keepalives_idle: Option<Duration>,
-    pub(crate) keepalives_interval: Option<Duration>,
-    pub(crate) keepalives_count: Option<u32>,
-    pub(crate) user_timeout: Option<Duration>,
+    pub(crate) keepalives_idle: Duration,
+    pub(crate) keepalives_interval: Duration,
+    pub(crate) keepalives_count: u32,
+    pub(crate) user_timeout: Duration,
 }
+
+/// On a network that swallows packets both ends give up after a minute, unless the URL says otherwise.
+const KEEPALIVES: (Duration, Duration, u32) = (Duration::from_secs(20), Duration::from_secs(10), 4);
+const USER_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -171,10 +175,10 @@ impl Address {
             key: given.get("sslkey").map(PathBuf::from),
             timeout: given.seconds("connect_timeout")?,
             keepalives: given.number::<u8>("keepalives")? != Some(0),
-            keepalives_idle: given.seconds("keepalives_idle")?,
-            keepalives_interval: given.seconds("keepalives_interval")?,
-            keepalives_count: given.number("keepalives_count")?,
-            user_timeout: given.number("tcp_user_timeout")?.map(Duration::from_millis),
+            keepalives_idle: given.seconds("keepalives_idle")?.unwrap_or(KEEPALIVES.0),
+            keepalives_interval: given.seconds("keepalives_interval")?.unwrap_or(KEEPALIVES.1),
+            keepalives_count: given.number("keepalives_count")?.filter(|n| *n > 0).unwrap_or(KEEPALIVES.2),
+            user_timeout: given.number("tcp_user_timeout")?.map_or(USER_TIMEOUT, Duration::from_millis),
         };
         let password = given.get("password");
         let file = match password {
@@ -202,13 +206,22 @@ impl Address {
         let mode = SSL_MODES.iter().find(|(_, mode)| *mode == self.mode).map_or("prefer", |(name, _)| name);
         parameters.push(("sslmode", mode.to_owned()));
         let path = |path: &Option<PathBuf>| path.as_ref().map(|p| p.display().to_string());
-        let seconds = self.timeout.map(|t| t.as_secs().to_string());
+        let seconds = |time: Duration| time.as_secs().to_string();
+        for (name, value) in [
+            ("keepalives", u8::from(self.keepalives).to_string()),
+            ("keepalives_idle", seconds(self.keepalives_idle)),
+            ("keepalives_interval", seconds(self.keepalives_interval)),
+            ("keepalives_count", self.keepalives_count.to_string()),
+            ("tcp_user_timeout", self.user_timeout.as_millis().to_string()),
+        ] {
+            parameters.push((name, value));
+        }
         for (name, value) in [
             ("options", self.options.clone()),
             ("sslrootcert", self.root_certificate.clone()),
             ("sslcert", path(&self.certificate)),
             ("sslkey", path(&self.key)),
-            ("connect_timeout", seconds),
+            ("connect_timeout", self.timeout.map(seconds)),
         ] {
             parameters.extend(value.map(|value| (name, value)));
         }
@@ -373,13 +386,17 @@ mod tests {
 
     #[test]
     fn a_copys_url_says_the_same_of_another_database() {
-        let address =
-            parse("postgres://ann@h/d?host=db1,/tmp/x&port=5433,5432&sslmode=require&options=-c%20x%3D1", &[]);
+        let address = parse(
+            "postgres://ann@h/d?host=db1,/tmp/x&port=5433,5432&sslmode=require&options=-c%20x%3D1&keepalives_idle=3&tcp_user_timeout=9",
+            &[],
+        );
         let address = address.unwrap();
         let copy = address.url_of("other db", Path::new("/no/file")).unwrap();
         let again = Address::parse(&copy, &|_| None).unwrap();
         assert_eq!((hosts(&again), again.database.as_str()), (hosts(&address), "other db"));
         assert_eq!((again.mode, again.options.as_deref()), (SslMode::Require, Some("-c x=1")));
+        let limits = (again.keepalives, again.keepalives_idle, again.keepalives_interval, again.user_timeout);
+        assert_eq!(limits, (true, Duration::from_secs(3), KEEPALIVES.1, Duration::from_millis(9)));
     }
 
     #[test]

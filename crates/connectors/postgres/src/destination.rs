@@ -5,7 +5,7 @@ use crate::{
     codec, copy,
     ddl::{self, Name},
     differences,
-    failure::to,
+    failure::{NO_WRITES, to},
     ledger::PostgresLedger,
     link::Db,
     lock::{self, Lock},
@@ -73,7 +73,7 @@ impl Destination for PostgresDestination {
         if read_only {
             return Err(Error::new(Code::DestinationOpen, "the server takes no writes")
                 .state("nothing was written")
-                .help("name the primary server, not a standby, and see default_transaction_read_only"));
+                .help(NO_WRITES));
         }
         Ok(())
     }
@@ -81,7 +81,7 @@ impl Destination for PostgresDestination {
     fn open(&self, pipeline: &str, run: &str, wait: Option<Duration>, stop: &Stop) -> Result<Box<dyn Session>> {
         let db = crash::at(Point::OpenDatabase, || Db::connect(&self.address, &format!("floodmark run {run}")))?;
         state::present(&db)?;
-        let lock = Lock::acquire(&db, pipeline, wait, stop)?;
+        let lock = Lock::acquire(&db, pipeline, Some(run), wait, stop)?;
         Ok(Box::new(PostgresSession::open(self.clone(), db, lock, pipeline, stop)?))
     }
 

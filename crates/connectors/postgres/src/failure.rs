@@ -1,10 +1,40 @@
 //! From PostgreSQL's errors to ours.
 
 use floodmark_core::{Code, Error};
+use std::time::Duration;
 use tokio_postgres::error::{DbError, SqlState};
 
-/// How a failure is told: what was being done, and what the driver said.
-pub(crate) type Failed = fn(&str, tokio_postgres::Error) -> Error;
+/// What a server is to a run: its failures are told accordingly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Destination,
+    Source,
+}
+
+impl Role {
+    /// What was being done, and what the driver said.
+    pub(crate) fn failed(self, doing: &str, error: tokio_postgres::Error) -> Error {
+        match self {
+            Role::Destination => failed(doing, error),
+            Role::Source => crate::source::failure::failed(doing, error),
+        }
+    }
+
+    /// A server that did not answer in time.
+    pub(crate) fn silent(self, doing: &str, limit: Duration) -> Error {
+        let (code, whose) = match self {
+            Role::Destination => (Code::DestinationOpen, "PostgreSQL"),
+            Role::Source => (Code::SourceRead, "the source's PostgreSQL"),
+        };
+        Error::new(code, format!("{whose} failed to {doing}: no answer in {} s", limit.as_secs()))
+            .state("nothing was written")
+            .help("check that it is a PostgreSQL server that runs, and what stands between; connect_timeout=60 in the URL waits longer")
+    }
+}
+
+/// What to do about a server that takes no writes.
+pub(crate) const NO_WRITES: &str =
+    "name the primary server, not a standby, and see default_transaction_read_only: this one takes no writes";
 
 /// What to do about a server that speaks no TLS.
 pub(crate) const NO_TLS: &str = "the server does not speak TLS, and `sslmode` asks for it: have it switched on there (ssl = on), \
@@ -25,10 +55,26 @@ pub(crate) fn failed(doing: &str, error: tokio_postgres::Error) -> Error {
     if passes(said.code()) { error.transient() } else { error }
 }
 
-/// Whether the same may succeed a moment later: a deadlock, a server that is starting or stopping, a session that was ended.
+/// Why no transaction that writes can be begun: what a standby says to that is about something else.
+pub(crate) fn not_begun(error: tokio_postgres::Error) -> Error {
+    match error.as_db_error() {
+        Some(said) if *said.code() == SqlState::FEATURE_NOT_SUPPORTED => {
+            Error::new(Code::DestinationOpen, "the server takes no writes")
+                .state("nothing was written")
+                .help(NO_WRITES)
+                .cause(words(said))
+        }
+        _ => failed("begin a write transaction", error),
+    }
+}
+
+/// Whether the same may succeed a moment later: a deadlock, a server that is starting or stopping or has no room for one
+/// more connection, a session that was ended.
 pub(crate) fn passes(code: &SqlState) -> bool {
     let class = &code.code()[..2];
-    matches!(class, "08" | "40") || (class == "57" && *code != SqlState::QUERY_CANCELED)
+    matches!(class, "08" | "40")
+        || (class == "57" && *code != SqlState::QUERY_CANCELED)
+        || *code == SqlState::TOO_MANY_CONNECTIONS
 }
 
 /// All that the server said.
@@ -44,7 +90,7 @@ pub(crate) fn words(said: &DbError) -> String {
 fn lost(doing: &str, error: tokio_postgres::Error) -> Error {
     let cause =
         std::error::Error::source(&error).map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"));
-    if error.is_closed() || cause.contains("connection closed") || cause.contains("communicating with the server") {
+    if error.is_closed() || cut_off(&cause) {
         return Error::new(Code::DestinationWrite, format!("PostgreSQL failed to {doing}: the connection was lost"))
             .state("the server rolls back what it had not committed, and lets go of the pipeline")
             .help("nothing needs repair: once the server can be reached, run again")
@@ -71,6 +117,11 @@ fn lost(doing: &str, error: tokio_postgres::Error) -> Error {
         .cause(cause)
 }
 
+/// Whether a connection that stood was lost, rather than none could be had.
+pub(crate) fn cut_off(cause: &str) -> bool {
+    cause.contains("communicating with the server") || cause.contains("connection closed")
+}
+
 fn connecting(doing: &str) -> bool {
     doing.starts_with("connect")
 }
@@ -93,10 +144,7 @@ fn remedy(said: &DbError) -> (Code, &'static str) {
             Code::DestinationWrite,
             "the statement was canceled, by a person or by a time limit of the server: run again",
         ),
-        c if *c == SqlState::READ_ONLY_SQL_TRANSACTION => (
-            Code::DestinationOpen,
-            "the server takes no writes: name the primary server, not a standby, and see default_transaction_read_only",
-        ),
+        c if *c == SqlState::READ_ONLY_SQL_TRANSACTION => (Code::DestinationOpen, NO_WRITES),
         c if *c == SqlState::UNDEFINED_DATABASE => {
             (Code::DestinationOpen, "there is no such database: check the name, or create it with CREATE DATABASE")
         }

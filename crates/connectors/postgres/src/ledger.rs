@@ -28,7 +28,7 @@ pub(crate) struct PostgresLedger {
 impl PostgresLedger {
     fn change<T>(&self, pipeline: &str, work: impl FnOnce(&Db) -> Result<T>) -> Result<T> {
         let db = self.destination.connect()?;
-        let lock = Lock::acquire(&db, pipeline, Some(Duration::ZERO), &Stop::default())?;
+        let lock = Lock::acquire(&db, pipeline, None, Some(Duration::ZERO), &Stop::default())?;
         let done = (|| {
             let step = Step::begin(&db, false)?;
             state::create(&db)?;

@@ -2,7 +2,7 @@
 
 use crate::{
     address::{Address, SslMode},
-    failure::{Failed, failed, to},
+    failure::{Role, not_begun, to},
     tls,
     tuples::{self, Reader, Received, Writer},
 };
@@ -25,26 +25,32 @@ pub(crate) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 /// How long a server may take to answer the first word, unless the URL says otherwise.
 const CONNECT: Duration = Duration::from_secs(15);
 
-/// A client that is killed must let go at once: the server looks for it also while a statement runs, and on a network that
-/// swallows packets it gives up after a minute. A lock of another program is waited for no longer than a person would.
-/// Every one of these may be missing, or be out of a user's reach, on some server; loads are right without it.
-const SETTINGS: [(&str, &str); 12] = [
-    ("client_connection_check_interval", "100ms"),
-    ("tcp_keepalives_idle", "20"),
-    ("tcp_keepalives_interval", "10"),
-    ("tcp_keepalives_count", "4"),
-    ("tcp_user_timeout", "60000"),
-    ("statement_timeout", "0"),
-    ("lock_timeout", "60s"),
-    ("idle_in_transaction_session_timeout", "15min"),
-    // Rows are looked up by their key, a few among many: on a disk that turns, which the server's own figure is for, reading
-    // all of a table would be quicker.
-    ("random_page_cost", "1.1"),
+/// How what is asked is meant, whatever the server or the user set up.
+const FORMS: [(&str, &str); 4] = [
     // Texts that a cast makes of values read back the same everywhere.
     ("TimeZone", "UTC"),
     ("DateStyle", "ISO, YMD"),
     ("IntervalStyle", "postgres"),
+    // Rows are looked up by their key, a few among many: on a disk that turns, which the server's own figure is for, reading
+    // all of a table would be quicker.
+    ("random_page_cost", "1.1"),
 ];
+
+/// How long the server waits for what. A client that is killed must let go at once: the server looks for it also while a
+/// statement runs, and on a network that swallows packets it gives up when the client does. A lock of another program is
+/// waited for no longer than a person would. The URL's `options` may say otherwise.
+fn limits(address: &Address) -> [(&'static str, String); 8] {
+    [
+        ("client_connection_check_interval", "100ms".to_owned()),
+        ("tcp_keepalives_idle", address.keepalives_idle.as_secs().to_string()),
+        ("tcp_keepalives_interval", address.keepalives_interval.as_secs().to_string()),
+        ("tcp_keepalives_count", address.keepalives_count.to_string()),
+        ("tcp_user_timeout", address.user_timeout.as_millis().to_string()),
+        ("statement_timeout", "0".to_owned()),
+        ("lock_timeout", "60s".to_owned()),
+        ("idle_in_transaction_session_timeout", "15min".to_owned()),
+    ]
+}
 
 /// How long a connection may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -64,33 +70,36 @@ pub(crate) struct Db {
 impl Db {
     /// Connects to the first server that answers. `application` is shown to whoever looks at the server's sessions.
     pub(crate) fn connect(address: &Address, application: &str) -> Result<Db> {
-        Db::connect_to(address, application, failed)
+        Db::connect_to(address, application, Role::Destination)
     }
 
-    /// The same; `failed` says what it is that cannot be reached.
-    pub(crate) fn connect_to(address: &Address, application: &str, failed: Failed) -> Result<Db> {
+    /// The same for a server in any role.
+    pub(crate) fn connect_to(address: &Address, application: &str, role: Role) -> Result<Db> {
         let runtime = runtime()?;
         let (client, carrier) = match address.mode {
-            SslMode::Allow => connect(&runtime, address, SslMode::Disable, application, failed)
-                .or_else(|_| connect(&runtime, address, SslMode::Require, application, failed)),
-            mode => connect(&runtime, address, mode, application, failed),
+            SslMode::Allow => connect(&runtime, address, SslMode::Disable, application, role)
+                .or_else(|_| connect(&runtime, address, SslMode::Require, application, role)),
+            mode => connect(&runtime, address, mode, application, role),
         }?;
         let db = Db { runtime, client: Some(client), carrier: RefCell::new(Some(carrier)) };
-        db.set_up(failed)?;
+        db.set_up(address, role)?;
         Ok(db)
     }
 
-    fn set_up(&self, failed: Failed) -> Result<()> {
-        for (name, value) in SETTINGS {
+    fn set_up(&self, address: &Address, role: Role) -> Result<()> {
+        let options = address.options.as_deref().unwrap_or_default();
+        let limits = limits(address).into_iter().filter(|(name, _)| !options.contains(name));
+        for (name, value) in limits.chain(FORMS.map(|(name, value)| (name, value.to_owned()))) {
             let set = format!("SELECT set_config('{name}', '{value}', false)");
             match self.done(self.client().simple_query(&set)) {
-                Err(error) if error.as_db_error().is_none() => return Err(failed("set up the connection", error)),
+                // Every one of these may be missing, or be out of a user's reach, on some server; loads are right without.
+                Err(error) if error.as_db_error().is_none() => return Err(role.failed("set up the connection", error)),
                 _ => {}
             }
         }
         // Numbers of a double are written in full, and text is what it says: both are the default since long.
         self.execute_batch("SET extra_float_digits = 1; SET standard_conforming_strings = on")
-            .map_err(|error| failed("set up the connection", error))
+            .map_err(|error| role.failed("set up the connection", error))
     }
 
     #[expect(clippy::expect_used, reason = "only `drop` takes the client away")]
@@ -214,9 +223,10 @@ fn connect(
     address: &Address,
     mode: SslMode,
     application: &str,
-    failed: Failed,
+    role: Role,
 ) -> Result<(Client, Carrier)> {
     let mut refused = None;
+    let limit = address.timeout.unwrap_or(CONNECT);
     for server in &address.servers {
         let mut config = Config::new();
         config
@@ -225,12 +235,12 @@ fn connect(
             .user(&address.user)
             .dbname(&address.database)
             .application_name(address.application.as_deref().unwrap_or(application))
-            .connect_timeout(address.timeout.unwrap_or(CONNECT))
+            .connect_timeout(limit)
             .keepalives(address.keepalives)
-            .keepalives_idle(address.keepalives_idle.unwrap_or(Duration::from_secs(20)))
-            .keepalives_interval(address.keepalives_interval.unwrap_or(Duration::from_secs(10)))
-            .keepalives_retries(address.keepalives_count.unwrap_or(4))
-            .tcp_user_timeout(address.user_timeout.unwrap_or(Duration::from_secs(60)));
+            .keepalives_idle(address.keepalives_idle)
+            .keepalives_interval(address.keepalives_interval)
+            .keepalives_retries(address.keepalives_count)
+            .tcp_user_timeout(address.user_timeout);
         if let Some(options) = &address.options {
             config.options(options);
         }
@@ -244,22 +254,25 @@ fn connect(
             SslMode::Prefer | SslMode::Allow => tokio_postgres::config::SslMode::Prefer,
             SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => tokio_postgres::config::SslMode::Require,
         });
-        let connected: Result<(Client, Carrier), _> = match mode {
-            SslMode::Disable => {
-                runtime.block_on(config.connect(NoTls)).map(|(client, carrier)| (client, Box::pin(carrier) as Carrier))
-            }
+        // A server can take a connection and never say a word: of that the driver's own limit knows nothing.
+        let connected: Result<Result<(Client, Carrier), _>, _> = match mode {
+            SslMode::Disable => runtime
+                .block_on(async { timeout(limit, config.connect(NoTls)).await })
+                .map(|answer| answer.map(|(client, carrier)| (client, Box::pin(carrier) as Carrier))),
             _ => {
                 let connecting = config.connect(tls::connector(address)?);
-                runtime.block_on(connecting).map(|(client, carrier)| (client, Box::pin(carrier) as Carrier))
+                runtime
+                    .block_on(async { timeout(limit, connecting).await })
+                    .map(|answer| answer.map(|(client, carrier)| (client, Box::pin(carrier) as Carrier)))
             }
         };
-        match connected {
-            Ok(connected) => return Ok(connected),
-            Err(error) => {
-                let error = failed(&format!("connect to {}:{}", server.host, server.port), error);
-                refused.get_or_insert(error);
-            }
-        }
+        let doing = format!("connect to {}:{}", server.host, server.port);
+        let error = match connected {
+            Ok(Ok(connected)) => return Ok(connected),
+            Ok(Err(error)) => role.failed(&doing, error),
+            Err(_) => role.silent(&doing, limit),
+        };
+        refused.get_or_insert(error);
     }
     Err(refused.unwrap_or_else(|| Error::new(Code::BadUrl, "the URL names no server")))
 }
@@ -275,7 +288,7 @@ impl<'db> Step<'db> {
     /// `within`: a transaction is open already, and is not ended by this.
     pub(crate) fn begin(db: &'db Db, within: bool) -> Result<Step<'db>> {
         let sql = if within { "SAVEPOINT floodmark" } else { "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE" };
-        db.execute_batch(sql).map_err(to("begin a write transaction"))?;
+        db.execute_batch(sql).map_err(not_begun)?;
         Ok(Step { db, within, open: true })
     }
 

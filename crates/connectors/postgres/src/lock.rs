@@ -11,6 +11,9 @@ const POLL: Duration = Duration::from_millis(50);
 /// (`client_connection_check_interval`), and needs a moment to end what it was doing.
 const GLANCE: Duration = Duration::from_millis(400);
 
+/// How long a session that was ended may take to go.
+const PARTING: Duration = Duration::from_secs(10);
+
 /// A lock's place among the server's locks (PostgreSQL, "pg_locks": a key of 64 bits is kept in two halves).
 const PLACE: &str = "l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
     AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -33,17 +36,33 @@ fn key(db: &Db, pipeline: &str) -> Result<i64> {
 }
 
 impl Lock {
-    /// Takes the lock of a pipeline, waiting at most `wait` (`None`: for ever).
-    pub(crate) fn acquire(db: &Db, pipeline: &str, wait: Option<Duration>, stop: &Stop) -> Result<Lock> {
+    /// Takes the lock of a pipeline, for a run where there is one, waiting at most `wait` (`None`: for ever).
+    ///
+    /// A session that this very run lost may hold it still: on a network that swallows packets the server learns of the
+    /// loss later than the run does. That one is ended.
+    pub(crate) fn acquire(
+        db: &Db,
+        pipeline: &str,
+        run: Option<&str>,
+        wait: Option<Duration>,
+        stop: &Stop,
+    ) -> Result<Lock> {
         let key = key(db, pipeline)?;
         let fail = to("take the pipeline's lock");
-        let mut process = 0;
-        until_free(db, key, pipeline, wait, stop, || {
-            let row = db.query_one("SELECT pg_try_advisory_lock($1), pg_backend_pid()", &[&key]).map_err(&fail)?;
-            process = row.try_get(1).map_err(&fail)?;
+        // The second lock, which all sessions of a run share, says whose the first one is.
+        let sql = "SELECT pg_try_advisory_lock($1), pg_backend_pid(),
+                          pg_try_advisory_lock_shared(hashtextextended('floodmark run: ' || $2::text, 0))";
+        let process = std::cell::Cell::new(0);
+        let take = || {
+            let row = db.query_one(sql, &[&key, &run]).map_err(&fail)?;
+            process.set(row.try_get(1).map_err(&fail)?);
             row.try_get(0).map_err(&fail)
-        })?;
-        let lock = Lock { key, process };
+        };
+        if !take()? {
+            let wait = if end_earlier(db, key, run)? { wait.map(|wait| wait.max(PARTING)) } else { wait };
+            until_free(db, key, pipeline, wait, stop, take)?;
+        }
+        let lock = Lock { key, process: process.get() };
         lock.check(db)?;
         Ok(lock)
     }
@@ -71,6 +90,19 @@ impl Lock {
     pub(crate) fn release(&self, db: &Db) {
         let _ = db.query("SELECT pg_advisory_unlock($1)", &[&self.key]);
     }
+}
+
+/// Ends the session of an earlier attempt of a run, where that holds the lock; whether it does.
+fn end_earlier(db: &Db, key: i64, run: Option<&str>) -> Result<bool> {
+    let sql = format!(
+        "SELECT pg_terminate_backend(l.pid) FROM pg_locks l
+         WHERE {PLACE} AND l.pid <> pg_backend_pid() AND EXISTS (
+           SELECT FROM pg_locks r
+           WHERE r.pid = l.pid AND r.locktype = 'advisory' AND r.objsubid = 1 AND r.mode = 'ShareLock' AND r.granted
+             AND r.database = l.database
+             AND ((r.classid::bigint << 32) | r.objid::bigint) = hashtextextended('floodmark run: ' || $2::text, 0))"
+    );
+    Ok(!db.query(&sql, &[&key, &run]).map_err(to("end the session that was lost"))?.is_empty())
 }
 
 /// Waits at most `wait` until nobody holds the pipeline's lock, and takes nothing.

@@ -1,6 +1,6 @@
 //! PostgreSQL's errors, said of a source.
 
-use crate::failure::{NO_TLS, passes, speaks_no_tls, words};
+use crate::failure::{NO_TLS, cut_off, passes, speaks_no_tls, words};
 use floodmark_core::{Code, Error};
 use tokio_postgres::error::SqlState;
 
@@ -76,7 +76,7 @@ fn lost(message: String, doing: &str, cause: String) -> Error {
             "the server's certificate does not suit `sslmode`: name its authority (sslrootcert=/path/ca.crt) and the host \
              it is made out to"
         }
-        () if doing.starts_with("connect") => {
+        () if doing.starts_with("connect") && !cut_off(&cause) => {
             "check host and port, that the server runs, and that it lets this machine in (pg_hba.conf)"
         }
         () => {

@@ -4,7 +4,7 @@ mod bad;
 mod block;
 mod columns;
 mod decode;
-mod failure;
+pub(crate) mod failure;
 mod horizon;
 mod parse;
 mod range;

@@ -2,11 +2,11 @@
 
 use super::{
     columns::{self, Column},
-    failure::{failed, to},
+    failure::to,
     horizon::{self, READS, Watch},
     relation::{self, Found},
 };
-use crate::{address::Address, ddl::literal, link::Db};
+use crate::{address::Address, ddl::literal, failure::Role, link::Db};
 use floodmark_connect::Stop;
 use floodmark_core::{Result, Value, pipeline::Relation};
 use std::sync::{Mutex, PoisonError};
@@ -19,7 +19,7 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL 
 
 /// Connects for reading.
 pub(crate) fn connect(address: &Address) -> Result<Db> {
-    Db::connect_to(address, "floodmark source", failed)
+    Db::connect_to(address, "floodmark source", Role::Source)
 }
 
 /// The columns of a relation, as it is now.

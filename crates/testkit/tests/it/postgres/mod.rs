@@ -1,102 +1,17 @@
 //! What only a server can do to a run: hold it up, break it off, lose its client.
 
-use ::postgres::Client;
-use floodmark_testkit::{Postgres, floodmark, scratch};
+#[cfg(target_os = "linux")]
+mod network;
+mod project;
+
+use floodmark_testkit::floodmark;
+use project::Project;
 use std::{
     fs,
-    process::{Child, Command, Output, Stdio},
+    process::Command,
     thread,
     time::{Duration, Instant},
 };
-use tempfile::TempDir;
-
-/// A project that loads `data/*` into the table `t` of a database of its own.
-struct Project {
-    folder: TempDir,
-    database: Postgres,
-}
-
-impl Project {
-    fn new(fields: &str) -> Project {
-        let (folder, database) = (scratch().unwrap(), Postgres::empty().unwrap());
-        let text = format!(
-            "version: 1\npipelines:\n  t:\n    source: {{ files: \"data/*\" }}\n    destination: {{ url: \"{}\", table: t }}\n{fields}",
-            database.url()
-        );
-        fs::create_dir(folder.path().join("data")).unwrap();
-        fs::write(folder.path().join("floodmark.yaml"), text).unwrap();
-        Project { folder, database }
-    }
-
-    fn upsert() -> Project {
-        Project::new("    load: upsert\n    key: id\n    version: v\n")
-    }
-
-    fn file(&self, name: &str, text: &str) {
-        fs::write(self.folder.path().join("data").join(name), text).unwrap();
-    }
-
-    fn start(&self) -> Child {
-        self.start_with(|_| {})
-    }
-
-    /// Started so that it meets its end, or whatever else, at a crash point.
-    fn start_at(&self, crash: &str) -> Child {
-        self.start_with(|command| {
-            command.env("FLOODMARK_CRASH", crash);
-        })
-    }
-
-    fn start_with(&self, more: impl FnOnce(&mut Command)) -> Child {
-        let mut command = Command::new(floodmark().unwrap());
-        more(&mut command);
-        command.current_dir(self.folder.path()).env("NO_COLOR", "1").args(["--format", "json", "run"]);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-    }
-
-    fn run(&self) -> Output {
-        self.start().wait_with_output().unwrap()
-    }
-
-    fn loads(&self) {
-        let ran = self.run();
-        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stdout));
-    }
-
-    fn client(&self) -> Client {
-        self.database.connect().unwrap()
-    }
-
-    fn rows(&self) -> Vec<(i64, String)> {
-        let rows = self.client().query("SELECT id, name FROM t ORDER BY id", &[]).unwrap();
-        rows.iter().map(|r| (r.get(0), r.get(1))).collect()
-    }
-
-    /// Holds every write of rows up for so long that nobody waits for it.
-    fn hold_up(&self) {
-        self.client()
-            .batch_execute(
-                "CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS
-                 $$ BEGIN PERFORM pg_sleep(300); RETURN NULL; END $$;
-                 CREATE TRIGGER hold BEFORE INSERT OR UPDATE OR DELETE ON t FOR EACH STATEMENT EXECUTE FUNCTION hold()",
-            )
-            .unwrap();
-    }
-
-    /// Waits until a run is held up, and returns the server's process.
-    fn held(&self) -> i32 {
-        let mut client = self.client();
-        let asleep = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
-        let since = Instant::now();
-        loop {
-            if let Some(row) = client.query_opt(asleep, &[]).unwrap() {
-                return row.get(0);
-            }
-            assert!(since.elapsed() < Duration::from_secs(60), "no run came so far");
-            thread::sleep(Duration::from_millis(20));
-        }
-    }
-}
 
 const FIRST: &str = "id,v,name\n1,1,a\n2,1,b\n";
 const SECOND: &str = "id,v,name\n2,2,B\n3,1,c\n";
@@ -257,9 +172,9 @@ fn a_table_has_the_fingerprint_it_has_in_sqlite() {
                 3,99999999999999999999.99,1e300,,9999-12-31,2024-01-01 00:00:00,2024-01-01T00:00:00Z,23:59:59.999999,ü|\u{1f30a}\n";
     project.file("a.csv", rows);
     project.loads();
-    let yaml = project.folder.path().join("floodmark.yaml");
+    let yaml = project.yaml();
     let text = fs::read_to_string(&yaml).unwrap();
-    let file = format!("sqlite:///{}/t.db", project.folder.path().display());
+    let file = format!("sqlite:///{}/t.db", project.path().display());
     fs::write(&yaml, text.replace(project.database.url(), &file)).unwrap();
     project.loads();
     let print = |url: &str| {
@@ -278,7 +193,7 @@ fn a_pipeline_is_proved_on_copies() {
     project.file("b.csv", SECOND);
     project.loads();
     let mut command = Command::new(floodmark().unwrap());
-    let proved = command.current_dir(project.folder.path()).env("NO_COLOR", "1").args(["prove", "t"]).output().unwrap();
+    let proved = command.current_dir(project.path()).env("NO_COLOR", "1").args(["prove", "t"]).output().unwrap();
     let said = format!("{}{}", String::from_utf8_lossy(&proved.stdout), String::from_utf8_lossy(&proved.stderr));
     assert_eq!(proved.status.code(), Some(0), "{said}");
     assert_eq!(project.rows(), both());
