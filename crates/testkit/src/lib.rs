@@ -16,6 +16,8 @@ mod program;
 mod project;
 #[cfg(target_os = "linux")]
 pub mod proxy;
+#[cfg(target_os = "linux")]
+pub mod server;
 mod store;
 pub mod suite;
 

@@ -3,6 +3,8 @@
 #[cfg(target_os = "linux")]
 mod network;
 mod project;
+#[cfg(target_os = "linux")]
+mod server;
 
 use floodmark_testkit::floodmark;
 use project::Project;

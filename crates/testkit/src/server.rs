@@ -1,0 +1,208 @@
+//! A PostgreSQL server of a test's own: it can be stopped and started, be followed by a standby, and have little room.
+//!
+//! The programs are those of the tests' server, and run as the user it runs as.
+
+use crate::{
+    crash::send,
+    project,
+    store::{connect, said, server},
+};
+use postgres::Client;
+use std::{
+    fs::{self, File},
+    net::TcpListener,
+    os::unix::fs::{MetadataExt, chown},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+/// How long a server may take to answer, or to stop.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A server that goes when this is dropped, and with the thread that started it.
+#[derive(Debug)]
+pub struct Server {
+    folder: TempDir,
+    programs: PathBuf,
+    settings: Vec<String>,
+    port: u16,
+    process: Mutex<Option<Child>>,
+}
+
+impl Server {
+    /// A fresh one with settings as `name=value`.
+    pub fn start(settings: &[&str]) -> Result<Server, String> {
+        Server::make(settings, None, |made| {
+            let initdb = ["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"];
+            run(made.program("initdb")?.args(initdb).arg("-D").arg(made.data()))
+        })
+    }
+
+    /// A fresh one with a tablespace `small` that has room for so many megabytes.
+    pub fn with_little_room(megabytes: u32) -> Result<Server, String> {
+        let server = Server::make(&[], Some(megabytes), |made| {
+            fs::create_dir(made.small()).map_err(|e| e.to_string())?;
+            let initdb = ["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"];
+            run(made.program("initdb")?.args(initdb).arg("-D").arg(made.data()))
+        })?;
+        let sql = format!("CREATE TABLESPACE small LOCATION '{}'", server.small().display());
+        server.connect()?.batch_execute(&sql).map_err(|e| format!("{sql}: {}", said(&e)))?;
+        Ok(server)
+    }
+
+    /// One that follows this one and takes no writes.
+    pub fn standby(&self, settings: &[&str]) -> Result<Server, String> {
+        Server::make(settings, None, |made| {
+            let mut copy = made.program("pg_basebackup")?;
+            copy.args(["--checkpoint=fast", "--no-sync", "--write-recovery-conf", "--username=postgres"]);
+            copy.arg("-h").arg(self.folder.path()).arg("-p").arg(self.port.to_string());
+            run(copy.arg("-D").arg(made.data()))
+        })
+    }
+
+    fn make(
+        settings: &[&str],
+        room: Option<u32>,
+        fill: impl FnOnce(&Server) -> Result<(), String>,
+    ) -> Result<Server, String> {
+        let folder = project::scratch().map_err(|e| e.to_string())?;
+        let mut shared = connect(&server()?)?;
+        let ask = "SELECT setting, current_setting('data_directory') FROM pg_config() WHERE name = 'BINDIR'";
+        let row = shared.query_one(ask, &[]).map_err(|e| format!("{ask}: {e}"))?;
+        let owner = fs::metadata(row.get::<_, &str>(1)).map_err(|e| e.to_string())?;
+        chown(folder.path(), Some(owner.uid()), Some(owner.gid())).map_err(|e| e.to_string())?;
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).map_err(|e| e.to_string())?.port();
+        let made = Server {
+            folder,
+            programs: row.get::<_, String>(0).into(),
+            settings: settings.iter().map(|&s| s.to_owned()).collect(),
+            port,
+            process: Mutex::default(),
+        };
+        fill(&made)?;
+        made.begin(room)?;
+        Ok(made)
+    }
+
+    /// Its URL, of the database `postgres`.
+    pub fn url(&self) -> String {
+        format!("postgres://postgres@/postgres?host={}&port={}", self.folder.path().display(), self.port)
+    }
+
+    /// A session.
+    pub fn connect(&self) -> Result<Client, String> {
+        connect(&self.url())
+    }
+
+    /// Stops it, as `pg_ctl stop` does: `fast` ends the sessions, `immediate` leaves all as it is.
+    pub fn stop(&self, mode: &str) -> Result<(), String> {
+        let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(mut child) = process.take() else { return Ok(()) };
+        send(&child, if mode == "fast" { "INT" } else { "QUIT" })?;
+        let since = Instant::now();
+        while child.try_wait().map_err(|e| e.to_string())?.is_none() {
+            if since.elapsed() > PATIENCE {
+                let _ = child.kill();
+                return Err(format!("the server does not stop:\n{}", self.log()));
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
+    /// Starts it again.
+    pub fn start_again(&self) -> Result<(), String> {
+        self.begin(None)
+    }
+
+    fn begin(&self, room: Option<u32>) -> Result<(), String> {
+        let log = File::options().create(true).append(true).open(self.folder.path().join("log"));
+        let log = log.map_err(|e| e.to_string())?;
+        let mut command = match room {
+            None => self.program("postgres")?,
+            Some(megabytes) => self.in_little_room(megabytes)?,
+        };
+        command.arg("-D").arg(self.data()).arg("-k").arg(self.folder.path()).args(["-p", &self.port.to_string()]);
+        let usual = ["listen_addresses=127.0.0.1", "fsync=off", "full_page_writes=off", "autovacuum=off"];
+        for setting in usual.into_iter().chain(self.settings.iter().map(String::as_str)) {
+            command.args(["-c", setting]);
+        }
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
+        let mut child = child.map_err(|e| format!("the server cannot be started: {e}"))?;
+        let since = Instant::now();
+        while self.connect().is_err() {
+            let ended = child.try_wait().map_err(|e| e.to_string())?.is_some();
+            if ended || since.elapsed() > PATIENCE {
+                let _ = child.kill();
+                return Err(format!("the server does not start:\n{}", self.log()));
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        *self.process.lock().unwrap_or_else(PoisonError::into_inner) = Some(child);
+        Ok(())
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn small(&self) -> PathBuf {
+        self.folder.path().join("small")
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// A program of the server's. It refuses to run as root; and it ends with us, however we end.
+    fn program(&self, name: &str) -> Result<Command, String> {
+        let mut command = Command::new("setpriv");
+        command.args(self.privileges()?).arg(self.programs.join(name)).current_dir("/").stdin(Stdio::null());
+        Ok(command)
+    }
+
+    fn privileges(&self) -> Result<Vec<String>, String> {
+        let ours = fs::metadata("/proc/self").map_err(|e| e.to_string())?.uid();
+        let owner = fs::metadata(self.folder.path()).map_err(|e| e.to_string())?;
+        let mut out = vec!["--pdeathsig=QUIT".to_owned()];
+        if ours == 0 {
+            out.extend([
+                format!("--reuid={}", owner.uid()),
+                format!("--regid={}", owner.gid()),
+                "--clear-groups".into(),
+            ]);
+        }
+        Ok(out)
+    }
+
+    /// The server in a mount namespace of its own, where the tablespace's folder is a file system of that size. It needs no
+    /// root: who is not is given the right within a user namespace.
+    fn in_little_room(&self, megabytes: u32) -> Result<Command, String> {
+        let mut command = Command::new("unshare");
+        if fs::metadata("/proc/self").map_err(|e| e.to_string())?.uid() != 0 {
+            command.args(["--user", "--map-current-user", "--keep-caps"]);
+        }
+        let owner = fs::metadata(self.folder.path()).map_err(|e| e.to_string())?;
+        let options = format!("size={megabytes}m,mode=0700,uid={},gid={}", owner.uid(), owner.gid());
+        let script = format!("mount -t tmpfs -o {options} small \"$0\" && exec setpriv \"$@\"");
+        command.args(["--mount", "sh", "-c", &script]).arg(self.small());
+        command.args(self.privileges()?).arg(self.programs.join("postgres")).current_dir("/");
+        Ok(command)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.stop("immediate");
+    }
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    let output = command.output().map_err(|e| format!("{}: {e}", Path::new(command.get_program()).display()))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() { Ok(()) } else { Err(format!("{command:?} ended with {}: {said}", output.status)) }
+}
