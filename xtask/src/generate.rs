@@ -3,9 +3,13 @@
 use crate::shell::{self, cargo, root, say};
 use std::fs;
 
-/// Pages made from the table of fields in `crates/config`.
-const PAGES: &[(&str, &str)] =
-    &[("schema", "docs/reference/floodmark.schema.json"), ("reference", "docs/reference/pipeline-file.md")];
+/// Pages by the example that prints them: its crate, its name, its argument. Built as examples, so that xtask itself needs
+/// none of their dependencies.
+const PAGES: &[(&str, &str, &str, &str)] = &[
+    ("floodmark-config", "reference", "schema", "docs/reference/floodmark.schema.json"),
+    ("floodmark-config", "reference", "reference", "docs/reference/pipeline-file.md"),
+    ("floodmark-testkit", "types", "", "docs/reference/types.md"),
+];
 
 /// `gen-docs [--check]`.
 pub(crate) fn docs(arguments: &[String]) -> Result<(), String> {
@@ -15,18 +19,10 @@ pub(crate) fn docs(arguments: &[String]) -> Result<(), String> {
         _ => return Err("cargo xtask gen-docs [--check]".to_owned()),
     };
     let mut stale = Vec::new();
-    for (page, path) in PAGES {
-        // Built as an example of the crate that holds the table, so that xtask itself needs none of its dependencies.
-        let text = shell::read(cargo().args([
-            "run",
-            "--quiet",
-            "--package",
-            "floodmark-config",
-            "--example",
-            "reference",
-            "--",
-            page,
-        ]))?;
+    for (package, example, argument, path) in PAGES {
+        let mut print = cargo();
+        print.args(["run", "--quiet", "--package", package, "--example", example, "--", argument]);
+        let text = shell::read(&mut print)?;
         let file = root().join(path);
         if fs::read_to_string(&file).is_ok_and(|kept| kept == text) {
             continue;

@@ -15,7 +15,7 @@ pub(crate) static HOLDS: Holds = Holds {
 };
 
 /// The type a column is made with. It keeps every value exactly: `json` its very text, which `jsonb` would not.
-pub(crate) fn declared(data_type: DataType) -> String {
+pub fn declared(data_type: DataType) -> String {
     match data_type {
         DataType::Bool => "boolean".into(),
         DataType::BigInt => "bigint".into(),

@@ -29,5 +29,7 @@ mod tls;
 mod touched;
 mod tuples;
 
+pub mod types;
+
 pub use destination::PostgresDestination;
 pub use source::PostgresSource;

@@ -5,7 +5,7 @@ use rusqlite::types::ValueRef;
 
 /// The declared type of a column. Its affinity (SQLite, "Datatypes", 3.1) must keep what is bound exactly: a declared
 /// `DECIMAL` would turn `1.10` into a double, so it is `DECIMAL_TEXT`.
-pub(crate) fn declared(data_type: DataType) -> String {
+pub fn declared(data_type: DataType) -> String {
     match data_type {
         DataType::Bool => "BOOLEAN".into(),
         DataType::BigInt => "INTEGER".into(),

@@ -22,5 +22,7 @@ mod state;
 mod touched;
 mod writeback;
 
+pub mod types;
+
 pub use destination::SqliteDestination;
 pub use source::SqliteSource;

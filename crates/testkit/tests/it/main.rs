@@ -9,3 +9,4 @@ mod lesson;
 mod model;
 #[cfg(unix)]
 mod postgres;
+mod types;

@@ -151,4 +151,11 @@ mod tests {
         assert_eq!(types, [BigInt, Double, Text, Bytes, Text, Text]);
         assert!(schema.columns[4].undecided);
     }
+
+    #[test]
+    fn types_are_read_as_the_page_says() {
+        for (declared, ours) in crate::types::READ {
+            assert_eq!(natural(declared), Some(*ours), "{declared}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use super::{Database, all, drain, open, query, survey, table};
 use floodmark_connect::{Source, SurveyRequest};
 use floodmark_core::{Code, DataType, Schema};
+use floodmark_postgres::types::READ;
 
 const TZ: DataType = DataType::TimestampTz { nanos: false };
 const TS: DataType = DataType::Timestamp { nanos: false };
@@ -195,4 +196,14 @@ fn a_number_without_limits_is_what_it_was_pinned_to() {
     assert_eq!(source.survey(&slices, &request, &Default::default()).unwrap().schema, expected);
     let glance = source.glance(&slices, &request, &Default::default()).unwrap();
     assert_eq!((glance.schema, glance.whole), (expected, true));
+}
+
+#[test]
+fn types_are_read_as_the_page_says() {
+    let database = Database::new();
+    let columns: Vec<String> = READ.iter().enumerate().map(|(n, (t, _))| format!("c{n} {t}")).collect();
+    database.client().batch_execute(&format!("CREATE TABLE t ({})", columns.join(", "))).unwrap();
+    let found = survey(&table(&database, "t"), None).unwrap().schema;
+    let expected: Vec<DataType> = READ.iter().map(|(_, ours)| *ours).collect();
+    assert_eq!(found.columns.iter().map(|c| c.data_type).collect::<Vec<_>>(), expected);
 }
