@@ -1,11 +1,19 @@
-//! `cargo xtask soak`: random histories against the model, for as long as one likes.
+//! `cargo xtask soak`: random histories against the model, for as long as one likes; `--postgres`: into a server.
 
-use crate::shell::{self, cargo, say, target};
+use crate::{
+    services::Services,
+    shell::{self, cargo, say},
+    test::{binary, build},
+};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The command.
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
-    let usage = || "cargo xtask soak [--seed S] [--minutes N]".to_owned();
+    let usage = || "cargo xtask soak [--postgres] [--seed S] [--minutes N]".to_owned();
+    let (postgres, arguments) = match arguments {
+        [first, rest @ ..] if first == "--postgres" => (true, rest),
+        all => (false, all),
+    };
     let mut seed = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
     let mut minutes = 60;
     let mut words = arguments.iter();
@@ -17,12 +25,16 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
             _ => return Err(usage()),
         }
     }
-    shell::run(cargo().args(["build", "--quiet", "--package", "floodmark-cli"]))?;
-    let binary = target().join("debug").join(format!("floodmark{}", std::env::consts::EXE_SUFFIX));
+    build()?;
     say(&format!("seed {seed}, {minutes} minutes"));
     let mut test = cargo();
     test.args(["test", "--quiet", "--package", "floodmark-testkit", "--test", "it"]);
     test.args(["--", "--ignored", "--exact", "model::soak", "--nocapture"]);
-    test.env("FLOODMARK_BIN", binary).env("FLOODMARK_SEED", seed.to_string());
-    shell::run(test.env("FLOODMARK_SOAK_SECONDS", (minutes * 60).to_string()))
+    test.env("FLOODMARK_BIN", binary()).env("FLOODMARK_SEED", seed.to_string());
+    test.env("FLOODMARK_SOAK_SECONDS", (minutes * 60).to_string());
+    if !postgres {
+        return shell::run(&mut test);
+    }
+    let services = Services::start()?;
+    shell::run(test.envs(services.variables()).env("FLOODMARK_SOAK_ON", "postgres"))
 }

@@ -41,8 +41,10 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// `whole`: with the columns that the batch lacks.
+    /// `whole`: with the columns that the batch lacks, which it has in any case where a row may go and come back within it:
+    /// one that comes back is new, and keeps nothing of the one that went.
     pub fn new(pipeline: &Pipeline, schema: &Schema, batch: &ShapedBatch, whole: bool) -> Result<Layout> {
+        let whole = whole || (pipeline.delete_when.is_some() && pipeline.deletes == Deletes::Hard);
         let fields = batch.rows.schema_ref();
         let mut names: Vec<String> = pipeline.key.clone();
         for name in schema.names() {

@@ -108,6 +108,19 @@ impl Store {
         }
     }
 
+    /// Names of a table's columns in order; none where there is no such table.
+    pub(crate) fn columns(&self, root: &Path, table: &str) -> Result<Vec<String>, String> {
+        let sql = match self {
+            Store::Sqlite(file) if !root.join(file).exists() => return Ok(Vec::new()),
+            Store::Sqlite(_) => format!("SELECT name FROM pragma_table_info('{table}')"),
+            Store::Postgres(_) => format!(
+                "SELECT attname::text FROM pg_attribute
+                 WHERE attrelid = to_regclass('{table}') AND attnum > 0 AND NOT attisdropped ORDER BY attnum"
+            ),
+        };
+        Ok(self.query(root, &sql)?.rows.iter().flatten().map(Cell::to_string).collect())
+    }
+
     pub(crate) fn execute(&self, root: &Path, sql: &str) -> Result<(), String> {
         match self {
             Store::Sqlite(file) => dump::execute(&root.join(file), sql),

@@ -22,6 +22,7 @@ mod trial;
 mod world;
 mod write;
 
+use crate::store::Destination;
 use std::time::{Duration, Instant};
 
 /// How long a failing history is made smaller.
@@ -36,34 +37,34 @@ pub struct Disagreement {
     pub case: String,
 }
 
-/// Plays the history of one seed. The error is the harness's own, never a finding.
-pub fn play(seed: u64) -> Result<Option<Disagreement>, String> {
+/// Plays the history of one seed into a database. The error is the harness's own, never a finding.
+pub fn play(seed: u64, on: Destination) -> Result<Option<Disagreement>, String> {
     let allowed = exclusions::allowed();
     let history = generate::history(seed, &allowed);
-    let Some(finding) = trial::play(&history)? else { return Ok(None) };
+    let Some(finding) = trial::play(&history, on)? else { return Ok(None) };
     // What chance brought about may shrink into something else, so the history as it was drawn is told as well.
     let drawn = format!("{}\n{}", write::case(&history, "As it was drawn."), finding.message);
-    let (small, finding) = shrink::shrink(history, finding, &allowed, SHRINKING);
+    let (small, finding) = shrink::shrink(history, finding, &allowed, SHRINKING, on);
     let case = write::case(&small, &format!("Found by the model, seed {seed}."));
     Ok(Some(Disagreement { seed, case: format!("{case}\n{}\n\n────\n\n{drawn}", finding.message) }))
 }
 
 /// Delivers the rows of one seed in several orders and splits, which must end in one table (P7, P8).
-pub fn deliver(seed: u64) -> Result<Option<Disagreement>, String> {
-    Ok(orders::differ(seed, SHRINKING)?.map(|case| Disagreement { seed, case }))
+pub fn deliver(seed: u64, on: Destination) -> Result<Option<Disagreement>, String> {
+    Ok(orders::differ(seed, SHRINKING, on)?.map(|case| Disagreement { seed, case }))
 }
 
 /// Plays histories from `seed` on until the time is over; how many, and where program and model differ.
 ///
 /// Stops after `most` disagreements: more are likely the same again.
-pub fn soak(seed: u64, time: Duration, most: usize) -> Result<(u64, Vec<Disagreement>), String> {
+pub fn soak(seed: u64, on: Destination, time: Duration, most: usize) -> Result<(u64, Vec<Disagreement>), String> {
     let start = Instant::now();
     let (mut played, mut found) = (0, Vec::new());
     while start.elapsed() < time && found.len() < most {
         let seed = seed.wrapping_add(played);
-        found.extend(play(seed)?);
+        found.extend(play(seed, on)?);
         if played % 5 == 0 {
-            found.extend(deliver(seed)?);
+            found.extend(deliver(seed, on)?);
         }
         played += 1;
     }

@@ -12,6 +12,7 @@ use super::{
     world::World,
     write,
 };
+use crate::store::Destination;
 use std::time::{Duration, Instant};
 
 /// Which rows come in which file, and which files in which run.
@@ -23,7 +24,7 @@ struct Delivery {
 }
 
 /// Delivers one set of rows in several ways; the text of two cases where they end differently.
-pub(super) fn differ(seed: u64, time: Duration) -> Result<Option<String>, String> {
+pub(super) fn differ(seed: u64, time: Duration, on: Destination) -> Result<Option<String>, String> {
     let mut random = Random::new(seed);
     let (settings, columns, rows) = generate::unordered(&mut random);
     let mut rows = alone_at_their_version(&settings, rows);
@@ -33,7 +34,7 @@ pub(super) fn differ(seed: u64, time: Duration) -> Result<Option<String>, String
     for _ in 0..3 {
         let other = delivery(&mut random, rows.len());
         let second = |rows: &[Row]| history(&settings, &columns, rows, &other);
-        if trial::end(&first(&rows))? == trial::end(&second(&rows))? {
+        if trial::end(&first(&rows), on)? == trial::end(&second(&rows), on)? {
             continue;
         }
         // Rows that are not needed for the difference go; their places stay, so that the deliveries still fit.
@@ -41,7 +42,7 @@ pub(super) fn differ(seed: u64, time: Duration) -> Result<Option<String>, String
         for place in 0..rows.len() {
             let mut fewer = rows.clone();
             fewer[place].clear();
-            if Instant::now() < deadline && trial::end(&first(&fewer))? != trial::end(&second(&fewer))? {
+            if Instant::now() < deadline && trial::end(&first(&fewer), on)? != trial::end(&second(&fewer), on)? {
                 rows = fewer;
             }
         }

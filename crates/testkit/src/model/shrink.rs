@@ -7,10 +7,17 @@ use super::{
     settings::{AXIS, Changed, Deletes, MARK, Nulls, Watermark},
     trial::{self, Finding},
 };
+use crate::store::Destination;
 use std::time::{Duration, Instant};
 
 /// A smaller history and its finding. Kills are a matter of chance, so those get several tries.
-pub(super) fn shrink(history: History, finding: Finding, allowed: &[String], time: Duration) -> (History, Finding) {
+pub(super) fn shrink(
+    history: History,
+    finding: Finding,
+    allowed: &[String],
+    time: Duration,
+    on: Destination,
+) -> (History, Finding) {
     let deadline = Instant::now() + time;
     let mut best = (history, finding);
     best.0.steps.truncate(best.1.step + 1);
@@ -24,7 +31,7 @@ pub(super) fn shrink(history: History, finding: Finding, allowed: &[String], tim
             (place, cut_in_this_pass) = (0, false);
             continue;
         };
-        let smaller = excluded(&candidate, allowed).is_none().then(|| still_fails(&candidate, &best.1)).flatten();
+        let smaller = excluded(&candidate, allowed).is_none().then(|| still_fails(&candidate, &best.1, on)).flatten();
         match smaller {
             Some(finding) => {
                 best = (candidate, finding);
@@ -37,11 +44,11 @@ pub(super) fn shrink(history: History, finding: Finding, allowed: &[String], tim
     best
 }
 
-fn still_fails(candidate: &History, before: &Finding) -> Option<Finding> {
+fn still_fails(candidate: &History, before: &Finding, on: Destination) -> Option<Finding> {
     let chance =
         candidate.steps.iter().any(|s| matches!(s, Step::Kill(_) | Step::Run(How::Killed(_) | How::Several(_))));
     let tries = if chance { 4 } else { 1 };
-    (0..tries).find_map(|_| trial::play(candidate).ok().flatten()).filter(|after| kind(after) == kind(before))
+    (0..tries).find_map(|_| trial::play(candidate, on).ok().flatten()).filter(|after| kind(after) == kind(before))
 }
 
 /// Findings of one kind are taken for the same defect.

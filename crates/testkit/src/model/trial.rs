@@ -10,9 +10,11 @@ use super::{
     world::{Expected, Gone, OUTCOMES, World},
 };
 use crate::{
+    cell::Cell,
     dump::{self, join},
     play::{self, Style},
     project,
+    store::{Destination, Store},
 };
 use serde_json::Value as Json;
 use std::{
@@ -32,10 +34,9 @@ pub(super) struct Finding {
 }
 
 /// The first difference; `None` where all is as the model has it. The error is the harness's own.
-pub(super) fn play(history: &History) -> Result<Option<Finding>, String> {
+pub(super) fn play(history: &History, on: Destination) -> Result<Option<Finding>, String> {
     let scratch = project::memory().map_err(|e| e.to_string())?;
-    let mut trial = Trial { root: scratch.path(), world: World::new(&history.settings), clock: 0 };
-    trial.configure()?;
+    let mut trial = Trial::new(scratch.path(), history, on)?;
     for (step, what) in history.steps.iter().enumerate() {
         if let Err(message) = trial.step(what)? {
             return Ok(Some(Finding { step, message }));
@@ -45,10 +46,9 @@ pub(super) fn play(history: &History) -> Result<Option<Finding>, String> {
 }
 
 /// The rows of the table at the end of a history, one line each.
-pub(super) fn end(history: &History) -> Result<Vec<String>, String> {
+pub(super) fn end(history: &History, on: Destination) -> Result<Vec<String>, String> {
     let scratch = project::memory().map_err(|e| e.to_string())?;
-    let mut trial = Trial { root: scratch.path(), world: World::new(&history.settings), clock: 0 };
-    trial.configure()?;
+    let mut trial = Trial::new(scratch.path(), history, on)?;
     for step in &history.steps {
         // What the model has to say is asked elsewhere; here the program is compared with itself.
         let _ = trial.step(step)?;
@@ -60,6 +60,7 @@ pub(super) fn end(history: &History) -> Result<Vec<String>, String> {
 
 struct Trial<'a> {
     root: &'a Path,
+    store: Store,
     world: World,
     /// Modification times, so that no two contents of a file ever share one.
     clock: u64,
@@ -68,8 +69,14 @@ struct Trial<'a> {
 type Compared = Result<(), String>;
 
 impl Trial<'_> {
+    fn new<'a>(root: &'a Path, history: &History, on: Destination) -> Result<Trial<'a>, String> {
+        let trial = Trial { root, store: Store::new(on)?, world: World::new(&history.settings), clock: 0 };
+        trial.configure()?;
+        Ok(trial)
+    }
+
     fn configure(&self) -> Result<(), String> {
-        let text = play::frame("t", &self.world.settings.yaml(), Style::AsWritten);
+        let text = self.store.translate(&play::frame("t", &self.world.settings.yaml(), Style::AsWritten));
         let write = || {
             fs::create_dir_all(self.root.join("data"))?;
             fs::write(self.root.join("floodmark.yaml"), text)
@@ -270,18 +277,20 @@ impl Trial<'_> {
     }
 
     fn columns(&self) -> Result<Vec<String>, String> {
-        let database = self.root.join("out.db");
-        if !database.exists() {
-            return Ok(Vec::new());
-        }
-        let found = dump::query(&database, "SELECT name FROM pragma_table_info('t')")?;
-        Ok(found.rows.iter().flatten().map(|cell| cell.to_string()).collect())
+        self.store.columns(self.root, "t")
     }
 
     fn rows(&self, columns: &[String]) -> Result<dump::Rows, String> {
         let names: Vec<String> = columns.iter().map(|c| dump::quote(c)).collect();
         let current = if current_only(&self.world) { " WHERE is_current" } else { "" };
-        dump::query(&self.root.join("out.db"), &format!("SELECT {} FROM t{current}", names.join(", ")))
+        let mut found = self.store.query(self.root, &format!("SELECT {} FROM t{current}", names.join(", ")))?;
+        // The model has no booleans, as some databases have none.
+        for cell in found.rows.iter_mut().flatten() {
+            if let Cell::Bool(value) = cell {
+                *cell = Cell::Int(i64::from(*value));
+            }
+        }
+        Ok(found)
     }
 
     fn live(&self) -> Result<u64, String> {
