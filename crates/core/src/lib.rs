@@ -3,6 +3,7 @@
 //! Everything here is a pure function of its arguments, so that the promises can be tested by properties.
 
 pub mod accounting;
+pub mod catalog;
 pub mod clock;
 pub mod error;
 pub mod event;

@@ -41,14 +41,19 @@ pub fn nearest<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> Option<
         .map(|(_, k)| k)
 }
 
-/// Says which of the known names was meant, or else what there is to choose from: at most twenty of them.
+/// Says which of the known names was meant, or else what there is to choose from.
 pub fn suggest(wrong: &str, what: &str, known: &[&str]) -> String {
-    const SHOWN: usize = 20;
     match nearest(wrong, known.iter().copied()) {
         Some(near) => format!("did you mean {near:?}?"),
-        None if known.len() > SHOWN => {
-            format!("{what}: {}, and {} more", known[..SHOWN].join(", "), known.len() - SHOWN)
-        }
+        None => listed(what, known),
+    }
+}
+
+/// What there is to choose from: at most twenty names.
+pub fn listed(what: &str, known: &[&str]) -> String {
+    const SHOWN: usize = 20;
+    match known.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        Some(more) => format!("{what}: {}, and {more} more", known[..SHOWN].join(", ")),
         None => format!("{what}: {}", known.join(", ")),
     }
 }
