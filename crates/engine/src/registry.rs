@@ -3,6 +3,7 @@
 use floodmark_connect::{Destination, Source};
 use floodmark_core::{
     Code, Error, Result,
+    catalog::Catalog,
     pipeline::{DatabaseSource, SourceSpec},
     url::ConnectionUrl,
 };
@@ -16,6 +17,15 @@ pub fn source(spec: &SourceSpec) -> Result<Box<dyn Source>> {
             "sqlite" => Ok(Box::new(floodmark_sqlite::SqliteSource::new(url, relation.clone())?)),
             other => Err(unknown(other, "source")),
         },
+    }
+}
+
+/// The tables and views of a source, for patterns that name several of them.
+pub fn catalog(url: &ConnectionUrl) -> Result<Catalog> {
+    match url.scheme() {
+        "postgres" | "postgresql" => floodmark_postgres::catalog(url),
+        "sqlite" => floodmark_sqlite::catalog(url),
+        other => Err(unknown(other, "source")),
     }
 }
 

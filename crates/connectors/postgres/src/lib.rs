@@ -32,4 +32,4 @@ mod tuples;
 pub mod types;
 
 pub use destination::PostgresDestination;
-pub use source::PostgresSource;
+pub use source::{PostgresSource, catalog};

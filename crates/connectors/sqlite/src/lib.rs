@@ -25,4 +25,4 @@ mod writeback;
 pub mod types;
 
 pub use destination::SqliteDestination;
-pub use source::SqliteSource;
+pub use source::{SqliteSource, catalog};

@@ -2,6 +2,7 @@
 
 mod bad;
 mod block;
+mod catalog;
 mod columns;
 mod decode;
 pub(crate) mod failure;
@@ -13,6 +14,7 @@ mod relation;
 mod snapshot;
 
 use crate::{address::Address, interrupt::Interrupt, link::Db};
+pub use catalog::catalog;
 use floodmark_connect::{
     BadRow, Batches, Files, ReadPlan, Slice, Source, Stop, Survey, SurveyRequest,
     source::{Glance, Glimpse},

@@ -4,10 +4,12 @@
 //! file is opened read-only. SQLite has one writer at a time: what is committed later was begun later, so nothing can
 //! appear behind the rows that are there, unless a program takes its time stamps before it waits for its turn.
 
+mod catalog;
 mod columns;
 mod read;
 
 use crate::{ddl, destination};
+pub use catalog::catalog;
 use columns::Columns;
 use floodmark_connect::{
     BadRow, Batches, Files, ReadPlan, Slice, Source, Stop, Survey, SurveyRequest,
@@ -16,7 +18,7 @@ use floodmark_connect::{
 use floodmark_core::{Code, Error, Result, pipeline::Relation, url::ConnectionUrl, wording};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -35,10 +37,7 @@ impl SqliteSource {
     /// # Errors
     /// `FM0105` for a database in memory: it is empty.
     pub fn new(url: &ConnectionUrl, relation: Relation) -> Result<Self> {
-        let path = url.file_path()?.ok_or_else(|| {
-            Error::new(Code::BadUrl, "a database in memory has nothing to read").help("name a file: sqlite:///shop.db")
-        })?;
-        Ok(SqliteSource { path, relation, snapshot: Mutex::new(None) })
+        Ok(SqliteSource { path: path(url)?, relation, snapshot: Mutex::new(None) })
     }
 
     fn named(&self, error: Error) -> Error {
@@ -46,14 +45,7 @@ impl SqliteSource {
     }
 
     fn connect(&self) -> Result<Connection> {
-        if !self.path.try_exists().unwrap_or(true) {
-            return Err(
-                Error::new(Code::SourceMissing, "there is no such database").help("check the path of the source")
-            );
-        }
-        let db = destination::open(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(unreadable)?;
-        destination::bounds(&db).map_err(unreadable)?;
-        Ok(db)
+        connect(&self.path)
     }
 
     /// What to select from, in SQL.
@@ -83,6 +75,21 @@ impl SqliteSource {
             None => error.help("`sqlite3 FILE .tables` lists the tables"),
         }
     }
+}
+
+fn path(url: &ConnectionUrl) -> Result<PathBuf> {
+    url.file_path()?.ok_or_else(|| {
+        Error::new(Code::BadUrl, "a database in memory has nothing to read").help("name a file: sqlite:///shop.db")
+    })
+}
+
+fn connect(path: &Path) -> Result<Connection> {
+    if !path.try_exists().unwrap_or(true) {
+        return Err(Error::new(Code::SourceMissing, "there is no such database").help("check the path of the source"));
+    }
+    let db = destination::open(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(unreadable)?;
+    destination::bounds(&db).map_err(unreadable)?;
+    Ok(db)
 }
 
 /// What SQLite said while something was read.

@@ -1,5 +1,6 @@
 //! PostgreSQL as a source.
 
+mod catalog;
 mod horizon;
 mod names;
 mod reading;
