@@ -442,7 +442,9 @@ fn refuse_empty(pipeline: &Pipeline, sum: &Counts) -> Result<()> {
     let replaces = pipeline.load == Load::Overwrite || pipeline.absent_rows != AbsentRows::Keep;
     // A row that deletes is a row too: a source that says so may take the last row out.
     let rows = sum.inserted + sum.updated + sum.unchanged + sum.stale + sum.deleted + sum.delete_noop;
-    if !replaces || pipeline.allow_empty || rows > 0 {
+    // An export that failed leaves an empty file behind; a table that is empty is one, and from an empty one nothing is lost.
+    let both_empty = pipeline.source.files().is_none() && sum.read == 0 && sum.removed == 0;
+    if !replaces || pipeline.allow_empty || rows > 0 || both_empty {
         return Ok(());
     }
     Err(Error::new(Code::EmptyReplace, "the source holds no rows, and the table would become empty")
