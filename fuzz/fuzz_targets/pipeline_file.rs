@@ -1,7 +1,8 @@
 //! Any text as a pipeline file, with three variables.
 #![no_main]
 
-use floodmark_config::{Diagnostics, Project, lint};
+use floodmark_config::{Diagnostics, Family, Project, lint};
+use floodmark_core::catalog::{Catalog, Listed};
 use libfuzzer_sys::{Corpus, fuzz_target};
 use std::path::Path;
 
@@ -26,7 +27,9 @@ fuzz_target!(|data: &[u8]| -> Corpus {
     match (read(), read()) {
         (Ok(a), Ok(b)) => {
             assert_eq!(format!("{a:?}"), format!("{b:?}"), "one file, two pipelines");
-            assert_eq!(format!("{:?}", lint(&a)), format!("{:?}", lint(&b)), "one file, two opinions");
+            let opinions = |project: &Project| project.pipelines.iter().flat_map(lint).collect::<Vec<_>>();
+            assert_eq!(opinions(&a), opinions(&b), "one file, two opinions");
+            a.families.iter().for_each(|family| over_tables(family, text));
         }
         (Err(a), Err(b)) => {
             assert_eq!(format!("{a:?}"), format!("{b:?}"), "one file, two lists of mistakes");
@@ -36,6 +39,31 @@ fuzz_target!(|data: &[u8]| -> Corpus {
     }
     Corpus::Keep
 });
+
+/// A family over a few tables: what comes of it is nobody's pipeline twice, and no message says a secret.
+fn over_tables(family: &Family, text: &str) {
+    let listed = |(name, key): (&str, &str)| Listed {
+        schema: Some("public".to_owned()),
+        name: name.to_owned(),
+        bare: true,
+        own: true,
+        key: key.split_whitespace().map(str::to_owned).collect(),
+    };
+    let tables = [("orders", "id"), ("log", ""), ("a.b*\"c", "x y")].map(listed).to_vec();
+    match family.members(&Catalog { tables, case_sensitive: true }, &|name| name == "shop.gone") {
+        Ok(members) => {
+            let mut names: Vec<&str> = members.all.iter().map(|member| member.name.as_str()).collect();
+            names.sort_unstable();
+            let all = names.len();
+            names.dedup();
+            assert_eq!(names.len(), all, "two pipelines of one name: {names:?}");
+            let said: Vec<String> =
+                members.all.iter().filter_map(|m| Some(format!("{:?}", m.pipeline.as_ref().err()?))).collect();
+            assert!(text.contains(SECRET) || !said.iter().any(|said| said.contains(SECRET)), "{said:?}");
+        }
+        Err(mistakes) => told(&mistakes, text),
+    }
+}
 
 /// Every mistake lies inside the text, and can be shown.
 fn told(mistakes: &Diagnostics, text: &str) {

@@ -5,11 +5,13 @@
 mod args;
 mod commands;
 mod env;
+mod keepers;
 mod logging;
 mod project;
 mod render;
 mod shell;
 mod signals;
+mod work;
 
 use std::process::ExitCode;
 

@@ -63,8 +63,8 @@ pub enum Kind {
     Type,
     /// A cron expression or `@every` and a duration.
     Schedule,
-    /// Known, so that it can be explained, but not supported by this version.
-    Later,
+    /// The fields of a pipeline but for its source, in place of those of a family; none of them must be there.
+    Settings,
 }
 
 impl Kind {
@@ -90,7 +90,7 @@ impl Kind {
             Kind::Char => "one character, or tab",
             Kind::Type => "a column type",
             Kind::Schedule => "a cron expression, or @every with a duration",
-            Kind::Later => "left out",
+            Kind::Settings => "a mapping of fields of a pipeline",
         };
         fixed.to_owned()
     }
@@ -151,7 +151,7 @@ impl Field {
             Kind::Type => "TYPE",
             Kind::Point => "VALUE",
             Kind::Url => "URL",
-            Kind::Text | Kind::Schedule | Kind::FormatVersion | Kind::Later => "TEXT",
+            Kind::Text | Kind::Schedule | Kind::FormatVersion | Kind::Settings => "TEXT",
         })
     }
 }
@@ -248,15 +248,27 @@ pub const FIELDS: &[Field] = &[
     .flag("source-table"),
     Field::new("pipelines.*.source.query", Kind::Sql, "A SELECT in the database's own SQL, in place of `table`.")
         .flag("query"),
-    Field::new("pipelines.*.source.tables", Kind::Later, "reading several tables at once"),
+    Field::new(
+        "pipelines.*.source.tables",
+        Kind::List,
+        "Several tables, each a pipeline of its own: patterns with `*` and `?`, such as `public.*`, in place of `table`.",
+    )
+    .flag("source-tables"),
+    Field::new("pipelines.*.source.exclude", Kind::List, "`tables`: patterns of tables that are left out.")
+        .flag("source-exclude"),
     // The destination.
     Field::new("pipelines.*.destination", RECORD, "Where rows go.").required(),
     Field::new("pipelines.*.destination.connection", Kind::Name, "A name from `connections`, or a connection URL."),
     Field::new("pipelines.*.destination.url", Kind::Url, "A connection URL, in place of `connection`."),
-    Field::new("pipelines.*.destination.table", Kind::Name, "The table.").default("the pipeline's name"),
+    Field::new(
+        "pipelines.*.destination.table",
+        Kind::Name,
+        "The table; with `source.tables` a name for each, such as `raw_{table}` or `{schema}_{table}`.",
+    )
+    .default("the pipeline's name; with `source.tables` the source table's"),
     // How a run loads.
     Field::new("pipelines.*.load", choice!(Load), "The load strategy. Must be given unless there is a key.")
-        .default("`upsert` where `key` is given")
+        .default("`upsert` where there is a key; with `source.tables`, `overwrite` for a table without one")
         .flag("load"),
     Field::new(
         "pipelines.*.append",
@@ -265,7 +277,9 @@ pub const FIELDS: &[Field] = &[
     )
     .default("exactly_once")
     .flag("append"),
-    Field::new("pipelines.*.key", Kind::List, "The columns that identify a row.").flag("key"),
+    Field::new("pipelines.*.key", Kind::List, "The columns that identify a row.")
+        .default("with `source.tables` the primary key")
+        .flag("key"),
     Field::new(
         "pipelines.*.watermark",
         Kind::Record { short: Some("column") },
@@ -373,7 +387,20 @@ pub const FIELDS: &[Field] = &[
     .default("1000000")
     .flag("commit-every"),
     Field::new("pipelines.*.schedule", Kind::Schedule, "When `floodmark serve` runs it."),
+    Field::new(
+        "pipelines.*.overrides",
+        Kind::Map,
+        "`source.tables`: what is otherwise for some of the tables, by name or pattern; of two the later counts.",
+    ),
+    Field::new(
+        "pipelines.*.overrides.*",
+        Kind::Settings,
+        "Any fields of a pipeline but `source`; `watermark: none` and `version: none` take out the family's.",
+    ),
 ];
+
+/// Fields of a pipeline that a family has for all of its tables.
+pub(crate) const OF_FAMILY: [&str; 2] = ["source", "overrides"];
 
 #[cfg(test)]
 mod tests {

@@ -2,14 +2,19 @@
 
 use crate::{
     diagnostics::{Diagnostics, Findings, Spot, nearest},
+    family::{Family, Origin, family},
     fields::{FIELDS, Field, Kind, load_flags},
     read::Reader,
+    record::Record,
     resolve, rules,
     words::Words,
     yaml::{Data, Member, Node},
 };
 use floodmark_core::{Code, pipeline::Pipeline};
-use std::path::Path;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// The source: a pattern, or `-`. May be given more than once. Shown as `SRC`.
 pub const SOURCE_FLAG: &str = "files";
@@ -17,6 +22,8 @@ pub const SOURCE_FLAG: &str = "files";
 pub const SOURCE_URL_FLAG: &str = "source-url";
 /// The table that is read of it.
 pub const SOURCE_TABLE_FLAG: &str = "source-table";
+/// Patterns of several tables of it.
+pub const SOURCE_TABLES_FLAG: &str = "source-tables";
 /// The destination's URL. Shown as `DEST`.
 pub const URL_FLAG: &str = "url";
 /// The table.
@@ -49,21 +56,63 @@ pub(crate) fn shown(flag: &str) -> String {
 /// # Errors
 /// Every mistake at once; each names its flag.
 pub fn from_flags(flags: &[(&str, String)], env: &dyn Fn(&str) -> Option<String>) -> Result<Pipeline, Diagnostics> {
-    let base = Path::new("");
+    all_or_mistakes(|out| {
+        let given = read(flags, env, out)?;
+        let table = given.record.record("destination").and_then(|d| d.text("table")).map(str::to_owned);
+        let mut reader = Reader { source: "", env, base: Path::new(""), out };
+        let name = match (given.name, table) {
+            (Some(name), _) => name,
+            (None, Some(table)) => table,
+            (None, None) => {
+                if !given.record.record("destination").is_some_and(|d| d.has("table")) {
+                    reader
+                        .out
+                        .add(Code::BadArgument, Spot::Flag(TABLE_FLAG), "--table is missing")
+                        .help("name the table to load");
+                }
+                return None;
+            }
+        };
+        let record = &given.record;
+        let pipeline = resolve::pipeline(&name, Spot::Flag(PIPELINE_FLAG), record, &[], &mut reader, Words::Flags)?;
+        rules::check(&pipeline, record, Spot::Whole, Words::Flags, reader.out);
+        Some(pipeline)
+    })
+}
+
+/// The same for several tables (`--source-tables`). Their pipelines are called after them, behind `--pipeline` and a point
+/// where that is given.
+///
+/// # Errors
+/// Every mistake at once; each names its flag.
+pub fn family_from_flags(
+    flags: &[(&str, String)],
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Family, Diagnostics> {
+    all_or_mistakes(|out| {
+        let given = read(flags, env, out)?;
+        let nowhere = Origin { path: PathBuf::new(), base: PathBuf::new(), text: String::new() };
+        let mut reader = Reader { source: "", env, base: Path::new(""), out };
+        let (name, owner) = (given.name.unwrap_or_default(), Spot::Flag(SOURCE_TABLES_FLAG));
+        family(&name, owner, &given.record, &[], &mut reader, Words::Flags, &Arc::new(nowhere))
+    })
+}
+
+fn all_or_mistakes<T>(build: impl FnOnce(&mut Findings) -> Option<T>) -> Result<T, Diagnostics> {
     let mut out = Findings::default();
-    let built = build(flags, env, base, &mut out);
-    match built {
-        Some(pipeline) if out.0.is_empty() => Ok(pipeline),
-        _ => Err(Diagnostics::new(base, "", out)),
+    match build(&mut out) {
+        Some(built) if out.0.is_empty() => Ok(built),
+        _ => Err(Diagnostics::new(Path::new(""), "", out)),
     }
 }
 
-fn build(
-    flags: &[(&str, String)],
-    env: &dyn Fn(&str) -> Option<String>,
-    base: &Path,
-    out: &mut Findings,
-) -> Option<Pipeline> {
+/// The fields that flags set, and the name that is given.
+struct Flags {
+    record: Record,
+    name: Option<String>,
+}
+
+fn read(flags: &[(&str, String)], env: &dyn Fn(&str) -> Option<String>, out: &mut Findings) -> Option<Flags> {
     let mut root = mapping(Spot::Whole);
     let mut names: Vec<&str> = Vec::new();
     for (flag, value) in flags {
@@ -90,25 +139,9 @@ fn build(
         out.add(Code::BadArgument, Spot::Flag(PIPELINE_FLAG), "--pipeline is given twice").help("keep one of the two");
     }
     let Data::Map(members) = &root.data else { return None };
-    let mut reader = Reader { source: "", env, base, out };
+    let mut reader = Reader { source: "", env, base: Path::new(""), out };
     let record = reader.record("pipelines.*", members, Spot::Whole);
-    let table = record.record("destination").and_then(|d| d.text("table")).map(str::to_owned);
-    let name = match (names.first(), table) {
-        (Some(name), _) => (*name).to_owned(),
-        (None, Some(table)) => table,
-        (None, None) => {
-            if !record.record("destination").is_some_and(|d| d.has("table")) {
-                reader
-                    .out
-                    .add(Code::BadArgument, Spot::Flag(TABLE_FLAG), "--table is missing")
-                    .help("name the table to load");
-            }
-            return None;
-        }
-    };
-    let pipeline = resolve::pipeline(&name, Spot::Flag(PIPELINE_FLAG), &record, &[], &mut reader, Words::Flags)?;
-    rules::check(&pipeline, &record, Spot::Whole, Words::Flags, reader.out);
-    Some(pipeline)
+    Some(Flags { record, name: names.first().map(|name| (*name).to_owned()) })
 }
 
 /// Puts a flag's value where its field stands in the file.

@@ -6,13 +6,16 @@
 //!
 //! The way of a file: `yaml` (text → tree with positions) → `read` (tree → typed values, by the table) → `resolve`
 //! (values → [`Pipeline`](floodmark_core::pipeline::Pipeline)) → `rules` (what cannot be loaded safely) and, for
-//! `check`, [`lint`](fn@lint) (what can be, but deserves a thought). The one-liner's flags enter at `read`.
+//! `check`, [`lint`](fn@lint) (what can be, but deserves a thought). The one-liner's flags enter at `read`. A pipeline over
+//! several tables waits between `read` and `resolve` for the tables there are: [`Family`], `members`.
 
 mod diagnostics;
+mod family;
 mod fields;
 mod flags;
 mod interpolate;
 mod lint;
+mod members;
 mod page;
 mod project;
 mod read;
@@ -21,14 +24,20 @@ mod render;
 mod resolve;
 mod rules;
 mod schema;
+mod template;
 mod values;
 mod words;
 mod yaml;
 
 pub use diagnostics::{Diagnostic, Diagnostics};
+pub use family::Family;
 pub use fields::{FIELDS, Field, Kind, load_flags};
-pub use flags::{PIPELINE_FLAG, SOURCE_FLAG, SOURCE_TABLE_FLAG, SOURCE_URL_FLAG, TABLE_FLAG, URL_FLAG, from_flags};
+pub use flags::{
+    PIPELINE_FLAG, SOURCE_FLAG, SOURCE_TABLE_FLAG, SOURCE_TABLES_FLAG, SOURCE_URL_FLAG, TABLE_FLAG, URL_FLAG,
+    family_from_flags, from_flags,
+};
 pub use lint::{Lint, lint};
+pub use members::{Member, Members};
 pub use page::reference;
 pub use project::Project;
 pub use schema::json_schema;

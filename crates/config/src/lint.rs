@@ -1,13 +1,10 @@
 //! What can be loaded but deserves a thought; told by `floodmark check`.
 
-use crate::project::Project;
-use floodmark_core::pipeline::{AbsentRows, CursorNulls, Deletes, LateRows, Load, Pipeline};
+use floodmark_core::pipeline::{AbsentRows, CursorNulls, Deletes, LateRows, Load, Pipeline, Relation, SourceSpec};
 
 /// A warning about a pipeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lint {
-    /// The pipeline.
-    pub pipeline: String,
     /// A stable name for the kind of warning, such as `at-least-once`.
     pub name: &'static str,
     /// What is so, in one sentence without a full stop.
@@ -18,43 +15,35 @@ pub struct Lint {
     pub remedy: &'static str,
 }
 
-/// The warnings about a project, pipeline by pipeline.
-pub fn lint(project: &Project) -> Vec<Lint> {
+/// The warnings about a pipeline.
+pub fn lint(pipeline: &Pipeline) -> Vec<Lint> {
     let mut out = Vec::new();
-    for p in &project.pipelines {
-        strategy(p, &mut out);
-        watermark(p, &mut out);
-        destination(p, &mut out);
-    }
+    strategy(pipeline, &mut out);
+    watermark(pipeline, &mut out);
+    destination(pipeline, &mut out);
     out
 }
 
-fn add(
-    out: &mut Vec<Lint>,
-    p: &Pipeline,
-    name: &'static str,
-    message: String,
-    reason: &'static str,
-    remedy: &'static str,
-) {
-    out.push(Lint { pipeline: p.name.clone(), name, message, reason, remedy });
+fn add(out: &mut Vec<Lint>, name: &'static str, message: String, reason: &'static str, remedy: &'static str) {
+    out.push(Lint { name, message, reason, remedy });
 }
 
 fn strategy(p: &Pipeline, out: &mut Vec<Lint>) {
     if p.at_least_once {
         add(
             out,
-            p,
             "at-least-once",
             "every run adds every row again".to_owned(),
             "a second run doubles the table, and so does a retry after a crash",
             "take out `append: at_least_once`; files and watermarks are then recognised and each row is added once",
         );
     }
-    if p.load == Load::Upsert && p.version.is_none() {
+    // A table that every run reads whole, as it is at one moment, has no old copies to bring back.
+    let whole = p.watermark.is_none()
+        && matches!(&p.source, SourceSpec::Database(of) if matches!(of.relation, Relation::Table(_)));
+    if p.load == Load::Upsert && p.version.is_none() && !whole {
         add(
             out,
-            p,
             "no-version",
             "nothing says which of two copies of a row is newer".to_owned(),
             "the copy that arrives last wins, so a replay or an old file puts old values back",
@@ -65,7 +54,6 @@ fn strategy(p: &Pipeline, out: &mut Vec<Lint>) {
     if p.deletes == Deletes::Soft && nothing_deletes {
         add(
             out,
-            p,
             "soft-nothing",
             "nothing deletes rows, softly or otherwise".to_owned(),
             "`deletes: soft` has no effect without `delete_when` or `absent_rows: delete`",
@@ -75,7 +63,6 @@ fn strategy(p: &Pipeline, out: &mut Vec<Lint>) {
     if p.allow_empty && (p.load == Load::Overwrite || p.absent_rows != AbsentRows::Keep) {
         add(
             out,
-            p,
             "allow-empty",
             "an empty source empties the table".to_owned(),
             "an export that failed often leaves an empty file behind",
@@ -89,7 +76,6 @@ fn watermark(p: &Pipeline, out: &mut Vec<Lint>) {
     if w.exclusive {
         add(
             out,
-            p,
             "exclusive-boundary",
             "rows with the same cursor as the last one loaded are never read".to_owned(),
             "two rows written in the same instant may arrive in different runs; the second is lost",
@@ -99,7 +85,6 @@ fn watermark(p: &Pipeline, out: &mut Vec<Lint>) {
     if w.nulls == CursorNulls::Include {
         add(
             out,
-            p,
             "cursor-nulls",
             "rows whose cursor is NULL are loaded on every run".to_owned(),
             "the watermark cannot tell whether they were loaded before",
@@ -109,7 +94,6 @@ fn watermark(p: &Pipeline, out: &mut Vec<Lint>) {
     if w.late_rows == Some(LateRows::Skip) {
         add(
             out,
-            p,
             "late-rows-skipped",
             "rows behind the watermark in new files are left out".to_owned(),
             "a file that is delivered late is lost except for its newest rows",
@@ -119,7 +103,6 @@ fn watermark(p: &Pipeline, out: &mut Vec<Lint>) {
     if p.load == Load::Append && w.late_rows == Some(LateRows::Load) {
         add(
             out,
-            p,
             "late-rows-append",
             "rows behind the watermark in new files are added".to_owned(),
             "a snapshot that repeats old rows under a new name doubles them",
@@ -133,7 +116,6 @@ fn destination(p: &Pipeline, out: &mut Vec<Lint>) {
     if url.in_memory() {
         add(
             out,
-            p,
             "in-memory",
             format!("{url} is gone when the run ends"),
             "state is kept in the destination: the next run begins at nothing",
@@ -143,7 +125,6 @@ fn destination(p: &Pipeline, out: &mut Vec<Lint>) {
     if p.load == Load::Append && p.watermark.is_none() && p.source.reads_stdin() {
         add(
             out,
-            p,
             "standard-input",
             "standard input cannot be recognised when it comes again".to_owned(),
             "a re-run adds its rows twice",

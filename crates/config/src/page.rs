@@ -20,7 +20,7 @@ pub fn reference() -> String {
 fn section(out: &mut String, path: &str, title: &str) {
     // Formatting into a `String` cannot fail.
     let _ = write!(out, "\n## {title}\n\n| field | value | default | flag | |\n| --- | --- | --- | --- | --- |\n");
-    for f in children(path).filter(|f| f.kind != Kind::Later) {
+    for f in children(path) {
         let default = match (f.required, f.default) {
             (true, _) => "required".to_owned(),
             (false, "") => String::new(),

@@ -2,6 +2,7 @@
 
 use crate::{
     diagnostics::{Diagnostics, Findings, Spot, quoted},
+    family::{self, Family, Origin},
     interpolate::Env,
     read::Reader,
     record::{Named, Record, Value},
@@ -15,6 +16,7 @@ use std::{
     collections::HashMap,
     io::Read,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// A pipeline file is never larger; a data file named by mistake often is.
@@ -31,6 +33,8 @@ pub struct Project {
     pub connections: Vec<(String, ConnectionUrl)>,
     /// Pipelines in file order, every default filled in.
     pub pipelines: Vec<Pipeline>,
+    /// Pipelines over several tables, in file order; which these are only the source knows.
+    pub families: Vec<Family>,
 }
 
 impl Project {
@@ -56,19 +60,16 @@ impl Project {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let base = path.parent().unwrap_or(Path::new("")).to_owned();
         let mut out = Findings::default();
-        let parts = build(text, env, &base, &mut out);
-        match parts {
-            Some((connections, pipelines)) if out.0.is_empty() => {
-                Ok(Project { path: path.to_owned(), base, connections, pipelines })
-            }
+        let origin = Arc::new(Origin { path: path.to_owned(), base, text: text.to_owned() });
+        match build(&origin, env, &mut out) {
+            Some(project) if out.0.is_empty() => Ok(project),
             _ => Err(Diagnostics::new(path, text, out)),
         }
     }
 }
 
-type Parts = (Vec<(String, ConnectionUrl)>, Vec<Pipeline>);
-
-fn build(text: &str, env: Env<'_>, base: &Path, out: &mut Findings) -> Option<Parts> {
+fn build(origin: &Arc<Origin>, env: Env<'_>, out: &mut Findings) -> Option<Project> {
+    let Origin { path, base, text } = origin.as_ref();
     let root = yaml::parse(text, out)?;
     let Data::Map(members) = &root.data else {
         out.add(Code::ConfigInvalid, root.at, format!("a pipeline file is a mapping, and this is {}", root.what()))
@@ -95,10 +96,33 @@ fn build(text: &str, env: Env<'_>, base: &Path, out: &mut Findings) -> Option<Pa
             .add(Code::ConfigInvalid, pipelines.key, "there is no pipeline")
             .help("`floodmark init` writes an example");
     }
-    let pipelines = given.iter().filter_map(|named| pipeline(named, &connections, &mut reader)).collect::<Vec<_>>();
+    let (mut pipelines, mut families) = (Vec::new(), Vec::new());
+    for named in given {
+        match &named.value {
+            Some(Value::Record(record)) if family::is_family(record) => {
+                let (name, words) = (&named.name, Words::File);
+                let family = family::family(name, named.at, record, &connections, &mut reader, words, origin);
+                families.extend(family.map(|family| Family { before: pipelines.len(), ..family }));
+            }
+            _ => pipelines.extend(pipeline(named, &connections, &mut reader)),
+        }
+    }
     shared_tables(given, &pipelines, reader.out);
+    shared_names(given, &families, reader.out);
     let connections = connections.into_iter().filter_map(|(name, url)| Some((name, url?))).collect();
-    Some((connections, pipelines))
+    Some(Project { path: path.clone(), base: base.clone(), connections, pipelines, families })
+}
+
+/// A name that one of a family's tables may have is the family's.
+fn shared_names(given: &[Named], families: &[Family], out: &mut Findings) {
+    for named in given {
+        if let Some(family) = families.iter().find(|family| family.owns(&named.name)) {
+            let message = format!("{} may be the name of a table of {}", quoted(&named.name), quoted(&family.name));
+            out.add(Code::ConfigInvalid, named.at, message)
+                .related(family.owner, "whose pipelines are called by its name, a point and the table's")
+                .help("give it another name");
+        }
+    }
 }
 
 fn pipeline(named: &Named, connections: &Connections, reader: &mut Reader<'_>) -> Option<Pipeline> {

@@ -2,7 +2,7 @@
 
 use crate::{
     diagnostics::{Findings, Spot, nearest, quoted},
-    fields::{Field, Kind, children},
+    fields::{Field, Kind, OF_FAMILY, children},
     interpolate::{Env, interpolate},
     record::{Given, Item, Named, Record, Value},
     values,
@@ -55,13 +55,34 @@ impl Reader<'_> {
         record
     }
 
+    /// Fields of a pipeline that stand in place of a family's.
+    fn settings(&mut self, members: &[Member]) -> Record {
+        let mut record = Record::default();
+        for member in members {
+            match children("pipelines.*").find(|f| f.name() == member.name) {
+                Some(field) if OF_FAMILY.contains(&field.name()) => {
+                    let message = format!("{} is the same for all tables of a family", called(field, member.at));
+                    self.out
+                        .add(Code::ConfigInvalid, member.at, message)
+                        .help("leave the table out with `exclude:` under `source:`, and give it a pipeline of its own");
+                }
+                Some(field) => {
+                    let given = self.given(field, member.at, &member.value);
+                    record.fields.push(given);
+                }
+                None => self.unknown("pipelines.*", member),
+            }
+        }
+        record
+    }
+
     fn given(&mut self, field: &'static Field, key: Spot, node: &Node) -> Given {
         let written = if let Data::Scalar { text, .. } = &node.data { text.clone() } else { String::new() };
         Given { field, key, at: node.at, written, value: self.value(field, key, node) }
     }
 
     fn unknown(&mut self, path: &str, member: &Member) {
-        let known: Vec<&str> = children(path).filter(|f| f.kind != Kind::Later).map(Field::name).collect();
+        let known: Vec<&str> = children(path).map(Field::name).collect();
         let name = quoted(&member.name);
         let d = self.out.add(Code::ConfigInvalid, member.at, format!("{name} is not a field"));
         d.label("unknown");
@@ -75,7 +96,7 @@ impl Reader<'_> {
             return;
         }
         // Right word, wrong place: say where it belongs before guessing at its spelling.
-        let homes = crate::fields::FIELDS.iter().filter(|f| f.name() == member.name && f.kind != Kind::Later);
+        let homes = crate::fields::FIELDS.iter().filter(|f| f.name() == member.name);
         let homes: Vec<String> = homes
             .filter_map(|f| f.path.rsplit_once('.'))
             .map(|(parent, _)| format!("`{}`", parent.replace(".*", ".NAME")))
@@ -89,13 +110,13 @@ impl Reader<'_> {
 
     fn value(&mut self, field: &'static Field, key: Spot, node: &Node) -> Option<Value> {
         match (field.kind, &node.data) {
-            (Kind::Later, _) => None,
             (Kind::Record { .. }, Data::Map(members)) => Some(Value::Record(self.record(field.path, members, key))),
             (Kind::Record { short: Some(short) }, Data::Scalar { text, .. }) if !text.is_empty() => {
                 let field = children(field.path).find(|f| f.name() == short)?;
                 let given = self.given(field, key, node);
                 Some(Value::Record(Record { fields: vec![given] }))
             }
+            (Kind::Settings, Data::Map(members)) => Some(Value::Record(self.settings(members))),
             (Kind::Map, Data::Map(members)) => {
                 let each = children(field.path).next()?;
                 let mut named = Vec::with_capacity(members.len());
@@ -113,11 +134,13 @@ impl Reader<'_> {
                 items.into_iter().collect::<Option<Vec<Item>>>().map(Value::List)
             }
             (Kind::List, Data::Scalar { .. }) => self.item(field, node).map(|item| Value::List(vec![item])),
-            (Kind::Record { .. } | Kind::Map, Data::Scalar { text, plain: true }) if text.is_empty() => {
+            (Kind::Record { .. } | Kind::Map | Kind::Settings, Data::Scalar { text, plain: true })
+                if text.is_empty() =>
+            {
                 self.wrong(field, node, format!("{} is empty", called(field, key)));
                 None
             }
-            (Kind::Record { .. } | Kind::Map, _) | (_, Data::List(_) | Data::Map(_)) => {
+            (Kind::Record { .. } | Kind::Map | Kind::Settings, _) | (_, Data::List(_) | Data::Map(_)) => {
                 let message =
                     format!("{} must be {}, and this is {}", called(field, node.at), field.kind.expects(), node.what());
                 self.out.add(Code::ConfigInvalid, node.at, message);

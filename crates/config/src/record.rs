@@ -1,6 +1,9 @@
 //! Typed values of the fields that were given, each with its place.
 
-use crate::{diagnostics::Spot, fields::Field};
+use crate::{
+    diagnostics::Spot,
+    fields::{Field, field},
+};
 use floodmark_core::{
     DataType,
     pipeline::{RejectLimit, Span},
@@ -8,7 +11,7 @@ use floodmark_core::{
 };
 
 /// A value of the kind its field asks for.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Value {
     /// `Name`, `Text`, `Sql`, `Choice`, `Schedule`.
     Text(String),
@@ -26,7 +29,7 @@ pub(crate) enum Value {
 }
 
 /// An item of a list.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Item {
     pub(crate) text: String,
     /// As written, for messages.
@@ -35,7 +38,7 @@ pub(crate) struct Item {
 }
 
 /// A name of a map with what stands under it; `None` when that was wrong and is reported.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Named {
     pub(crate) name: String,
     pub(crate) at: Spot,
@@ -43,7 +46,7 @@ pub(crate) struct Named {
 }
 
 /// A field that was given.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Given {
     pub(crate) field: &'static Field,
     /// Where its name stands.
@@ -57,7 +60,7 @@ pub(crate) struct Given {
 }
 
 /// The fields given in one place.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Record {
     pub(crate) fields: Vec<Given>,
 }
@@ -76,6 +79,24 @@ impl Record {
     /// Whether none of these fields was given wrongly.
     pub(crate) fn sound(&self, names: &[&str]) -> bool {
         names.iter().all(|name| self.get(name).is_none_or(|g| g.value.is_some()))
+    }
+
+    /// Puts a field in the place of the one of its name.
+    pub(crate) fn set(&mut self, given: Given) {
+        self.take(given.field.name());
+        self.fields.push(given);
+    }
+
+    /// Puts a field in that nobody wrote, at the place of what it comes from.
+    pub(crate) fn put(&mut self, path: &str, at: Spot, value: Value) {
+        let Some(field) = field(path) else { return };
+        let written = if let Value::Text(text) = &value { text.clone() } else { String::new() };
+        self.set(Given { field, key: at, at, written, value: Some(value) });
+    }
+
+    /// Takes a field out.
+    pub(crate) fn take(&mut self, name: &str) {
+        self.fields.retain(|g| g.field.name() != name);
     }
 
     fn value(&self, name: &str) -> Option<&Value> {

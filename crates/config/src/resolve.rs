@@ -2,8 +2,7 @@
 
 use crate::{
     diagnostics::{Findings, Spot, nearest, quoted},
-    fields::Kind,
-    read::Reader,
+    read::{Reader, called},
     record::{Given, Named, Record, Value},
     words::Words,
 };
@@ -47,7 +46,7 @@ pub(crate) fn pipeline(
     };
     Some(Pipeline {
         name: name.to_owned(),
-        source: source(record, owner, connections, reader),
+        source: source(record, owner, connections, reader, words),
         destination,
         load,
         key,
@@ -119,22 +118,33 @@ fn column(named: &Named) -> Option<ColumnSpec> {
 }
 
 /// Files, or what is read of a database: what is missing or said twice is reported.
-fn source(record: &Record, owner: Spot, connections: &Connections, reader: &mut Reader<'_>) -> SourceSpec {
+fn source(
+    record: &Record,
+    owner: Spot,
+    connections: &Connections,
+    reader: &mut Reader<'_>,
+    words: Words,
+) -> SourceSpec {
     let none = Record::default();
     let given = record.get("source");
     let source = record.record("source").unwrap_or(&none);
-    if let Some(later) = source.fields.iter().find(|g| g.field.kind == Kind::Later) {
+    let of_family = [source.get("exclude"), record.get("overrides")];
+    for given in of_family.into_iter().flatten() {
+        let name = called(given.field, given.key);
         reader
             .out
-            .add(Code::ConfigInvalid, later.key, format!("{} is not supported by this version", later.field.doc))
-            .label("names several tables")
-            .help("give each table a pipeline of its own, with `table:`");
+            .add(
+                Code::ConfigInvalid,
+                given.key,
+                format!("{name} is about several tables, and this is a pipeline of one"),
+            )
+            .help(format!("take it out, or name the tables with {}", words.name("source.tables")));
     }
     let of_database = ["connection", "url", "table", "query"].iter().find_map(|name| source.get(name));
     let Some(of_database) = of_database else {
         // A source that is missing as a whole, or not a mapping, is reported already.
         let there = given.is_some_and(|g| g.value.is_some());
-        if there && !source.has("files") && !source.has("tables") {
+        if there && !source.has("files") {
             let at = given.map_or(owner, |g| g.key);
             reader
                 .out
@@ -145,9 +155,8 @@ fn source(record: &Record, owner: Spot, connections: &Connections, reader: &mut 
         }
         return SourceSpec::Files(files(source, reader.base));
     };
-    if let Some(of_files) =
-        source.fields.iter().find(|g| !matches!(g.field.name(), "connection" | "url" | "table" | "query" | "tables"))
-    {
+    let of_tables = ["connection", "url", "table", "query", "exclude"];
+    if let Some(of_files) = source.fields.iter().find(|g| !of_tables.contains(&g.field.name())) {
         reader
             .out
             .add(Code::ConfigInvalid, of_files.key, format!("`{}` is about files", of_files.field.name()))
@@ -166,13 +175,12 @@ fn source(record: &Record, owner: Spot, connections: &Connections, reader: &mut 
         (Some(_), None) => source.text("table").map(|table| Relation::Table(table.to_owned())),
         (None, Some(_)) => source.text("query").map(|sql| Relation::Query(sql.to_owned())),
         (None, None) => {
-            if !source.has("tables") {
-                reader
-                    .out
-                    .add(Code::ConfigInvalid, of_database.key, "the source has neither `table` nor `query`")
-                    .label("what of this database?")
-                    .help("give `table:` with the name of a table or view, or `query:` with a SELECT");
-            }
+            reader
+                .out
+                .add(Code::ConfigInvalid, of_database.key, "the source has neither `table` nor `query`")
+                .label("what of this database?")
+                .help("give `table:` with the name of a table or view, or `query:` with a SELECT")
+                .help("or `tables:` with patterns such as `public.*`, for a pipeline each");
             None
         }
     };
@@ -225,7 +233,7 @@ fn destination(
 }
 
 /// The database that a source or a destination names. `key`: where to say that it names none.
-fn database(
+pub(crate) fn database(
     what: &str,
     record: &Record,
     key: Spot,

@@ -1,6 +1,6 @@
 //! The table of fields as a JSON Schema, for editors.
 
-use crate::fields::{Field, Kind, children};
+use crate::fields::{Field, Kind, OF_FAMILY, children};
 use serde_json::{Map, Value, json};
 
 /// A reference may stand in place of any single value.
@@ -18,16 +18,17 @@ pub fn json_schema() -> Value {
 }
 
 fn record(path: &str) -> Value {
-    let mut properties = Map::new();
-    for field in children(path).filter(|f| f.kind != Kind::Later) {
-        properties.insert(field.name().to_owned(), of(field));
-    }
+    let mut schema = fields(children(path));
     let required: Vec<&str> = children(path).filter(|f| f.required).map(Field::name).collect();
-    let mut schema = json!({ "type": "object", "properties": properties, "additionalProperties": false });
     if !required.is_empty() {
         merge(&mut schema, json!({ "required": required }));
     }
     schema
+}
+
+fn fields<'a>(fields: impl Iterator<Item = &'a Field>) -> Value {
+    let properties: Map<String, Value> = fields.map(|field| (field.name().to_owned(), of(field))).collect();
+    json!({ "type": "object", "properties": properties, "additionalProperties": false })
 }
 
 fn of(field: &Field) -> Value {
@@ -64,7 +65,7 @@ fn shape(field: &Field) -> Value {
         Kind::Limit => json!({ "type": ["string", "integer"], "minimum": 0 }),
         Kind::Name | Kind::Point | Kind::Text => text,
         Kind::Url | Kind::Sql | Kind::Char | Kind::Type | Kind::Schedule => json!({ "type": "string" }),
-        Kind::Later => json!(false),
+        Kind::Settings => fields(children("pipelines.*").filter(|f| !OF_FAMILY.contains(&f.name()))),
     }
 }
 

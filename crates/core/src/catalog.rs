@@ -93,21 +93,34 @@ impl Pattern {
         Pattern(tokens)
     }
 
-    /// The pattern that means exactly this text.
-    pub fn exactly(name: &str) -> Pattern {
-        Pattern(name.chars().map(Token::Letter).collect())
+    /// Whether it means a table of all there are. A view, or a part of a table, it means only by its exact name.
+    pub fn finds(&self, listed: &Listed, catalog: &Catalog) -> bool {
+        let alone = listed.bare || listed.schema.is_none();
+        (listed.own || !self.has_wildcard()) && (alone || self.point().is_some()) && self.names(listed, catalog)
     }
 
-    /// Whether it means a table. A view, or a part of a table, it means only by its exact name.
-    pub fn matches(&self, listed: &Listed, catalog: &Catalog) -> bool {
+    /// Whether it means a table that is found already: without a schema it is about the name alone.
+    pub fn names(&self, listed: &Listed, catalog: &Catalog) -> bool {
         let fits = |tokens: &[Token], name: &str| fits(tokens, name, catalog.case_sensitive);
-        if !listed.own && self.has_wildcard() {
-            return false;
-        }
         match (&listed.schema, self.point()) {
-            (None, _) => fits(&self.0, &listed.name),
-            (Some(_), None) => listed.bare && fits(&self.0, &listed.name),
             (Some(schema), Some(at)) => fits(&self.0[..at], schema) && fits(&self.0[at + 1..], &listed.name),
+            _ => fits(&self.0, &listed.name),
+        }
+    }
+
+    /// The schema and the name it means, where it has no wildcard.
+    pub fn exact(&self, schemas: bool) -> Option<(Option<String>, String)> {
+        let text = |tokens: &[Token]| -> Option<String> {
+            let letter = |token: &Token| match token {
+                Token::Letter(c) => Some(*c),
+                Token::Point => Some('.'),
+                Token::One | Token::Any => None,
+            };
+            tokens.iter().map(letter).collect()
+        };
+        match self.point().filter(|_| schemas) {
+            Some(at) => Some((Some(text(&self.0[..at])?), text(&self.0[at + 1..])?)),
+            None => Some((None, text(&self.0)?)),
         }
     }
 
@@ -194,7 +207,7 @@ mod tests {
 
     fn means(pattern: &str, schema: Option<&str>, name: &str) -> bool {
         let catalog = Catalog { tables: Vec::new(), case_sensitive: true };
-        Pattern::parse(pattern).matches(&listed(schema, name, schema == Some("public")), &catalog)
+        Pattern::parse(pattern).finds(&listed(schema, name, schema == Some("public")), &catalog)
     }
 
     #[test]
@@ -233,13 +246,25 @@ mod tests {
     #[test]
     fn letters_of_another_case_are_the_same_where_the_database_says_so() {
         let catalog = Catalog { tables: Vec::new(), case_sensitive: false };
-        assert!(Pattern::parse("ORD*").matches(&listed(None, "orders", true), &catalog));
+        assert!(Pattern::parse("ORD*").finds(&listed(None, "orders", true), &catalog));
     }
 
     #[test]
     fn a_view_is_meant_by_its_name_alone() {
         let (catalog, view) = (Catalog::default(), Listed { own: false, ..listed(None, "seen", true) });
-        assert!(Pattern::parse("seen").matches(&view, &catalog) && !Pattern::parse("see?").matches(&view, &catalog));
+        assert!(Pattern::parse("seen").finds(&view, &catalog) && !Pattern::parse("see?").finds(&view, &catalog));
+    }
+
+    #[test]
+    fn among_tables_that_are_found_a_name_is_enough() {
+        let (catalog, table) = (Catalog::default(), listed(Some("sales"), "orders", false));
+        assert!(!Pattern::parse("orders").finds(&table, &catalog) && Pattern::parse("orders").names(&table, &catalog));
+        assert!(Pattern::parse("sales.ord*").names(&table, &catalog));
+        assert!(!Pattern::parse("public.orders").names(&table, &catalog));
+        let named = |schema: Option<&str>, name: &str| Some((schema.map(str::to_owned), name.to_owned()));
+        assert_eq!(Pattern::parse("a.b.c").exact(true), named(Some("a"), "b.c"));
+        assert_eq!(Pattern::parse("a.b").exact(false), named(None, "a.b"));
+        assert_eq!(Pattern::parse("a.*").exact(true), None);
     }
 
     #[test]
@@ -270,7 +295,7 @@ mod tests {
                 None => format!("\"{}\"", name.replace('"', "\"\"")),
             };
             let pattern = Pattern::parse(&written);
-            prop_assert!(pattern.matches(&table, &catalog) && !pattern.has_wildcard());
+            prop_assert!(pattern.finds(&table, &catalog) && !pattern.has_wildcard());
         }
 
         #[test]

@@ -84,6 +84,11 @@ pub struct Previewed {
 }
 
 impl Previewed {
+    /// Of a pipeline that could not be run at all.
+    pub fn refused(pipeline: String, error: Error) -> Self {
+        Previewed { outcome: Outcome::refused(pipeline, error), preview: Preview::default() }
+    }
+
     /// Whether the run would change anything a reader of the table, or the next run, could tell: rows, columns, rejects
     /// or the watermark. Not a file's entry in the ledger.
     pub fn changes(&self) -> bool {

@@ -81,12 +81,12 @@ impl Status {
 pub struct Outcome {
     /// The pipeline.
     pub pipeline: String,
-    /// The run's id.
+    /// The run's id; empty where there was none.
     pub run: String,
     /// How it ended.
     pub status: Status,
-    /// The load strategy.
-    pub load: Load,
+    /// The load strategy; `None` where it did not come to that: the settings of the pipeline cannot be run.
+    pub load: Option<Load>,
     /// Rows by outcome, of what was committed.
     pub counts: Counts,
     /// How the watermark moved, where there is one.
@@ -95,6 +95,22 @@ pub struct Outcome {
     pub elapsed: Duration,
     /// Why it failed or is busy.
     pub error: Option<Error>,
+}
+
+impl Outcome {
+    /// Of a pipeline that could not be run at all.
+    pub fn refused(pipeline: String, error: Error) -> Self {
+        Outcome {
+            pipeline,
+            run: String::new(),
+            status: Status::Failed,
+            load: None,
+            counts: Counts::default(),
+            watermark: None,
+            elapsed: Duration::ZERO,
+            error: Some(error),
+        }
+    }
 }
 
 /// Runs pipelines. Clock, observer and stop request are injected.
@@ -146,7 +162,7 @@ impl Engine {
             pipeline: pipeline.name.clone(),
             run: run.run,
             status,
-            load: pipeline.load,
+            load: Some(pipeline.load),
             counts: run.counts,
             watermark: run.watermark,
             elapsed: began.elapsed(),

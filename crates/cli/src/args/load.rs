@@ -21,6 +21,8 @@ pub(crate) struct LoadArgs {
     pub(crate) wait: Wait,
     /// Forget the state and the rows first.
     pub(crate) full_refresh: bool,
+    /// How many of several tables are loaded at a time.
+    pub(crate) jobs: u16,
 }
 
 fn fields() -> impl Iterator<Item = (&'static str, &'static Field)> {
@@ -44,13 +46,22 @@ impl Args for LoadArgs {
                     Arg::new("table")
                         .long("table")
                         .value_name("NAME")
-                        .help("The table [default: the file's name up to its first dot]"),
+                        .help("The table [default: the file's name up to its first dot; of --source-tables, {table}]"),
                 )
                 .arg(
                     Arg::new("pipeline")
                         .long("pipeline")
                         .value_name("NAME")
                         .help("The name state is kept under [default: the table's]"),
+                )
+                .arg(
+                    Arg::new("jobs")
+                        .short('j')
+                        .long("jobs")
+                        .value_name("N")
+                        .default_value("1")
+                        .value_parser(clap::value_parser!(u16).range(1..))
+                        .help("How many tables are loaded at a time, with --source-tables"),
                 )
                 .arg(
                     Arg::new("full_refresh")
@@ -101,6 +112,7 @@ impl FromArgMatches for LoadArgs {
             fields,
             wait: Wait::from_arg_matches(matches)?,
             full_refresh: matches.get_flag("full_refresh"),
+            jobs: matches.get_one("jobs").copied().unwrap_or(1),
         })
     }
 

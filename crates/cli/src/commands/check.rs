@@ -5,6 +5,7 @@ use crate::{
     args::CheckArgs,
     project,
     render::{error, json, terminal},
+    work,
 };
 use floodmark_config::{Lint, lint};
 use floodmark_connect::Stop;
@@ -20,15 +21,17 @@ use floodmark_engine::{
 use serde_json::{Value, json};
 
 /// What was found about one pipeline.
-struct Report<'a> {
-    pipeline: &'a Pipeline,
+struct Report {
+    name: String,
+    /// The table it loads, where the pipeline could be made.
+    table: Option<String>,
     /// Whether its destination can be reached; the error is told with the first pipeline that has it.
     reachable: bool,
     found: Found,
     errors: Vec<Error>,
     /// About the source: what a run would pass over, or may stop at.
     doubts: Vec<Error>,
-    warnings: Vec<&'a Lint>,
+    warnings: Vec<Lint>,
 }
 
 /// What a pipeline would read.
@@ -46,13 +49,16 @@ enum Found {
 /// `floodmark check`. Exits with 0 where there are warnings only, with 2 where something cannot work.
 pub(super) fn check(cx: &Context, args: &CheckArgs) -> Result<u8, Failure> {
     let project = project::open(&cx.global)?;
-    let pipelines = project::select(&project, &args.names)?;
-    let lints = lint(&project);
+    let works = work::select(&project, &args.names, &cx.printer, true)?;
     // A database that several pipelines share is asked once.
-    let mut probed: Vec<(&ConnectionUrl, bool)> = Vec::new();
+    let mut probed: Vec<(ConnectionUrl, bool)> = Vec::new();
+    let all = works.len();
     let (mut errors, mut warnings) = (0, 0);
-    for pipeline in &pipelines {
-        let report = examine(pipeline, &lints, &mut probed, &cx.stop);
+    for work in works {
+        let report = match work.pipeline {
+            Ok(pipeline) => examine(&pipeline, &mut probed, &cx.stop),
+            Err(error) => refused(work.name, error),
+        };
         errors += report.errors.len();
         warnings += report.warnings.len() + report.doubts.len();
         if cx.printer.json() {
@@ -62,24 +68,25 @@ pub(super) fn check(cx: &Context, args: &CheckArgs) -> Result<u8, Failure> {
         }
     }
     if !cx.printer.json() {
-        let counts = [(pipelines.len(), "pipeline"), (errors, "error"), (warnings, "warning")];
+        let counts = [(all, "pipeline"), (errors, "error"), (warnings, "warning")];
         let [all, errors, warnings] = counts.map(|(n, word)| terminal::count(n as u64, word));
         cx.printer.text(&format!("\n{all} checked: {errors}, {warnings}\n"))?;
     }
     Ok(if errors == 0 { 0 } else { 2 })
 }
 
-fn examine<'a>(
-    pipeline: &'a Pipeline,
-    lints: &'a [Lint],
-    probed: &mut Vec<(&'a ConnectionUrl, bool)>,
-    stop: &Stop,
-) -> Report<'a> {
+/// A table of a family that cannot be a pipeline, or a family that cannot tell its tables.
+fn refused(name: String, error: Error) -> Report {
+    let (doubts, warnings) = (Vec::new(), Vec::new());
+    Report { name, table: None, reachable: true, found: Found::Nothing, errors: vec![error], doubts, warnings }
+}
+
+fn examine(pipeline: &Pipeline, probed: &mut Vec<(ConnectionUrl, bool)>, stop: &Stop) -> Report {
     let mut errors = Vec::new();
     let url = &pipeline.destination.url;
-    let reachable = probed.iter().find(|(u, _)| *u == url).map(|(_, answer)| *answer).unwrap_or_else(|| {
+    let reachable = probed.iter().find(|(u, _)| u == url).map(|(_, answer)| *answer).unwrap_or_else(|| {
         let answer = registry::destination(url).and_then(|d| d.probe());
-        probed.push((url, answer.is_ok()));
+        probed.push((url.clone(), answer.is_ok()));
         answer.map_err(|e| errors.push(e)).is_ok()
     });
     let mut doubts = Vec::new();
@@ -92,8 +99,8 @@ fn examine<'a>(
         }
         Err(error) => errors.push(error),
     }
-    let warnings = lints.iter().filter(|l| l.pipeline == pipeline.name).collect();
-    Report { pipeline, reachable, found, errors, doubts, warnings }
+    let (name, table) = (pipeline.name.clone(), Some(pipeline.destination.table.clone()));
+    Report { name, table, reachable, found, errors, doubts, warnings: lint(pipeline) }
 }
 
 /// What there is to read, and what of it a run would stop at.
@@ -114,16 +121,16 @@ fn sources(pipeline: &Pipeline, stop: &Stop) -> (Found, Result<Vec<Finding>>) {
     }
 }
 
-fn status(report: &Report<'_>) -> &'static str {
+fn status(report: &Report) -> &'static str {
     if report.reachable && report.errors.is_empty() { "ok" } else { "failed" }
 }
 
-fn object(report: &Report<'_>) -> Value {
-    let warning = |l: &&Lint| json!({"rule": l.name, "message": l.message, "reason": l.reason, "help": l.remedy});
+fn object(report: &Report) -> Value {
+    let warning = |l: &Lint| json!({"rule": l.name, "message": l.message, "reason": l.reason, "help": l.remedy});
     let doubt = |e: &Error| json!({"rule": "columns", "message": e.message(), "reason": e.code().title(), "help": e.advice().join("; ")});
     let warnings = report.doubts.iter().map(doubt).chain(report.warnings.iter().map(warning));
     json!({
-        "pipeline": report.pipeline.name,
+        "pipeline": report.name,
         "status": status(report),
         "files": if let Found::Files(n) = report.found { Some(n) } else { None },
         "errors": report.errors.iter().map(json::error).collect::<Vec<_>>(),
@@ -131,15 +138,15 @@ fn object(report: &Report<'_>) -> Value {
     })
 }
 
-fn text(report: &Report<'_>) -> String {
+fn text(report: &Report) -> String {
     let found = match &report.found {
         Found::Files(n) => terminal::count(*n as u64, "file"),
         Found::Relation(what) => terminal::clean(what),
         Found::StandardInput => "standard input".into(),
         Found::Nothing => "nothing to read".into(),
     };
-    let (name, table) = (&report.pipeline.name, &report.pipeline.destination.table);
-    let mut out = format!("{}  {}  {found} → {}\n", terminal::title(name), status(report), terminal::clean(table));
+    let into = report.table.as_ref().map(|table| format!("  {found} → {}", terminal::clean(table))).unwrap_or_default();
+    let mut out = format!("{}  {}{into}\n", terminal::title(&report.name), status(report));
     for e in &report.errors {
         out.push_str(&indent(&error::text(e)));
     }

@@ -1,8 +1,15 @@
-//! `load`: one pipeline from the command line.
+//! `load`: a pipeline from the command line, or one for each of several tables.
 
 use super::{Context, Failure, run};
-use crate::{args::LoadArgs, env, render::Told};
-use floodmark_config::{PIPELINE_FLAG, SOURCE_FLAG, SOURCE_TABLE_FLAG, SOURCE_URL_FLAG, TABLE_FLAG, URL_FLAG};
+use crate::{
+    args::LoadArgs,
+    env,
+    render::Told,
+    work::{self, Work},
+};
+use floodmark_config::{
+    PIPELINE_FLAG, SOURCE_FLAG, SOURCE_TABLE_FLAG, SOURCE_TABLES_FLAG, SOURCE_URL_FLAG, TABLE_FLAG, URL_FLAG,
+};
 use floodmark_core::{Code, Error, clock::SystemClock, pipeline::STDIN};
 use floodmark_engine::RunOptions;
 use std::{path::Path, sync::Arc};
@@ -10,6 +17,9 @@ use std::{path::Path, sync::Arc};
 /// `floodmark load`
 pub(super) fn load(cx: &Context, args: &LoadArgs) -> Result<u8, Failure> {
     let given = |flag: &str| args.fields.iter().find(|(name, _)| *name == flag).map(|(_, value)| value);
+    if given(SOURCE_TABLES_FLAG).is_some() {
+        return load_tables(cx, args);
+    }
     let database = args.sources.iter().any(|s| is_database(s));
     let table = match (&args.table, given(SOURCE_TABLE_FLAG)) {
         (Some(table), _) => table.clone(),
@@ -25,11 +35,28 @@ pub(super) fn load(cx: &Context, args: &LoadArgs) -> Result<u8, Failure> {
     flags.extend(args.pipeline.clone().map(|name| (PIPELINE_FLAG, name)));
     flags.extend(args.fields.iter().cloned());
     let pipeline = floodmark_config::from_flags(&flags, &env::lookup)?;
+    run_all(cx, args, vec![Work::of(pipeline)])
+}
+
+/// Several tables of a database, each as a line of its own would load it.
+fn load_tables(cx: &Context, args: &LoadArgs) -> Result<u8, Failure> {
+    let source = if args.sources.iter().all(|s| is_database(s)) { SOURCE_URL_FLAG } else { SOURCE_FLAG };
+    let mut flags: Vec<(&str, String)> = args.sources.iter().map(|s| (source, s.clone())).collect();
+    flags.push((URL_FLAG, args.destination.clone()));
+    flags.extend(args.table.clone().map(|table| (TABLE_FLAG, table)));
+    flags.extend(args.pipeline.clone().map(|name| (PIPELINE_FLAG, name)));
+    flags.extend(args.fields.iter().cloned());
+    let family = floodmark_config::family_from_flags(&flags, &env::lookup)?;
+    let (_, members) = work::over_tables(&family, &cx.printer)?;
+    run_all(cx, args, Work::all(members))
+}
+
+fn run_all(cx: &Context, args: &LoadArgs, works: Vec<Work>) -> Result<u8, Failure> {
     if args.full_refresh {
-        run::confirm_refresh(cx, &[&pipeline])?;
+        run::confirm_refresh(cx, &works)?;
     }
     let options = RunOptions { wait: args.wait.time(), full_refresh: args.full_refresh, ..RunOptions::default() };
-    run::run_all(cx, &[&pipeline], &options, 1, Told::AsFlags, Arc::new(SystemClock))
+    run::run_all(cx, works, &options, usize::from(args.jobs), Told::AsFlags, Arc::new(SystemClock))
 }
 
 /// Whether a source is a connection URL. A path may hold a colon, too.

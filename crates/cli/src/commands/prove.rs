@@ -9,6 +9,7 @@ use crate::{
     args::ProveArgs,
     project,
     render::{Told, certificate},
+    work,
 };
 use floodmark_core::{Code, Error, Result, clock::SystemClock};
 use floodmark_engine::prove::{Certificate, Errand, Means};
@@ -24,7 +25,6 @@ use std::{
 /// `floodmark prove`. One pipeline after the other: each trial has the machine to itself.
 pub(super) fn prove(cx: &Context, args: &ProveArgs) -> Result<u8, Failure> {
     let project = project::open(&cx.global)?;
-    let pipelines = run::some(&project, &args.names)?;
     let began = Instant::now();
     let scratch = absolute(args.scratch.clone().unwrap_or_else(std::env::temp_dir))?;
     // Before hours of work, not after them.
@@ -32,14 +32,14 @@ pub(super) fn prove(cx: &Context, args: &ProveArgs) -> Result<u8, Failure> {
     let program = std::env::current_exe().map_err(|e| Error::internal("this program cannot be found").cause(e))?;
     let launch = |errand: &Errand<'_>| Ok(command(&program, &project.path, errand));
     let means = Means { scratch: &scratch, launch: &launch };
-    let width = pipelines.iter().map(|p| p.name.chars().count()).max().unwrap_or(0);
-    let runner = Runner::start(cx, width, Told::AsWritten, Arc::new(SystemClock))?;
+    let works = work::select(&project, &args.names, &cx.printer, true)?;
+    let runner = Runner::start(cx, run::width(&works), Told::AsWritten, Arc::new(SystemClock))?;
     let mut found: Vec<Certificate> = Vec::new();
-    for pipeline in &pipelines {
+    for work in works {
         if let Err(error) = cx.stop.check() {
             return Ok(error.exit_code());
         }
-        let proven = runner.prove(cx, pipeline, &means)?;
+        let proven = runner.prove(cx, work, &means)?;
         if let (Some(file), Some(path)) = (&mut written, &args.certificate) {
             writeln!(file, "{}", certificate::object(&proven)).map_err(|e| unwritten(path, e))?;
         }

@@ -3,7 +3,7 @@
 use super::{Context, Failure, replay};
 use crate::{
     args::{RejectsArgs, RejectsCommand},
-    project::Keepers,
+    keepers::Keepers,
     render::{json, layout, terminal},
 };
 use floodmark_connect::destination::KeptReject;
@@ -25,7 +25,14 @@ pub(super) fn rejects(cx: &Context, args: &RejectsArgs) -> Result<u8, Failure> {
 fn list(cx: &Context, keepers: &Keepers, name: Option<&str>) -> Result<()> {
     let mut kept = Vec::new();
     match name {
-        Some(name) => kept.extend(of(keepers, name)?),
+        Some(name) => {
+            let keeper = keepers.of(name)?;
+            if let Some(ledger) = keeper.ledger()? {
+                for name in keeper.meant(name, Some(ledger.as_ref()))? {
+                    kept.extend(ledger.rejects(Some(&name))?);
+                }
+            }
+        }
         None => {
             for ledger in keepers.ledgers()? {
                 kept.extend(ledger.rejects(None)?);
@@ -99,7 +106,7 @@ fn drop_some(cx: &Context, keepers: &Keepers, ids: &[i64], all: Option<&str>) ->
 
 /// A pipeline's rejects.
 pub(super) fn of(keepers: &Keepers, name: &str) -> Result<Vec<KeptReject>> {
-    keepers.of(name)?.ledger()?.map_or(Ok(Vec::new()), |ledger| ledger.rejects(Some(name)))
+    keepers.of_one(name)?.ledger()?.map_or(Ok(Vec::new()), |ledger| ledger.rejects(Some(name)))
 }
 
 /// The reject of that number. Numbers are each database's own, so one that two databases know is no answer.

@@ -5,7 +5,7 @@
 //! transaction that loads the others.
 
 use super::{Context, Failure, rejects, run};
-use crate::{project::Keepers, render::Told};
+use crate::{keepers::Keepers, render::Told, work::Work};
 use floodmark_connect::{SurveyRequest, destination::KeptReject};
 use floodmark_core::{
     Code, DataType, Error, Result,
@@ -23,8 +23,9 @@ use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
 
 /// Replays the rejects of a pipeline; returns the exit code.
 pub(super) fn replay(cx: &Context, keepers: &Keepers, name: &str) -> Result<u8, Failure> {
-    let keeper = keepers.of(name)?;
-    let pipeline = keepers.settings(name).ok_or_else(|| {
+    let keeper = keepers.of_one(name)?;
+    let settings = keepers.settings(name, &cx.printer)?;
+    let pipeline = settings.as_ref().ok_or_else(|| {
         Error::new(Code::BadArgument, "a replay needs the pipeline's settings")
             .state("nothing was changed")
             .help("name the pipeline file with -f FILE in place of --destination")
@@ -80,7 +81,7 @@ pub(super) fn replay(cx: &Context, keepers: &Keepers, name: &str) -> Result<u8, 
     let mut worst = 0;
     for (pipeline, replay) in replays {
         let options = RunOptions { wait: Some(Duration::ZERO), replay: Some(replay), ..RunOptions::default() };
-        let outcome = runner.run(cx, &pipeline, &options)?;
+        let outcome = runner.run(cx, Work::of(pipeline), &options)?;
         worst = run::worst([worst, run::exit_code(&outcome)]);
     }
     Ok(worst)

@@ -7,11 +7,11 @@ use crate::{
     render::{Told, certificate, json, preview, progress::Progress, terminal},
     shell::quote,
     signals,
+    work::{self, Work},
 };
-use floodmark_config::Project;
 use floodmark_connect::crash::{self, Point};
 use floodmark_core::{
-    Code, Error, Result,
+    Error, Result,
     clock::{SharedClock, Standing, SystemClock},
     event::Observer,
     pipeline::Pipeline,
@@ -23,11 +23,9 @@ use floodmark_engine::{
     prove::{Certificate, Means},
 };
 use std::{
+    collections::BTreeMap,
     num::NonZeroU64,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -35,9 +33,9 @@ use std::{
 /// `floodmark run`
 pub(super) fn run(cx: &Context, args: &RunArgs) -> Result<u8, Failure> {
     let project = project::open(&cx.global)?;
-    let pipelines = some(&project, &args.names)?;
+    let mut works = work::select(&project, &args.names, &cx.printer, true)?;
     if args.full_refresh {
-        confirm_refresh(cx, &pipelines)?;
+        confirm_refresh(cx, &works)?;
     }
     let elsewhere = &args.elsewhere;
     let batch_rows = elsewhere.commit_every.map(|rows| usize::try_from(rows.get()).unwrap_or(usize::MAX));
@@ -46,36 +44,33 @@ pub(super) fn run(cx: &Context, args: &RunArgs) -> Result<u8, Failure> {
         Some(at) => Arc::new(Standing(at)),
         None => Arc::new(SystemClock),
     };
-    let moved = moved(&pipelines, elsewhere)?;
-    let pipelines = if moved.is_empty() { pipelines } else { moved.iter().collect() };
-    run_all(cx, &pipelines, &options, usize::from(args.jobs), Told::AsWritten, clock)
+    redirect(&mut works, elsewhere)?;
+    run_all(cx, works, &options, usize::from(args.jobs), Told::AsWritten, clock)
 }
 
-/// The pipelines into the destination that is named in place of theirs; none where none is.
-fn moved(pipelines: &[&Pipeline], elsewhere: &Elsewhere) -> Result<Vec<Pipeline>> {
-    let Some(into) = &elsewhere.into else { return Ok(Vec::new()) };
+/// Sends the pipelines into the destination that is named in place of theirs, where one is.
+fn redirect(works: &mut [Work], elsewhere: &Elsewhere) -> Result<()> {
+    let Some(into) = &elsewhere.into else { return Ok(()) };
     let url = ConnectionUrl::parse(into)?;
-    let moved = pipelines.iter().map(|pipeline| {
-        let mut pipeline = (*pipeline).clone();
+    for pipeline in works.iter_mut().filter_map(|work| work.pipeline.as_mut().ok()) {
         pipeline.destination.url = url.clone();
         pipeline.commit_every = elsewhere.commit_every.map_or(pipeline.commit_every, NonZeroU64::get);
-        pipeline
-    });
-    Ok(moved.collect())
+    }
+    Ok(())
 }
 
-/// The named pipelines, all where none is named; at least one.
-pub(super) fn some<'a>(project: &'a Project, names: &[String]) -> Result<Vec<&'a Pipeline>> {
-    let pipelines = project::select(project, names)?;
-    if pipelines.is_empty() {
-        return Err(Error::new(Code::ConfigInvalid, "the pipeline file has no pipelines").state("nothing was done"));
-    }
-    Ok(pipelines)
+/// Characters of the longest name.
+pub(super) fn width(works: &[Work]) -> usize {
+    works.iter().map(|work| work.name.chars().count()).max().unwrap_or(0)
 }
 
 /// A full refresh throws rows away that the source may no longer hold.
-pub(super) fn confirm_refresh(cx: &Context, pipelines: &[&Pipeline]) -> Result<()> {
-    let tables: Vec<&str> = pipelines.iter().map(|p| p.destination.table.as_str()).collect();
+pub(super) fn confirm_refresh(cx: &Context, works: &[Work]) -> Result<()> {
+    let pipelines = works.iter().filter_map(|work| work.pipeline.as_ref().ok());
+    let tables: Vec<&str> = pipelines.map(|p| p.destination.table.as_str()).collect();
+    if tables.is_empty() {
+        return Ok(());
+    }
     let what = format!(
         "a full refresh empties {} and loads everything again; rows that the source no longer holds are lost",
         tables.join(", ")
@@ -90,8 +85,6 @@ pub(super) struct Runner {
     told: Told,
     /// Of the longest name.
     width: usize,
-    /// Outcomes are printed one at a time, so that lines of two threads do not mix.
-    printing: Mutex<()>,
 }
 
 impl Runner {
@@ -101,29 +94,48 @@ impl Runner {
         let progress = Arc::new(Progress::new(cx.printer, cx.logging, told));
         let observer: Arc<dyn Observer> = progress.clone();
         let engine = Engine { clock, observer, stop: cx.stop.clone() };
-        Ok(Runner { engine, progress, told, width, printing: Mutex::default() })
+        Ok(Runner { engine, progress, told, width })
     }
 
-    /// Runs a pipeline and prints what became of it. An error here is one of printing.
-    pub(super) fn run(&self, cx: &Context, pipeline: &Pipeline, options: &RunOptions) -> Result<Outcome> {
-        let mut outcome = self.engine.run(pipeline, options);
+    /// Runs a pipeline. Nothing is printed but what happens on the way.
+    fn carry_out(&self, work: Work, options: &RunOptions) -> Done {
+        let pipeline = match work.pipeline {
+            Ok(pipeline) => pipeline,
+            Err(error) => return Done { outcome: Outcome::refused(work.name, error), pipeline: None },
+        };
+        let mut outcome = self.engine.run(&pipeline, options);
         outcome.error = outcome.error.map(|error| error.reworded(|text| self.told.tell(text)));
         self.progress.close(&pipeline.name);
-        let _one = self.printing.lock().unwrap_or_else(PoisonError::into_inner);
+        Done { outcome, pipeline: Some(pipeline) }
+    }
+
+    /// Prints what became of a run. An error here is one of printing.
+    fn report(&self, cx: &Context, done: Done) -> Result<Outcome> {
+        let Done { outcome, pipeline } = done;
         self.progress.suspend(|| {
             print(cx, &outcome, self.width)?;
-            self.rejects(cx, pipeline, &outcome, false);
+            pipeline.iter().for_each(|pipeline| self.rejects(cx, pipeline, &outcome, false));
             Ok::<(), Error>(())
         })?;
         crash::reached(Point::Reported)?;
         Ok(outcome)
     }
 
+    /// Runs a pipeline and prints what became of it. An error here is one of printing.
+    pub(super) fn run(&self, cx: &Context, work: Work, options: &RunOptions) -> Result<Outcome> {
+        self.report(cx, self.carry_out(work, options))
+    }
+
     /// What is found of a pipeline's promises, printed where it is not for a program; a run that failed too.
-    pub(super) fn prove(&self, cx: &Context, pipeline: &Pipeline, means: &Means<'_>) -> Result<Certificate> {
-        let proven = self.engine.prove(pipeline, means);
-        self.progress.close(&pipeline.name);
-        let found = proven?;
+    pub(super) fn prove(&self, cx: &Context, work: Work, means: &Means<'_>) -> Result<Certificate> {
+        let found = match work.pipeline {
+            Ok(pipeline) => {
+                let proven = self.engine.prove(&pipeline, means);
+                self.progress.close(&pipeline.name);
+                proven?
+            }
+            Err(error) => Certificate::refused(work.name, error),
+        };
         if cx.printer.json() {
             cx.printer.object(&certificate::object(&found))?;
             return Ok(found);
@@ -139,20 +151,18 @@ impl Runner {
     }
 
     /// What a run of a pipeline would do, printed.
-    pub(super) fn plan(
-        &self,
-        cx: &Context,
-        pipeline: &Pipeline,
-        wait: Option<Duration>,
-        samples: usize,
-    ) -> Result<Previewed> {
-        let previewed = self.engine.plan(pipeline, wait, samples);
-        self.progress.close(&pipeline.name);
+    pub(super) fn plan(&self, cx: &Context, work: Work, wait: Option<Duration>, samples: usize) -> Result<Previewed> {
+        let (previewed, pipeline) = match work.pipeline {
+            Ok(pipeline) => (self.engine.plan(&pipeline, wait, samples), Some(pipeline)),
+            Err(error) => (Previewed::refused(work.name, error), None),
+        };
+        self.progress.close(&previewed.outcome.pipeline);
         if cx.printer.json() {
             cx.printer.object(&preview::object(&previewed))?;
         } else {
-            cx.printer.text(&preview::text(&previewed, &pipeline.destination.table, self.width))?;
-            self.rejects(cx, pipeline, &previewed.outcome, true);
+            let table = pipeline.as_ref().map_or("", |pipeline| pipeline.destination.table.as_str());
+            cx.printer.text(&preview::text(&previewed, table, self.width))?;
+            pipeline.iter().for_each(|pipeline| self.rejects(cx, pipeline, &previewed.outcome, true));
             if let Some(error) = &previewed.outcome.error {
                 cx.printer.error(error);
             }
@@ -179,43 +189,70 @@ impl Runner {
     }
 }
 
-/// Runs them, prints each outcome as it comes, and returns the worst exit code. One that fails stops no other.
+/// A run that is over, and what was run, where there was anything to run.
+struct Done {
+    outcome: Outcome,
+    pipeline: Option<Pipeline>,
+}
+
+/// Reports in the order of the pipelines, whichever of them is done first.
+struct Reports<'a> {
+    cx: &'a Context,
+    runner: &'a Runner,
+    /// Runs that are over and wait for others before them.
+    waiting: BTreeMap<usize, Done>,
+    /// What was printed, in order; its number is the next one's place.
+    printed: Vec<Result<Outcome>>,
+}
+
+impl Reports<'_> {
+    fn take(&mut self, place: usize, done: Done) {
+        self.waiting.insert(place, done);
+        while let Some(done) = self.waiting.remove(&self.printed.len()) {
+            self.printed.push(self.runner.report(self.cx, done));
+        }
+    }
+}
+
+/// Runs them, prints each outcome in its turn, and returns the worst exit code. One that fails stops no other.
 pub(super) fn run_all(
     cx: &Context,
-    pipelines: &[&Pipeline],
+    works: Vec<Work>,
     options: &RunOptions,
     jobs: usize,
     told: Told,
     clock: SharedClock,
 ) -> Result<u8, Failure> {
     let began = Instant::now();
-    let runner = Runner::start(cx, pipelines.iter().map(|p| p.name.chars().count()).max().unwrap_or(0), told, clock)?;
-    let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<Result<Outcome>>> = Mutex::default();
+    let all = works.len();
+    let runner = Runner::start(cx, width(&works), told, clock)?;
+    let queue = Mutex::new(works.into_iter().enumerate());
+    let reports = Mutex::new(Reports { cx, runner: &runner, waiting: BTreeMap::new(), printed: Vec::new() });
     let work = || {
         while cx.stop.check().is_ok() {
-            let Some(pipeline) = pipelines.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
-            let outcome = runner.run(cx, pipeline, options);
-            done.lock().unwrap_or_else(PoisonError::into_inner).push(outcome);
+            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some((place, work)) = next else { break };
+            let done = runner.carry_out(work, options);
+            reports.lock().unwrap_or_else(PoisonError::into_inner).take(place, done);
         }
     };
     thread::scope(|scope| {
-        for _ in 1..jobs.min(pipelines.len()) {
+        for _ in 1..jobs.min(all) {
             scope.spawn(work);
         }
         work();
     });
-    let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let outcomes = done.into_iter().collect::<Result<Vec<Outcome>>>()?;
-    if pipelines.len() > 1 && !cx.printer.json() {
+    let printed = reports.into_inner().unwrap_or_else(PoisonError::into_inner).printed;
+    let outcomes = printed.into_iter().collect::<Result<Vec<Outcome>>>()?;
+    if all > 1 && !cx.printer.json() {
         cx.printer.text(&terminal::total(&outcomes, began.elapsed()))?;
     }
     let mut codes: Vec<u8> = outcomes.iter().map(exit_code).collect();
-    if outcomes.len() < pipelines.len() {
-        let left = pipelines.len() - outcomes.len();
+    if outcomes.len() < all {
+        let left = all - outcomes.len();
         cx.printer.note(&format!(
             "interrupted: {left} of {} not started",
-            wording::agree(pipelines.len() as u64, "pipeline", "was", "were")
+            wording::agree(all as u64, "pipeline", "was", "were")
         ));
         // A signal between two pipelines fails neither of them, and still cuts the command short.
         codes.extend(cx.stop.check().err().map(|error| error.exit_code()));

@@ -3,7 +3,7 @@
 use super::{Context, Failure};
 use crate::{
     args::{RunsArgs, RunsCommand},
-    project::Keepers,
+    keepers::Keepers,
     render::{json, layout, terminal},
 };
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -35,18 +35,21 @@ fn list(cx: &Context, keepers: &Keepers, name: Option<&str>, limit: usize) -> Re
     let mut records = Vec::new();
     match name {
         Some(name) => {
-            if let Some(ledger) = keepers.of(name)?.ledger()? {
-                records.extend(ledger.runs(Some(name), limit)?);
+            let keeper = keepers.of(name)?;
+            if let Some(ledger) = keeper.ledger()? {
+                for name in keeper.meant(name, Some(ledger.as_ref()))? {
+                    records.extend(ledger.runs(Some(&name), limit)?);
+                }
             }
         }
         None => {
             for ledger in keepers.ledgers()? {
                 records.extend(ledger.runs(None, limit)?);
             }
-            records.sort_by(|a, b| b.started_at.cmp(&a.started_at).then_with(|| b.run.cmp(&a.run)));
-            records.truncate(limit);
         }
     }
+    records.sort_by(|a, b| b.started_at.cmp(&a.started_at).then_with(|| b.run.cmp(&a.run)));
+    records.truncate(limit);
     if cx.printer.json() {
         return records.iter().try_for_each(|record| cx.printer.object(&json::run(record)));
     }

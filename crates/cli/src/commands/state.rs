@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     args::{StateArgs, StateCommand},
-    project::Keepers,
+    keepers::Keepers,
     render::{layout, terminal},
 };
 use floodmark_connect::destination::{Ledger, StateChange};
@@ -43,10 +43,12 @@ pub(super) fn state(cx: &Context, args: &StateArgs) -> Result<u8, Failure> {
 /// A pipeline with the database that keeps its state, once that is there.
 type Home<'a> = (String, Option<Box<dyn Ledger + 'a>>);
 
-/// The named pipeline, or everyone.
+/// The named pipeline, those of the named family, or everyone.
 fn homes<'a>(keepers: &'a Keepers, name: Option<&str>) -> Result<Vec<Home<'a>>> {
     if let Some(name) = name {
-        return Ok(vec![(name.to_owned(), keepers.of(name)?.ledger()?)]);
+        let keeper = keepers.of(name)?;
+        let meant = keeper.meant(name, keeper.ledger()?.as_deref())?;
+        return meant.into_iter().map(|name| Ok((name, keeper.ledger()?))).collect();
     }
     let mut homes = Vec::new();
     for keeper in &keepers.all {
@@ -143,10 +145,10 @@ fn text(name: &str, state: Option<&State>) -> String {
 }
 
 fn set(cx: &Context, keepers: &Keepers, name: &str, value: &str) -> Result<()> {
-    let mut ledger = keepers.of(name)?.ledger()?.ok_or_else(|| never_ran(name))?;
+    let mut ledger = keepers.of_one(name)?.ledger()?.ok_or_else(|| never_ran(name))?;
     let seen = ledger.state(name)?.ok_or_else(|| never_ran(name))?;
     let mut state = seen.clone();
-    let (column, data_type) = cursor(keepers, name, &state)?;
+    let (column, data_type) = cursor(cx, keepers, name, &state)?;
     let value = Value::parse(value, data_type).filter(|v| !v.is_null()).ok_or_else(|| {
         Error::new(Code::BadArgument, format!("{value:?} is not a {data_type}, the type of column {column:?}"))
             .state("nothing was changed")
@@ -195,12 +197,12 @@ fn set(cx: &Context, keepers: &Keepers, name: &str, value: &str) -> Result<()> {
 }
 
 /// The cursor's column and type: of the stored watermark, else by the pipeline file and the pinned columns.
-fn cursor(keepers: &Keepers, name: &str, state: &State) -> Result<(String, DataType)> {
+fn cursor(cx: &Context, keepers: &Keepers, name: &str, state: &State) -> Result<(String, DataType)> {
     if let Some(mark) = &state.watermark {
         return Ok((mark.column.clone(), mark.data_type));
     }
     let none = |message: String| Error::new(Code::BadArgument, message).state("nothing was changed");
-    let Some(settings) = keepers.settings(name) else {
+    let Some(settings) = keepers.settings(name, &cx.printer)? else {
         return Err(none(format!("pipeline {name:?} remembers no watermark, and its pipeline file is not at hand"))
             .help("name the file with -f, in place of --destination"));
     };
@@ -223,7 +225,7 @@ fn never_ran(name: &str) -> Error {
 }
 
 fn reset(cx: &Context, keepers: &Keepers, name: &str) -> Result<()> {
-    let ledger = keepers.of(name)?.ledger()?;
+    let ledger = keepers.of_one(name)?.ledger()?;
     let state = ledger.as_ref().map(|l| l.state(name)).transpose()?.flatten();
     let (Some(mut ledger), Some(state)) = (ledger, state) else {
         if cx.printer.json() {

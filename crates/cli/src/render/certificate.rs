@@ -4,7 +4,7 @@ use super::{
     json, layout, preview,
     terminal::{self, clean, count, number, style},
 };
-use floodmark_core::fingerprint::Fingerprint;
+use floodmark_core::{fingerprint::Fingerprint, pipeline::Load};
 use floodmark_engine::prove::{Break, Certificate, Trial, Verdict};
 use serde_json::{Value, json};
 use std::{fmt::Write as _, time::Duration};
@@ -33,7 +33,7 @@ pub(crate) fn text(found: &Certificate) -> String {
     let print = found.fingerprint.unwrap_or_default();
     let lead = format!("{}  {colour}{word}{}  ", terminal::title(&outcome.pipeline), style::RESET);
     let parts = [
-        format!("{} into {}", outcome.load.name(), clean(&found.table)),
+        format!("{} into {}", outcome.load.map_or("", Load::name), clean(&found.table)),
         count(print.rows, "row"),
         print.to_string(),
         terminal::seconds(found.elapsed),
@@ -142,8 +142,8 @@ pub(crate) fn object(found: &Certificate) -> Value {
     let mut value = json!({
         "pipeline": outcome.pipeline,
         "status": ending(found).0,
-        "load": outcome.load.name(),
-        "table": found.table,
+        "load": outcome.load.map(Load::name),
+        "table": Some(&found.table).filter(|table| !table.is_empty()),
         "rows": json::rows(&outcome.counts),
         "fingerprint": found.fingerprint.map(|print| print.to_string()),
         "trials": found.trials.iter().map(trial_object).collect::<Vec<_>>(),

@@ -5,6 +5,7 @@ use floodmark_connect::destination::KeptReject;
 use floodmark_core::{
     Code, Counts, Error,
     error::Place,
+    pipeline::Load,
     state::{RunRecord, WatermarkMove},
 };
 use floodmark_engine::Outcome;
@@ -15,9 +16,9 @@ use std::{error::Error as _, time::Duration};
 pub(crate) fn outcome(outcome: &Outcome) -> Value {
     let mut value = json!({
         "pipeline": outcome.pipeline,
-        "run": outcome.run,
+        "run": Some(&outcome.run).filter(|run| !run.is_empty()),
         "status": outcome.status.name(),
-        "load": outcome.load.name(),
+        "load": outcome.load.map(Load::name),
         "rows": rows(&outcome.counts),
         "watermark": watermark(outcome.watermark.as_ref()),
         "seconds": seconds(outcome.elapsed),

@@ -3,7 +3,7 @@
 use super::layout;
 pub(crate) use floodmark_core::wording::{agree, count, grouped as number};
 use floodmark_core::{
-    Counts,
+    Counts, Error,
     state::{Reject, WatermarkMove},
 };
 use floodmark_engine::{Outcome, Status};
@@ -87,7 +87,8 @@ pub(crate) fn line(outcome: &Outcome, (word, style): (&str, anstyle::Style), wid
     layout::flow(&lead, &parts, width + 15)
 }
 
-/// The last line, where more than one pipeline ran.
+/// The last lines, where more than one pipeline ran: how many ended how, and once more which of them did not load and why,
+/// as that may have scrolled away.
 pub(crate) fn total(outcomes: &[Outcome], elapsed: Duration) -> String {
     let mut words: Vec<(&str, usize)> = Vec::new();
     let mut counts = Counts::default();
@@ -109,6 +110,14 @@ pub(crate) fn total(outcomes: &[Outcome], elapsed: Duration) -> String {
     let mut out = format!("\n{}", layout::flow("", &parts, 2));
     if outcomes.iter().all(|o| o.status == Status::NothingNew || (o.status == Status::Ok && !o.counts.changed())) {
         out.push_str("Nothing changed: every table is as the last run left it.\n");
+    }
+    let failed: Vec<(&Outcome, &Error)> = outcomes.iter().filter_map(|o| Some((o, o.error.as_ref()?))).collect();
+    let width = failed.iter().map(|(o, _)| o.pipeline.chars().count()).max().unwrap_or(0);
+    for (outcome, error) in failed {
+        let (word, style) = ending(outcome);
+        let lead = format!("{style}{word:<6}{}  {:<width$}  ", style::RESET, clean(&outcome.pipeline));
+        let told = clean(&error.to_string()).replace('\n', " ");
+        out.push_str(&layout::hanging(&format!("{lead}{} {told}", error.code().number()), 8));
     }
     out
 }

@@ -122,7 +122,7 @@ fn a_database_source_says_what_of_it_is_read() {
         ("{ url: sqlite:///s.db, table: o, query: SELECT 1 }", "both say what is read"),
         ("{ url: sqlite:///s.db, table: o, files: a.csv }", "`files` is about files"),
         ("{ url: sqlite:///s.db, table: o, delimiter: \",\" }", "`delimiter` is about files"),
-        ("{ url: sqlite:///s.db, tables: \"*\" }", "reading several tables at once is not supported"),
+        ("{ url: sqlite:///s.db, table: o, exclude: x }", "`exclude` is about several tables"),
         ("{ url: sqlite:///s.db, table: o }", "cannot be told from those loaded before"),
         ("{ delimiter: \",\" }", "the source has neither `files` nor `connection`"),
     ] {

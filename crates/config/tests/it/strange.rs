@@ -2,7 +2,10 @@
 
 use super::{EXAMPLE, parse};
 use floodmark_config::{Diagnostics, Project, from_flags, load_flags};
-use floodmark_core::Error;
+use floodmark_core::{
+    Error,
+    catalog::{Catalog, Listed},
+};
 use proptest::prelude::*;
 use std::path::Path;
 
@@ -13,7 +16,12 @@ fn unset(_: &str) -> Option<String> {
 /// Everything that can be done with a result; whatever comes of it, nothing may panic.
 fn use_it(result: Result<Project, Diagnostics>, text: &str) {
     match result {
-        Ok(project) => drop(floodmark_config::lint(&project)),
+        Ok(project) => {
+            project.pipelines.iter().for_each(|pipeline| drop(floodmark_config::lint(pipeline)));
+            for family in &project.families {
+                drop((family.members(&catalog(true), &|_| false), family.members(&catalog(false), &|_| true)));
+            }
+        }
         Err(mistakes) => {
             assert!(mistakes.count() > 0);
             for d in &mistakes {
@@ -28,6 +36,17 @@ fn use_it(result: Result<Project, Diagnostics>, text: &str) {
             drop(Error::from(mistakes));
         }
     }
+}
+
+fn catalog(schemas: bool) -> Catalog {
+    let listed = |name: &str| Listed {
+        schema: schemas.then(|| "public".to_owned()),
+        name: name.to_owned(),
+        bare: true,
+        own: name != "view",
+        key: if name == "t" { vec!["id".to_owned()] } else { Vec::new() },
+    };
+    Catalog { tables: ["orders", "t", "view", "a.\"\u{1}b"].map(listed).to_vec(), case_sensitive: schemas }
 }
 
 proptest! {

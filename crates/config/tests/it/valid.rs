@@ -70,7 +70,8 @@ fn an_alias_stands_for_a_whole_value() {
 #[test]
 fn the_lint_tells_what_is_unsafe_and_only_that() {
     let names = |lines: &str| -> Vec<&'static str> {
-        lint(&parse(&pipeline(lines)).unwrap_or_else(|e| panic!("{e}"))).iter().map(|l| l.name).collect()
+        let project = parse(&pipeline(lines)).unwrap_or_else(|e| panic!("{e}"));
+        lint(&project.pipelines[0]).iter().map(|l| l.name).collect()
     };
     assert_eq!(names("key: id\nwatermark: at"), [""; 0]);
     assert_eq!(names("load: append\nwatermark: at"), [""; 0]);
@@ -88,5 +89,12 @@ fn the_lint_tells_what_is_unsafe_and_only_that() {
         "version: 1\npipelines:\n  a: { source: { files: a.csv }, destination: { url: \"sqlite://\" }, load: overwrite }\n",
         &env,
     );
-    assert_eq!(lint(&memory.unwrap())[0].name, "in-memory");
+    assert_eq!(lint(&memory.unwrap().pipelines[0])[0].name, "in-memory");
+    // A table that is read whole holds no old copies.
+    let whole = |source: &str| {
+        let text = pipeline("key: id").replace("{ files: orders.csv }", source);
+        lint(&parse(&text).unwrap_or_else(|e| panic!("{e}")).pipelines[0]).len()
+    };
+    assert_eq!(whole("{ url: sqlite:///s.db, table: orders }"), 0);
+    assert_eq!(whole("{ url: sqlite:///s.db, query: SELECT 1 }"), 1);
 }

@@ -103,6 +103,17 @@ impl Verdict {
 }
 
 impl Certificate {
+    /// Of a pipeline that could not be run at all.
+    pub fn refused(pipeline: String, error: Error) -> Self {
+        Certificate {
+            table: String::new(),
+            reference: Outcome::refused(pipeline, error),
+            fingerprint: None,
+            trials: Vec::new(),
+            elapsed: Duration::ZERO,
+        }
+    }
+
     /// Whether a promise was broken.
     pub fn broken(&self) -> bool {
         self.trials.iter().any(|t| matches!(t.verdict, Verdict::Broken(_)))
