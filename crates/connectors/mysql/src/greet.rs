@@ -22,6 +22,8 @@ const TRANSACTIONS: u32 = 1 << 13;
 const SECURE_CONNECTION: u32 = 1 << 15;
 const PLUGIN_AUTH: u32 = 1 << 19;
 const CONNECT_ATTRIBUTES: u32 = 1 << 20;
+/// MariaDB's own: a column says its form where the protocol has no number for it (json).
+const EXTENDED_METADATA: u32 = 1 << 3;
 
 /// `utf8mb4_general_ci`, which every server knows; the settings of the session follow.
 const UTF8MB4: u8 = 45;
@@ -36,6 +38,8 @@ const SILENCE: Duration = Duration::from_secs(60);
 struct Greeting {
     scramble: Vec<u8>,
     capabilities: u32,
+    /// Those of MariaDB alone.
+    own: u32,
     plugin: String,
 }
 
@@ -60,12 +64,14 @@ pub(crate) fn connect(address: &Address, application: &str) -> Result<Packets, F
         | PLUGIN_AUTH
         | CONNECT_ATTRIBUTES;
     let mut capabilities = wanted & greeting.capabilities;
+    let own = EXTENDED_METADATA & greeting.own;
+    packets.extended = own != 0;
     if let Place::Tcp(host, _) = &address.place
         && address.mode != SslMode::Disabled
     {
         if greeting.capabilities & TLS != 0 {
             capabilities |= TLS;
-            packets.put(&[&head(capabilities)])?;
+            packets.put(&[&head(capabilities, own)])?;
             packets.flush()?;
             packets.secure(tls::config(address).map_err(Failure::Refused)?, host).map_err(Failure::Tls)?;
         } else if address.mode != SslMode::Preferred {
@@ -74,7 +80,7 @@ pub(crate) fn connect(address: &Address, application: &str) -> Result<Packets, F
     }
     let password = address.password.as_deref().unwrap_or_default();
     let answer = proof(&greeting.plugin, password, &greeting.scramble, &packets).unwrap_or_default();
-    let mut hello = head(capabilities).to_vec();
+    let mut hello = head(capabilities, own).to_vec();
     hello.extend(address.user.as_bytes());
     hello.push(0);
     // No answer of any method is longer than 255 bytes, but a password in clear is.
@@ -109,11 +115,12 @@ pub(crate) fn connect(address: &Address, application: &str) -> Result<Packets, F
 }
 
 /// The fixed part of an answer to the greeting, which TLS is asked for with.
-fn head(capabilities: u32) -> [u8; 32] {
+fn head(capabilities: u32, own: u32) -> [u8; 32] {
     let mut head = [0; 32];
     head[..4].copy_from_slice(&capabilities.to_le_bytes());
     head[4..8].copy_from_slice(&(1_u32 << 24).to_le_bytes());
     head[8] = UTF8MB4;
+    head[28..].copy_from_slice(&own.to_le_bytes());
     head
 }
 
@@ -135,7 +142,10 @@ fn greeting(bytes: &[u8]) -> Result<Greeting, Failure> {
     let high = fields.take(2)?;
     let capabilities = low | u32::from(u16::from_le_bytes([high[0], high[1]])) << 16;
     let length = usize::from(fields.byte()?);
-    fields.take(10)?;
+    fields.take(6)?;
+    let own = fields.take(4)?;
+    // MariaDB does not claim the first of the common ones; MySQL keeps these bytes zero.
+    let own = if capabilities & LONG_PASSWORD == 0 { u32::from_le_bytes([own[0], own[1], own[2], own[3]]) } else { 0 };
     if capabilities & SECURE_CONNECTION == 0 || capabilities & PROTOCOL_41 == 0 {
         return Err(Failure::Protocol("it speaks a protocol older than MySQL 4.1's"));
     }
@@ -143,7 +153,7 @@ fn greeting(bytes: &[u8]) -> Result<Greeting, Failure> {
     scramble.truncate(20);
     let plugin = if capabilities & PLUGIN_AUTH != 0 { fields.until_zero().unwrap_or_default() } else { &[] };
     let plugin = String::from_utf8_lossy(plugin).into_owned();
-    Ok(Greeting { scramble, capabilities, plugin })
+    Ok(Greeting { scramble, capabilities, own, plugin })
 }
 
 /// Until the server says that it believes who this is, or that it does not.

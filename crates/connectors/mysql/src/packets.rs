@@ -38,6 +38,8 @@ pub(crate) struct Packets {
     long: Vec<u8>,
     output: Vec<u8>,
     sequence: u8,
+    /// Columns say more of themselves than MySQL's protocol has.
+    pub(crate) extended: bool,
 }
 
 /// A packet that was read: where its bytes are.
@@ -74,7 +76,16 @@ impl Packets {
     }
 
     fn over(stream: Stream) -> Packets {
-        Packets { stream, input: Vec::new(), start: 0, end: 0, long: Vec::new(), output: Vec::new(), sequence: 0 }
+        Packets {
+            stream,
+            input: Vec::new(),
+            start: 0,
+            end: 0,
+            long: Vec::new(),
+            output: Vec::new(),
+            sequence: 0,
+            extended: false,
+        }
     }
 
     /// Whether nobody else can read along.

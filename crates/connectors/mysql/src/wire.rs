@@ -29,6 +29,8 @@ pub(crate) struct Column {
     pub(crate) length: u32,
     /// Digits behind the point.
     pub(crate) decimals: u8,
+    /// A text that is JSON, as MariaDB tells it.
+    pub(crate) json: bool,
 }
 
 /// How an answer begins.
@@ -136,7 +138,7 @@ impl Wire {
         let mut out = Vec::with_capacity(columns.min(4096));
         for _ in 0..columns {
             let packet = self.packets.next()?;
-            out.push(column(self.packets.bytes(packet))?);
+            out.push(column(self.packets.bytes(packet), self.packets.extended)?);
         }
         let packet = self.packets.next()?;
         match self.packets.bytes(packet) {
@@ -275,7 +277,7 @@ fn done(bytes: &[u8]) -> Result<Done, Failure> {
     Ok(Done { rows, warnings: u16::from_le_bytes([warnings[0], warnings[1]]) })
 }
 
-fn column(bytes: &[u8]) -> Result<Column, Failure> {
+fn column(bytes: &[u8], extended: bool) -> Result<Column, Failure> {
     let mut fields = Fields::of(bytes);
     // Catalog, schema, table by both of its names.
     for _ in 0..4 {
@@ -283,6 +285,7 @@ fn column(bytes: &[u8]) -> Result<Column, Failure> {
     }
     let name = String::from_utf8_lossy(fields.text()?).into_owned();
     fields.text()?;
+    let json = extended && is_json(fields.text()?)?;
     fields.number()?;
     let fixed = fields.take(10)?;
     Ok(Column {
@@ -292,7 +295,19 @@ fn column(bytes: &[u8]) -> Result<Column, Failure> {
         kind: fixed[6],
         flags: u16::from_le_bytes([fixed[7], fixed[8]]),
         decimals: fixed[9],
+        json,
     })
+}
+
+/// Pairs of a number and a text; 1 is the form of the values.
+fn is_json(more: &[u8]) -> Result<bool, Failure> {
+    let mut fields = Fields::of(more);
+    while !fields.rest().is_empty() {
+        if (fields.byte()?, fields.text()?) == (1, b"json") {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// What the server said went wrong.
