@@ -8,5 +8,8 @@ mod greet;
 mod link;
 mod literal;
 mod packets;
+mod source;
 mod tls;
 mod wire;
+
+pub use source::MysqlSource;

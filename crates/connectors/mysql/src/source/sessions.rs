@@ -1,0 +1,146 @@
+//! What goes on in the server at a moment: statements that run, and transactions that are open.
+
+use super::{failure::to, snapshot::BEGIN};
+use crate::{failure::code, link::Db};
+use floodmark_connect::Stop;
+use floodmark_core::Result;
+use std::time::{Duration, Instant};
+
+/// InnoDB makes the list of its transactions anew for one who looks when nobody has looked for a tenth of a second.
+const PAUSE: Duration = Duration::from_millis(110);
+
+/// How long a list that is new is waited for, where others look at it all the time.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+const LOOK: &str = "look at its open transactions";
+
+/// A session that may write, and since when: in microseconds since the epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Session {
+    pub(crate) id: u64,
+    pub(crate) since: i64,
+}
+
+/// What there was.
+#[derive(Debug, Default)]
+pub(crate) struct Sessions {
+    /// Statements that ran, as from their beginning.
+    pub(crate) running: Vec<Session>,
+    /// Transactions that were open. InnoDB says the second they began in, as from its beginning.
+    pub(crate) open: Vec<Session>,
+}
+
+/// The moment it is on the server.
+pub(crate) fn clock(db: &Db) -> Result<i64> {
+    let row = db.query_one(&format!("SELECT {}", micros("NOW(6)"))).map_err(to("say what time it is"))?;
+    Ok(row.number(0).unwrap_or_default())
+}
+
+/// A moment in microseconds since the epoch.
+pub(crate) fn micros(moment: &str) -> String {
+    format!("CAST(UNIX_TIMESTAMP({moment}) * 1000000 AS SIGNED)")
+}
+
+/// Looks. `None`: it cannot be told, and a warning says why.
+///
+/// The statements come first. A session is noted as running one before it reads the clock for it, so one that is not running
+/// at that look has either its transaction open, which the list of these shows then, or ends it in between, or begins later.
+pub(crate) fn look(db: &Db, stop: &Stop) -> Result<Option<Sessions>> {
+    let mut running = Vec::new();
+    for row in db.query(&statements(db.server.maria)).map_err(to(LOOK))? {
+        // A replica, or one of a cluster.
+        if row.text(1) == Some("system user") {
+            tracing::warn!(
+                "the source takes over rows from another server, whose open transactions it does not know: the watermark does \
+                 not move. Read from the primary server"
+            );
+            return Ok(None);
+        }
+        running.push(Session { id: row.number(0).unwrap_or_default(), since: row.number(2).unwrap_or_default() });
+    }
+    let Some((open, readers)) = transactions(db, stop)? else { return Ok(None) };
+    running.retain(|session| !readers.contains(&session.id));
+    Ok(Some(Sessions { running, open }))
+}
+
+/// Other sessions that do something. MySQL says the second only.
+fn statements(maria: bool) -> String {
+    let took = if maria { "COALESCE(time_ms, 0) * 1000" } else { "(COALESCE(time, 0) + 1) * 1000000" };
+    format!(
+        "SELECT id, user, {} - CAST({took} AS SIGNED) FROM information_schema.processlist
+         WHERE id <> CONNECTION_ID() AND command NOT IN ('Daemon', 'Binlog Dump', 'Binlog Dump GTID')
+           AND (command <> 'Sleep' OR user = 'system user')",
+        micros("NOW(6)")
+    )
+}
+
+/// When a transaction began, from the server's local time, which InnoDB shows. In the hour that summer time ends, the earlier
+/// of two.
+const STARTED: &str = "LEAST(CONVERT_TZ(trx_started, 'SYSTEM', '+00:00'),
+    IF(CONVERT_TZ(CONVERT_TZ(trx_started, 'SYSTEM', '+00:00') - INTERVAL 1 HOUR, '+00:00', 'SYSTEM') = trx_started,
+       CONVERT_TZ(trx_started, 'SYSTEM', '+00:00') - INTERVAL 1 HOUR, CONVERT_TZ(trx_started, 'SYSTEM', '+00:00')))";
+
+/// Transactions that may write, and the sessions whose transaction cannot.
+fn transactions(db: &Db, stop: &Stop) -> Result<Option<(Vec<Session>, Vec<u64>)>> {
+    // A transaction of our own is in the list, with the statement that it ran when the list was made: so a list is known that
+    // was made for an earlier look.
+    db.execute(BEGIN).map_err(to(LOOK))?;
+    let since = Instant::now();
+    for turn in 0_u64.. {
+        let token = format!("floodmark looks {turn}");
+        let sql = format!(
+            "/* {token} */ SELECT trx_mysql_thread_id, trx_query, trx_is_read_only OR trx_autocommit_non_locking,
+               trx_rows_modified > 0, {} FROM information_schema.innodb_trx",
+            micros(STARTED)
+        );
+        let rows = match db.query(&sql) {
+            Err(failure) if failure.code() == code::PRIVILEGE => {
+                tracing::warn!(
+                    "this user may not see the open transactions of the source: the watermark does not move. Let the user see \
+                     them: GRANT PROCESS ON *.* TO …"
+                );
+                return Ok(None);
+            }
+            rows => rows.map_err(to(LOOK))?,
+        };
+        let own = |row: &&crate::link::Owned| row.number(0) == Some(db.server.id);
+        let new = rows.iter().find(own).and_then(|row| row.text(1)).is_some_and(|query| query.contains(&token));
+        if !new {
+            stop.check()?;
+            if since.elapsed() > PATIENCE {
+                tracing::warn!(
+                    "another program looks at the source's transactions (innodb_trx) so often that their list is never new: the \
+                     watermark does not move"
+                );
+                return Ok(None);
+            }
+            std::thread::sleep(uneven(PAUSE));
+            continue;
+        }
+        let (mut open, mut readers) = (Vec::new(), Vec::new());
+        for row in rows.iter().filter(|row| !own(row)) {
+            let id: u64 = row.number(0).unwrap_or_default();
+            let is = |at: usize| row.number::<u8>(at).unwrap_or_default() != 0;
+            // Its session is gone; after a restart of the server nobody knows when it began.
+            if id == 0 && is(3) {
+                tracing::warn!(
+                    "the source has prepared transactions, which may commit rows at any time: the watermark does not move. See \
+                     XA RECOVER"
+                );
+                return Ok(None);
+            }
+            match is(2) || id == 0 {
+                true => readers.push(id),
+                false => open.push(Session { id, since: row.number(4).unwrap_or_default() }),
+            }
+        }
+        return Ok(Some((open, readers)));
+    }
+    Ok(None)
+}
+
+/// Up to three times as long. Several who look again and again at the same pace would keep the list old for each other.
+pub(crate) fn uneven(pause: Duration) -> Duration {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    pause + pause * (now.subsec_micros() % 201) / 100
+}

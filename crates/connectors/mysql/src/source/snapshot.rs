@@ -1,0 +1,79 @@
+//! The one state of the database that a run sees.
+
+use super::{
+    columns::{self, Column},
+    failure::{failed, to},
+    horizon,
+    relation::{self, Found},
+};
+use crate::{address::Address, link::Db};
+use floodmark_connect::Stop;
+use floodmark_core::{Error, Result, Value, pipeline::Relation};
+use std::sync::{Mutex, PoisonError};
+
+/// What a session that reads is made to be beside the settings of all. It writes nothing. Its statements mean what they mean
+/// to other clients of the server, except that texts of a fixed length come without the blanks that fill them up; a limit for
+/// the rows of an answer, which would be cut off without a word, is for these others. And it waits for a slow destination as
+/// long as it takes.
+const SETTINGS: [&str; 5] = [
+    "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+    "SET SESSION sql_mode = TRIM(BOTH ',' FROM REPLACE(CONCAT(',', @@GLOBAL.sql_mode, ','), ',PAD_CHAR_TO_FULL_LENGTH,', ','))",
+    "SET SESSION sql_select_limit = 18446744073709551615",
+    "SET SESSION wait_timeout = 2147483",
+    "SET SESSION net_write_timeout = 2147483",
+];
+
+/// A transaction that sees one state of all tables of InnoDB, from here on.
+pub(crate) const BEGIN: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
+
+/// Connects for reading.
+pub(crate) fn connect(address: &Address) -> Result<Db> {
+    let db = Db::connect_to(address, "floodmark source", failed)?;
+    for setting in SETTINGS {
+        db.execute(setting).map_err(to("set up a session that reads"))?;
+    }
+    Ok(db)
+}
+
+/// A transaction that sees one state of the database, and what it sees there.
+pub(crate) struct Snapshot {
+    pub(crate) found: Found,
+    pub(crate) columns: Vec<Column>,
+    /// Its connection, while nobody reads by it.
+    db: Mutex<Option<Db>>,
+}
+
+impl Snapshot {
+    /// The snapshot, and the horizon of a cursor before it was taken.
+    pub(crate) fn open(
+        db: Db,
+        relation: &Relation,
+        cursor: Option<&str>,
+        stop: &Stop,
+    ) -> Result<(Snapshot, Option<Value>)> {
+        let horizon = match cursor {
+            Some(cursor) => Some(horizon::of(&db, relation, cursor, stop)?),
+            None => None,
+        };
+        stop.check()?;
+        db.execute(BEGIN).map_err(to("begin a snapshot"))?;
+        let found = relation::find(&db, relation)?;
+        // Looked at, the table is locked against changes of its definition until the transaction ends: who emptied it by
+        // TRUNCATE meanwhile would have it look empty, or break off the reading.
+        let columns = columns::of(&db, &found.from)?;
+        Ok((Snapshot { found, columns, db: Mutex::new(Some(db)) }, horizon))
+    }
+
+    /// The connection that sees it. There is one: the servers let no other connection see the same.
+    pub(crate) fn take(&self) -> Result<Db> {
+        let db = self.db.lock().unwrap_or_else(PoisonError::into_inner).take();
+        db.ok_or_else(|| {
+            Error::internal("the source's snapshot is being read already, or was lost with its connection")
+        })
+    }
+
+    /// The connection is whole, and free again.
+    pub(crate) fn give_back(&self, db: Db) {
+        *self.db.lock().unwrap_or_else(PoisonError::into_inner) = Some(db);
+    }
+}
