@@ -30,6 +30,9 @@ pub struct Capabilities {
     pub max_columns: usize,
     /// The most bytes a column's name may have.
     pub max_name: usize,
+    /// Tables are made and changed by the load's own transaction. Where they are not, it is done before: of a load that
+    /// fails, an empty table, a new column or a wider type may stay, and the next one goes on from there.
+    pub transactional_schema: bool,
 }
 
 /// The table a pipeline loads, with every name checked.

@@ -63,12 +63,10 @@ pub(crate) mod code {
     pub(crate) const TOO_MANY_CONNECTIONS: u16 = 1040;
     pub(crate) const DUPLICATE_KEY: u16 = 1062;
     pub(crate) const NO_SUCH_TABLE: u16 = 1146;
-    pub(crate) const UNKNOWN_VARIABLE: u16 = 1193;
     pub(crate) const LOCK_WAIT: u16 = 1205;
     pub(crate) const DEADLOCK: u16 = 1213;
     pub(crate) const PRIVILEGE: u16 = 1227;
     pub(crate) const INTERRUPTED: u16 = 1317;
-    pub(crate) const LOCAL_OFF: [u16; 4] = [1148, 3948, 3949, 4166];
 }
 
 /// How a failure is told: what was being done, and what was said.

@@ -53,6 +53,7 @@ impl Destination for PostgresDestination {
             zero_character: false,
             max_columns: ddl::MAX_COLUMNS,
             max_name: ddl::MAX_NAME,
+            transactional_schema: true,
         }
     }
 

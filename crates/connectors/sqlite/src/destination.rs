@@ -167,6 +167,7 @@ impl Destination for SqliteDestination {
             zero_character: true,
             max_columns: ddl::MAX_COLUMNS,
             max_name: usize::MAX,
+            transactional_schema: true,
         }
     }
 

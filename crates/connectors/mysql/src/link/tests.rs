@@ -4,7 +4,7 @@ use super::*;
 use crate::literal;
 use floodmark_core::url::ConnectionUrl;
 
-fn connect() -> Db {
+pub(crate) fn connect() -> Db {
     let url = std::env::var("FLOODMARK_TEST_MYSQL").unwrap_or_else(|_| {
         panic!("FLOODMARK_TEST_MYSQL is not set: `cargo xtask services up` starts a MariaDB and says what to set")
     });

@@ -6,7 +6,6 @@ mod cells;
 mod columns;
 mod failure;
 mod horizon;
-mod interrupt;
 mod names;
 mod range;
 mod read;
@@ -14,13 +13,12 @@ mod relation;
 mod sessions;
 mod snapshot;
 
-use crate::{address::Address, link::Db};
+use crate::{address::Address, interrupt::Interrupt, link::Db};
 use floodmark_connect::{
     BadRow, Batches, Files, ReadPlan, Slice, Source, Stop, Survey, SurveyRequest,
     source::{Glance, Glimpse},
 };
 use floodmark_core::{Result, Value, pipeline::Relation, url::ConnectionUrl};
-use interrupt::Interrupt;
 use read::Reading;
 use snapshot::Snapshot;
 use std::sync::{Arc, Mutex, PoisonError};

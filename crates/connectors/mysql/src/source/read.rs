@@ -1,15 +1,10 @@
 //! Rows on their way here: the server sends, a thread fills columns, and the engine takes.
 
-use super::{
-    bad, cells,
-    columns::Wanted,
-    failure::to,
-    interrupt::{Interrupt, end_statement},
-    snapshot::Snapshot,
-};
+use super::{bad, cells, columns::Wanted, failure::to, snapshot::Snapshot};
 use crate::{
     address::Address,
     failure::Failure,
+    interrupt::{Interrupt, end_statement},
     link::{Db, Rows},
     wire::Row,
 };

@@ -1,0 +1,155 @@
+//! How rows get in, by load strategy. All of it runs inside the load's transaction.
+
+mod append;
+mod history;
+mod keyed;
+mod lineage;
+mod look;
+mod memory;
+mod moments;
+mod seen;
+mod stage;
+mod window;
+mod write;
+
+pub(crate) use floodmark_merge::fresh::Fresh;
+pub(crate) use lineage::sweep as sweep_lineage;
+
+use crate::{
+    boundary::Boundary,
+    ddl::{Name, Table},
+    failure::to,
+    link::Db,
+    literal, receipts,
+};
+use floodmark_connect::{
+    Chunk, LoadPlan,
+    crash::{self, Point},
+    destination::Transaction,
+};
+use floodmark_core::{
+    Counts, Result, Schema,
+    pipeline::{Load, Pipeline},
+    state::{BoundaryChange, Lineage, Reject},
+};
+use floodmark_merge::incoming;
+
+/// Bytes of rejects that wait while rows are on their way: the connection can do one thing at a time.
+const REJECTS: usize = 4 << 20;
+
+/// What is to be merged into what.
+pub(crate) struct Job<'a> {
+    pub(crate) db: &'a Db,
+    pub(crate) plan: &'a LoadPlan<'a>,
+    pub(crate) name: &'a Name,
+    pub(crate) table: &'a Table,
+    /// The table was made for this chunk, and is empty.
+    pub(crate) created: bool,
+}
+
+impl Job<'_> {
+    fn schema(&self) -> &Schema {
+        self.plan.target.schema
+    }
+}
+
+/// The rows of a chunk.
+pub(crate) type Incoming<'a> = incoming::Incoming<'a, Desk<'a>>;
+
+/// Begins with a chunk.
+pub(crate) fn incoming<'a>(
+    db: &'a Db,
+    pipeline: &'a Pipeline,
+    run: &'a str,
+    chunk: &'a mut dyn Chunk,
+) -> Result<Incoming<'a>> {
+    let boundary = Boundary::new(db, &pipeline.name)?;
+    let desk = Desk { db, pipeline: &pipeline.name, run, boundary, rejects: Vec::new(), bytes: 0 };
+    Ok(Incoming { chunk, desk, asks: pipeline.load == Load::Append && pipeline.watermark.is_some() })
+}
+
+/// What the rows need of the transaction. Those set aside wait until the connection is free to keep them.
+pub(crate) struct Desk<'a> {
+    db: &'a Db,
+    pipeline: &'a str,
+    run: &'a str,
+    pub(crate) boundary: Boundary<'a>,
+    rejects: Vec<Reject>,
+    bytes: usize,
+}
+
+impl Transaction for Desk<'_> {
+    fn keep(&mut self, reject: Reject) -> Result<()> {
+        self.bytes += reject.raw.len() + reject.reason.len();
+        self.rejects.push(reject);
+        Ok(())
+    }
+
+    fn loaded(&mut self, file: Option<&str>, hash: u128) -> Result<bool> {
+        self.boundary.loaded(file, hash)
+    }
+
+    fn boundary(&mut self, change: &BoundaryChange) -> Result<()> {
+        self.boundary.change(change)
+    }
+}
+
+impl incoming::Desk for Desk<'_> {
+    fn is_full(&self) -> bool {
+        self.bytes > REJECTS
+    }
+
+    fn write(&mut self) -> Result<()> {
+        self.bytes = 0;
+        receipts::keep_rejects(self.db, self.pipeline, self.run, &std::mem::take(&mut self.rejects))
+    }
+}
+
+/// What became of them.
+#[derive(Default)]
+pub(crate) struct Outcome {
+    pub(crate) counts: Counts,
+    pub(crate) lineage: Vec<(usize, Lineage)>,
+}
+
+/// Merges all rows into the plan's table.
+pub(crate) fn run(job: &Job<'_>, fresh: &mut Fresh, incoming: &mut Incoming<'_>) -> Result<Outcome> {
+    let pipeline = job.plan.target.pipeline;
+    let keyed = !pipeline.key.is_empty();
+    match pipeline.load {
+        Load::Append => append::run(job, incoming),
+        Load::Overwrite if !keyed => {
+            // Not TRUNCATE, which would commit: readers keep what they see until the end, and wait for nothing.
+            let sql = format!("DELETE FROM {}", job.name);
+            let fail = to("empty the table");
+            let removed = match job.created {
+                true => 0,
+                false => crash::at(Point::EmptyTable, || job.db.execute(&sql).map_err(fail))?.rows,
+            };
+            let mut outcome = append::run(job, incoming)?;
+            outcome.counts.removed = removed;
+            Ok(outcome)
+        }
+        Load::DeleteInsert if !keyed => window::run(job, incoming),
+        Load::Scd2 => history::run(job, incoming),
+        Load::Upsert | Load::InsertOnly | Load::Overwrite | Load::DeleteInsert => keyed::run(job, fresh, incoming),
+    }
+}
+
+/// Whether the table holds no row.
+pub(crate) fn is_empty(db: &Db, name: &Name) -> Result<bool> {
+    let row = db.query_one(&format!("SELECT NOT EXISTS (SELECT 1 FROM {name})")).map_err(to("read the table"))?;
+    Ok(row.number(0) == Some(1))
+}
+
+/// How many rows the table holds.
+pub(crate) fn count(db: &Db, name: &Name) -> Result<u64> {
+    let row = db.query_one(&format!("SELECT count(*) FROM {name}")).map_err(to("count the table's rows"))?;
+    Ok(row.number(0).unwrap_or_default())
+}
+
+/// The condition that two tables' rows have the same key, by their names with a point.
+fn same_key<'k>(key: impl IntoIterator<Item = &'k str>, left: &str, right: &str) -> String {
+    let parts = key.into_iter().map(literal::name).map(|name| format!("{right}{name} = {left}{name}"));
+    parts.collect::<Vec<_>>().join(" AND ")
+}

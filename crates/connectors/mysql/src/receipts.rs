@@ -1,0 +1,207 @@
+//! The run ledger and the kept rejects: `_floodmark_runs` and `_floodmark_rejects`.
+
+use crate::{
+    failure::to,
+    link::{Db, Owned},
+    literal::{optional, text},
+    state,
+};
+use floodmark_connect::{
+    crash::{self, Point},
+    destination::KeptReject,
+};
+use floodmark_core::{
+    Code, Counts, Error, Result,
+    state::{Commit, Reject, RunRecord, WatermarkMove},
+};
+use std::collections::HashSet;
+
+const RUN_COLUMNS: &str =
+    "run, pipeline, status, `load`, started_at, finished_at, `read`, transformed, skipped, rejected,
+  superseded, stale, unchanged, inserted, updated, deleted, delete_noop, removed, watermark_column, watermark_before,
+  watermark_after, error";
+
+/// Keeps rows that a run set aside.
+pub(crate) fn keep_rejects(db: &Db, pipeline: &str, run: &str, rejects: &[Reject]) -> Result<()> {
+    if rejects.is_empty() {
+        return Ok(());
+    }
+    let values = rejects.iter().map(|r| {
+        format!(
+            "({}, {}, {}, {}, {}, {}, {})",
+            text(pipeline),
+            text(run),
+            text(&r.slice),
+            r.line,
+            optional(r.column.as_deref()),
+            text(&r.reason),
+            text(&r.raw)
+        )
+    });
+    let before = "INSERT INTO _floodmark_rejects (pipeline, run, file, line, `column`, reason, raw) VALUES ";
+    crash::at(Point::Rejects, || db.with_values(before, values, "").map_err(to("write the rejects")))?;
+    Ok(())
+}
+
+/// Slices that rejects are kept of.
+pub(crate) fn rejected_slices(db: &Db, pipeline: &str) -> Result<HashSet<String>> {
+    let sql = format!("SELECT DISTINCT file FROM _floodmark_rejects WHERE pipeline = {}", text(pipeline));
+    let rows = db.query(&sql).map_err(to("read the rejects"))?;
+    Ok(rows.iter().filter_map(|row| row.text(0)).map(str::to_owned).collect())
+}
+
+/// Rejects that came anew with this run, or are no rejects any more.
+pub(crate) fn forget_rejects(db: &Db, pipeline: &str, commit: &Commit) -> Result<()> {
+    let replayed = &commit.replayed;
+    if !replayed.is_empty() && drop_rejects(db, pipeline, replayed)? != replayed.len() as u64 {
+        return Err(Error::new(
+            Code::Busy,
+            "some of the rejected rows were replayed, dropped or read again in the meantime",
+        )
+        .state("nothing was written")
+        .help(format!("see what is left: floodmark rejects list {pipeline}")));
+    }
+    let (mine, run) = (text(pipeline), text(&commit.run.run));
+    let fail = to("drop the rejects of an earlier reading");
+    for (slices, skimmed) in [(&commit.reread, false), (&commit.skimmed, true)] {
+        for part in slices.chunks(1000) {
+            let files = part.iter().map(|s| text(s)).collect::<Vec<_>>().join(", ");
+            let earlier = format!("r.pipeline = {mine} AND r.file IN ({files}) AND r.run <> {run}");
+            let statements = match skimmed {
+                false => vec![format!("DELETE r FROM _floodmark_rejects r WHERE {earlier}")],
+                true => vec![
+                    format!(
+                        "DELETE r FROM _floodmark_rejects r JOIN
+                           (SELECT DISTINCT raw FROM _floodmark_rejects WHERE pipeline = {mine} AND run = {run}) n
+                           ON n.raw = r.raw WHERE {earlier}"
+                    ),
+                    format!("UPDATE _floodmark_rejects r SET r.doubtful = 1 WHERE {earlier}"),
+                ],
+            };
+            for sql in statements {
+                crash::at(Point::Rejects, || db.execute(&sql).map_err(&fail))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Forgets the rejects of a pipeline.
+pub(crate) fn forget_all_rejects(db: &Db, pipeline: &str) -> Result<()> {
+    let sql = format!("DELETE FROM _floodmark_rejects WHERE pipeline = {}", text(pipeline));
+    crash::at(Point::Rejects, || db.execute(&sql).map_err(to("forget the rejects")))?;
+    Ok(())
+}
+
+/// Drops rejects by number; returns how many there were.
+pub(crate) fn drop_rejects(db: &Db, pipeline: &str, ids: &[i64]) -> Result<u64> {
+    let before = format!("DELETE FROM _floodmark_rejects WHERE pipeline = {} AND id IN (", text(pipeline));
+    let ids = ids.iter().map(i64::to_string);
+    crash::at(Point::Rejects, || db.with_values(&before, ids, ")").map_err(to("drop rejects")))
+}
+
+/// Writes a run's line in the place of an earlier one.
+pub(crate) fn write_run(db: &Db, run: &RunRecord) -> Result<()> {
+    let c = &run.counts;
+    let w = run.watermark.as_ref();
+    let of_mark = |part: Option<&String>| optional(part.map(String::as_str));
+    let counts = [
+        Some(c.read),
+        c.transformed,
+        Some(c.skipped),
+        Some(c.rejected),
+        Some(c.superseded),
+        Some(c.stale),
+        Some(c.unchanged),
+        Some(c.inserted),
+        Some(c.updated),
+        Some(c.deleted),
+        Some(c.delete_noop),
+        Some(c.removed),
+    ];
+    let counts: Vec<String> = counts.iter().map(|n| n.map_or("NULL".to_owned(), |n| n.to_string())).collect();
+    let sql = format!(
+        "REPLACE INTO _floodmark_runs ({RUN_COLUMNS}) VALUES ({}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {})",
+        text(&run.run),
+        text(&run.pipeline),
+        text(&run.status),
+        text(&run.load),
+        state::moment(run.started_at),
+        run.finished_at.map_or("NULL".to_owned(), state::moment),
+        counts.join(", "),
+        optional(w.map(|w| w.column.as_str())),
+        of_mark(w.and_then(|w| w.before.as_ref())),
+        of_mark(w.and_then(|w| w.after.as_ref())),
+        optional(run.error.as_deref())
+    );
+    crash::at(Point::WriteRun, || db.execute(&sql).map_err(to("write the run ledger")))?;
+    Ok(())
+}
+
+/// Runs, newest first.
+pub(crate) fn runs(db: &Db, pipeline: Option<&str>, id: Option<&str>, limit: usize) -> Result<Vec<RunRecord>> {
+    let mut conditions = vec!["TRUE".to_owned()];
+    conditions.extend(pipeline.map(|p| format!("pipeline = {}", text(p))));
+    conditions.extend(id.map(|id| format!("LEFT(run, {}) = {}", id.chars().count(), text(id))));
+    let sql = format!(
+        "SELECT {RUN_COLUMNS} FROM _floodmark_runs WHERE {} ORDER BY started_at DESC, run DESC LIMIT {limit}",
+        conditions.join(" AND ")
+    );
+    let rows = db.query(&sql).map_err(to("read the run ledger"))?;
+    rows.iter().map(|row| run_record(row).ok_or_else(|| state::damaged("the run", row.text(0).unwrap_or("")))).collect()
+}
+
+fn run_record(r: &Owned) -> Option<RunRecord> {
+    let n = |at: usize| r.number::<u64>(at).unwrap_or(0);
+    let owned = |at: usize| r.text(at).map(str::to_owned);
+    Some(RunRecord {
+        run: owned(0)?,
+        pipeline: owned(1)?,
+        status: owned(2)?,
+        load: owned(3)?,
+        started_at: state::parse_moment(r.text(4)?)?,
+        finished_at: r.text(5).and_then(state::parse_moment),
+        counts: Counts {
+            read: n(6),
+            transformed: r.number(7),
+            skipped: n(8),
+            rejected: n(9),
+            superseded: n(10),
+            stale: n(11),
+            unchanged: n(12),
+            inserted: n(13),
+            updated: n(14),
+            deleted: n(15),
+            delete_noop: n(16),
+            removed: n(17),
+        },
+        watermark: owned(18).map(|column| WatermarkMove { column, before: owned(19), after: owned(20) }),
+        error: owned(21),
+    })
+}
+
+/// Kept rejects, oldest first.
+pub(crate) fn rejects(db: &Db, pipeline: Option<&str>) -> Result<Vec<KeptReject>> {
+    let condition = pipeline.map_or("TRUE".to_owned(), |p| format!("pipeline = {}", text(p)));
+    let sql = format!(
+        "SELECT id, pipeline, run, file, line, `column`, reason, raw, doubtful FROM _floodmark_rejects WHERE {condition}
+         ORDER BY id"
+    );
+    let kept = |r: &Owned| {
+        let owned = |at: usize| r.text(at).unwrap_or_default().to_owned();
+        KeptReject {
+            id: r.number(0).unwrap_or_default(),
+            pipeline: owned(1),
+            run: owned(2),
+            doubtful: r.number(8) == Some(1),
+            reject: Reject {
+                slice: owned(3),
+                line: r.number(4).unwrap_or_default(),
+                column: r.text(5).map(str::to_owned),
+                reason: owned(6),
+                raw: owned(7),
+            },
+        }
+    };
+    Ok(db.query(&sql).map_err(to("read the rejects"))?.iter().map(kept).collect())
+}

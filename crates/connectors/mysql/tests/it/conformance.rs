@@ -1,0 +1,31 @@
+//! The suite every destination must pass.
+
+use crate::database::Database;
+use floodmark_connect::conformance;
+use floodmark_mysql::MysqlDestination;
+
+#[test]
+fn conformance() {
+    for (name, test) in conformance::ALL {
+        let database = Database::new();
+        eprintln!("{name}");
+        test(&MysqlDestination::new(&database.url()).unwrap());
+    }
+}
+
+/// A session whose connection is gone, and that comes back after another one took its place.
+#[test]
+fn a_zombie_is_fenced() {
+    let database = Database::new();
+    let lose = || {
+        let mut client = database.client();
+        let holder = format!(
+            "SELECT id FROM information_schema.processlist WHERE db = '{}' AND id <> CONNECTION_ID()",
+            database.name
+        );
+        let held = client.run(&holder);
+        assert_eq!(held.len(), 1);
+        client.run(&format!("KILL {}", held[0][0]));
+    };
+    conformance::fence(&MysqlDestination::new(&database.url()).unwrap(), &lose);
+}
