@@ -8,6 +8,7 @@ mod cell;
 mod compare;
 pub mod crash;
 mod dump;
+pub mod mariadb;
 pub mod model;
 pub mod outcome;
 mod plan;

@@ -7,23 +7,25 @@
 //! taken, so that every transaction that ends after *S* is either seen to be going on here or begins later.
 //!
 //! *Moments* (`date`, `datetime`, `timestamp`). A row's cursor is `NOW()`, the beginning of the statement that wrote it. The
-//! clock is read first (*c*); then the statements that run are looked at, and the transactions that are open ([`sessions`]).
+//! clock is read first (*c*); then the statements that run are looked at, and the transactions that have written
+//! ([`sessions`]).
 //! The horizon is the earliest of *c*, the beginnings of these statements, and the beginnings of these transactions less a
 //! second; less what the column does not keep of a second, and a microsecond, so that a row of that very moment lies beyond
 //! it and `boundary: exclusive` finds it. *T* ran a statement when that was looked at: its beginning counts, and that of its
-//! transaction where there was one. It had its transaction open: InnoDB lets that begin with the first access to a table,
-//! shortly after the first statement began, for which the second is. Else it began after *c*.
+//! transaction where there was one. It had written: InnoDB lets a transaction begin with the first access to a table,
+//! shortly after its first statement began, for which the second is. Else all that it writes it writes by statements that
+//! began after *c*.
 //!
 //! A `datetime` was written in some zone: in UTC, or in the one that sessions have unless they say otherwise; the earlier
 //! reading counts.
 //!
 //! *Everything else* (numbers, text). A value is given out by `AUTO_INCREMENT` or a counter within the statement that
 //! writes it, and later values are higher. The highest value that is committed is read first (*u*); then the sessions are
-//! noted that run a statement or have a transaction open, and once all of these are over *S* is taken. *T* was not among
-//! them: its statement began after *u* was given out, and its rows are above *u*, which is the horizon.
+//! noted that run a statement or have a transaction that has written, and once all of these are over *S* is taken. *T* was
+//! not among them: its statements began after *u* was given out, and its rows are above *u*, which is the horizon.
 //!
-//! Transactions that only read, as those of Floodmark's own readers, are left out: one that takes an hour holds up no other
-//! pipeline. Who may not see the sessions of others (`PROCESS`), a server that takes over another's rows, and whatever does
+//! Statements of transactions that only read, as those of Floodmark's own readers, are left out: one that takes an hour
+//! holds up no other pipeline. InnoDB does not say which tables a transaction writes to, nor in which database: all count. Who may not see the sessions of others (`PROCESS`), a server that takes over another's rows, and whatever does
 //! not end in time, let the watermark move nowhere.
 //!
 //! What this cannot know: a clock that is set back, a cursor that a program makes up from its own clock or took in an earlier

@@ -26,7 +26,7 @@ pub(crate) struct Session {
 pub(crate) struct Sessions {
     /// Statements that ran, as from their beginning.
     pub(crate) running: Vec<Session>,
-    /// Transactions that were open. InnoDB says the second they began in, as from its beginning.
+    /// Transactions that had written. InnoDB says the second they began in, as from its beginning.
     pub(crate) open: Vec<Session>,
 }
 
@@ -44,7 +44,8 @@ pub(crate) fn micros(moment: &str) -> String {
 /// Looks. `None`: it cannot be told, and a warning says why.
 ///
 /// The statements come first. A session is noted as running one before it reads the clock for it, so one that is not running
-/// at that look has either its transaction open, which the list of these shows then, or ends it in between, or begins later.
+/// at that look has either its transaction open, which the list of these shows then if it has written, or ends it in between,
+/// or begins later.
 pub(crate) fn look(db: &Db, stop: &Stop) -> Result<Option<Sessions>> {
     let mut running = Vec::new();
     for row in db.query(&statements(db.server.maria)).map_err(to(LOOK))? {
@@ -80,7 +81,8 @@ const STARTED: &str = "LEAST(CONVERT_TZ(trx_started, 'SYSTEM', '+00:00'),
     IF(CONVERT_TZ(CONVERT_TZ(trx_started, 'SYSTEM', '+00:00') - INTERVAL 1 HOUR, '+00:00', 'SYSTEM') = trx_started,
        CONVERT_TZ(trx_started, 'SYSTEM', '+00:00') - INTERVAL 1 HOUR, CONVERT_TZ(trx_started, 'SYSTEM', '+00:00')))";
 
-/// Transactions that may write, and the sessions whose transaction cannot.
+/// Transactions that have written, and the sessions whose transaction cannot. One that may, and has not, brings rows by a
+/// statement that is still to begin, or runs already.
 fn transactions(db: &Db, stop: &Stop) -> Result<Option<(Vec<Session>, Vec<u64>)>> {
     // A transaction of our own is in the list, with the statement that it ran when the list was made: so a list is known that
     // was made for an earlier look.
@@ -129,9 +131,10 @@ fn transactions(db: &Db, stop: &Stop) -> Result<Option<(Vec<Session>, Vec<u64>)>
                 );
                 return Ok(None);
             }
-            match is(2) || id == 0 {
-                true => readers.push(id),
-                false => open.push(Session { id, since: row.number(4).unwrap_or_default() }),
+            if is(2) {
+                readers.push(id);
+            } else if is(3) {
+                open.push(Session { id, since: row.number(4).unwrap_or_default() });
             }
         }
         return Ok(Some((open, readers)));

@@ -1,15 +1,20 @@
 //! The suite every destination must pass.
 
-use crate::database::Database;
 use floodmark_connect::conformance;
+use floodmark_core::url::ConnectionUrl;
 use floodmark_mysql::MysqlDestination;
+use floodmark_testkit::mariadb::Database;
+
+fn destination(database: &Database) -> MysqlDestination {
+    MysqlDestination::new(&ConnectionUrl::parse(&database.url()).unwrap()).unwrap()
+}
 
 #[test]
 fn conformance() {
     for (name, test) in conformance::ALL {
         let database = Database::new();
         eprintln!("{name}");
-        test(&MysqlDestination::new(&database.url()).unwrap());
+        test(&destination(&database));
     }
 }
 
@@ -27,5 +32,5 @@ fn a_zombie_is_fenced() {
         assert_eq!(held.len(), 1);
         client.run(&format!("KILL {}", held[0][0]));
     };
-    conformance::fence(&MysqlDestination::new(&database.url()).unwrap(), &lose);
+    conformance::fence(&destination(&database), &lose);
 }

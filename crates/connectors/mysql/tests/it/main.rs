@@ -2,7 +2,5 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper that panics is a test that fails")]
 
-mod client;
 mod conformance;
-mod database;
 mod source;

@@ -1,10 +1,10 @@
 //! How far the watermark may move while transactions are open.
 
 use super::{Database, drain, open, query, survey, table};
-use crate::client::Client;
 use floodmark_connect::{Range, Source, Stop, SurveyRequest};
 use floodmark_core::{Code, Value, pipeline::Relation, watermark::Bounds};
 use floodmark_mysql::MysqlSource;
+use floodmark_testkit::mariadb::Client;
 use std::{
     sync::atomic::Ordering,
     thread,
@@ -159,6 +159,22 @@ fn numbers_wait_for_those_who_write() {
     assert_eq!(read.rows.len(), 4);
 }
 
+/// A pool's connections may lie in a transaction for hours.
+#[test]
+fn a_transaction_that_has_written_nothing_is_not_waited_for() {
+    let (database, mut client) = database();
+    let mut idle = database.client();
+    idle.run("START TRANSACTION; SELECT count(*) FROM t; SELECT id FROM t LIMIT 1 FOR UPDATE");
+    thread::sleep(Duration::from_millis(2500));
+    let since = now(&mut client) - 2 * SECOND;
+    let began = Instant::now();
+    assert!(moment(&table(&database, "t")) > since);
+    assert_eq!(horizon(&table(&database, "t"), "id"), Value::Int(2));
+    assert!(began.elapsed() < Duration::from_secs(8));
+    // What it writes from now on is beyond.
+    assert_eq!(idle.run("INSERT INTO t (x) VALUES ('c'); SELECT last_insert_id()").concat(), ["3"]);
+}
+
 #[test]
 fn texts_have_a_highest_value_by_their_bytes() {
     let (database, mut client) = database();
@@ -187,10 +203,7 @@ fn who_does_not_end_in_time_holds_the_watermark_where_it_is() {
 fn what_is_hidden_holds_the_watermark_where_it_is() {
     let (database, mut client) = database();
     let blind = database.user(&format!("GRANT SELECT ON {}.* TO {{}}", database.name));
-    let source = || {
-        let url = database.url_as(&blind.name, "pw");
-        MysqlSource::new(&url, Relation::Table("t".into())).unwrap()
-    };
+    let source = || super::source(&database.url_as(&blind.name, "pw"), Relation::Table("t".into()));
     let own = source();
     let surveyed = survey(&own, Some("at")).unwrap();
     assert_eq!(surveyed.horizon, Some(Value::Null));

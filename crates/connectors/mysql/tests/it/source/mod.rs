@@ -6,10 +6,10 @@ mod reading;
 mod snapshot;
 mod types;
 
-use crate::database::Database;
 use floodmark_connect::{BadRow, Batches, Range, ReadPlan, Source, Stop, Survey, SurveyRequest};
-use floodmark_core::{DataType, Result, Schema, Value, pipeline::Relation};
+use floodmark_core::{DataType, Result, Schema, Value, pipeline::Relation, url::ConnectionUrl};
 use floodmark_mysql::MysqlSource;
+use floodmark_testkit::mariadb::Database;
 
 /// Everything that was read.
 pub(crate) struct All {
@@ -18,12 +18,16 @@ pub(crate) struct All {
     pub(crate) covered: u64,
 }
 
+pub(crate) fn source(url: &str, relation: Relation) -> MysqlSource {
+    MysqlSource::new(&ConnectionUrl::parse(url).unwrap(), relation).unwrap()
+}
+
 pub(crate) fn table(database: &Database, name: &str) -> MysqlSource {
-    MysqlSource::new(&database.url(), Relation::Table(name.to_owned())).unwrap()
+    source(&database.url(), Relation::Table(name.to_owned()))
 }
 
 pub(crate) fn query(database: &Database, sql: &str) -> MysqlSource {
-    MysqlSource::new(&database.url(), Relation::Query(sql.to_owned())).unwrap()
+    source(&database.url(), Relation::Query(sql.to_owned()))
 }
 
 pub(crate) fn survey(source: &MysqlSource, cursor: Option<&str>) -> Result<Survey> {

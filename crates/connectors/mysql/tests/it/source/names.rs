@@ -2,8 +2,7 @@
 
 use super::{Database, all, drain, open, query, survey, table};
 use floodmark_connect::Source;
-use floodmark_core::{Code, pipeline::Relation, url::ConnectionUrl};
-use floodmark_mysql::MysqlSource;
+use floodmark_core::{Code, pipeline::Relation};
 
 #[test]
 fn tables_views_and_queries_are_read_alike() {
@@ -65,9 +64,8 @@ fn what_is_missing_is_told_with_what_was_meant() {
     assert!(told(&"x".repeat(65)).contains("64 characters"));
     let error = survey(&query(&database, "SELECT * FROM nowhere"), None).unwrap_err();
     assert_eq!(error.code(), Code::SourceMissing, "{error:?}");
-    let nowhere = format!("mysql:{}", database.url().written().replacen("/fm_", "/nowhere_", 1));
-    let url = ConnectionUrl::parse(&nowhere).unwrap();
-    let error = MysqlSource::new(&url, Relation::Table("orders".into())).unwrap().slices().unwrap_err();
+    let nowhere = database.url().replacen("/fm_", "/nowhere_", 1);
+    let error = super::source(&nowhere, Relation::Table("orders".into())).slices().unwrap_err();
     assert_eq!(error.code(), Code::SourceMissing, "{error:?}");
 }
 
@@ -115,7 +113,7 @@ fn a_user_needs_select_alone() {
     );
     let name = &database.name;
     let reader = database.user(&format!("GRANT SELECT ON {name}.t TO {{}}; GRANT SELECT (id) ON {name}.half TO {{}}"));
-    let source = |relation| MysqlSource::new(&database.url_as(&reader.name, "pw"), relation).unwrap();
+    let source = |relation| super::source(&database.url_as(&reader.name, "pw"), relation);
     let own = source(Relation::Table("t".into()));
     survey(&own, Some("at")).unwrap();
     assert_eq!(all(&own).rows.len(), 1);
@@ -133,16 +131,14 @@ fn a_user_needs_select_alone() {
 #[test]
 fn who_is_not_let_in_is_told_without_the_password() {
     let database = Database::new();
-    let told = |url: &ConnectionUrl| {
-        let source = MysqlSource::new(url, Relation::Table("t".into())).unwrap();
-        let error = source.slices().unwrap_err();
+    let told = |url: &str| {
+        let error = super::source(url, Relation::Table("t".into())).slices().unwrap_err();
         assert_eq!(error.code(), Code::SourceRead, "{error:?}");
         assert!(!format!("{error:?} {error}").contains("s3cret"), "{error:?}");
         error
     };
     let error = told(&database.url_as("nobody", "s3cret"));
     assert!(error.advice()[0].contains("password"), "{error:?}");
-    let away = ConnectionUrl::parse("mysql://u:s3cret@127.0.0.1:1/d").unwrap();
-    let error = told(&away);
+    let error = told("mysql://u:s3cret@127.0.0.1:1/d");
     assert!(error.advice()[0].contains("host and port"), "{error:?}");
 }
