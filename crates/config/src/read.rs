@@ -8,11 +8,12 @@ use crate::{
     values,
     yaml::{Data, Member, Node},
 };
-use floodmark_core::{Code, DataType, types::TYPE_NAMES, url::ConnectionUrl};
+use floodmark_core::{
+    Code, DataType,
+    types::TYPE_NAMES,
+    url::{ConnectionUrl, DATABASES},
+};
 use std::path::Path;
-
-/// The schemes of databases there is a connector for, as a source, a destination or both.
-const DATABASES: [&str; 3] = ["sqlite", "postgres", "postgresql"];
 
 /// Reads trees. Mistakes go to the findings; what is right is read all the same.
 pub(crate) struct Reader<'a> {
@@ -245,7 +246,7 @@ impl Reader<'_> {
             if let Some(near) = nearest(bare, DATABASES.into_iter()) {
                 d.help(format!("did you mean `{near}`?"));
             }
-            d.help("it knows sqlite:///relative.db, sqlite:////absolute.db and postgres://user@host/database");
+            d.help("it knows sqlite:///relative.db, sqlite:////absolute.db, postgres://user@host/database and mysql://user@host/database");
             return None;
         }
         if url.scheme() != "sqlite" {

@@ -13,6 +13,7 @@ pub fn source(spec: &SourceSpec) -> Result<Box<dyn Source>> {
     match spec {
         SourceSpec::Files(files) => Ok(Box::new(floodmark_files::FileSourceReader::new(files.clone())?)),
         SourceSpec::Database(DatabaseSource { url, relation }) => match url.scheme() {
+            "mysql" | "mariadb" => Ok(Box::new(floodmark_mysql::MysqlSource::new(url, relation.clone())?)),
             "postgres" | "postgresql" => Ok(Box::new(floodmark_postgres::PostgresSource::new(url, relation.clone())?)),
             "sqlite" => Ok(Box::new(floodmark_sqlite::SqliteSource::new(url, relation.clone())?)),
             other => Err(unknown(other, "source")),
@@ -32,6 +33,7 @@ pub fn catalog(url: &ConnectionUrl) -> Result<Catalog> {
 /// Opens a destination by URL. Nothing is created or locked yet.
 pub fn destination(url: &ConnectionUrl) -> Result<Box<dyn Destination>> {
     match url.scheme() {
+        "mysql" | "mariadb" => Ok(Box::new(floodmark_mysql::MysqlDestination::new(url)?)),
         "postgres" | "postgresql" => Ok(Box::new(floodmark_postgres::PostgresDestination::new(url)?)),
         "sqlite" => Ok(Box::new(floodmark_sqlite::SqliteDestination::new(url)?)),
         other => Err(unknown(other, "destination")),
@@ -41,5 +43,8 @@ pub fn destination(url: &ConnectionUrl) -> Result<Box<dyn Destination>> {
 fn unknown(scheme: &str, what: &str) -> Error {
     Error::new(Code::BadUrl, format!("{scheme:?} is not a {what} this version knows"))
         .state("nothing was read or written")
-        .help("databases it knows: sqlite:///relative.db, sqlite:////absolute.db, postgres://user@host/database")
+        .help(
+            "databases it knows: sqlite:///relative.db, sqlite:////absolute.db, postgres://user@host/database, \
+               mysql://user@host/database",
+        )
 }

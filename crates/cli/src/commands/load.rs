@@ -10,7 +10,7 @@ use crate::{
 use floodmark_config::{
     PIPELINE_FLAG, SOURCE_FLAG, SOURCE_TABLE_FLAG, SOURCE_TABLES_FLAG, SOURCE_URL_FLAG, TABLE_FLAG, URL_FLAG,
 };
-use floodmark_core::{Code, Error, clock::SystemClock, pipeline::STDIN};
+use floodmark_core::{Code, Error, clock::SystemClock, pipeline::STDIN, url::DATABASES};
 use floodmark_engine::RunOptions;
 use std::{path::Path, sync::Arc};
 
@@ -61,8 +61,7 @@ fn run_all(cx: &Context, args: &LoadArgs, works: Vec<Work>) -> Result<u8, Failur
 
 /// Whether a source is a connection URL. A path may hold a colon, too.
 fn is_database(source: &str) -> bool {
-    let schemes = ["sqlite", "postgres", "postgresql"];
-    source.split_once(':').is_some_and(|(scheme, _)| schemes.contains(&scheme.to_ascii_lowercase().as_str()))
+    source.split_once(':').is_some_and(|(scheme, _)| DATABASES.contains(&scheme.to_ascii_lowercase().as_str()))
 }
 
 /// The table's name where none is given: the file's name up to its first dot. State is kept under it, so it must not

@@ -30,7 +30,7 @@ const SCENES: [(Code, Scene); 36] = [
     }),
     (Code::BadUrl, |s| {
         orders(s, "key: id");
-        replace(s, "sqlite:///shop.db", "mysql://app@db.internal/shop");
+        replace(s, "sqlite:///shop.db", "oracle://app@db.internal/shop");
         s.run(&["run"])
     }),
     (Code::Unsafe, |s| file(s, "load: upsert", &[])),

@@ -142,11 +142,11 @@ fn fields_about_files_are_not_for_tables() {
 
 #[test]
 fn a_database_of_a_kind_that_is_not_known_is_told_where_it_stands() {
-    let text = with_source("{ files: a.csv }").replace("sqlite:///w.db", "mysql://u:pw@h/d");
+    let text = with_source("{ files: a.csv }").replace("sqlite:///w.db", "oracle://u:pw@h/d");
     let mistakes = parse(&text).unwrap_err();
     assert_eq!(
         told(&mistakes, &text),
-        [("mysql://u:pw@h/d".into(), "`mysql` is no database this version knows".into())]
+        [("oracle://u:pw@h/d".into(), "`oracle` is no database this version knows".into())]
     );
     assert!(!mistakes.to_string().contains("pw"), "{mistakes}");
 
