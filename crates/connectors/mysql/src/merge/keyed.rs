@@ -106,7 +106,8 @@ impl<'a> Merge<'a> {
                         let keys: Vec<&Cells<'_>> = key.iter().map(|at| &cells[*at]).collect();
                         let mut again = Vec::new();
                         for row in 0..batch.rows.num_rows() {
-                            if !fresh.meet(hash_key(&keys, row, &mut bytes)?) {
+                            let hash = hash_key(&keys, row, &mut bytes)?;
+                            if !fresh.meet(hash, &bytes) {
                                 again.push(row as u32);
                                 continue;
                             }
