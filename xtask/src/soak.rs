@@ -1,7 +1,7 @@
 //! `cargo xtask soak`: random histories against the model, for as long as one likes; `--postgres`: into a server.
 
 use crate::{
-    services::Services,
+    services::{Services, Use},
     shell::{self, cargo, say},
     test::{binary, build},
 };
@@ -35,6 +35,6 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     if !postgres {
         return shell::run(&mut test);
     }
-    let services = Services::start()?;
+    let services = Services::start(Use::Tests)?;
     shell::run(test.envs(services.variables()).env("FLOODMARK_SOAK_ON", "postgres"))
 }

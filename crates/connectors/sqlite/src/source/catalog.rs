@@ -26,9 +26,7 @@ fn tables(db: &Connection) -> Result<Vec<Listed>> {
         )
         .and_then(|mut s| s.query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?.collect())
         .map_err(unreadable)?;
-    let mut keys = db
-        .prepare("SELECT name FROM pragma_table_info(?1) WHERE pk > 0 ORDER BY pk")
-        .map_err(unreadable)?;
+    let mut keys = db.prepare("SELECT name FROM pragma_table_info(?1) WHERE pk > 0 ORDER BY pk").map_err(unreadable)?;
     let listed = named.into_iter().map(|(name, own)| {
         // A view may be broken, which is told to who reads it.
         let key = match own {
@@ -62,6 +60,9 @@ mod tests {
         let expected = [("bare", ""), ("counted", "id"), ("odd \" name", "c,a"), ("plain", "id")];
         assert_eq!(own, expected.map(|(name, key)| (name, key.to_owned())));
         let others: Vec<&str> = found.iter().filter(|t| !t.own).map(|t| t.name.as_str()).collect();
-        assert!(others.starts_with(&["broken", "seen", "words"]) && !others.contains(&"_floodmark_state"), "{others:?}");
+        assert!(
+            others.starts_with(&["broken", "seen", "words"]) && !others.contains(&"_floodmark_state"),
+            "{others:?}"
+        );
     }
 }

@@ -21,9 +21,8 @@ fn tables_have_their_keys_and_what_is_no_table_of_its_own_is_marked() {
         .unwrap();
     let found = catalog(&database.url()).unwrap();
     assert!(found.case_sensitive);
-    let shown: Vec<String> = (found.tables.iter())
-        .map(|t| format!("{} {} {} [{}]", t.written(), t.bare, t.own, t.key.join(",")))
-        .collect();
+    let shown: Vec<String> =
+        (found.tables.iter()).map(|t| format!("{} {} {} [{}]", t.written(), t.bare, t.own, t.key.join(","))).collect();
     let expected = [
         "public.bare true true []",
         "public.kept true false []",
@@ -45,9 +44,7 @@ fn a_table_that_may_not_be_read_is_listed_all_the_same() {
     let database = Database::new();
     let mut client = database.client();
     let role = format!("lister_{}", std::process::id());
-    client
-        .batch_execute(&format!("CREATE TABLE closed (id int PRIMARY KEY); CREATE ROLE {role} LOGIN"))
-        .unwrap();
+    client.batch_execute(&format!("CREATE TABLE closed (id int PRIMARY KEY); CREATE ROLE {role} LOGIN")).unwrap();
     let found = catalog(&database.url_as(&role)).unwrap();
     assert_eq!(found.tables.iter().map(|t| t.name.as_str()).collect::<Vec<_>>(), ["closed"]);
     client.batch_execute(&format!("DROP ROLE {role}")).unwrap();
