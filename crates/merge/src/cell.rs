@@ -182,12 +182,15 @@ impl<'a> Cells<'a> {
     }
 
     fn finer(&self, value: Value) -> Error {
-        self.refused("parts of a microsecond", value.to_string())
-            .help(format!("or keep the column as text: `columns: {{{}: {{type: text}}}}`", self.name))
+        self.refused("parts of a microsecond", value.to_string()).help(self.as_text())
+    }
+
+    fn as_text(&self) -> String {
+        format!("or keep the column as text: `columns: {{{}: {{type: text}}}}`", self.name)
     }
 
     fn out_of_range(&self, value: Value) -> Error {
-        self.refused("a moment that far away", value.to_string())
+        self.refused("a moment that far away", value.to_string()).help(self.as_text())
     }
 
     /// The column's name.

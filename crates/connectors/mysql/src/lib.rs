@@ -32,5 +32,7 @@ mod swap;
 mod tls;
 mod wire;
 
+pub mod types;
+
 pub use destination::MysqlDestination;
 pub use source::MysqlSource;

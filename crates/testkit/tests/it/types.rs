@@ -7,8 +7,13 @@ use arrow::{
     },
     datatypes::{Field, Schema},
 };
-use floodmark_testkit::{Postgres, floodmark, scratch};
-use std::{fs::File, path::Path, process::Command, sync::Arc};
+use floodmark_testkit::{Postgres, floodmark, mariadb, scratch};
+use std::{
+    fs::{self, File},
+    path::Path,
+    process::Command,
+    sync::Arc,
+};
 
 /// The largest decimal there is.
 const MOST: i128 = 10i128.pow(38) - 1;
@@ -17,13 +22,24 @@ const MOST: i128 = 10i128.pow(38) - 1;
 const DAYS: [i32; 2] = [-719_162, 2_932_896];
 const MICROS: [i64; 2] = [-62_135_596_800_000_000, 253_402_300_799_999_999];
 
+/// What MySQL's `timestamp` holds of instants: from one second after the epoch until 2038.
+const INSTANTS: [i64; 2] = [1_000_000, 2_147_483_647_999_999];
+
 /// Rows whose values are at the edges of what all databases here hold; the last of them all NULL.
 fn values() -> RecordBatch {
     let decimal = |values: [i128; 4], scale| {
         let array = Decimal128Array::from_iter(values.map(Some).into_iter().chain([None]));
         Arc::new(array.with_precision_and_scale(38, scale).unwrap()) as ArrayRef
     };
-    let moments = || TimestampMicrosecondArray::from(vec![Some(MICROS[0]), Some(MICROS[1]), Some(-1), Some(0), None]);
+    let moments = |[first, last]: [i64; 2]| {
+        TimestampMicrosecondArray::from(vec![
+            Some(first),
+            Some(last),
+            Some(1_709_164_800_000_001),
+            Some(last - 1),
+            None,
+        ])
+    };
     let every_byte: Vec<u8> = (0..=255).collect();
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("id", Arc::new(Int64Array::from(vec![1, 2, 3, 4, 5]))),
@@ -49,8 +65,8 @@ fn values() -> RecordBatch {
             let values = vec![Some(0), Some(86_399_999_999), Some(1), Some(43_200_000_000), None];
             Arc::new(Time64MicrosecondArray::from(values))
         }),
-        ("local", Arc::new(moments())),
-        ("instant", Arc::new(moments().with_timezone("UTC"))),
+        ("local", Arc::new(moments(MICROS))),
+        ("instant", Arc::new(moments(INSTANTS).with_timezone("UTC"))),
     ];
     let fields: Vec<Field> = columns.iter().map(|(n, a)| Field::new(*n, a.data_type().clone(), true)).collect();
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns.into_iter().map(|(_, a)| a).collect()).unwrap()
@@ -64,9 +80,19 @@ fn run(folder: &Path, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
+/// Loads by a pipeline, as a setting is needed that the command has no flag for: what MySQL calls boolean is a number
+/// of one digit, which may be a 2, so that a column of truths has to be called one.
 fn copy(folder: &Path, from: &str, table: &str, to: &str, into: &str) {
-    let source = if table.is_empty() { vec![] } else { vec!["--source-table", table] };
-    run(folder, &[&["load", from, to, "--table", into, "--load", "upsert", "--key", "id"][..], &source].concat());
+    let source = match table {
+        "" => format!("{{ files: \"{from}\" }}"),
+        table => format!("{{ url: \"{from}\", table: {table} }}"),
+    };
+    let pipeline = format!(
+        "version: 1\npipelines:\n  {into}:\n    source: {source}\n    destination: {{ url: \"{to}\", table: {into} }}\n    \
+         load: upsert\n    key: id\n    columns: {{ truth: {{ type: boolean }} }}\n"
+    );
+    fs::write(folder.join("floodmark.yaml"), pipeline).unwrap();
+    run(folder, &["run"]);
 }
 
 #[test]
@@ -80,7 +106,9 @@ fn every_type_goes_to_every_database_and_back() {
     writer.close().unwrap();
 
     let postgres = Postgres::empty().unwrap();
-    let databases = [("sqlite", "sqlite:///values.db".to_owned()), ("postgres", postgres.url().to_owned())];
+    let mysql = mariadb::Database::new();
+    let databases =
+        [("sqlite", "sqlite:///values.db".to_owned()), ("postgres", postgres.url().to_owned()), ("mysql", mysql.url())];
     let print = |url: &str, table: &str| run(path, &["fingerprint", url, table]);
     for (from, source) in &databases {
         copy(path, "values.parquet", "", source, "t");

@@ -3,6 +3,7 @@
 use super::{Database, all, drain, open, query, survey, table};
 use floodmark_connect::{Source, SurveyRequest};
 use floodmark_core::{Code, DataType, Schema};
+use floodmark_mysql::types::READ;
 
 const TZ: DataType = DataType::TimestampTz { nanos: false };
 const TS: DataType = DataType::Timestamp { nanos: false };
@@ -269,4 +270,15 @@ fn doubles_are_the_same_bits() {
         assert_eq!(row[0].parse::<f64>().unwrap().to_bits(), value.to_bits(), "{value:e}");
     }
     assert_eq!(read.rows.len(), values.len());
+}
+
+#[test]
+fn types_are_read_as_the_page_says() {
+    let database = Database::new();
+    let columns: Vec<String> = READ.iter().enumerate().map(|(n, (t, _))| format!("c{n} {t}")).collect();
+    database.client().run(&format!("CREATE TABLE t ({})", columns.join(", ")));
+    let found = survey(&table(&database, "t"), None).unwrap().schema;
+    for ((declared, ours), column) in READ.iter().zip(&found.columns) {
+        assert_eq!(column.data_type, *ours, "{declared}");
+    }
 }
