@@ -24,6 +24,7 @@ pub fn source(spec: &SourceSpec) -> Result<Box<dyn Source>> {
 /// The tables and views of a source, for patterns that name several of them.
 pub fn catalog(url: &ConnectionUrl) -> Result<Catalog> {
     match url.scheme() {
+        "mysql" | "mariadb" => floodmark_mysql::catalog(url),
         "postgres" | "postgresql" => floodmark_postgres::catalog(url),
         "sqlite" => floodmark_sqlite::catalog(url),
         other => Err(unknown(other, "source")),

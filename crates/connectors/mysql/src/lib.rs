@@ -35,4 +35,4 @@ mod wire;
 pub mod types;
 
 pub use destination::MysqlDestination;
-pub use source::MysqlSource;
+pub use source::{MysqlSource, catalog};

@@ -2,6 +2,7 @@
 //! them.
 
 mod bad;
+mod catalog;
 mod cells;
 mod columns;
 mod failure;
@@ -12,6 +13,8 @@ mod read;
 mod relation;
 mod sessions;
 mod snapshot;
+
+pub use catalog::catalog;
 
 use crate::{address::Address, interrupt::Interrupt, link::Db};
 use floodmark_connect::{

@@ -23,8 +23,8 @@ pub(crate) fn bytes(bytes: &[u8]) -> String {
     out
 }
 
-/// A table's name as written, with its database's before it where that is said: `db.t`. A point that is part of a name
-/// stands in backticks.
+/// A table's name as written, with its database's before it where that is said: `db.t`. A name that has a point in it stands
+/// in double quotes, as in every source, or in backticks.
 pub(crate) fn split(written: &str) -> (Option<String>, String) {
     match part(written) {
         (name, Some(rest)) => (Some(name), part_to_the_end(rest)),
@@ -54,19 +54,22 @@ fn part_to_the_end(written: &str) -> String {
     }
 }
 
-/// The name in backticks that a text begins with, and what follows.
+/// The name in quotes that a text begins with, and what follows.
 fn quoted(written: &str) -> Option<(String, &str)> {
-    let inner = written.strip_prefix('`')?;
+    let quote = written.chars().next().filter(|c| matches!(c, '`' | '"'))?;
+    let inner = &written[1..];
     let mut name = String::new();
     let mut characters = inner.char_indices().peekable();
     while let Some((at, c)) = characters.next() {
-        match c {
-            '`' if characters.next_if(|(_, next)| *next == '`').is_some() => name.push('`'),
-            '`' => return Some((name, &inner[at + 1..])),
-            c => name.push(c),
+        if c != quote {
+            name.push(c);
+        } else if characters.next_if(|(_, next)| *next == quote).is_some() {
+            name.push(quote);
+        } else {
+            return Some((name, &inner[at + 1..]));
         }
     }
-    // A backtick that is never closed is a part of the name.
+    // A quote that is never closed is a part of the name.
     None
 }
 
@@ -84,6 +87,7 @@ mod tests {
         is("`a.b`", None, "a.b");
         is("`a.b`.`c``d`", Some("a.b"), "c`d");
         is("shop.`a.b`", Some("shop"), "a.b");
+        is("\"a.b\".\"c\"\"d\"", Some("a.b"), "c\"d");
         is("`open", None, "`open");
         is(".x", None, ".x");
         is("a.b.c", Some("a"), "b.c");

@@ -1,5 +1,6 @@
 //! MySQL and MariaDB as a source.
 
+mod catalog;
 mod horizon;
 mod names;
 mod reading;
