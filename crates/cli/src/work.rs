@@ -1,6 +1,6 @@
 //! Which pipelines a command is about: those of the file, and those that its families are over the tables there are.
 
-use crate::{commands::Failure, project, render::Printer};
+use crate::{project, render::Printer};
 use floodmark_config::{Family, Members, Project};
 use floodmark_connect::destination::Ledger;
 use floodmark_core::{Result, catalog::Catalog, pipeline::Pipeline};
@@ -103,8 +103,8 @@ impl<'a> Selection<'a> {
         let printer = self.printer;
         self.families.entry(&family.name).or_insert_with(|| match over_tables(family, printer) {
             Ok((catalog, members)) => Looked { left: Work::all(members), catalog: Some(catalog) },
-            Err(failure) => {
-                let left = vec![Work { name: family.name.clone(), pipeline: Err(failure.into()) }];
+            Err(error) => {
+                let left = vec![Work { name: family.name.clone(), pipeline: Err(error) }];
                 Looked { left, catalog: None }
             }
         })
@@ -112,7 +112,7 @@ impl<'a> Selection<'a> {
 }
 
 /// A family over the tables that its source has now.
-pub(crate) fn over_tables(family: &Family, printer: &Printer) -> Result<(Catalog, Members), Failure> {
+pub(crate) fn over_tables(family: &Family, printer: &Printer) -> Result<(Catalog, Members)> {
     let catalog = registry::catalog(&family.source)?;
     let members = family.members(&catalog, &|name| remembered(family).iter().any(|known| known == name))?;
     for note in &members.notes {

@@ -64,16 +64,6 @@ impl From<Error> for Failure {
     }
 }
 
-impl From<Failure> for Error {
-    /// Of several mistakes the first, with the number of the others.
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Error(error) => error,
-            Failure::Mistakes(mistakes) => mistakes.into(),
-        }
-    }
-}
-
 impl From<Diagnostics> for Failure {
     fn from(mistakes: Diagnostics) -> Self {
         Failure::Mistakes(mistakes)

@@ -1,46 +1,12 @@
 //! Loads out of PostgreSQL, and into a table of it that others write to.
 
-use crate::support::Scratch;
-use postgres::{Client, NoTls};
+use crate::{server::Shop, support::Scratch};
+use postgres::Client;
 use std::{
     process::Stdio,
-    sync::atomic::{AtomicU32, Ordering},
     thread,
     time::{Duration, Instant},
 };
-
-static NEXT: AtomicU32 = AtomicU32::new(0);
-
-/// An empty database on the tests' server, which goes when this is dropped.
-struct Shop {
-    name: String,
-    url: String,
-    server: String,
-}
-
-impl Shop {
-    fn new() -> Shop {
-        let server = std::env::var("FLOODMARK_TEST_POSTGRES").unwrap_or_else(|_| {
-            panic!(
-                "FLOODMARK_TEST_POSTGRES is not set: `cargo xtask services up` starts a PostgreSQL and says what to set"
-            )
-        });
-        let name = format!("fm_cli_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        Client::connect(&server, NoTls).unwrap().batch_execute(&format!("CREATE DATABASE {name}")).unwrap();
-        Shop { url: server.replacen("/postgres?", &format!("/{name}?"), 1), name, server }
-    }
-
-    fn client(&self) -> Client {
-        Client::connect(&self.url, NoTls).unwrap()
-    }
-}
-
-impl Drop for Shop {
-    fn drop(&mut self) {
-        let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
-        let _ = Client::connect(&self.server, NoTls).and_then(|mut client| client.batch_execute(&drop));
-    }
-}
 
 const ORDERS: &str = "CREATE TABLE orders (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text,
                         updated_at timestamptz NOT NULL DEFAULT now());

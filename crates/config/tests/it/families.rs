@@ -264,10 +264,16 @@ fn what_is_wrong_with_every_table_is_told_in_the_file() {
     mistake("tables: \"*\"", "load: append\nkey: id\nwatermark: at", "id", "append compares no keys");
     mistake("tables: \"*\"", "load: overwrite\nwatermark: at", "at", "reads only a part");
     mistake("tables: \"*\"", "overrides: { a: { source: { table: b } } }", "source", "same for all tables");
-    mistake("tables: \"*\"", "overrides: { a: { destination: { url: x } } }", "url", "go into one database");
+    mistake(
+        "tables: \"*\"",
+        "overrides: { a: { destination: { url: 'sqlite:///x.db' } } }",
+        "url",
+        "go into one database",
+    );
     mistake("tables: \"*\"", "overrides: { a: { laod: append } }", "laod", "is not a field");
-    mistake("tables: \"*\"", "overrides: { a: append }", "append", "must be a mapping of fields of a pipeline");
     mistake("tables: \"*\"", "overrides: { a: { load: append } }", "append", "cannot be told from those loaded before");
+    let told = parse(&file("tables: \"*\"", "overrides: { a: append }")).unwrap_err().to_string();
+    assert!(told.contains("must be a mapping of fields of a pipeline"), "{told}");
     for (table, says) in [("all", "each of the family's needs its own"), ("x_{tabel}", "`{tabel}` stands for nothing")]
     {
         let text = file("tables: \"*\"", "").replace("w.db\"", &format!("w.db\", table: \"{table}\""));
