@@ -29,15 +29,22 @@ pub(crate) fn pipeline(
     }
     let key = record.list("key");
     let load = strategy(record, owner, &key, reader.out, words);
-    let watermark = record.record("watermark").and_then(watermark);
+    let mut watermark = record.record("watermark").and_then(watermark);
     let destination = destination(name, record, connections, reader)?;
+    let source = source(record, owner, connections, reader, words);
+    let columns: Vec<ColumnSpec> = record.map("columns").iter().filter_map(column).collect();
+    if let (SourceSpec::Database(database), Some(watermark)) = (&source, &mut watermark) {
+        let made = columns.iter().any(|c| c.name == watermark.column);
+        watermark.hidden = database.hides(&watermark.column) && !made;
+    }
     // What is not known is reported; rules that ask for the strategy leave this pipeline alone.
     let load = load.unwrap_or(Load::Upsert);
     let keyed = !key.is_empty() && load != Load::Append;
     let version = match record.text("version") {
         Some("none") => None,
         Some(column) => Some(column.to_owned()),
-        None => watermark.as_ref().filter(|_| keyed).map(|w| w.column.clone()),
+        // A row can be written last by a transaction that began, and has its number, first.
+        None => watermark.as_ref().filter(|w| keyed && !w.hidden).map(|w| w.column.clone()),
     };
     let absent_default = match load {
         Load::Scd2 if watermark.is_none() => AbsentRows::Close,
@@ -46,7 +53,7 @@ pub(crate) fn pipeline(
     };
     Some(Pipeline {
         name: name.to_owned(),
-        source: source(record, owner, connections, reader, words),
+        source,
         destination,
         load,
         key,
@@ -58,7 +65,7 @@ pub(crate) fn pipeline(
         deletes: record.choice("deletes", Deletes::NAMES).unwrap_or(Deletes::Hard),
         absent_rows: record.choice("absent_rows", AbsentRows::NAMES).unwrap_or(absent_default),
         transform: record.text("transform").map(str::to_owned),
-        columns: record.map("columns").iter().filter_map(column).collect(),
+        columns,
         schema: record.choice("schema", SchemaPolicy::NAMES).unwrap_or(SchemaPolicy::Evolve),
         on_bad_row: record.choice("on_bad_row", OnBadRow::NAMES).unwrap_or(OnBadRow::Fail),
         max_rejects: record.limit("max_rejects"),
@@ -97,6 +104,7 @@ fn strategy(record: &Record, owner: Spot, key: &[String], out: &mut Findings, wo
 fn watermark(record: &Record) -> Option<WatermarkSpec> {
     Some(WatermarkSpec {
         column: record.text("column")?.to_owned(),
+        hidden: false,
         start: record.text("start").map(str::to_owned),
         lookback: record.span("lookback"),
         settle: record.span("settle"),

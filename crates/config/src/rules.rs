@@ -8,7 +8,7 @@ use crate::{
 use floodmark_core::{
     Code,
     pipeline::{
-        AbsentRows, ChangedFiles, CsvOptions, CursorNulls, FileFormat, Load, OnBadRow, OnNull, Pipeline, STDIN,
+        AbsentRows, ChangedFiles, CsvOptions, CursorNulls, FileFormat, Load, OnBadRow, OnNull, Pipeline, STDIN, XMIN,
     },
 };
 use std::collections::HashSet;
@@ -203,6 +203,36 @@ impl Rules<'_> {
                 words.set("load", "delete_insert")
             );
             self.unsafe_at(&["watermark"], message, help);
+        }
+        if p.watermark.as_ref().is_some_and(|w| w.hidden) {
+            self.counted();
+        }
+    }
+
+    /// `xmin` tells which rows were written since the last run, and nothing else of them.
+    fn counted(&mut self) {
+        let (p, words) = (self.p, self.words);
+        if p.load == Load::Append {
+            let message =
+                "`xmin` does not tell a row that was changed from one that is new, so that an append would add \
+                           changed rows once more"
+                    .to_owned();
+            let help = format!("give a key, and write {}", words.set("load", "upsert"));
+            self.unsafe_at(&["watermark"], message, help);
+        }
+        if p.version.as_deref() == Some(XMIN) {
+            let message =
+                "`xmin` does not tell which copy of a row is newer: a transaction that began first can write last";
+            let help =
+                format!("take out {}: of a table the copy that was read last is the newer one", words.name("version"));
+            self.unsafe_at(&["version"], message.to_owned(), help);
+        }
+        let watermark = self.record.record("watermark");
+        let given = ["start", "settle", "boundary"].iter().filter_map(|name| Some((*name, watermark?.get(name)?)));
+        for (name, given) in given.collect::<Vec<_>>() {
+            let name = words.name(&format!("watermark.{name}"));
+            let message = format!("{name} does not go with `xmin`, which counts transactions and says nothing of time");
+            self.out.add(Code::Unsafe, given.at, message).help("take it out, or name a column of the table");
         }
     }
 

@@ -91,6 +91,9 @@ impl SourceSpec {
     }
 }
 
+/// The column in which PostgreSQL keeps, of every row of a table, the number of the transaction that wrote it.
+pub const XMIN: &str = "xmin";
+
 /// What is read of a database.
 #[derive(Debug, Clone)]
 pub struct DatabaseSource {
@@ -124,6 +127,14 @@ impl Relation {
             Relation::Table(table) => format!("table {table}"),
             Relation::Query(_) => "a query".to_owned(),
         }
+    }
+}
+
+impl DatabaseSource {
+    /// Whether the database keeps that column beside the rows.
+    pub fn hides(&self, column: &str) -> bool {
+        let postgres = matches!(self.url.scheme(), "postgres" | "postgresql");
+        postgres && column == XMIN && matches!(self.relation, Relation::Table(_))
     }
 }
 
@@ -240,6 +251,9 @@ impl Load {
 pub struct WatermarkSpec {
     /// The cursor column (of the transform's output where there is one).
     pub column: String,
+    /// The source keeps the column beside its rows: it knows which rows changed since a value of it, and loads them without
+    /// it.
+    pub hidden: bool,
     /// Rows before this are never loaded; read by the column's type.
     pub start: Option<String>,
     /// Re-read this much before the watermark.
@@ -384,6 +398,11 @@ pub struct ColumnSpec {
 }
 
 impl Pipeline {
+    /// The watermark, where rows carry its column.
+    pub fn cursor(&self) -> Option<&WatermarkSpec> {
+        self.watermark.as_ref().filter(|w| !w.hidden)
+    }
+
     /// What decides which rows are in the table and what they hold, by field: where it changes, rows that are loaded stay
     /// as they were.
     pub fn settings(&self) -> Settings {

@@ -109,6 +109,7 @@ mod tests {
     fn spec() -> WatermarkSpec {
         WatermarkSpec {
             column: "at".into(),
+            hidden: false,
             start: None,
             lookback: None,
             settle: None,

@@ -39,9 +39,9 @@ pub(crate) fn unknown_sources(pipeline: &Pipeline, surveyed: &Schema, files: &[F
 pub(crate) fn missing(pipeline: &Pipeline, arriving: &Schema, files: &[FileColumns<'_>]) -> Vec<Error> {
     let key = pipeline.key.iter().map(|name| (name, "key"));
     let window = pipeline.window.iter().map(|name| (name, "window"));
-    let watermark = pipeline.watermark.iter().map(|w| (&w.column, "watermark"));
+    let watermark = pipeline.cursor().into_iter().map(|w| (&w.column, "watermark"));
     // By default the version is the watermark, which is told of already.
-    let watermarked = pipeline.watermark.as_ref().map(|w| &w.column);
+    let watermarked = pipeline.cursor().map(|w| &w.column);
     let version = pipeline.version.iter().filter(|v| pipeline.load != Load::Append && watermarked != Some(*v));
     let not_null = pipeline.columns.iter().filter(|c| c.not_null).map(|c| (&c.name, "columns"));
     key.chain(window)
@@ -86,7 +86,7 @@ pub(crate) fn lacking(pipeline: &Pipeline, files: &[FileColumns<'_>]) -> Option<
     }
     let key = pipeline.key.iter().map(|name| (name, Code::BadHeader, "which is part of the key"));
     let needed: Vec<_> =
-        key.chain(pipeline.watermark.iter().map(|w| (&w.column, Code::NullCursor, "the watermark"))).collect();
+        key.chain(pipeline.cursor().into_iter().map(|w| (&w.column, Code::NullCursor, "the watermark"))).collect();
     let lacks = |file: &FileColumns<'_>| {
         needed.iter().find(|(name, ..)| file.rows && file.schema.get(source_name(pipeline, name)).is_none()).copied()
     };

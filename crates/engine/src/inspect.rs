@@ -146,8 +146,7 @@ impl Look<'_> {
             required: extract::required(pipeline),
             ..ReadPlan::default()
         };
-        let marked =
-            pipeline.watermark.as_ref().filter(|w| w.nulls == CursorNulls::Fail && pipeline.transform.is_none());
+        let marked = pipeline.cursor().filter(|w| w.nulls == CursorNulls::Fail && pipeline.transform.is_none());
         plan.required.extend(marked.map(|w| (names::source_name(pipeline, &w.column).to_owned(), Code::NullCursor)));
         // Rows that name their own columns may have it further on; these do not.
         for (name, _) in &plan.required {
@@ -170,7 +169,7 @@ impl Look<'_> {
 
 /// A watermark that its column's type does not go with. Where nothing settles the type, later rows may.
 fn cursor(pipeline: &Pipeline, target: &Schema, state: Option<&State>) -> Option<Finding> {
-    let spec = pipeline.watermark.as_ref()?;
+    let spec = pipeline.cursor()?;
     let column = target.get(&spec.column)?;
     let pinned = state.and_then(|s| s.schema.as_ref()?.get(&spec.column)).is_some_and(|c| !c.undecided);
     let mark = state.and_then(|s| s.watermark.as_ref()).filter(|m| m.data_type == column.data_type);

@@ -38,6 +38,7 @@ pub(crate) fn survey_request(pipeline: &Pipeline, pinned: Option<&Schema>) -> Su
     let cursor = pipeline.watermark.as_ref().map(|w| match pipeline.transform {
         // Most statements hand the column on under its name.
         Some(_) => w.column.clone(),
+        None if w.hidden => w.column.clone(),
         None => source_name(pipeline, &w.column).to_owned(),
     });
     SurveyRequest { pinned: pinned_types(pipeline, pinned), cursor }

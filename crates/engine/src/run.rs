@@ -381,7 +381,9 @@ impl Work<'_> {
         let bounds = match &self.pipeline.watermark {
             None => None,
             Some(spec) => {
-                let data_type = type_of(&spec.column).ok_or_else(|| Error::internal("a watermark without a type"))?;
+                let data_type = type_of(&spec.column).filter(|_| !spec.hidden);
+                let data_type = data_type.or(spec.hidden.then_some(DataType::BigInt));
+                let data_type = data_type.ok_or_else(|| Error::internal("a watermark without a type"))?;
                 state.watermark = restate(state.watermark.take(), data_type)?;
                 state.pending = restate(state.pending.take(), data_type)?;
                 let stored = state.watermark.as_ref().map(|m| &m.value);
@@ -486,7 +488,7 @@ impl Work<'_> {
     /// a file never seen before may hold rows of any.
     fn range(&self, bounds: &Bounds, readings: &[Reading]) -> Option<Range> {
         let spec = self.pipeline.watermark.as_ref()?;
-        let told = self.source.files().is_none() && self.pipeline.transform.is_none();
+        let told = self.source.files().is_none() && (self.pipeline.transform.is_none() || spec.hidden);
         (told && readings.iter().all(|r| !r.heals)).then(|| Range {
             column: names::source_name(self.pipeline, &spec.column).to_owned(),
             bounds: bounds.clone(),

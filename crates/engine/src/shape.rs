@@ -71,6 +71,13 @@ struct Cursor {
     boundary: Option<BoundaryChange>,
 }
 
+/// A watermark that no row carries: it moves once rows were read, to where the source was then.
+struct Beside {
+    stored: Option<Mark>,
+    reached: Option<Mark>,
+    read: bool,
+}
+
 /// Rows at the highest cursor that are held before they are written.
 const BOUNDARY_AT_ONCE: usize = 1 << 16;
 
@@ -81,6 +88,7 @@ pub(crate) struct Shaper<'a> {
     can: Capabilities,
     condition: Option<Condition>,
     cursor: Option<Cursor>,
+    beside: Option<Beside>,
     /// `boundary: exclusive`: rows at `start` are left out too.
     exclusive: bool,
     hasher: RowHasher,
@@ -97,7 +105,12 @@ impl<'a> Shaper<'a> {
         horizon: Option<Value>,
     ) -> Result<Self> {
         let condition = pipeline.delete_when.as_deref().map(|sql| Condition::new(sql, target)).transpose()?;
-        let cursor = match (&pipeline.watermark, bounds) {
+        let beside = pipeline.watermark.as_ref().filter(|w| w.hidden).map(|spec| {
+            let mark = |value| Mark { column: spec.column.clone(), data_type: DataType::BigInt, value };
+            let reached = later(stored.map(|m| m.value.clone()), horizon.clone().filter(|h| *h != Value::Null));
+            Beside { stored: stored.cloned(), reached: reached.map(mark), read: false }
+        });
+        let cursor = match (pipeline.cursor(), bounds) {
             (Some(spec), Some((bounds, data_type))) => {
                 let stored = stored.map(|m| m.value.clone());
                 Some(Cursor {
@@ -122,11 +135,14 @@ impl<'a> Shaper<'a> {
             _ => None,
         };
         let exclusive = pipeline.watermark.as_ref().is_some_and(|w| w.exclusive);
-        Ok(Shaper { pipeline, target, can, condition, cursor, exclusive, hasher: RowHasher::default() })
+        Ok(Shaper { pipeline, target, can, condition, cursor, beside, exclusive, hasher: RowHasher::default() })
     }
 
     /// The highest cursor of all rows let through, earlier runs included, as far as the watermark may move.
     pub(crate) fn highest(&self) -> Option<Mark> {
+        if let Some(Beside { stored, reached, read }) = &self.beside {
+            return stored.clone().filter(|_| !read).or_else(|| reached.clone());
+        }
         let cursor = self.cursor.as_ref()?;
         let value = match self.held_back() {
             None => cursor.highest.clone()?,
@@ -214,6 +230,9 @@ impl<'a> Shaper<'a> {
         origin: &Origin<'_>,
         transaction: &mut dyn Transaction,
     ) -> Result<Shaped> {
+        if let Some(beside) = &mut self.beside {
+            beside.read |= rows.num_rows() > 0;
+        }
         let mut misfits = Vec::new();
         let rows = self.to_target(&rows, &mut misfits)?;
         let deletes = match &self.condition {

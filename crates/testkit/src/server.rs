@@ -114,6 +114,23 @@ impl Server {
         Ok(())
     }
 
+    /// Has the next transaction get that number, in that epoch of 2^32. The server is stopped.
+    pub fn set_next_transaction(&self, epoch: u32, number: u32) -> Result<(), String> {
+        run(self
+            .program("pg_resetwal")?
+            .args(["-e", &epoch.to_string(), "-x", &number.to_string(), "-D"])
+            .arg(self.data()))?;
+        // What became of the transactions of a stretch stands in a file, which would be there had they been.
+        const STRETCH: u32 = 1 << 20;
+        let file = self.data().join("pg_xact").join(format!("{:04X}", number / STRETCH));
+        if file.exists() {
+            return Ok(());
+        }
+        let owner = fs::metadata(self.folder.path()).map_err(|e| e.to_string())?;
+        let made = fs::write(&file, vec![0; STRETCH as usize / 4]);
+        made.and_then(|()| chown(&file, Some(owner.uid()), Some(owner.gid()))).map_err(|e| e.to_string())
+    }
+
     /// Starts it again.
     pub fn start_again(&self) -> Result<(), String> {
         self.begin(None)

@@ -120,7 +120,7 @@ fn adapted(pipeline: &Pipeline, source: FileSource, transformed: bool) -> Pipeli
         watermark.late_rows = Some(LateRows::Load);
         // Nobody would come back for a row that is left for later.
         watermark.settle = None;
-        if watermark.nulls == CursorNulls::Fail {
+        if watermark.nulls == CursorNulls::Fail && !watermark.hidden {
             let name = watermark.column.clone();
             match pipeline.columns.iter_mut().find(|c| c.name == name) {
                 Some(column) => column.not_null = true,

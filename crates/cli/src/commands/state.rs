@@ -210,6 +210,9 @@ fn cursor(cx: &Context, keepers: &Keepers, name: &str, state: &State) -> Result<
         return Err(none(format!("pipeline {name:?} has no watermark to set")).help("give the pipeline a `watermark:`"));
     };
     let column = mark.column.clone();
+    if mark.hidden {
+        return Ok((column, DataType::BigInt));
+    }
     match state.schema.as_ref().and_then(|schema| schema.get(&column)) {
         Some(typed) => Ok((column, typed.data_type)),
         None => Err(none(format!("the type of column {column:?} is not known before a run has loaded it"))

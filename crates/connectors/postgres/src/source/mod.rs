@@ -3,6 +3,7 @@
 mod bad;
 mod block;
 mod catalog;
+mod changes;
 mod columns;
 mod decode;
 pub(crate) mod failure;
@@ -116,8 +117,14 @@ impl Source for PostgresSource {
         let snapshot = self.surveyed(stop)?;
         let wanted = columns::wanted(&snapshot.columns, &plan.schema);
         let mut select = format!("SELECT {} FROM {}", columns::list(&wanted), snapshot.found.from);
-        let range = plan.range.as_ref();
-        if let Some(condition) = range.and_then(|range| range::condition(&snapshot.columns, range, snapshot.utf8)) {
+        let condition = match &plan.range {
+            None => None,
+            Some(range) if changes::counts(&self.relation, &range.column) => {
+                changes::condition(range.bounds.from.as_ref(), snapshot.next)?
+            }
+            Some(range) => range::condition(&snapshot.columns, range, snapshot.utf8),
+        };
+        if let Some(condition) = condition {
             select.push_str(" WHERE ");
             select.push_str(&condition);
         }

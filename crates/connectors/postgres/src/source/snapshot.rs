@@ -1,6 +1,7 @@
 //! The one state of the database that a run sees.
 
 use super::{
+    changes,
     columns::{self, Column},
     failure::to,
     horizon::{self, READS, Watch},
@@ -33,6 +34,8 @@ pub(crate) struct Snapshot {
     pub(crate) columns: Vec<Column>,
     /// Texts are in UTF-8 on the server, too.
     pub(crate) utf8: bool,
+    /// The number that the next transaction gets.
+    pub(crate) next: i64,
     /// By which another connection sees the same.
     id: String,
     /// Its connection, while nobody reads by it.
@@ -47,7 +50,8 @@ impl Snapshot {
         cursor: Option<&str>,
         stop: &Stop,
     ) -> Result<(Snapshot, Option<Value>)> {
-        let watch = match cursor {
+        let counted = cursor.is_some_and(|cursor| changes::counts(relation, cursor));
+        let watch = match cursor.filter(|_| !counted) {
             Some(cursor) => Some((cursor, Watch::begin(&db)?)),
             None => None,
         };
@@ -63,6 +67,9 @@ impl Snapshot {
         }
         stop.check()?;
         let found = relation::find(&db, relation)?;
+        if counted && found.table.is_none() {
+            return Err(changes::no_table(&found.name));
+        }
         let begin = to("begin a snapshot");
         db.execute_batch(BEGIN).map_err(&begin)?;
         // The snapshot is taken by the first query. Who emptied the table by TRUNCATE after it would have it look empty, so
@@ -70,12 +77,17 @@ impl Snapshot {
         if let Some(table) = &found.table {
             db.execute_batch(&format!("LOCK TABLE {table} IN ACCESS SHARE MODE")).map_err(to("lock the table"))?;
         }
-        let id = db
-            .query_one("SELECT pg_export_snapshot(), pg_advisory_xact_lock_shared($1, $2)", &[&READS.0, &READS.1])
-            .and_then(|row| row.try_get(0))
+        let sql = "SELECT pg_export_snapshot(), txid_snapshot_xmin(s), txid_snapshot_xmax(s),
+                          pg_advisory_xact_lock_shared($1, $2) FROM txid_current_snapshot() s";
+        let (id, oldest, next): (String, i64, i64) = db
+            .query_one(sql, &[&READS.0, &READS.1])
+            .and_then(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)))
             .map_err(&begin)?;
+        if counted {
+            horizon = Some(Value::Int(oldest));
+        }
         let columns = columns(&db, &found)?;
-        Ok((Snapshot { found, columns, utf8, id, db: Mutex::new(Some(db)) }, horizon))
+        Ok((Snapshot { found, columns, utf8, next, id, db: Mutex::new(Some(db)) }, horizon))
     }
 
     /// A connection that sees it.

@@ -5,6 +5,8 @@ mod network;
 mod project;
 #[cfg(target_os = "linux")]
 mod server;
+#[cfg(target_os = "linux")]
+mod xmin;
 
 use floodmark_testkit::floodmark;
 use project::Project;

@@ -130,7 +130,7 @@ fn a_server_with_all_its_connections_taken_is_told_and_tried_again() {
     project.loads();
 }
 
-fn replayed(primary: &Server, standby: &Server) {
+pub(crate) fn replayed(primary: &Server, standby: &Server) {
     followed(primary, standby, "pg_last_wal_replay_lsn");
 }
 
@@ -148,7 +148,7 @@ fn followed(primary: &Server, standby: &Server, how: &str) {
 }
 
 /// Names the same database on another server.
-fn on(project: &mut Project, server: &Server) {
+pub(crate) fn on(project: &mut Project, server: &Server) {
     let name = project.client().query_one("SELECT current_database()::text", &[]).unwrap().get::<_, String>(0);
     project.point_to(&server.url().replacen("/postgres?", &format!("/{name}?"), 1));
 }
