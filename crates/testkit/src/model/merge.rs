@@ -59,12 +59,14 @@ pub(super) fn load(world: &mut World, incoming: &[Incoming], counts: &mut Counts
         }
         count(counts, fate, 1);
     }
-    // Rows the batch does not speak of, where that means something: in the source, or in one of the windows it replaces.
+    // Rows the batch does not speak of, where that means something: in the source, or in one of the windows it replaces. A
+    // row that was set aside may be one of them.
     let covered = windows(world, incoming);
+    let aside = counts.get("rejected").is_some_and(|n| *n > 0);
     let gone = |kept: &Kept| {
         let replaced =
             !world.settings.window.is_empty() && covered.contains(&window(&world.settings.window, &kept.row));
-        (replaced || world.settings.absent_go()) && !groups.contains_key(&world.key(&kept.row))
+        !aside && (replaced || world.settings.absent_go()) && !groups.contains_key(&world.key(&kept.row))
     };
     let absent: Vec<bool> = world.table.iter().map(gone).collect();
     if world.settings.deletes == Deletes::Soft {

@@ -18,7 +18,7 @@ fn a_zombie_is_fenced() {
     let database = Database::new();
     let lose = || {
         let mut client = database.client();
-        let held = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND database =
+        let held = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' AND database =
                     (SELECT oid FROM pg_database WHERE datname = current_database())";
         assert_eq!(client.query(held, &[]).unwrap().len(), 1);
     };
