@@ -10,8 +10,8 @@ use std::env;
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     let (folder, rest) = match arguments {
         [folder] => (folder, &arguments[1..]),
-        [folder, on] if on == "--postgres" => (folder, &arguments[1..]),
-        _ => return Err("cargo xtask cases FOLDER [--postgres]".to_owned()),
+        [folder, on] if on == "--postgres" || on == "--mysql" => (folder, &arguments[1..]),
+        _ => return Err("cargo xtask cases FOLDER [--postgres|--mysql]".to_owned()),
     };
     test::build()?;
     let here = env::current_dir().map_err(|e| e.to_string())?;

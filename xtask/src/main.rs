@@ -16,7 +16,7 @@ const HELP: &str = "\
 cargo xtask COMMAND
 
   test [--quick]           everything a change must pass; installs what it needs. --quick leaves out the slow steps
-  cases FOLDER [--postgres]
+  cases FOLDER [--postgres|--mysql]
                            plays every text case (*.txt) found in a folder and below it against the program, which it builds
   crash [--postgres] [SCENARIO]
                            kills every scenario (or those whose name has it) at every crash point in every way, and fires a

@@ -14,8 +14,9 @@ fn main() -> ExitCode {
     let (folder, on) = match arguments.as_slice() {
         [folder] => (folder, Destination::Sqlite),
         [folder, on] if on == "--postgres" => (folder, Destination::Postgres),
+        [folder, on] if on == "--mysql" => (folder, Destination::Mysql),
         _ => {
-            let _ = writeln!(io::stderr(), "cases FOLDER [--postgres]");
+            let _ = writeln!(io::stderr(), "cases FOLDER [--postgres|--mysql]");
             return ExitCode::from(2);
         }
     };

@@ -106,10 +106,10 @@ pub enum Action {
         /// What fails.
         events: Vec<String>,
     },
-    /// `-- only DESTINATION REASON`: the case is about one destination, and is played against no other.
+    /// `-- only DESTINATION,… REASON`: the case is about some destinations, and is played against no other.
     Only {
-        /// Its URL scheme.
-        destination: String,
+        /// Their names.
+        destinations: Vec<String>,
     },
     /// `-- once REASON`: this case's runs may change the table when repeated, so the player does not repeat them.
     Once(String),
@@ -206,10 +206,14 @@ fn action(heading: &str, body: &str) -> Result<Action, String> {
             }
             Action::Forbid { table, events }
         }
-        "only" => match rest.split_once(' ') {
-            Some((destination @ ("sqlite" | "postgres"), _)) => Action::Only { destination: destination.to_owned() },
-            _ => return Err("`-- only` needs sqlite or postgres, and a reason".to_owned()),
-        },
+        "only" => {
+            let (destinations, _) = rest.split_once(' ').ok_or("`-- only` needs a destination and a reason")?;
+            let destinations: Vec<String> = destinations.split(',').map(str::to_owned).collect();
+            if !destinations.iter().all(|d| ["sqlite", "postgres", "mysql"].contains(&d.as_str())) {
+                return Err("`-- only` knows sqlite, postgres and mysql, with commas between".to_owned());
+            }
+            Action::Only { destinations }
+        }
         other => return Err(format!("no section is called {other:?}")),
     })
 }

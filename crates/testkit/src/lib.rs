@@ -10,6 +10,7 @@ pub mod crash;
 mod dump;
 pub mod mariadb;
 pub mod model;
+mod mysql;
 pub mod outcome;
 mod plan;
 pub mod play;
@@ -23,6 +24,7 @@ mod store;
 pub mod suite;
 
 pub use dump::{Dump, dump};
+pub use mysql::Mysql;
 pub use play::{Failure, Style, play};
 pub use program::floodmark;
 pub use project::{copy_tree, scratch};

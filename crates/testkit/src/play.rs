@@ -47,7 +47,8 @@ pub fn play(case: &Case, project: Option<&Path>, style: Style, on: Destination) 
 /// Whether a case is about that destination, and makes sense in that style: a run that must fail leaves what it committed
 /// before in small chunks.
 pub fn suits(case: &Case, style: Style, on: Destination) -> bool {
-    let other = |s: &Step| matches!(&s.action, Action::Only { destination } if destination != on.name());
+    let other =
+        |s: &Step| matches!(&s.action, Action::Only { destinations } if !destinations.iter().any(|d| d == on.name()));
     if case.steps.iter().any(other) {
         return false;
     }
@@ -216,10 +217,8 @@ impl Player<'_> {
         project::copy_tree(self.root, copy.path()).map_err(|e| e.to_string())?;
         let store = self.store.copy()?;
         let file = copy.path().join("floodmark.yaml");
-        if let (Store::Postgres(mine), Store::Postgres(its), Ok(text)) =
-            (&self.store, &store, fs::read_to_string(&file))
-        {
-            fs::write(&file, text.replace(&mine.url, &its.url)).map_err(|e| e.to_string())?;
+        if let (Some(mine), Some(its), Ok(text)) = (self.store.url(), store.url(), fs::read_to_string(&file)) {
+            fs::write(&file, text.replace(mine, its)).map_err(|e| e.to_string())?;
         }
         let mut arguments = arguments.to_vec();
         arguments.retain(|argument| argument != "--full-refresh");

@@ -3,6 +3,7 @@
 use crate::{
     cell::Cell,
     dump::{self, Dump, Rows, quote},
+    mysql::{self, Mysql},
 };
 use postgres::{Client, NoTls, types::Type};
 use std::{
@@ -19,6 +20,8 @@ pub enum Destination {
     Sqlite,
     /// A database on the server that `FLOODMARK_TEST_POSTGRES` names.
     Postgres,
+    /// A database on the server that `FLOODMARK_TEST_MYSQL` names.
+    Mysql,
 }
 
 impl Destination {
@@ -27,6 +30,7 @@ impl Destination {
         match self {
             Destination::Sqlite => "sqlite",
             Destination::Postgres => "postgres",
+            Destination::Mysql => "mysql",
         }
     }
 }
@@ -37,6 +41,7 @@ pub(crate) enum Store {
     /// A file, by its name in the project.
     Sqlite(String),
     Postgres(Postgres),
+    Mysql(Mysql),
 }
 
 impl Store {
@@ -45,21 +50,31 @@ impl Store {
         Ok(match on {
             Destination::Sqlite => Store::Sqlite("out.db".to_owned()),
             Destination::Postgres => Store::Postgres(Postgres::empty()?),
+            Destination::Mysql => Store::Mysql(Mysql::empty()?),
         })
     }
 
     /// The pipeline file for this database: the URL that a case names stands for it.
     pub(crate) fn translate(&self, text: &str) -> String {
-        let Store::Postgres(postgres) = self else { return text.to_owned() };
+        let Some(url) = self.url() else { return text.to_owned() };
         let mut out = String::new();
         let mut rest = text;
         while let Some(at) = rest.find("sqlite:///") {
             out.push_str(&rest[..at]);
-            out.push_str(&postgres.url);
+            out.push_str(url);
             let path = &rest[at + "sqlite:///".len()..];
             rest = &path[url_end(path)..];
         }
         out + rest
+    }
+
+    /// The URL of a server's database.
+    pub(crate) fn url(&self) -> Option<&str> {
+        match self {
+            Store::Sqlite(_) => None,
+            Store::Postgres(postgres) => Some(&postgres.url),
+            Store::Mysql(mysql) => Some(&mysql.url),
+        }
     }
 
     /// Follows the URL that a project names, where that says which file it is.
@@ -76,11 +91,13 @@ impl Store {
         Ok(match self {
             Store::Sqlite(file) => Store::Sqlite(file.clone()),
             Store::Postgres(postgres) => Store::Postgres(postgres.again()?),
+            Store::Mysql(mysql) => Store::Mysql(mysql.again()?),
         })
     }
 
     /// Statements after which an event of a table's rows fails.
     pub(crate) fn forbid(&self, table: &str, event: &str) -> String {
+        let name = table;
         let table = quote(table);
         match self {
             Store::Sqlite(_) => format!(
@@ -91,6 +108,11 @@ impl Store {
                  $$ BEGIN RAISE EXCEPTION 'written'; END $$; \
                  CREATE TRIGGER no_{event} BEFORE {event} ON {table} FOR EACH ROW EXECUTE FUNCTION forbid();"
             ),
+            Store::Mysql(_) => format!(
+                "CREATE TRIGGER no_{event} BEFORE {event} ON {} FOR EACH ROW \
+                 SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'written';",
+                mysql::quote(name)
+            ),
         }
     }
 
@@ -98,6 +120,7 @@ impl Store {
         match self {
             Store::Sqlite(file) => dump::dump(&root.join(file)),
             Store::Postgres(postgres) => postgres.dump(),
+            Store::Mysql(mysql) => mysql.dump(),
         }
     }
 
@@ -105,6 +128,7 @@ impl Store {
         match self {
             Store::Sqlite(file) => dump::query(&root.join(file), sql),
             Store::Postgres(postgres) => query(&mut postgres.connect()?, sql),
+            Store::Mysql(mysql) => mysql.query(sql),
         }
     }
 
@@ -117,6 +141,10 @@ impl Store {
                 "SELECT attname::text FROM pg_attribute
                  WHERE attrelid = to_regclass('{table}') AND attnum > 0 AND NOT attisdropped ORDER BY attnum"
             ),
+            Store::Mysql(_) => format!(
+                "SELECT column_name FROM information_schema.columns WHERE table_schema = DATABASE()
+                 AND table_name = '{table}' AND column_name <> '_floodmark_row' ORDER BY ordinal_position"
+            ),
         };
         Ok(self.query(root, &sql)?.rows.iter().flatten().map(Cell::to_string).collect())
     }
@@ -127,6 +155,7 @@ impl Store {
             Store::Postgres(postgres) => {
                 postgres.connect()?.batch_execute(sql).map_err(|e| format!("{sql}: {}", said(&e)))
             }
+            Store::Mysql(mysql) => mysql.execute(sql),
         }
     }
 }
@@ -137,6 +166,7 @@ impl Store {
         match self {
             Store::Sqlite(_) => dump::execute(&root.join("source.db"), sql),
             Store::Postgres(_) => self.execute(root, sql),
+            Store::Mysql(mysql) => mysql.execute(&mysql::declared(sql)),
         }
     }
 }

@@ -191,5 +191,5 @@ pub(crate) fn parse(key: &[String]) -> Result<(&str, u128)> {
 }
 
 fn damaged(what: &str) -> Error {
-    crate::state::damaged("a row at the watermark,", what)
+    floodmark_connect::kept::damaged("a row at the watermark,", what)
 }

@@ -7,11 +7,14 @@
 
 use crate::{
     codec::{self, Taken},
-    failure::{code, to},
+    failure::{Failure, code, to},
     link::Db,
     literal,
 };
-use floodmark_connect::crash::{self, Point};
+use floodmark_connect::{
+    crash::{self, Point},
+    refusal,
+};
 use floodmark_core::{
     Code, Column, DataType, Error, Result, Schema,
     pipeline::{Deletes, Load, Pipeline},
@@ -422,34 +425,27 @@ pub(crate) fn prepare(db: &Db, name: &Name, shape: &Shape<'_>, changes: &[Change
     }
     if !key.is_empty() && !has_unique(db, name, &key)? {
         if loaded {
-            return Err(other_key(pipeline));
+            return Err(refusal::other_key(pipeline));
         }
         let sql = format!("ALTER TABLE {name} ADD UNIQUE INDEX ({})", list(key.iter().copied()));
-        crash::at(Point::Index, || {
-            db.execute(&sql).map_err(|cause| {
-                Error::new(
-                    Code::TableShape,
-                    format!("the table {:?} has no unique index on its key, and none can be made", name.table),
-                )
-                .state("no row was written")
-                .help("remove rows with equal keys from the table, give its key's columns types that can be indexed (varchar(n)), or choose another key")
-                .cause(cause)
-            })
-        })?;
+        crash::at(Point::Index, || db.execute(&sql).map_err(|cause| no_unique_key(name, cause)))?;
     }
     index_window(db, shape, name)?;
     Ok(false)
 }
 
-/// What to say of a table that was loaded, and not by this key.
-pub(crate) fn other_key(pipeline: &Pipeline) -> Error {
-    let (name, key) = (&pipeline.destination.table, pipeline.key.join(", "));
-    Error::new(Code::TableShape, format!("the pipeline loaded table {name:?} before, and not with the key {key}"))
-        .state("nothing was written")
-        .help(
-            "under another key, rows of the table would overwrite each other: go back to the earlier key and strategy",
-        )
-        .help("or load everything again with `--full-refresh`, or into another table")
+/// The key is not unique among the rows that are there, or its columns cannot be indexed.
+pub(crate) fn no_unique_key(name: &Name, cause: Failure) -> Error {
+    Error::new(
+        Code::TableShape,
+        format!("the table {:?} has no unique index on its key, and none can be made", name.table),
+    )
+    .state("no row was written")
+    .help(
+        "remove rows with equal keys from the table, give its key's columns types that can be indexed (varchar(n)), or \
+         choose another key",
+    )
+    .cause(cause)
 }
 
 /// The server's own limits, told before it runs into them.
@@ -652,7 +648,7 @@ pub(crate) fn changed(db: &Db, existing: &Table, shape: &Shape<'_>, changes: &[C
     if key.is_empty() {
         parts.push(format!("`{ROW}` bigint unsigned NOT NULL AUTO_INCREMENT PRIMARY KEY"));
     } else {
-        parts.push(format!("PRIMARY KEY ({})", list(key)));
+        parts.push(format!("UNIQUE KEY ({})", list(key)));
     }
     format!("(\n  {}\n) ENGINE = InnoDB", parts.join(",\n  "))
 }

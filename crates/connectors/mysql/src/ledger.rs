@@ -154,7 +154,7 @@ fn memories(db: &Db, pipeline: &str) -> Result<Vec<Memory>> {
     let mine = format!("WHERE pipeline = {}", text(pipeline));
     let mut out = Vec::new();
     let parse = |key: &str| -> Result<Vec<String>> {
-        serde_json::from_str(key).map_err(|e| state::damaged("the key", key).cause(e))
+        serde_json::from_str(key).map_err(|e| floodmark_connect::kept::damaged("the key", key).cause(e))
     };
     for (table, columns) in
         [("tombstones", "version, NULL"), ("kept", "version, `column`"), ("moments", "`at`, deleted")]

@@ -148,7 +148,11 @@ pub(crate) fn runs(db: &Db, pipeline: Option<&str>, id: Option<&str>, limit: usi
         conditions.join(" AND ")
     );
     let rows = db.query(&sql).map_err(to("read the run ledger"))?;
-    rows.iter().map(|row| run_record(row).ok_or_else(|| state::damaged("the run", row.text(0).unwrap_or("")))).collect()
+    rows.iter()
+        .map(|row| {
+            run_record(row).ok_or_else(|| floodmark_connect::kept::damaged("the run", row.text(0).unwrap_or("")))
+        })
+        .collect()
 }
 
 fn run_record(r: &Owned) -> Option<RunRecord> {

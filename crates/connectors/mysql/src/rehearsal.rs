@@ -7,7 +7,7 @@ use crate::{
     MysqlDestination,
     ddl::{self, Name, Shape},
     differences,
-    failure::to,
+    failure::{code, to},
     link::Db,
     session::{MysqlSession, Place, Replaces},
     state,
@@ -15,6 +15,7 @@ use crate::{
 use floodmark_connect::{
     LoadPlan, Rehearsal, Sample, Stop,
     crash::{self, Point},
+    refusal,
 };
 use floodmark_core::{Code, Error, Result, pipeline::Pipeline};
 
@@ -53,7 +54,7 @@ impl Rehearsed {
         if let Some(found) = &found {
             ddl::refuse_kind(db, &from, found, shape)?;
             if loaded && !ddl::has_key(db, shape.pipeline, &from)? {
-                return Err(ddl::other_key(shape.pipeline));
+                return Err(refusal::other_key(shape.pipeline));
             }
         }
         self.copies += 1;
@@ -68,7 +69,12 @@ impl Rehearsed {
         if let Some(found) = &found {
             let names = ddl::list(found.columns.iter().map(|c| c.name.as_str()));
             let fill = format!("INSERT INTO {copy} ({names}) SELECT {names} FROM {from}");
-            crash::at(Point::Temporary, || db.execute(&fill).map_err(to("copy the table for the rehearsal")))?;
+            crash::at(Point::Temporary, || {
+                db.execute(&fill).map_err(|failure| match failure.code() {
+                    code::DUPLICATE_KEY => ddl::no_unique_key(name, failure),
+                    _ => to("copy the table for the rehearsal")(failure),
+                })
+            })?;
         }
         let created = found.is_none();
         self.copy = Some((name.clone(), copy.clone(), shape.pipeline.clone()));
@@ -91,6 +97,7 @@ impl MysqlSession {
             state,
             fresh: None,
             stop: stop.clone(),
+            made: None,
             rehearsed: Some(Rehearsed::default()),
         })
     }

@@ -16,6 +16,7 @@ use floodmark_connect::{
     Chunk, LoadPlan, Session, Stop,
     crash::{self, Point},
     destination::Target,
+    refusal,
 };
 use floodmark_core::{
     Code, Counts, DataType, Error, Result, Schema,
@@ -34,6 +35,8 @@ pub(crate) struct MysqlSession {
     /// What is known of the table from this session's loads; `None` before the first, and after one that failed.
     pub(crate) fresh: Option<Fresh>,
     pub(crate) stop: Stop,
+    /// The table that was made for the chunk under way, until it is committed.
+    pub(crate) made: Option<Name>,
     /// Nothing of this session is kept.
     pub(crate) rehearsed: Option<Rehearsed>,
 }
@@ -73,6 +76,7 @@ impl MysqlSession {
             state: State::default(),
             fresh: None,
             stop: stop.clone(),
+            made: None,
             rehearsed: None,
         };
         let db = &session.db;
@@ -95,6 +99,7 @@ impl MysqlSession {
         if rehearsing {
             self.begin_rehearsal()?;
         }
+        self.made = None;
         let db = &self.db;
         self.hold()?;
         let target = &plan.target;
@@ -107,7 +112,8 @@ impl MysqlSession {
         if loaded {
             state::refuse_other_load(db, &self.pipeline, pipeline.load)?;
         } else if !plan.forget {
-            adopt::refuse(db, pipeline, &self.seen(&name), &self.state)?;
+            let seen = self.seen(&name);
+            refusal::adopt(pipeline, &self.state, &adopt::Found { db, name: &seen, pipeline: &pipeline.name })?;
         }
         let shape = Shape::new(pipeline, target.schema, moment_type(target));
         let place = match &mut self.rehearsed {
@@ -115,6 +121,9 @@ impl MysqlSession {
             None => prepare(db, plan, &name, &shape, loaded)?,
         };
 
+        if place.created && !rehearsing {
+            self.made = Some(place.name.clone());
+        }
         let step = Step::begin(db, rehearsing)?;
         self.hold()?;
         let mut forgotten = 0;
@@ -146,6 +155,7 @@ impl MysqlSession {
         }
         self.stop.check()?;
         crash::at(Point::LoadCommit, || step.commit().map_err(to("commit")))?;
+        self.made = None;
         if !rehearsing && matches!(place.replaces, Replaces::Table(_)) {
             swap::finish(db, &self.pipeline, Some(&name))?;
         }
@@ -160,7 +170,7 @@ impl MysqlSession {
         let Some(lock) = &self.lock else { return Ok(()) };
         lock.check(&self.db)?;
         match state::token(&self.db, &self.pipeline)? {
-            Some(newest) if newest != self.state.token => Err(state::fenced(&self.pipeline)),
+            Some(newest) if newest != self.state.token => Err(refusal::fenced(&self.pipeline)),
             _ => Ok(()),
         }
     }
@@ -225,7 +235,7 @@ impl Session for MysqlSession {
         }
         // The key may be new because the strategy is, which says more.
         state::refuse_other_load(&self.db, &self.pipeline, pipeline.load)?;
-        Err(ddl::other_key(pipeline))
+        Err(refusal::other_key(pipeline))
     }
 
     fn load(&mut self, plan: &LoadPlan<'_>, chunk: &mut dyn Chunk) -> Result<Counts> {
@@ -236,13 +246,19 @@ impl Session for MysqlSession {
         // A statement that was ended for that says only that it was.
         let error = self.stop.check().err().unwrap_or(error);
         self.fresh = None;
+        // A failed load leaves no table; where this does not come about, the next run takes it away.
+        if let Some(made) = self.made.take()
+            && self.hold().is_ok()
+        {
+            let _ = swap::drop_if_empty(&self.db, &made);
+        }
         // A session whose connection was taken from it may have been taken over, too.
         if self.lock.is_some() && error.code() != Code::Fenced && self.db.is_closed() {
             let newest = self.looking(|db| state::token(db, &self.pipeline));
             if let Ok(Some(newest)) = newest
                 && newest != self.state.token
             {
-                return Err(state::fenced(&self.pipeline).cause(error));
+                return Err(refusal::fenced(&self.pipeline).cause(error));
             }
         }
         Err(error)

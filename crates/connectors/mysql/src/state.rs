@@ -9,11 +9,14 @@ use crate::{
     receipts,
 };
 use chrono::{DateTime, NaiveDateTime, Utc};
-use floodmark_connect::crash::{self, Point};
+use floodmark_connect::{
+    crash::{self, Point},
+    kept, refusal,
+};
 use floodmark_core::{
-    Code, DataType, Error, Result, Schema, Value,
+    DataType, Error, Result, Value,
     pipeline::{Load, Pipeline},
-    state::{Commit, FORMAT, FileEntry, Lineage, Mark, Settings, State},
+    state::{Commit, FORMAT, FileEntry, Mark, State},
 };
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -86,18 +89,9 @@ pub(crate) fn present(db: &Db) -> Result<bool> {
         Err(failure) => return Err(to("read the state")(failure)),
     };
     match format {
-        Some(FORMAT) => Ok(true),
-        Some(newer) if newer > FORMAT => Err(Error::new(
-            Code::StateTooNew,
-            format!("the state has format {newer}, and this Floodmark knows {FORMAT}"),
-        )
-        .state("nothing was written")
-        .help("use the newer Floodmark that wrote it")),
         // The format is written last: a run died while it made the tables.
         None => Ok(false),
-        Some(other) => Err(Error::new(Code::StateDamaged, format!("_floodmark_meta holds the format {other}"))
-            .state("nothing was written")
-            .help("restore the database from a backup, or drop the _floodmark_* tables to begin anew")),
+        format => kept::check_format(format).map(|()| true),
     }
 }
 
@@ -152,19 +146,6 @@ pub(crate) fn token(db: &Db, pipeline: &str) -> Result<Option<i64>> {
     Ok(db.query_opt(&sql).map_err(to("read the fencing token"))?.and_then(|row| row.number(0)))
 }
 
-pub(crate) fn damaged(what: &str, text: &str) -> Error {
-    Error::new(Code::StateDamaged, format!("the state holds {what} {text:?}"))
-        .state("nothing was written")
-        .help("see `floodmark state show`; `floodmark state reset` begins anew and leaves the table as it is")
-}
-
-fn mark(column: Option<&str>, data_type: Option<&str>, value: Option<&str>) -> Result<Option<Mark>> {
-    let (Some(column), Some(type_name), Some(text)) = (column, data_type, value) else { return Ok(None) };
-    let data_type = DataType::parse(type_name).ok_or_else(|| damaged("the type", type_name))?;
-    let value = Value::parse(text, data_type).ok_or_else(|| damaged("the watermark", text))?;
-    Ok(Some(Mark { column: column.to_owned(), data_type, value }))
-}
-
 /// A moment as it is kept.
 pub(crate) fn moment(at: DateTime<Utc>) -> String {
     format!("'{}'", at.format("%Y-%m-%d %H:%M:%S%.6f"))
@@ -185,28 +166,22 @@ pub(crate) fn read(db: &Db, pipeline: &str) -> Result<Option<State>> {
         text(pipeline)
     );
     let Some(row) = db.query_opt(&sql).map_err(&fail)? else { return Ok(None) };
-    let parse_schema = |text: Option<&str>| -> Result<Option<Schema>> {
-        let Some(text) = text else { return Ok(None) };
-        serde_json::from_str(text).map(Some).map_err(|e| damaged("the schema", text).cause(e))
-    };
-    let settings = row
-        .text(9)
-        .map(|text| serde_json::from_str::<Settings>(text).map_err(|e| damaged("the settings", text).cause(e)));
+    let text = |at: usize| row.text(at).map(str::to_owned);
     let mut state = State {
-        token: row.number(0).ok_or_else(|| damaged("the token", row.text(0).unwrap_or("NULL")))?,
+        token: row.number(0).ok_or_else(|| kept::damaged("the token", row.text(0).unwrap_or("NULL")))?,
         // A pipeline that has not loaded yet has neither; an import writes them empty.
-        table: row.text(1).filter(|table| !table.is_empty()).map(str::to_owned),
-        schema: parse_schema(row.text(2))?.filter(|schema| !schema.columns.is_empty()),
-        source_schema: parse_schema(row.text(8))?,
-        settings: settings.transpose()?,
-        watermark: mark(row.text(3), row.text(4), row.text(5))?,
-        pending: mark(row.text(3), row.text(4), row.text(6))?,
+        table: text(1).filter(|table| !table.is_empty()),
+        schema: kept::schema(text(2))?.filter(|schema| !schema.columns.is_empty()),
+        source_schema: kept::schema(text(8))?,
+        settings: kept::settings(text(9))?,
+        watermark: kept::mark(text(3), text(4), text(5))?,
+        pending: kept::mark(text(3), text(4), text(6))?,
         updated_at: row.text(7).and_then(parse_moment),
         ..State::default()
     };
     let sql = format!(
         "SELECT file, size, modified, hash, `rows`, complete, lineage FROM _floodmark_files WHERE pipeline = {}",
-        text(pipeline)
+        literal::text(pipeline)
     );
     for row in &db.query(&sql).map_err(&fail)? {
         let (name, entry) = file_entry(row)?;
@@ -217,43 +192,16 @@ pub(crate) fn read(db: &Db, pipeline: &str) -> Result<Option<State>> {
 
 fn file_entry(row: &Owned) -> Result<(String, FileEntry)> {
     let name = row.text(0).unwrap_or_default();
-    let broken = || damaged("the entry of the file", name);
-    let hash = row.text(3).and_then(|text| u128::from_str_radix(text, 16).ok()).ok_or_else(broken)?;
-    let lineage = match row.text(6) {
-        None => None,
-        Some(text) => Some(parse_lineage(text).ok_or_else(|| damaged("the lineage", text))?),
-    };
+    let broken = || kept::damaged("the entry of the file", name);
     let entry = FileEntry {
         size: row.number::<i64>(1).ok_or_else(broken)? as u64,
         modified: row.number(2).ok_or_else(broken)?,
-        hash,
+        hash: kept::hash(row.text(3).unwrap_or_default())?,
         rows: row.number::<i64>(4).ok_or_else(broken)? as u64,
         complete: row.number(5) == Some(1),
-        lineage,
+        lineage: row.text(6).map(kept::lineage).transpose()?,
     };
     Ok((name.to_owned(), entry))
-}
-
-/// `rows:fingerprint:first-last,first-last`
-fn format_lineage(lineage: &Lineage) -> String {
-    let ranges: Vec<String> = lineage.ranges.iter().map(|(a, b)| format!("{a}-{b}")).collect();
-    format!("{}:{:032x}:{}", lineage.rows, lineage.fingerprint, ranges.join(","))
-}
-
-fn parse_lineage(text: &str) -> Option<Lineage> {
-    let mut parts = text.splitn(3, ':');
-    let rows = parts.next()?.parse().ok()?;
-    let fingerprint = u128::from_str_radix(parts.next()?, 16).ok()?;
-    let ranges = parts
-        .next()?
-        .split(',')
-        .filter(|r| !r.is_empty())
-        .map(|r| {
-            let (first, last) = r.split_once('-')?;
-            Some((first.parse().ok()?, last.parse().ok()?))
-        })
-        .collect::<Option<_>>()?;
-    Some(Lineage { ranges, rows, fingerprint })
 }
 
 /// The rows of `_floodmark_lineage` that the file ledger names.
@@ -264,8 +212,7 @@ pub(crate) fn lineage_ids(db: &Db, pipeline: &str) -> Result<Vec<i64>> {
     );
     let mut ids = Vec::new();
     for row in &db.query(&sql).map_err(to("read the file ledger"))? {
-        let text = row.text(0).unwrap_or_default();
-        let lineage = parse_lineage(text).ok_or_else(|| damaged("the lineage", text))?;
+        let lineage = kept::lineage(row.text(0).unwrap_or_default())?;
         ids.extend(lineage.ranges.iter().flat_map(|(first, last)| *first..=*last));
     }
     Ok(ids)
@@ -318,7 +265,7 @@ pub(crate) fn write_position(
     );
     let changed = crash::at(Point::WritePosition, || db.execute(&sql).map_err(to("write the state")))?;
     if changed.rows != 1 {
-        return Err(fenced(pipeline));
+        return Err(refusal::fenced(pipeline));
     }
     let files: Vec<(&str, &FileEntry)> = commit.files.iter().map(|(name, entry)| (name.as_str(), entry)).collect();
     write_files(db, pipeline, &files)?;
@@ -342,21 +289,10 @@ pub(crate) fn refuse_shared(db: &Db, pipeline: &str, table: &str, name: &Name) -
         }
     }
     let Some(other) = other else { return Ok(()) };
-    // Where the other pipeline is of another project, its files are what tells a person whose it is.
     let sql = format!("SELECT file FROM _floodmark_files WHERE pipeline = {} ORDER BY file LIMIT 2", text(&other));
     let files = db.query(&sql).map_err(&fail)?;
-    let from = match files.as_slice() {
-        [] => String::new(),
-        [only] => format!(" from {}", only.text(0).unwrap_or_default()),
-        [first, ..] => format!(" from {} and other files", first.text(0).unwrap_or_default()),
-    };
-    Err(Error::new(Code::TableShape, format!("table {table:?} is loaded by pipeline {other:?}{from}"))
-        .state("nothing was written")
-        .help("load into another table")
-        .help(format!(
-            "if {pipeline:?} takes its place, first `floodmark state reset {other}`, with `--destination URL` where no \
-             pipeline file names {other:?} any more"
-        )))
+    let files: Vec<String> = files.iter().filter_map(|row| row.text(0)).map(str::to_owned).collect();
+    Err(refusal::shared(pipeline, table, &other, &files))
 }
 
 /// A strategy that does not know the rows an earlier one left would double or lose them.
@@ -367,29 +303,7 @@ pub(crate) fn refuse_other_load(db: &Db, pipeline: &str, load: Load) -> Result<(
         text(pipeline)
     );
     let before = db.query_opt(&sql).map_err(to("read the run ledger"))?;
-    let before = before.as_ref().and_then(|row| row.text(0));
-    match before.and_then(|name| Load::NAMES.iter().find(|(n, _)| *n == name).map(|(_, load)| *load)) {
-        Some(before) if !load.may_follow(before) => Err(Error::new(
-            Code::TableShape,
-            format!(
-                "the table was loaded with `load: {}`, and `load: {}` cannot go on from there",
-                before.name(),
-                load.name()
-            ),
-        )
-        .state("nothing was written")
-        .help(
-            "go back to the earlier strategy, load everything again with `--full-refresh`, or load into another table",
-        )),
-        _ => Ok(()),
-    }
-}
-
-/// A run whose token is not the newest.
-pub(crate) fn fenced(pipeline: &str) -> Error {
-    Error::new(Code::Fenced, format!("pipeline {pipeline:?} was taken over by a newer run while this one was held up"))
-        .state("this run's open transaction was rolled back; the newer run's data stands")
-        .help("nothing needs repair; see `floodmark runs` for the newer run")
+    refusal::other_load(before.as_ref().and_then(|row| row.text(0)), load)
 }
 
 /// Writes files' entries in the place of earlier ones.
@@ -405,7 +319,7 @@ pub(crate) fn write_files(db: &Db, pipeline: &str, files: &[(&str, &FileEntry)])
             e.hash,
             e.rows,
             u8::from(e.complete),
-            optional(e.lineage.as_ref().map(format_lineage).as_deref())
+            optional(e.lineage.as_ref().map(kept::lineage_text).as_deref())
         )
     });
     crash::at(Point::WriteFile, || {
@@ -426,7 +340,7 @@ pub(crate) fn remove_file(db: &Db, pipeline: &str, name: &str) -> Result<()> {
 pub(crate) fn widen_memories(db: &Db, pipeline: &Pipeline, column: &str, to_type: DataType) -> Result<()> {
     let fail = to("rewrite what is remembered of keys");
     let wider = |text: &str| {
-        Value::parse(text, to_type).map(|v| v.to_string()).ok_or_else(|| damaged("the remembered value", text))
+        Value::parse(text, to_type).map(|v| v.to_string()).ok_or_else(|| kept::damaged("the remembered value", text))
     };
     let rewrite = |table: &str, field: &str, change: &dyn Fn(&str) -> Result<String>| -> Result<()> {
         let mine = format!("pipeline = {}", text(&pipeline.name));
@@ -450,8 +364,9 @@ pub(crate) fn widen_memories(db: &Db, pipeline: &Pipeline, column: &str, to_type
     for (table, version) in [("tombstones", "version"), ("kept", "version"), ("moments", "at")] {
         if let Some(at) = pipeline.key.iter().position(|k| k == column) {
             rewrite(table, "key", &|key| {
-                let mut parts: Vec<String> = serde_json::from_str(key).map_err(|e| damaged("the key", key).cause(e))?;
-                let part = parts.get_mut(at).ok_or_else(|| damaged("the key", key))?;
+                let mut parts: Vec<String> =
+                    serde_json::from_str(key).map_err(|e| kept::damaged("the key", key).cause(e))?;
+                let part = parts.get_mut(at).ok_or_else(|| kept::damaged("the key", key))?;
                 *part = wider(part)?;
                 Ok(serde_json::Value::from(parts).to_string())
             })?;

@@ -132,9 +132,12 @@ pub(crate) fn sweep(db: &Db, pipeline: &str) -> Result<()> {
     for row in &db.query(&sql).map_err(to("look for tables of earlier runs"))? {
         let part = |at: usize| row.text(at).unwrap_or_default().to_owned();
         let name = Name { database: part(0), table: part(1) };
-        if crate::merge::is_empty(db, &name)? {
-            drop_table(db, &name)?;
-        }
+        drop_if_empty(db, &name)?;
     }
     Ok(())
+}
+
+/// Drops a table that was made here and holds nothing.
+pub(crate) fn drop_if_empty(db: &Db, name: &Name) -> Result<()> {
+    if crate::merge::is_empty(db, name)? { drop_table(db, name) } else { Ok(()) }
 }
