@@ -180,7 +180,12 @@ pub(crate) fn quote(name: &str) -> String {
 /// A query of a case as this server has it: its casts have other names.
 fn spoken(sql: &str) -> String {
     let mut out = sql.to_owned();
-    for (theirs, ours) in [(" AS TEXT)", " AS CHAR)"), (" AS text)", " AS CHAR)"), (" AS bigint)", " AS SIGNED)"), (" AS REAL)", " AS DOUBLE)")] {
+    for (theirs, ours) in [
+        (" AS TEXT)", " AS CHAR)"),
+        (" AS text)", " AS CHAR)"),
+        (" AS bigint)", " AS SIGNED)"),
+        (" AS REAL)", " AS DOUBLE)"),
+    ] {
         out = out.replace(theirs, ours);
     }
     out

@@ -79,7 +79,7 @@ pub(crate) fn connect(address: &Address, application: &str) -> Result<Packets, F
         }
     }
     let password = address.password.as_deref().unwrap_or_default();
-    let answer = proof(&greeting.plugin, password, &greeting.scramble, &packets).unwrap_or_default();
+    let answer = proof(&greeting.plugin, password, &greeting.scramble, trust(address, &packets)).unwrap_or_default();
     let mut hello = head(capabilities, own).to_vec();
     hello.extend(address.user.as_bytes());
     hello.push(0);
@@ -109,7 +109,8 @@ pub(crate) fn connect(address: &Address, application: &str) -> Result<Packets, F
     }
     packets.put(&[&hello])?;
     packets.flush()?;
-    identify(&mut packets, greeting, password)?;
+    let trust = trust(address, &packets);
+    identify(&mut packets, greeting, password, trust)?;
     packets.patience(None)?;
     Ok(packets)
 }
@@ -157,7 +158,7 @@ fn greeting(bytes: &[u8]) -> Result<Greeting, Failure> {
 }
 
 /// Until the server says that it believes who this is, or that it does not.
-fn identify(packets: &mut Packets, mut greeting: Greeting, password: &str) -> Result<(), Failure> {
+fn identify(packets: &mut Packets, mut greeting: Greeting, password: &str, trust: Trust) -> Result<(), Failure> {
     loop {
         let packet = packets.next()?;
         let bytes = packets.bytes(packet);
@@ -171,7 +172,7 @@ fn identify(packets: &mut Packets, mut greeting: Greeting, password: &str) -> Re
                 let mut scramble = fields.rest().to_vec();
                 scramble.truncate(20);
                 greeting = Greeting { scramble, plugin, ..greeting };
-                let Some(answer) = proof(&greeting.plugin, password, &greeting.scramble, packets) else {
+                let Some(answer) = proof(&greeting.plugin, password, &greeting.scramble, trust) else {
                     return Err(Failure::Method(greeting.plugin));
                 };
                 packets.put(&[&answer])?;
@@ -180,7 +181,7 @@ fn identify(packets: &mut Packets, mut greeting: Greeting, password: &str) -> Re
             // `caching_sha2_password`: the server knows the password, or wants to be told it.
             0x01 => match fields.byte()? {
                 3 => {}
-                4 if packets.is_private() => {
+                4 if trust != Trust::Open => {
                     packets.put(&[password.as_bytes(), &[0]])?;
                     packets.flush()?;
                 }
@@ -192,8 +193,31 @@ fn identify(packets: &mut Packets, mut greeting: Greeting, password: &str) -> Re
     }
 }
 
-/// What proves that the password is known; `None` where the method is not, or would send it for others to read.
-fn proof(plugin: &str, password: &str, scramble: &[u8], packets: &Packets) -> Option<Vec<u8>> {
+/// Who could be at the other end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    /// Anybody, and anybody reads along.
+    Open,
+    /// Anybody, and nobody else reads along: a certificate was not asked for.
+    Private,
+    /// Whose certificate was checked.
+    Known,
+    /// A program of this machine.
+    Socket,
+}
+
+fn trust(address: &Address, packets: &Packets) -> Trust {
+    match address.mode {
+        _ if packets.is_socket() => Trust::Socket,
+        SslMode::VerifyCa | SslMode::VerifyIdentity if packets.is_private() => Trust::Known,
+        _ if packets.is_private() => Trust::Private,
+        _ => Trust::Open,
+    }
+}
+
+/// What proves that the password is known; `None` where the method is not, or would hand the password to whoever asks for
+/// it: a server that says it wants it in clear gets it only where it is known who that is.
+fn proof(plugin: &str, password: &str, scramble: &[u8], trust: Trust) -> Option<Vec<u8>> {
     let secret = password.as_bytes();
     match plugin {
         "mysql_native_password" | "caching_sha2_password" if secret.is_empty() => Some(Vec::new()),
@@ -209,9 +233,11 @@ fn proof(plugin: &str, password: &str, scramble: &[u8], packets: &Packets) -> Op
             let mask = digest(&SHA256, &[twice.as_ref(), scramble].concat());
             Some(crossed(once.as_ref(), mask.as_ref()))
         }
-        "mysql_clear_password" | "dialog" if packets.is_private() => Some([secret, &[0]].concat()),
+        "mysql_clear_password" | "dialog" if matches!(trust, Trust::Known | Trust::Socket) => {
+            Some([secret, &[0]].concat())
+        }
         // The server asks the operating system who is at the other end.
-        "auth_socket" | "unix_socket" if packets.is_socket() => Some(Vec::new()),
+        "auth_socket" | "unix_socket" if trust == Trust::Socket => Some(Vec::new()),
         _ => None,
     }
 }

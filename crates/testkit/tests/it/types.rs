@@ -8,12 +8,7 @@ use arrow::{
     datatypes::{Field, Schema},
 };
 use floodmark_testkit::{Postgres, floodmark, mariadb, scratch};
-use std::{
-    fs::{self, File},
-    path::Path,
-    process::Command,
-    sync::Arc,
-};
+use std::{fs::File, path::Path, process::Command, sync::Arc};
 
 /// The largest decimal there is.
 const MOST: i128 = 10i128.pow(38) - 1;
@@ -80,19 +75,11 @@ fn run(folder: &Path, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-/// Loads by a pipeline, as a setting is needed that the command has no flag for: what MySQL calls boolean is a number
-/// of one digit, which may be a 2, so that a column of truths has to be called one.
+/// What MySQL calls boolean is a number of one digit, which may be a 2: a column of truths has to be called one.
 fn copy(folder: &Path, from: &str, table: &str, to: &str, into: &str) {
-    let source = match table {
-        "" => format!("{{ files: \"{from}\" }}"),
-        table => format!("{{ url: \"{from}\", table: {table} }}"),
-    };
-    let pipeline = format!(
-        "version: 1\npipelines:\n  {into}:\n    source: {source}\n    destination: {{ url: \"{to}\", table: {into} }}\n    \
-         load: upsert\n    key: id\n    columns: {{ truth: {{ type: boolean }} }}\n"
-    );
-    fs::write(folder.join("floodmark.yaml"), pipeline).unwrap();
-    run(folder, &["run"]);
+    let source = if table.is_empty() { vec![] } else { vec!["--source-table", table] };
+    let load = ["load", from, to, "--table", into, "--load", "upsert", "--key", "id", "--column", "truth=boolean"];
+    run(folder, &[&load[..], &source].concat());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `cargo xtask bench --servers`: loads into and out of database servers, beside the servers' own tools and, with
 //! `--peers`, beside other loaders from PyPI. The servers are private ones that write to the disk as any does.
 
+mod mariadb;
 mod postgres;
 mod sides;
 
@@ -25,7 +26,26 @@ pub(crate) struct Bench {
     pub(super) program: PathBuf,
     /// Where other loaders are installed, where they are asked for.
     peers: Option<PathBuf>,
+    /// PostgreSQL's.
     pub(super) port: String,
+    pub(super) mariadb: Access,
+}
+
+/// How MariaDB is reached.
+pub(super) struct Access {
+    pub(super) user: String,
+    pub(super) password: String,
+    pub(super) port: String,
+}
+
+impl Access {
+    /// Out of `mysql://user:password@host:port/database`.
+    fn parse(url: &str) -> Option<Access> {
+        let (who, place) = url.split_once("://")?.1.split_once('@')?;
+        let (user, password) = who.split_once(':')?;
+        let port = place.split_once(':')?.1.split('/').next()?;
+        Some(Access { user: user.to_owned(), password: password.to_owned(), port: port.to_owned() })
+    }
 }
 
 /// Loaders from PyPI, at the versions that were measured.
@@ -43,17 +63,18 @@ pub(super) fn run(program: &Path, work: &Path, only: Option<&str>, runs: usize, 
     let work = work.join("servers");
     fs::create_dir_all(&work).map_err(|e| e.to_string())?;
     let services = Services::start(Use::Measuring)?;
-    let url = services.variables().find(|(name, _)| name.ends_with("POSTGRES")).map(|(_, url)| url.to_owned());
-    let port = url.as_deref().and_then(|url| url.rsplit_once("port=")).map(|(_, port)| port.to_owned());
+    let url = |of: &str| services.variables().find(|(name, _)| name.ends_with(of)).map(|(_, url)| url.to_owned());
+    let port = url("POSTGRES").as_deref().and_then(|url| url.rsplit_once("port=")).map(|(_, port)| port.to_owned());
     let bench = Bench {
         program: program.to_owned(),
         peers: peers.then(|| install(&work)).transpose()?,
         port: port.ok_or("PostgreSQL said no port")?,
+        mariadb: url("MYSQL").as_deref().and_then(Access::parse).ok_or("MariaDB said no port")?,
         work,
     };
     let mut series = Vec::new();
     let mut notes = Vec::new();
-    for job in postgres::jobs(&bench) {
+    for job in postgres::jobs().into_iter().chain(mariadb::jobs()) {
         if only.is_none_or(|only| job.name.starts_with(only)) {
             series.extend(measure(&bench, &job, runs, &mut notes)?);
         }
@@ -63,7 +84,8 @@ pub(super) fn run(program: &Path, work: &Path, only: Option<&str>, runs: usize, 
     let mut words = format!("cargo xtask bench --servers --runs {runs}");
     only.iter().for_each(|only| words.push_str(&format!(" --only {only}")));
     words.push_str(if peers { " --peers" } else { "" });
-    report::append(&series, &notes, program, &words, &postgres::version(&bench))
+    let servers = format!("{}; {}", postgres::version(&bench), mariadb::version(&bench));
+    report::append(&series, &notes, program, &words, &servers)
 }
 
 /// Every side in turn, as often as asked.

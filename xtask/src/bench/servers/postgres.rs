@@ -65,7 +65,7 @@ struct Table {
 /// The database that is read from.
 const SOURCE: &str = "bench_source";
 
-pub(super) fn jobs(_: &Bench) -> Vec<Job> {
+pub(super) fn jobs() -> Vec<Job> {
     vec![
         Job {
             name: "first",
