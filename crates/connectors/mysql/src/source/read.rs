@@ -1,6 +1,11 @@
 //! Rows on their way here: the server sends, a thread fills columns, and the engine takes.
 
-use super::{bad, cells, columns::Wanted, failure::to, snapshot::Snapshot};
+use super::{
+    bad, cells,
+    columns::Wanted,
+    failure::{failed, to},
+    snapshot::Snapshot,
+};
 use crate::{
     address::Address,
     failure::Failure,
@@ -32,7 +37,7 @@ const BYTES: usize = 8 << 20;
 /// Batches that wait to be taken.
 const AHEAD: usize = 2;
 /// How long rows that nobody wants are read, until the server has heard that it may stop.
-const DRAIN: Duration = Duration::from_secs(2);
+const DRAIN: Duration = Duration::from_secs(10);
 
 /// What is read.
 pub(crate) struct Reading {
@@ -47,7 +52,9 @@ pub(crate) struct Reading {
 /// Batches as they come. Dropped before the end it ends the statement.
 pub(crate) struct Incoming {
     batches: Option<Receiver<Result<Batch>>>,
-    thread: Option<JoinHandle<()>>,
+    /// It gives the connection back where that is whole.
+    thread: Option<JoinHandle<Option<Db>>>,
+    snapshot: Arc<Snapshot>,
     /// The connection's number.
     id: u64,
     address: Address,
@@ -59,15 +66,16 @@ impl Reading {
         let db = self.snapshot.take()?;
         let (id, address, stop) = (db.server.id, self.address.clone(), self.stop.clone());
         let (send, batches) = sync_channel(AHEAD);
+        let snapshot = Arc::clone(&self.snapshot);
         let thread = std::thread::spawn(move || match self.run(&db, &send) {
-            Ok(true) => self.snapshot.give_back(db),
-            Ok(false) => {}
+            Ok(whole) => whole.then_some(db),
             Err(error) => {
                 // Nobody listens any more where the run has ended.
                 let _ = send.send(Err(error));
+                None
             }
         });
-        Ok(Incoming { batches: Some(batches), thread: Some(thread), id, address, stop })
+        Ok(Incoming { batches: Some(batches), thread: Some(thread), snapshot, id, address, stop })
     }
 
     /// Reads to the end; whether the connection can be used again.
@@ -76,7 +84,17 @@ impl Reading {
         let mut rows = db.stream(&self.select).map_err(to("read the rows"))?;
         let mut filling = Filling::new(&self.wanted, self.skip + 1)?;
         let mut passed = 0;
-        while let Some(row) = rows.next().map_err(to("send its rows"))? {
+        loop {
+            let row = match rows.next() {
+                Ok(Some(row)) => row,
+                Ok(None) => break,
+                Err(failure) => {
+                    // What the server says of a statement ends that alone.
+                    let whole = matches!(failure, Failure::Server { .. });
+                    let _ = send.send(Err(failed("send its rows", failure)));
+                    return Ok(whole);
+                }
+            };
             passed += 1;
             if passed <= self.skip {
                 continue;
@@ -84,7 +102,7 @@ impl Reading {
             filling.take(row, &self.wanted);
             if filling.is_full() && send.send(Ok(filling.batch(&self.wanted)?)).is_err() {
                 drop(watch);
-                return Ok(drained(rows) && db.execute("DO 0").is_ok());
+                return Ok(drained(rows));
             }
         }
         if filling.covered() > 0 {
@@ -122,8 +140,12 @@ impl Iterator for Incoming {
             }
             Err(_) => {
                 self.batches = None;
-                let ended = self.thread.take().is_none_or(|thread| thread.join().is_ok());
-                (!ended).then(|| Err(Error::internal("the reading thread panicked")))
+                match self.thread.take().map(JoinHandle::join) {
+                    Some(Ok(Some(db))) => self.snapshot.give_back(db),
+                    Some(Err(_)) => return Some(Err(Error::internal("the reading thread panicked"))),
+                    Some(Ok(None)) | None => {}
+                }
+                None
             }
         }
     }
@@ -134,10 +156,15 @@ impl Drop for Incoming {
         let Some(thread) = self.thread.take() else { return };
         // Nobody listens from here on, and the statement ends: so does the thread, whichever it waits for.
         self.batches = None;
-        if !thread.is_finished() {
+        let ended = !thread.is_finished();
+        if ended {
             end_statement(&self.address, self.id);
         }
-        let _ = thread.join();
+        let Ok(Some(db)) = thread.join() else { return };
+        // Where the statement was over by itself, its end may befall the next one.
+        if !ended || db.execute("DO 0").is_ok() || db.execute("DO 0").is_ok() {
+            self.snapshot.give_back(db);
+        }
     }
 }
 
