@@ -40,6 +40,8 @@ pub struct Survey {
     /// How far the watermark may move, where rows that come later may carry a lower cursor than rows that are there now:
     /// a transaction that began before this one may commit after it. [`Value::Null`] is nowhere at all.
     pub horizon: Option<Value>,
+    /// Why that is nowhere, where a person can do something about it: a sentence that ends with what.
+    pub held: Option<String>,
 }
 
 /// What a first look at a source shows.

@@ -392,6 +392,9 @@ impl Work<'_> {
         };
         let range = bounds.as_ref().and_then(|(bounds, _)| self.range(bounds, &readings));
         let horizon = bounds.as_ref().and_then(|(_, data_type)| horizon(&survey, *data_type));
+        if let Some(held) = &survey.held {
+            self.warn(held.clone());
+        }
         let shaper = Shaper::new(
             self.pipeline,
             &schemas.target,

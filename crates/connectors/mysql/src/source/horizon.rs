@@ -37,42 +37,60 @@ use super::{
     failure::to,
     names::quote,
     relation::{self, Found},
-    sessions::{self, Session, clock, look, micros, uneven},
+    sessions::{Held, Session, Sessions, clock, look, micros, uneven},
 };
 use crate::link::Db;
 use floodmark_connect::Stop;
-use floodmark_core::{DataType, Result, Value, pipeline::Relation};
+use floodmark_core::{Result, Value, pipeline::Relation};
 use std::time::{Duration, Instant};
 
 /// How long sessions are waited for, and how often they are looked at.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(110);
 
+const UNENDED: Held = "statements or transactions have been going on in the source for more than ten seconds, so that the \
+                       watermark does not move: let them end, or see SHOW PROCESSLIST";
+
 const SECOND: i64 = 1_000_000;
 const DAY: i64 = 86_400 * SECOND;
 
+/// How far the watermark may move.
+#[derive(Debug)]
+pub(crate) struct Horizon {
+    /// NULL is nowhere.
+    pub(crate) at: Value,
+    /// Why that is nowhere, where something can be done about it.
+    pub(crate) held: Option<String>,
+}
+
 /// The horizon of a cursor. To be asked before the snapshot is taken.
-pub(crate) fn of(db: &Db, relation: &Relation, cursor: &str, stop: &Stop) -> Result<Value> {
+pub(crate) fn of(db: &Db, relation: &Relation, cursor: &str, stop: &Stop) -> Result<Horizon> {
     let found = relation::find(db, relation)?;
     let columns = columns::of(db, &found.from)?;
     let Some(column) = columns.iter().find(|c| c.name == cursor) else {
-        tracing::warn!(
+        let held = format!(
             "the watermark column {cursor:?} is made by the transform, so that nothing is known of rows that are committed \
-             late: the watermark does not move. Make the column in the source, with `query: SELECT …`"
+             late and the watermark does not move: make the column in the source, with `query: SELECT …`"
         );
-        return Ok(Value::Null);
+        return Ok(Horizon { at: Value::Null, held: Some(held) });
     };
     let horizon = match column.kind {
         Kind::Date | Kind::Local | Kind::Moment => moments(db, column, stop)?,
-        Kind::Bytes | Kind::Json | Kind::Shape => None,
+        Kind::Bytes | Kind::Json | Kind::Shape => Ok(Value::Null),
         _ => others(db, &found, column, stop)?,
     };
-    Ok(horizon.unwrap_or(Value::Null))
+    Ok(match horizon {
+        Ok(at) => Horizon { at, held: None },
+        Err(held) => Horizon { at: Value::Null, held: Some(held.to_owned()) },
+    })
 }
 
-fn moments(db: &Db, column: &Column, stop: &Stop) -> Result<Option<Value>> {
+fn moments(db: &Db, column: &Column, stop: &Stop) -> Result<Result<Value, Held>> {
     let now = clock(db)?;
-    let Some(there) = look(db, stop)? else { return Ok(None) };
+    let there = match look(db, stop)? {
+        Ok(there) => there,
+        Err(held) => return Ok(Err(held)),
+    };
     let began = there.running.iter().map(|s| s.since).chain(there.open.iter().map(|s| s.since - SECOND));
     let mut moment = began.fold(now, i64::min);
     if column.kind != Kind::Moment {
@@ -80,7 +98,7 @@ fn moments(db: &Db, column: &Column, stop: &Stop) -> Result<Option<Value>> {
     }
     let unit = 10_i64.pow(6 - u32::from(column.digits));
     let before = i128::from(moment.div_euclid(unit) * unit - 1) * 1000;
-    Ok(Some(match column.kind {
+    Ok(Ok(match column.kind {
         Kind::Moment => Value::TimestampTz(before),
         Kind::Local => Value::Timestamp(before),
         _ => Value::Date(i32::try_from(moment.div_euclid(DAY)).unwrap_or(i32::MIN)),
@@ -96,7 +114,7 @@ fn local(db: &Db, moment: i64) -> Result<i64> {
     Ok(row.number(0).unwrap_or(moment))
 }
 
-fn others(db: &Db, found: &Found, column: &Column, stop: &Stop) -> Result<Option<Value>> {
+fn others(db: &Db, found: &Found, column: &Column, stop: &Stop) -> Result<Result<Value, Held>> {
     let name = format!("t.{}", quote(&column.name));
     let highest = match column.kind {
         // By the bytes of its UTF-8, as the cursor compares.
@@ -110,17 +128,15 @@ fn others(db: &Db, found: &Found, column: &Column, stop: &Stop) -> Result<Option
     let sql = format!("SELECT {highest} FROM {}", found.from);
     let row = db.query_one(&sql).map_err(to("find its highest watermark value"))?;
     let now = clock(db)?;
-    let Some(there) = look(db, stop)? else { return Ok(None) };
-    if !ended(db, now, &there.running, &there.open, stop)? {
-        tracing::warn!(
-            "statements or transactions have been going on in the source for more than {} seconds: the watermark does not move",
-            PATIENCE.as_secs()
-        );
-        return Ok(None);
+    let there = match look(db, stop)? {
+        Ok(there) => there,
+        Err(held) => return Ok(Err(held)),
+    };
+    if let Err(held) = ended(db, now, &there.running, &there.open, stop)? {
+        return Ok(Err(held));
     }
-    // Moments a text of it would say are moments.
-    let natural = if column.natural == DataType::Bool { DataType::BigInt } else { column.natural };
-    Ok(row.text(0).and_then(|highest| Value::parse(highest, natural)))
+    // Of a boolean there is no higher one.
+    Ok(Ok(row.text(0).and_then(|highest| Value::parse(highest, column.natural)).unwrap_or(Value::Null)))
 }
 
 /// A session that is waited for.
@@ -130,8 +146,8 @@ struct Awaited {
     over: Option<i64>,
 }
 
-/// Waits for what goes on since before `now` to end; whether it did in time.
-fn ended(db: &Db, now: i64, running: &[Session], open: &[Session], stop: &Stop) -> Result<bool> {
+/// Waits for what goes on since before `now` to end; or says that it did not in time.
+fn ended(db: &Db, now: i64, running: &[Session], open: &[Session], stop: &Stop) -> Result<Result<(), Held>> {
     let idle = open.iter().filter(|o| running.iter().all(|r| r.id != o.id)).map(|o| (o.id, Some(now)));
     let busy = running.iter().map(|r| (r.id, None));
     let mut awaited: Vec<Awaited> = busy.chain(idle).map(|(id, over)| Awaited { id, over }).collect();
@@ -139,18 +155,21 @@ fn ended(db: &Db, now: i64, running: &[Session], open: &[Session], stop: &Stop) 
     while !awaited.is_empty() {
         stop.check()?;
         if since.elapsed() > PATIENCE {
-            return Ok(false);
+            return Ok(Err(UNENDED));
         }
         std::thread::sleep(uneven(PAUSE));
-        let at = sessions::clock(db)?;
-        let Some(there) = look(db, stop)? else { return Ok(false) };
+        let at = clock(db)?;
+        let there = match look(db, stop)? {
+            Ok(there) => there,
+            Err(held) => return Ok(Err(held)),
+        };
         awaited.retain_mut(|session| !session.is_over(now, at, &there));
     }
-    Ok(true)
+    Ok(Ok(()))
 }
 
 impl Awaited {
-    fn is_over(&mut self, now: i64, at: i64, there: &sessions::Sessions) -> bool {
+    fn is_over(&mut self, now: i64, at: i64, there: &Sessions) -> bool {
         // MySQL says when a statement began by the second.
         if self.over.is_none() && there.running.iter().any(|s| s.id == self.id && s.since <= now) {
             return false;

@@ -21,7 +21,8 @@ use floodmark_connect::{
     BadRow, Batches, Files, ReadPlan, Slice, Source, Stop, Survey, SurveyRequest,
     source::{Glance, Glimpse},
 };
-use floodmark_core::{Result, Value, pipeline::Relation, url::ConnectionUrl};
+use floodmark_core::{Result, pipeline::Relation, url::ConnectionUrl};
+use horizon::Horizon;
 use read::Reading;
 use snapshot::Snapshot;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -54,7 +55,7 @@ impl MysqlSource {
     }
 
     /// A snapshot of this moment, and the horizon of a cursor before it.
-    fn open(&self, cursor: Option<&str>, stop: &Stop) -> Result<(Snapshot, Option<Value>)> {
+    fn open(&self, cursor: Option<&str>, stop: &Stop) -> Result<(Snapshot, Option<Horizon>)> {
         let db = self.connect()?;
         let watched = Interrupt::start(&self.address, db.server.id, stop);
         let opened = Snapshot::open(db, &self.relation, cursor, stop);
@@ -106,11 +107,13 @@ impl Source for MysqlSource {
         let schema = columns::schema(&snapshot.columns, &request.pinned);
         let rows = snapshot.found.estimate.max(1);
         *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(snapshot));
+        let (horizon, held) = horizon.map_or((None, None), |horizon| (Some(horizon.at), horizon.held));
         Ok(Survey {
             slices: slices.iter().map(|_| (rows, 0)).collect(),
             columns: slices.iter().map(|_| Arc::new(schema.clone())).collect(),
             schema,
             horizon,
+            held,
         })
     }
 

@@ -1,7 +1,10 @@
 //! What goes on in the server at a moment: statements that run, and transactions that are open.
 
 use super::{failure::to, snapshot::BEGIN};
-use crate::{failure::code, link::Db};
+use crate::{
+    failure::code,
+    link::{Db, Owned},
+};
 use floodmark_connect::Stop;
 use floodmark_core::Result;
 use std::time::{Duration, Instant};
@@ -13,6 +16,18 @@ const PAUSE: Duration = Duration::from_millis(110);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 const LOOK: &str = "look at its open transactions";
+
+/// Why it cannot be told, and what to do.
+pub(crate) type Held = &'static str;
+
+const FOREIGN: Held = "the source takes over rows from another server, whose open transactions it does not know, so that the \
+                       watermark does not move: read from the primary server";
+const HIDDEN: Held = "this user may not see the open transactions of the source, so that the watermark does not move: \
+                      GRANT PROCESS ON *.* TO … lets it";
+const STALE: Held = "another program looks at the source's transactions (innodb_trx) so often that their list is never new, so \
+                     that the watermark does not move: have it look less often";
+const PREPARED: Held = "the source has prepared transactions, which may commit rows at any time, so that the watermark does not \
+                        move: see XA RECOVER";
 
 /// A session that may write, and since when: in microseconds since the epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,27 +56,28 @@ pub(crate) fn micros(moment: &str) -> String {
     format!("CAST(UNIX_TIMESTAMP({moment}) * 1000000 AS SIGNED)")
 }
 
-/// Looks. `None`: it cannot be told, and a warning says why.
+/// Looks; or says why it cannot be told.
 ///
 /// The statements come first. A session is noted as running one before it reads the clock for it, so one that is not running
 /// at that look has either its transaction open, which the list of these shows then if it has written, or ends it in between,
 /// or begins later.
-pub(crate) fn look(db: &Db, stop: &Stop) -> Result<Option<Sessions>> {
+pub(crate) fn look(db: &Db, stop: &Stop) -> Result<Result<Sessions, Held>> {
     let mut running = Vec::new();
     for row in db.query(&statements(db.server.maria)).map_err(to(LOOK))? {
         // A replica, or one of a cluster.
         if row.text(1) == Some("system user") {
-            tracing::warn!(
-                "the source takes over rows from another server, whose open transactions it does not know: the watermark does \
-                 not move. Read from the primary server"
-            );
-            return Ok(None);
+            return Ok(Err(FOREIGN));
         }
         running.push(Session { id: row.number(0).unwrap_or_default(), since: row.number(2).unwrap_or_default() });
     }
-    let Some((open, readers)) = transactions(db, stop)? else { return Ok(None) };
-    running.retain(|session| !readers.contains(&session.id));
-    Ok(Some(Sessions { running, open }))
+    let open = match list(db, stop)? {
+        Ok(list) => transactions(&list, db.server.id),
+        Err(held) => Err(held),
+    };
+    Ok(open.map(|(open, readers)| {
+        running.retain(|session| !readers.contains(&session.id));
+        Sessions { running, open }
+    }))
 }
 
 /// Other sessions that do something. MySQL says the second only.
@@ -83,12 +99,39 @@ const STARTED: &str = "LEAST(CONVERT_TZ(trx_started, 'SYSTEM', '+00:00'),
 
 /// Transactions that have written, and the sessions whose transaction cannot. One that may, and has not, brings rows by a
 /// statement that is still to begin, or runs already.
-fn transactions(db: &Db, stop: &Stop) -> Result<Option<(Vec<Session>, Vec<u64>)>> {
-    // A transaction of our own is in the list, with the statement that it ran when the list was made: so a list is known that
-    // was made for an earlier look.
+fn transactions(list: &[Owned], own: u64) -> Result<(Vec<Session>, Vec<u64>), Held> {
+    let (mut open, mut readers) = (Vec::new(), Vec::new());
+    for row in list {
+        let id = row.number(ID).unwrap_or_default();
+        let is = |at: usize| row.number::<u8>(at).unwrap_or_default() != 0;
+        // Its session is gone; after a restart of the server nobody knows when it began.
+        if id == 0 && is(WROTE) {
+            return Err(PREPARED);
+        }
+        if is(READS) {
+            readers.push(id);
+        } else if is(WROTE) && id != own {
+            open.push(Session { id, since: row.number(SINCE).unwrap_or_default() });
+        }
+    }
+    Ok((open, readers))
+}
+
+// The columns of the list.
+const ID: usize = 0;
+const QUERY: usize = 1;
+const READS: usize = 2;
+const WROTE: usize = 3;
+const SINCE: usize = 4;
+
+/// InnoDB's list of transactions, made for this look.
+fn list(db: &Db, stop: &Stop) -> Result<Result<Vec<Owned>, Held>> {
+    // A transaction of our own is in the list, with the statement that it ran when the list was made: so one is known that was
+    // made for an earlier look.
     db.execute(BEGIN).map_err(to(LOOK))?;
-    let since = Instant::now();
-    for turn in 0_u64.. {
+    let (since, mut turn) = (Instant::now(), 0_u64);
+    loop {
+        turn += 1;
         let token = format!("floodmark looks {turn}");
         let sql = format!(
             "/* {token} */ SELECT trx_mysql_thread_id, trx_query, trx_is_read_only OR trx_autocommit_non_locking,
@@ -97,49 +140,20 @@ fn transactions(db: &Db, stop: &Stop) -> Result<Option<(Vec<Session>, Vec<u64>)>
         );
         let rows = match db.query(&sql) {
             Err(failure) if failure.code() == code::PRIVILEGE => {
-                tracing::warn!(
-                    "this user may not see the open transactions of the source: the watermark does not move. Let the user see \
-                     them: GRANT PROCESS ON *.* TO …"
-                );
-                return Ok(None);
+                return Ok(Err(HIDDEN));
             }
             rows => rows.map_err(to(LOOK))?,
         };
-        let own = |row: &&crate::link::Owned| row.number(0) == Some(db.server.id);
-        let new = rows.iter().find(own).and_then(|row| row.text(1)).is_some_and(|query| query.contains(&token));
-        if !new {
-            stop.check()?;
-            if since.elapsed() > PATIENCE {
-                tracing::warn!(
-                    "another program looks at the source's transactions (innodb_trx) so often that their list is never new: the \
-                     watermark does not move"
-                );
-                return Ok(None);
-            }
-            std::thread::sleep(uneven(PAUSE));
-            continue;
+        let own = rows.iter().find(|row| row.number(ID) == Some(db.server.id));
+        if own.and_then(|row| row.text(QUERY)).is_some_and(|query| query.contains(&token)) {
+            return Ok(Ok(rows));
         }
-        let (mut open, mut readers) = (Vec::new(), Vec::new());
-        for row in rows.iter().filter(|row| !own(row)) {
-            let id: u64 = row.number(0).unwrap_or_default();
-            let is = |at: usize| row.number::<u8>(at).unwrap_or_default() != 0;
-            // Its session is gone; after a restart of the server nobody knows when it began.
-            if id == 0 && is(3) {
-                tracing::warn!(
-                    "the source has prepared transactions, which may commit rows at any time: the watermark does not move. See \
-                     XA RECOVER"
-                );
-                return Ok(None);
-            }
-            if is(2) {
-                readers.push(id);
-            } else if is(3) {
-                open.push(Session { id, since: row.number(4).unwrap_or_default() });
-            }
+        stop.check()?;
+        if since.elapsed() > PATIENCE {
+            return Ok(Err(STALE));
         }
-        return Ok(Some((open, readers)));
+        std::thread::sleep(uneven(PAUSE));
     }
-    Ok(None)
 }
 
 /// Up to three times as long. Several who look again and again at the same pace would keep the list old for each other.

@@ -3,12 +3,12 @@
 use super::{
     columns::{self, Column},
     failure::{failed, to},
-    horizon,
+    horizon::{self, Horizon},
     relation::{self, Found},
 };
 use crate::{address::Address, link::Db};
 use floodmark_connect::Stop;
-use floodmark_core::{Error, Result, Value, pipeline::Relation};
+use floodmark_core::{Code, Error, Result, pipeline::Relation};
 use std::sync::{Mutex, PoisonError};
 
 /// What a session that reads is made to be beside the settings of all. It writes nothing. Its statements mean what they mean
@@ -50,7 +50,7 @@ impl Snapshot {
         relation: &Relation,
         cursor: Option<&str>,
         stop: &Stop,
-    ) -> Result<(Snapshot, Option<Value>)> {
+    ) -> Result<(Snapshot, Option<Horizon>)> {
         let horizon = match cursor {
             Some(cursor) => Some(horizon::of(&db, relation, cursor, stop)?),
             None => None,
@@ -68,7 +68,9 @@ impl Snapshot {
     pub(crate) fn take(&self) -> Result<Db> {
         let db = self.db.lock().unwrap_or_else(PoisonError::into_inner).take();
         db.ok_or_else(|| {
-            Error::internal("the source's snapshot is being read already, or was lost with its connection")
+            Error::new(Code::SourceRead, "the source's snapshot was lost with its connection")
+                .help("run again")
+                .transient()
         })
     }
 

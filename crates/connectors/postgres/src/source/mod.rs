@@ -110,6 +110,7 @@ impl Source for PostgresSource {
             columns: slices.iter().map(|_| Arc::new(schema.clone())).collect(),
             schema,
             horizon,
+            held: None,
         })
     }
 

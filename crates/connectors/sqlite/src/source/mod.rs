@@ -161,6 +161,7 @@ impl Source for SqliteSource {
             slices: slices.iter().map(|_| (1, 0)).collect(),
             columns: slices.iter().map(|_| Arc::clone(&own)).collect(),
             horizon: None,
+            held: None,
         })
     }
 

@@ -210,6 +210,7 @@ fn what_is_hidden_holds_the_watermark_where_it_is() {
     let own = source();
     let surveyed = survey(&own, Some("at")).unwrap();
     assert_eq!(surveyed.horizon, Some(Value::Null));
+    assert!(surveyed.held.unwrap().contains("GRANT PROCESS"));
     assert_eq!(drain(open(&own, &surveyed.schema, None)).unwrap().rows.len(), 2);
     assert_eq!(horizon(&own, "id"), Value::Null);
     client.run(&format!("GRANT PROCESS ON *.* TO {}@'%'", blind.name));
