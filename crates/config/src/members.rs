@@ -128,7 +128,7 @@ impl Family {
         }
         let targets: Vec<(&Listed, String)> =
             chosen.iter().filter_map(|listed| Some((*listed, self.target(listed, catalog)?))).collect();
-        if targets.iter().any(|(listed, target)| is(target, listed)) {
+        if targets.iter().any(|(listed, target)| is(target, listed, catalog)) {
             let at = self.record.get("destination").map_or(self.owner, |given| given.key);
             out.add(
                 Code::Unsafe,
@@ -141,7 +141,7 @@ impl Family {
             });
             return chosen;
         }
-        chosen.into_iter().filter(|listed| !targets.iter().any(|(_, target)| is(target, listed))).collect()
+        chosen.into_iter().filter(|listed| !targets.iter().any(|(_, target)| is(target, listed, catalog))).collect()
     }
 
     /// A table named by a pattern that can mean no other, and is not there; the name of its pipeline.
@@ -317,10 +317,11 @@ pub(crate) fn settings_of(named: &Named) -> Option<&Record> {
 }
 
 /// Whether the name of a table in the destination is that of a table of the source, in one database.
-fn is(target: &str, listed: &Listed) -> bool {
+fn is(target: &str, listed: &Listed, catalog: &Catalog) -> bool {
+    let same = |name: &str| target == name || (!catalog.case_sensitive && target.eq_ignore_ascii_case(name));
     match listed.schema {
-        Some(_) => target == listed.written() || (listed.bare && target == part(&listed.name)),
-        None => target.eq_ignore_ascii_case(&listed.name),
+        Some(_) => same(&listed.written()) || (listed.bare && same(&part(&listed.name))),
+        None => same(&listed.name),
     }
 }
 

@@ -37,9 +37,10 @@ impl Listed {
     }
 }
 
-/// A schema or table as a part of a name with a point: in double quotes where it could be misread.
+/// A schema or table as a part of a name with a point: in double quotes where it could be misread. A backtick is a quote to
+/// some databases.
 pub fn part(name: &str) -> String {
-    if name.contains(['.', '"']) { format!("\"{}\"", name.replace('"', "\"\"")) } else { name.to_owned() }
+    if name.contains(['.', '"', '`']) { format!("\"{}\"", name.replace('"', "\"\"")) } else { name.to_owned() }
 }
 
 impl Catalog {
