@@ -38,8 +38,8 @@ fn strategy(p: &Pipeline, out: &mut Vec<Lint>) {
             "take out `append: at_least_once`; files and watermarks are then recognised and each row is added once",
         );
     }
-    // A table that every run reads whole, as it is at one moment, has no old copies to bring back.
-    let whole = p.watermark.is_none()
+    // A table that every run reads as it is at one moment, whole or what changed in it, has no old copies to bring back.
+    let whole = p.cursor().is_none()
         && matches!(&p.source, SourceSpec::Database(of) if matches!(of.relation, Relation::Table(_)));
     if p.load == Load::Upsert && p.version.is_none() && !whole {
         add(

@@ -14,6 +14,8 @@ mod mysql;
 pub mod outcome;
 mod plan;
 pub mod play;
+#[cfg(target_os = "linux")]
+pub mod pooler;
 mod program;
 mod project;
 #[cfg(target_os = "linux")]

@@ -71,16 +71,14 @@ impl Server {
     ) -> Result<Server, String> {
         let folder = project::scratch().map_err(|e| e.to_string())?;
         let mut shared = connect(&server()?)?;
-        let ask = "SELECT setting, current_setting('data_directory') FROM pg_config() WHERE name = 'BINDIR'";
+        let ask = "SELECT setting FROM pg_config() WHERE name = 'BINDIR'";
         let row = shared.query_one(ask, &[]).map_err(|e| format!("{ask}: {e}"))?;
-        let owner = fs::metadata(row.get::<_, &str>(1)).map_err(|e| e.to_string())?;
-        chown(folder.path(), Some(owner.uid()), Some(owner.gid())).map_err(|e| e.to_string())?;
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).map_err(|e| e.to_string())?.port();
+        give(folder.path())?;
         let made = Server {
             folder,
             programs: row.get::<_, String>(0).into(),
             settings: settings.iter().map(|&s| s.to_owned()).collect(),
-            port,
+            port: free_port()?,
             process: Mutex::default(),
         };
         fill(&made)?;
@@ -178,22 +176,12 @@ impl Server {
     /// A program of the server's. It refuses to run as root; and it ends with us, however we end.
     fn program(&self, name: &str) -> Result<Command, String> {
         let mut command = Command::new("setpriv");
-        command.args(self.privileges()?).arg(self.programs.join(name)).current_dir("/").stdin(Stdio::null());
+        command
+            .args(privileges(self.folder.path())?)
+            .arg(self.programs.join(name))
+            .current_dir("/")
+            .stdin(Stdio::null());
         Ok(command)
-    }
-
-    fn privileges(&self) -> Result<Vec<String>, String> {
-        let ours = fs::metadata("/proc/self").map_err(|e| e.to_string())?.uid();
-        let owner = fs::metadata(self.folder.path()).map_err(|e| e.to_string())?;
-        let mut out = vec!["--pdeathsig=QUIT".to_owned()];
-        if ours == 0 {
-            out.extend([
-                format!("--reuid={}", owner.uid()),
-                format!("--regid={}", owner.gid()),
-                "--clear-groups".into(),
-            ]);
-        }
-        Ok(out)
     }
 
     /// The server in a mount namespace of its own, where the tablespace's folder is a file system of that size. It needs no
@@ -207,9 +195,33 @@ impl Server {
         let options = format!("size={megabytes}m,mode=0700,uid={},gid={}", owner.uid(), owner.gid());
         let script = format!("mount -t tmpfs -o {options} small \"$0\" && exec setpriv \"$@\"");
         command.args(["--mount", "sh", "-c", &script]).arg(self.small());
-        command.args(self.privileges()?).arg(self.programs.join("postgres")).current_dir("/");
+        command.args(privileges(self.folder.path())?).arg(self.programs.join("postgres")).current_dir("/");
         Ok(command)
     }
+}
+
+/// A port that nobody listens at.
+pub(crate) fn free_port() -> Result<u16, String> {
+    TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).map(|at| at.port()).map_err(|e| e.to_string())
+}
+
+/// Gives a folder to the user that the tests' server runs as.
+pub(crate) fn give(folder: &Path) -> Result<(), String> {
+    let mut shared = connect(&server()?)?;
+    let row = shared.query_one("SHOW data_directory", &[]).map_err(|e| said(&e))?;
+    let owner = fs::metadata(row.get::<_, &str>(0)).map_err(|e| e.to_string())?;
+    chown(folder, Some(owner.uid()), Some(owner.gid())).map_err(|e| e.to_string())
+}
+
+/// Arguments of `setpriv` for a server's program: it runs as the owner of its folder, and ends when we do.
+pub(crate) fn privileges(folder: &Path) -> Result<Vec<String>, String> {
+    let ours = fs::metadata("/proc/self").map_err(|e| e.to_string())?.uid();
+    let owner = fs::metadata(folder).map_err(|e| e.to_string())?;
+    let mut out = vec!["--pdeathsig=QUIT".to_owned()];
+    if ours == 0 {
+        out.extend([format!("--reuid={}", owner.uid()), format!("--regid={}", owner.gid()), "--clear-groups".into()]);
+    }
+    Ok(out)
 }
 
 impl Drop for Server {

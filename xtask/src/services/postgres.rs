@@ -12,10 +12,14 @@ pub(super) const KIND: Kind =
     Kind { name: "postgres", variable: "FLOODMARK_TEST_POSTGRES", tools, start, answers, stop };
 
 fn tools() -> Result<(), String> {
-    if programs().is_some() {
+    if programs().is_none() {
+        shell::install("postgresql", "PostgreSQL's server")?;
+    }
+    // Where Debian puts it is not on everybody's path.
+    if Path::new("/usr/sbin/pgbouncer").exists() || has("pgbouncer") {
         return Ok(());
     }
-    shell::install("postgresql", "PostgreSQL's server")
+    shell::install("pgbouncer", "PostgreSQL's pooler")
 }
 
 /// The folder of the server's programs: Debian's, newest first, or the path's.

@@ -166,7 +166,7 @@ fn remedy(said: &DbError) -> (Code, &'static str) {
             Code::Unstorable,
             "the table's column is too narrow for a value: give it a wider type (ALTER TABLE … TYPE …)",
         ),
-        c if *c == SqlState::INVALID_SQL_STATEMENT_NAME => (
+        c if *c == SqlState::INVALID_SQL_STATEMENT_NAME || *c == SqlState::DUPLICATE_PSTATEMENT => (
             Code::Unsafe,
             "the connection goes through a pooler in transaction mode: let Floodmark connect to the server itself, or to a \
              pooler in session mode (pgbouncer: pool_mode = session)",

@@ -38,6 +38,11 @@ pub(crate) fn failed(doing: &str, error: tokio_postgres::Error) -> Error {
             "a standby that catches up ends long queries: run again, raise max_standby_streaming_delay there, or name the \
              primary server",
         ),
+        c if *c == SqlState::INVALID_SQL_STATEMENT_NAME || *c == SqlState::DUPLICATE_PSTATEMENT => (
+            Code::SourceRead,
+            "the connection goes through a pooler in transaction mode: let Floodmark connect to the server itself, or to a \
+             pooler in session mode (pgbouncer: pool_mode = session)",
+        ),
         c if *c == SqlState::READ_ONLY_SQL_TRANSACTION => {
             (Code::SourceRead, "a source is only read: give `query:` a SELECT that writes nothing")
         }

@@ -2,6 +2,8 @@
 
 #[cfg(target_os = "linux")]
 mod network;
+#[cfg(target_os = "linux")]
+mod pooler;
 mod project;
 #[cfg(target_os = "linux")]
 mod server;
