@@ -11,7 +11,7 @@ use postgres::Client;
 use std::{
     fs::{self, File},
     net::TcpListener,
-    os::unix::fs::{MetadataExt, chown},
+    os::unix::fs::{MetadataExt, PermissionsExt, chown},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Mutex, PoisonError},
@@ -19,6 +19,8 @@ use std::{
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
+
+const INITDB: [&str; 5] = ["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"];
 
 /// How long a server may take to answer, or to stop.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -36,9 +38,22 @@ pub struct Server {
 impl Server {
     /// A fresh one with settings as `name=value`.
     pub fn start(settings: &[&str]) -> Result<Server, String> {
-        Server::make(settings, None, |made| {
-            let initdb = ["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"];
-            run(made.program("initdb")?.args(initdb).arg("-D").arg(made.data()))
+        Server::make(settings, None, |made| run(made.program("initdb")?.args(INITDB).arg("-D").arg(made.data())))
+    }
+
+    /// A fresh one that speaks TLS, with a certificate and its key, and lets clients in as these lines of `pg_hba.conf` say.
+    /// `authority` signs the certificates of clients.
+    pub fn with_tls(certificate: &Path, key: &Path, authority: &Path, lets_in: &str) -> Result<Server, String> {
+        Server::make(&["ssl=on", "ssl_ca_file=root.crt"], None, |made| {
+            run(made.program("initdb")?.args(INITDB).arg("-D").arg(made.data()))?;
+            fs::write(made.data().join("pg_hba.conf"), lets_in).map_err(|e| e.to_string())?;
+            for (file, name) in [(certificate, "server.crt"), (key, "server.key"), (authority, "root.crt")] {
+                let path = made.data().join(name);
+                fs::copy(file, &path).map_err(|e| format!("{}: {e}", file.display()))?;
+                fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).map_err(|e| e.to_string())?;
+                give(&path)?;
+            }
+            Ok(())
         })
     }
 
@@ -46,8 +61,7 @@ impl Server {
     pub fn with_little_room(megabytes: u32) -> Result<Server, String> {
         let server = Server::make(&[], Some(megabytes), |made| {
             fs::create_dir(made.small()).map_err(|e| e.to_string())?;
-            let initdb = ["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"];
-            run(made.program("initdb")?.args(initdb).arg("-D").arg(made.data()))
+            run(made.program("initdb")?.args(INITDB).arg("-D").arg(made.data()))
         })?;
         let sql = format!("CREATE TABLESPACE small LOCATION '{}'", server.small().display());
         server.connect()?.batch_execute(&sql).map_err(|e| format!("{sql}: {}", said(&e)))?;
@@ -89,6 +103,11 @@ impl Server {
     /// Its URL, of the database `postgres`.
     pub fn url(&self) -> String {
         format!("postgres://postgres@/postgres?host={}&port={}", self.folder.path().display(), self.port)
+    }
+
+    /// Where it listens, beside its socket.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// A session.
@@ -205,12 +224,12 @@ pub(crate) fn free_port() -> Result<u16, String> {
     TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).map(|at| at.port()).map_err(|e| e.to_string())
 }
 
-/// Gives a folder to the user that the tests' server runs as.
-pub(crate) fn give(folder: &Path) -> Result<(), String> {
+/// Gives a file or folder to the user that the tests' server runs as.
+pub(crate) fn give(path: &Path) -> Result<(), String> {
     let mut shared = connect(&server()?)?;
     let row = shared.query_one("SHOW data_directory", &[]).map_err(|e| said(&e))?;
     let owner = fs::metadata(row.get::<_, &str>(0)).map_err(|e| e.to_string())?;
-    chown(folder, Some(owner.uid()), Some(owner.gid())).map_err(|e| e.to_string())
+    chown(path, Some(owner.uid()), Some(owner.gid())).map_err(|e| e.to_string())
 }
 
 /// Arguments of `setpriv` for a server's program: it runs as the owner of its folder, and ends when we do.

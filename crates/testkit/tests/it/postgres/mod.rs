@@ -8,6 +8,8 @@ mod project;
 #[cfg(target_os = "linux")]
 mod server;
 #[cfg(target_os = "linux")]
+mod tls;
+#[cfg(target_os = "linux")]
 mod xmin;
 
 use floodmark_testkit::floodmark;
