@@ -1,4 +1,5 @@
-//! `cargo xtask crash`: the whole crash matrix, and the concurrency tests repeated; `--postgres`: the matrix on a server.
+//! `cargo xtask crash`: the whole crash matrix, and the concurrency tests repeated; `--postgres` or `--mysql`: the matrix on
+//! a server.
 
 use crate::{
     services::{Services, Use},
@@ -8,14 +9,16 @@ use crate::{
 
 /// The command.
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
-    let (postgres, scenario) = match arguments {
-        [first, rest @ ..] if first == "--postgres" => (true, rest),
-        all => (false, all),
+    // With a server, the tests of the other one are left out.
+    let (other, scenario) = match arguments {
+        [first, rest @ ..] if first == "--postgres" => (Some("on_mysql"), rest),
+        [first, rest @ ..] if first == "--mysql" => (Some("on_postgres"), rest),
+        all => (None, all),
     };
     let only = match scenario {
         [] => "",
         [scenario] if !scenario.starts_with('-') => scenario,
-        _ => return Err("cargo xtask crash [--postgres] [SCENARIO]".to_owned()),
+        _ => return Err("cargo xtask crash [--postgres|--mysql] [SCENARIO]".to_owned()),
     };
     build()?;
     let mut test = cargo();
@@ -25,9 +28,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     if !only.is_empty() {
         test.env("CRASH", only);
     }
-    if !postgres {
-        return shell::run(test.args(["--skip", "on_postgres"]));
-    }
+    let Some(other) = other else {
+        return shell::run(test.args(["--skip", "on_postgres", "--skip", "on_mysql"]));
+    };
     let services = Services::start(Use::Tests)?;
-    shell::run(test.args(["--skip", "whole", "--skip", "fire"]).envs(services.variables()))
+    shell::run(test.args(["--skip", "whole", "--skip", "fire", "--skip", other]).envs(services.variables()))
 }

@@ -18,7 +18,7 @@ cargo xtask COMMAND
   test [--quick]           everything a change must pass; installs what it needs. --quick leaves out the slow steps
   cases FOLDER [--postgres|--mysql]
                            plays every text case (*.txt) found in a folder and below it against the program, which it builds
-  crash [--postgres] [SCENARIO]
+  crash [--postgres|--mysql] [SCENARIO]
                            kills every scenario (or those whose name has it) at every crash point in every way, and fires a
                            hundred times ten runs at once; the test suite holds a sample of both
   soak [--postgres] [--seed S] [--minutes N]

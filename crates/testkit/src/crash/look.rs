@@ -28,6 +28,11 @@ pub trait Database: Send + Sync {
     fn execute(&self, project: &Path, sql: &str) -> Result<(), String>;
     /// Everything that must be equal.
     fn look(&self, project: &Path) -> Result<Look, String>;
+    /// Whether making and changing a table commits by itself: then an empty table, a new column or a wider type may be what
+    /// a kill leaves of a load, and none of its rows.
+    fn schema_commits(&self) -> bool {
+        false
+    }
 }
 
 /// What a destination holds.

@@ -7,6 +7,7 @@
 
 mod look;
 mod matrix;
+mod mysql;
 mod pick;
 mod postgres;
 mod scenario;
@@ -16,6 +17,7 @@ mod stage;
 
 pub use look::{Database, Destination, Look, Sums, written};
 pub use matrix::{Breakage, Report, run};
+pub use mysql::Mysql;
 pub use pick::Depth;
 pub use postgres::Postgres;
 pub use scenario::{Again, Scenario, Stage};

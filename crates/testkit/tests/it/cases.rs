@@ -38,6 +38,16 @@ fn p8_chunks_of_one_row_give_the_same_tables_on_postgres() {
     play_all(Style::OneRowChunks, Destination::Postgres);
 }
 
+#[test]
+fn every_case_goes_as_it_says_on_mysql() {
+    play_all(Style::AsWritten, Destination::Mysql);
+}
+
+#[test]
+fn p8_chunks_of_one_row_give_the_same_tables_on_mysql() {
+    play_all(Style::OneRowChunks, Destination::Mysql);
+}
+
 const GOOD: &str = "-- pipeline\nload: append\n-- file data/a.csv\nid\n1\n-- run\nok read=1 inserted=1\n";
 
 #[test]

@@ -13,7 +13,7 @@ mod scan;
 mod scenarios;
 
 use floodmark_connect::crash::Point;
-use floodmark_testkit::crash::{Depth, Destination, Postgres, Report, Scenario, Sqlite, run};
+use floodmark_testkit::crash::{Depth, Destination, Mysql, Postgres, Report, Scenario, Sqlite, run};
 
 fn show(report: &Report) -> String {
     let faults: Vec<String> = report.experiments.iter().map(|(fault, n)| format!("{fault}: {n}")).collect();
@@ -74,6 +74,17 @@ fn p2_some_strategies_on_postgres() {
 #[ignore = "all of it on the server: `cargo xtask crash --postgres`"]
 fn p2_every_strategy_on_postgres() {
     tried(&Postgres, scenarios::sample(), Depth::Sample);
+}
+
+#[test]
+fn p2_some_strategies_on_mysql() {
+    tried(&Mysql, scenarios::sample().into_iter().skip(2).step_by(6).collect(), Depth::Sample);
+}
+
+#[test]
+#[ignore = "all of it on the server: `cargo xtask crash --mysql`"]
+fn p2_every_strategy_on_mysql() {
+    tried(&Mysql, scenarios::sample(), Depth::Sample);
 }
 
 #[test]
