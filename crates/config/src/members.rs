@@ -14,6 +14,7 @@ use floodmark_core::{
     pipeline::{Load, Pipeline},
     wording,
 };
+use std::collections::HashSet;
 
 /// What a family is, over the tables there are.
 #[derive(Debug)]
@@ -48,9 +49,12 @@ impl Family {
         let left_out = |listed: &Listed| self.exclude.iter().any(|choice| choice.pattern.names(listed, catalog));
         let chosen: Vec<&Listed> = meant.iter().copied().filter(|listed| !left_out(listed)).collect();
         let chosen = self.without_its_own(chosen, catalog, &mut out);
-        let missing: Vec<(&Choice, String)> =
+        let mut missing: Vec<(&Choice, String)> =
             self.tables.iter().filter_map(|choice| Some((choice, self.missing(choice, catalog)?))).collect();
-        if chosen.is_empty() && missing.len() < self.tables.len() && out.0.is_empty() {
+        let all_missing = missing.len() == self.tables.len();
+        let mut named = HashSet::new();
+        missing.retain(|(_, name)| named.insert(name.clone()));
+        if chosen.is_empty() && !all_missing && out.0.is_empty() {
             self.nothing(catalog, &meant, &mut out);
         }
         for named in &self.overrides {
