@@ -78,7 +78,7 @@ fn p2_every_strategy_on_postgres() {
 
 #[test]
 fn p2_some_strategies_on_mysql() {
-    tried(&Mysql, scenarios::sample().into_iter().skip(2).step_by(6).collect(), Depth::Sample);
+    tried(&Mysql, scenarios::sample().into_iter().skip(2).step_by(12).collect(), Depth::Sample);
 }
 
 #[test]
