@@ -45,8 +45,8 @@ pub(crate) fn find(db: &Db, relation: &Relation) -> Result<Found> {
     };
     let (schema, table) = (row.text(0).unwrap_or(schema), row.text(1).unwrap_or(&table));
     Ok(Found {
-        // The database's name is a matter of where the server is, as the URL says it.
-        name: if database.is_some() { format!("{schema}.{table}") } else { table.to_owned() },
+        // A database has another name where it is restored or copied to: what was loaded of its table is that of this one.
+        name: table.to_owned(),
         from: format!("{}.{} AS t", quote(schema), quote(table)),
         estimate: row.number(2).unwrap_or(0),
     })

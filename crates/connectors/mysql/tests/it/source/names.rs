@@ -15,10 +15,10 @@ fn tables_views_and_queries_are_read_alike() {
          CREATE TABLE parts (id int, t text, twice int) PARTITION BY HASH (id) PARTITIONS 2; INSERT INTO parts SELECT * FROM plain",
     );
     let expected = [["1", "a", "2"], ["2", "NULL", "4"]];
-    for name in ["plain", "old", "seen", "parts"] {
-        for name in [name.to_owned(), format!("{}.{name}", database.name), format!("`{}`.`{name}`", database.name)] {
+    for own in ["plain", "old", "seen", "parts"] {
+        for name in [own.to_owned(), format!("{}.{own}", database.name), format!("`{}`.`{own}`", database.name)] {
             let source = table(&database, &name);
-            assert_eq!(source.slices().unwrap()[0].name, name.replace('`', ""));
+            assert_eq!(source.slices().unwrap()[0].name, own);
             let mut rows = all(&source).rows;
             rows.sort();
             assert_eq!(rows, expected, "{name}");
