@@ -223,6 +223,33 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_server_that_takes_no_files_takes_the_same_rows() {
+        let mut db = crate::link::tests::connect();
+        let columns = [("n", DataType::BigInt), ("s", DataType::Text), ("b", DataType::Bytes)];
+        let columns: Vec<Taken> = columns.into_iter().map(|(name, t)| Taken::new(name, t)).collect();
+        let mut told = Vec::new();
+        for local in [true, false] {
+            db.server.local = local;
+            let inlet = Inlet { table: format!("rows_{local}"), columns: columns.clone() };
+            db.execute(&format!("CREATE TEMPORARY TABLE {} (n bigint, s longtext, b longblob)", inlet.table)).unwrap();
+            let sent = db.copy_in(&inlet, |writer| {
+                for n in 0..3000_i64 {
+                    writer.number(n)?;
+                    writer.cell((n % 3 > 0).then_some("it's \\ \t \n a text".repeat(20).as_bytes()))?;
+                    writer.cell((n % 2 > 0).then_some(&[0, 0xff, b'\'']))?;
+                    writer.end()?;
+                }
+                Ok(())
+            });
+            assert_eq!(sent.unwrap(), 3000);
+            let sql = format!("SELECT count(*), sum(crc32(concat_ws('|', n, s, hex(b)))) FROM {}", inlet.table);
+            let row = db.query_one(&sql).unwrap();
+            told.push([0, 1].map(|at| row.text(at).unwrap().to_owned()));
+        }
+        assert_eq!(told[0], told[1]);
+    }
+
+    #[test]
     fn what_ends_a_cell_means_itself() {
         let mut out = Vec::new();
         escape(b"a\tb\\c\nd\r\0'", &mut out);

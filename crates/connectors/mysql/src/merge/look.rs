@@ -79,7 +79,7 @@ fn taken_for_one(
         format!(
             "the key {} came in, and table {:?} holds {}: its columns take these for one",
             written(slots.key(slot)),
-            job.name.table,
+            job.plan.target.pipeline.destination.table,
             written(there)
         ),
     )

@@ -63,7 +63,10 @@ fn there_already(job: &Job<'_>, error: Error) -> Error {
     if key.iter().any(|k| job.table.get(k).is_some_and(|found| found.loose)) {
         return Error::new(
             Code::TableShape,
-            format!("two rows came in with keys that the columns of table {:?} take for one", job.name.table),
+            format!(
+                "two rows came in with keys that the columns of table {:?} take for one",
+                job.plan.target.pipeline.destination.table
+            ),
         )
         .state("the open transaction was rolled back")
         .help(EXACT_KEY.replace("{}", job.db.server.exact()))
@@ -78,7 +81,10 @@ pub(super) fn all_met(job: &Job<'_>, met: u64, rows: usize) -> Result<()> {
     if met == rows as u64 {
         return Ok(());
     }
-    let (table, left) = (&job.name.table, wording::agree((rows as u64).abs_diff(met), "row", "was", "were"));
+    let (table, left) = (
+        &job.plan.target.pipeline.destination.table,
+        wording::agree((rows as u64).abs_diff(met), "row", "was", "were"),
+    );
     Err(Error::new(Code::DestinationWrite, format!("{left} not written into table {table:?} as was decided"))
         .state("the open transaction was rolled back")
         .help("if another program wrote the same rows meanwhile, run again: what it wrote is taken into account"))

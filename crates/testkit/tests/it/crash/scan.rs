@@ -53,7 +53,7 @@ const ALLOWED: &[(&str, &str, usize, &str)] = &[
     ("connectors/mysql/src/packets.rs", ".write_all(", 3, LINK),
     ("connectors/mysql/src/rehearsal.rs", ".execute(", 1, "begins a transaction that is never committed"),
     ("connectors/mysql/src/rows.rs", ".execute(", 2, LINK),
-    ("connectors/mysql/src/source/read.rs", ".execute(", 1, READS),
+    ("connectors/mysql/src/source/read.rs", ".execute(", 2, READS),
     ("connectors/mysql/src/source/sessions.rs", ".execute(", 1, READS),
     ("connectors/mysql/src/source/snapshot.rs", ".execute(", 2, READS),
     ("connectors/postgres/src/copy.rs", ".execute_batch(", 8, COPY),
