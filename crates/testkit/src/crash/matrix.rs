@@ -216,7 +216,7 @@ impl Ready<'_> {
     }
 
     /// Of a load that is one transaction all is there, or nothing is. `schema_commits`: but for what makes or changes the
-    /// table, after which its rows are as many as before, and so are those of the ledgers.
+    /// table, after which its rows are those of before, with a column more perhaps, and the ledgers are untouched.
     fn whole_or_nothing(&self, found: &Look, schema_commits: bool) -> Result<(), String> {
         let table = |look: &Look| look.content.get("t").cloned();
         if self.chunked || table(found) == table(&self.before) || table(found) == table(&self.after) {
@@ -228,6 +228,7 @@ impl Ready<'_> {
             && !untouched("schema")
             && ["_floodmark_files", "_floodmark_boundary", "_floodmark_lineage"].into_iter().all(untouched)
             && of(found, "t").len() == of(&self.before, "t").len()
+            && of(found, "t").iter().zip(of(&self.before, "t")).all(|(row, before)| row.starts_with(before.as_str()))
         {
             return Ok(());
         }
