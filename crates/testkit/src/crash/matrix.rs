@@ -228,7 +228,7 @@ impl Ready<'_> {
             && !untouched("schema")
             && ["_floodmark_files", "_floodmark_boundary", "_floodmark_lineage"].into_iter().all(untouched)
             && of(found, "t").len() == of(&self.before, "t").len()
-            && of(found, "t").iter().zip(of(&self.before, "t")).all(|(row, before)| row.starts_with(before.as_str()))
+            && of(found, "t").iter().zip(of(&self.before, "t")).all(|(row, before)| wider(row, &before))
         {
             return Ok(());
         }
@@ -245,4 +245,20 @@ impl Ready<'_> {
         }
         if how.is_empty() { Ok(()) } else { Err(how) }
     }
+}
+
+/// Whether a row is the one of before in columns that became wider, with NULL in those that are new.
+fn wider(row: &str, before: &str) -> bool {
+    let cells = |row: &str| row.split(" | ").map(|cell| cell.trim_matches('"').to_owned()).collect::<Vec<_>>();
+    let (row, before) = (cells(row), cells(before));
+    // `3` as `3.00`, a day as its midnight.
+    let same = |new: &String, old: &String| {
+        let more = new.strip_prefix(old.as_str());
+        more.is_some_and(|more| {
+            more.is_empty() || (more.starts_with(['.', ' ']) && more.chars().all(|c| ". 0:".contains(c)))
+        })
+    };
+    row.len() >= before.len()
+        && row.iter().zip(&before).all(|(new, old)| same(new, old))
+        && row[before.len()..].iter().all(|cell| cell == "NULL")
 }

@@ -61,17 +61,19 @@ fn there_already(job: &Job<'_>, error: Error) -> Error {
     }
     let key = &job.plan.target.pipeline.key;
     if key.iter().any(|k| job.table.get(k).is_some_and(|found| found.loose)) {
+        // The server's own words name an index, which is another one in a copy of the table.
+        let value = said.split_once("Duplicate entry ").and_then(|(_, rest)| rest.rsplit_once(" for key"));
+        let table = &job.plan.target.pipeline.destination.table;
         return Error::new(
             Code::TableShape,
             format!(
-                "two rows came in with keys that the columns of table {:?} take for one",
-                job.plan.target.pipeline.destination.table
+                "two rows came in with keys that the columns of table {table:?} take for one: {} and another",
+                value.map_or("this row's", |(value, _)| value)
             ),
         )
         .state("the open transaction was rolled back")
         .help(EXACT_KEY.replace("{}", job.db.server.exact()))
-        .help("or make the values the same on their way: `transform: SELECT lower(id) AS id, … FROM source`")
-        .cause(said);
+        .help("or make the values the same on their way: `transform: SELECT lower(id) AS id, … FROM source`");
     }
     error.help("if another program put the row in at this moment, run again: what it wrote is taken into account")
 }
