@@ -18,6 +18,7 @@ const DATABASES: &[Database] = &[
         read: floodmark_postgres::types::READ,
         written: floodmark_postgres::types::declared,
     },
+    Database { name: "MySQL, MariaDB", read: floodmark_mysql::types::READ, written: floodmark_mysql::types::declared },
 ];
 
 /// Ours, one of each.

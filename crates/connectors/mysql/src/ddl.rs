@@ -21,6 +21,7 @@ use floodmark_core::{
     schema::Change,
 };
 use std::fmt;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// InnoDB's limit.
 pub(crate) const MAX_COLUMNS: usize = 1017;
@@ -392,9 +393,19 @@ impl<'a> Shape<'a> {
 
 /// What is noted at a table that was made here: one that is still empty, and that no state speaks of, was left by a run
 /// that died before it loaded anything.
-pub(crate) fn mark(pipeline: &str) -> String {
-    let name: String = pipeline.chars().take(200).collect();
-    format!("made by Floodmark, pipeline {name}")
+///
+/// The name is for people: the server compares it without regard to case and accents, and keeps no letter of four bytes.
+pub(crate) fn mark(db: &Db, pipeline: &str) -> String {
+    let name: String = pipeline.chars().filter(|c| c.len_utf8() < 4).take(200).collect();
+    format!("{MADE}, pipeline {name} ({})", owner(db, pipeline))
+}
+
+/// Begins every [`mark`].
+pub(crate) const MADE: &str = "made by Floodmark";
+
+/// Who a pipeline is among those whose tables may lie side by side: its name, and where its state is kept.
+pub(crate) fn owner(db: &Db, pipeline: &str) -> String {
+    format!("{:016x}", xxh3_64(format!("{}\0{pipeline}", db.server.database).as_bytes()))
 }
 
 /// Brings the table to the target: creates it, or applies the changes, and sees to the index the merge needs. Whether it
@@ -533,7 +544,7 @@ pub(crate) fn refuse_kind(db: &Db, name: &Name, existing: &Table, shape: &Shape<
 }
 
 pub(crate) fn create(db: &Db, name: &Name, shape: &Shape<'_>) -> Result<()> {
-    let comment = literal::text(&mark(&shape.pipeline.name));
+    let comment = literal::text(&mark(db, &shape.pipeline.name));
     let sql = format!("CREATE TABLE {name} {} COMMENT = {comment}", shape.definition(db));
     crash::at(Point::CreateTable, || db.execute(&sql).map_err(to("create the table")))?;
     Ok(())

@@ -197,7 +197,7 @@ impl Db {
 
     /// `LOAD DATA LOCAL` takes values that do not fit, and leaves out rows whose key is there, with a warning and no more:
     /// each is an error here.
-    fn warned(&self) -> Error {
+    pub(crate) fn warned(&self) -> Error {
         match self.query_opt("SHOW WARNINGS LIMIT 1") {
             Ok(Some(row)) => failed(
                 "take rows",

@@ -9,22 +9,21 @@ use crate::{
     ddl::{self, Name, Shape},
     failure::to,
     link::Db,
-    literal::{self, text},
+    literal::text,
 };
 use floodmark_connect::crash::{self, Point};
 use floodmark_core::{Code, Error, Result};
-use xxhash_rust::xxh3::xxh3_64;
 
 /// The new table, and the old one once it is out of the way.
-fn beside(name: &Name, pipeline: &str) -> (Name, Name) {
-    let hash = xxh3_64(pipeline.as_bytes());
-    (name.beside(format!("_floodmark_new_{hash:016x}")), name.beside(format!("_floodmark_old_{hash:016x}")))
+fn beside(db: &Db, name: &Name, pipeline: &str) -> (Name, Name) {
+    let owner = ddl::owner(db, pipeline);
+    (name.beside(format!("_floodmark_new_{owner}")), name.beside(format!("_floodmark_old_{owner}")))
 }
 
 /// Makes the new table, empty.
 pub(crate) fn begin(db: &Db, name: &Name, shape: &Shape<'_>) -> Result<Name> {
-    refuse_triggers(db, name)?;
-    let (new, _) = beside(name, &shape.pipeline.name);
+    refuse_belongings(db, name)?;
+    let (new, _) = beside(db, name, &shape.pipeline.name);
     ddl::refuse(shape, &ddl::key_columns(shape.pipeline))?;
     drop_table(db, &new)?;
     ddl::create(db, &new, shape)?;
@@ -32,21 +31,39 @@ pub(crate) fn begin(db: &Db, name: &Name, shape: &Shape<'_>) -> Result<Name> {
     Ok(new)
 }
 
-/// A trigger stays with the table it was made for, and would go with it.
-fn refuse_triggers(db: &Db, name: &Name) -> Result<()> {
-    let sql = format!(
-        "SELECT trigger_name FROM information_schema.triggers WHERE event_object_schema = {} AND event_object_table = {} LIMIT 1",
-        text(&name.database),
-        text(&name.table)
-    );
-    let Some(row) = db.query_opt(&sql).map_err(to("read the table's triggers"))? else { return Ok(()) };
-    let trigger = row.text(0).unwrap_or_default();
-    Err(Error::new(
-        Code::TableShape,
-        format!("table {:?} is to be made anew, and its trigger {trigger:?} would go with the old one", name.table),
-    )
-    .state("nothing was written, and the table is as it was")
-    .help(format!("drop it, and make it again afterwards: DROP TRIGGER {}", literal::name(trigger))))
+/// What the new table would not have, and nobody asked to lose: each is a reason to refuse, with what to do.
+fn refuse_belongings(db: &Db, name: &Name) -> Result<()> {
+    let (database, table) = (text(&name.database), text(&name.table));
+    let found = db
+        .query_opt(&format!(
+            "SELECT 'trigger', trigger_name FROM information_schema.triggers
+             WHERE event_object_schema = {database} AND event_object_table = {table}
+             UNION ALL SELECT LOWER(constraint_type), constraint_name FROM information_schema.table_constraints
+             WHERE table_schema = {database} AND table_name = {table} AND constraint_type IN ('FOREIGN KEY', 'CHECK')
+             UNION ALL SELECT 'generated column', column_name FROM information_schema.columns
+             WHERE table_schema = {database} AND table_name = {table} AND generation_expression <> '' LIMIT 1"
+        ))
+        .map_err(to("read what belongs to the table"))?;
+    if let Some(row) = found {
+        let (kind, what) = (row.text(0).unwrap_or_default(), row.text(1).unwrap_or_default());
+        return Err(made_anew(name, &format!("its {kind} {what:?} would go with the old one"))
+            .help(format!("drop the {kind}, and make it again afterwards")));
+    }
+    let found = db
+        .query_opt(&format!(
+            "SELECT table_name, constraint_name FROM information_schema.key_column_usage
+             WHERE referenced_table_schema = {database} AND referenced_table_name = {table} LIMIT 1"
+        ))
+        .map_err(to("read who refers to the table"))?;
+    let Some(row) = found else { return Ok(()) };
+    let (other, what) = (row.text(0).unwrap_or_default(), row.text(1).unwrap_or_default());
+    Err(made_anew(name, &format!("the foreign key {what:?} of table {other:?} refers to the old one"))
+        .help("drop that foreign key, and make it again afterwards"))
+}
+
+fn made_anew(name: &Name, why: &str) -> Error {
+    Error::new(Code::TableShape, format!("table {:?} is to be made anew, and {why}", name.table))
+        .state("nothing was written, and the table is as it was")
 }
 
 /// Makes the old table's indexes on the new one, beside its key: those that the new one's columns allow.
@@ -92,7 +109,7 @@ pub(crate) fn finish(db: &Db, pipeline: &str, table: Option<&Name>) -> Result<()
     let Some(row) = db.query_opt(&sql).map_err(to("look for a new table"))? else {
         let home = Name { database: db.server.database.clone(), table: String::new() };
         for name in [Some(&home), table].into_iter().flatten() {
-            let (new, _) = beside(name, pipeline);
+            let (new, _) = beside(db, name, pipeline);
             if ddl::table(db, &new)?.is_some() {
                 drop_table(db, &new)?;
             }
@@ -101,7 +118,7 @@ pub(crate) fn finish(db: &Db, pipeline: &str, table: Option<&Name>) -> Result<()
     };
     let part = |at: usize| row.text(at).unwrap_or_default().to_owned();
     let name = Name { database: part(0), table: part(1) };
-    let (new, old) = beside(&name, pipeline);
+    let (new, old) = beside(db, &name, pipeline);
     if ddl::table(db, &new)?.is_some() {
         let sql = match ddl::table(db, &name)? {
             Some(_) => format!("RENAME TABLE {name} TO {old}, {new} TO {name}"),
@@ -126,8 +143,9 @@ fn drop_table(db: &Db, name: &Name) -> Result<()> {
 pub(crate) fn sweep(db: &Db, pipeline: &str) -> Result<()> {
     let sql = format!(
         "SELECT table_schema, table_name FROM information_schema.tables
-         WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE' AND table_comment = {}",
-        text(&ddl::mark(pipeline))
+         WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE' AND table_comment LIKE '{}%({})'",
+        ddl::MADE,
+        ddl::owner(db, pipeline)
     );
     for row in &db.query(&sql).map_err(to("look for tables of earlier runs"))? {
         let part = |at: usize| row.text(at).unwrap_or_default().to_owned();

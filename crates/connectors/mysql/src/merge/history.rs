@@ -9,10 +9,11 @@ use super::{
     moments::Moments,
     same_key,
     stage::{self, Column, DELETE, PLACE, Stage},
+    write::EXACT_KEY,
 };
 use crate::{codec, failure::to, literal};
 use floodmark_connect::crash::{self, Point};
-use floodmark_core::{DataType, Error, Result, pipeline::AbsentRows};
+use floodmark_core::{Code, DataType, Error, Result, pipeline::AbsentRows};
 use floodmark_merge::history::{Bytes, Content, Groups, History, Writes};
 use hashbrown::HashMap;
 use xxhash_rust::xxh3::xxh3_128;
@@ -24,6 +25,7 @@ const AT_ONCE: i64 = 5_000;
 const KEY: &str = "_floodmark_key";
 
 pub(super) fn run(job: &Job<'_>, incoming: &mut Incoming<'_>) -> Result<Outcome> {
+    refuse_loose(job)?;
     let history = History::new(job.plan)?;
     let moments = if history.is_versioned() { Some(Moments::new(job)?) } else { None };
     let mut merge = Merge { job, history, moments };
@@ -34,6 +36,18 @@ pub(super) fn run(job: &Job<'_>, incoming: &mut Incoming<'_>) -> Result<Outcome>
         merge.close_absent()?;
     }
     Ok(Outcome { counts: merge.history.counts, lineage: Vec::new() })
+}
+
+/// The versions of a key are told from those of another by its very text; in the table they would meet.
+fn refuse_loose(job: &Job<'_>) -> Result<()> {
+    let pipeline = job.plan.target.pipeline;
+    let Some(column) = pipeline.key.iter().find(|k| job.table.get(k).is_some_and(|found| found.loose)) else {
+        return Ok(());
+    };
+    let table = &pipeline.destination.table;
+    Err(Error::new(Code::TableShape, format!("column {column:?} of table {table:?} takes different keys for one"))
+        .state("the open transaction was rolled back")
+        .help(EXACT_KEY.replace("{}", job.db.server.exact())))
 }
 
 /// The rows of a run, and how many keys they have.

@@ -14,10 +14,15 @@ const TABLES: &str = "
     WHERE table_schema NOT IN ('mysql', 'information_schema', 'performance_schema', 'sys')
       AND table_name NOT LIKE '\\_floodmark\\_%' AND table_type <> 'TEMPORARY'";
 
+/// A column that `SELECT *` does not show is not read, and a key with it is none.
 const KEYS: &str = "
-    SELECT table_schema, table_name, column_name FROM information_schema.statistics
-    WHERE index_name = 'PRIMARY' AND table_schema NOT IN ('mysql', 'information_schema', 'performance_schema', 'sys')
-    ORDER BY table_schema, table_name, seq_in_index";
+    SELECT s.table_schema, s.table_name, s.column_name FROM information_schema.statistics s
+    WHERE s.index_name = 'PRIMARY' AND s.table_schema NOT IN ('mysql', 'information_schema', 'performance_schema', 'sys')
+      AND NOT EXISTS (SELECT 1 FROM information_schema.statistics o JOIN information_schema.columns c
+        ON c.table_schema = o.table_schema AND c.table_name = o.table_name AND c.column_name = o.column_name
+        WHERE o.table_schema = s.table_schema AND o.table_name = s.table_name AND o.index_name = 'PRIMARY'
+          AND c.extra LIKE '%INVISIBLE%')
+    ORDER BY s.table_schema, s.table_name, s.seq_in_index";
 
 /// What can be read on a server by its name. The server shows a table to those alone who may do something with it.
 ///

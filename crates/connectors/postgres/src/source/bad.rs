@@ -29,13 +29,14 @@ fn remedy(name: &str, kind: Kind, data_type: DataType, value: &str) -> String {
     let finite = !matches!(value, "NaN" | "Infinity" | "-Infinity");
     match (kind, data_type) {
         (Kind::Numeric, DataType::Decimal(_, scale)) if finite => {
+            let whole = value.split('.').next().map_or(0, |whole| whole.chars().filter(char::is_ascii_digit).count());
             let (other, why) = match fraction(value) > usize::from(scale) {
                 true => (18.max(fraction(value)), "has more digits after the point"),
                 false => (0, "is larger"),
             };
             let text = format!("`columns: {{{name}: {{type: text}}}}` takes every number");
             match other {
-                19.. => format!("it {why} than a decimal can have: {text}"),
+                other if other + whole > 38 => format!("it {why} than a decimal can have: {text}"),
                 other => format!(
                     "it {why}: a decimal has 38 digits, of which the type says how many are behind the point \
                      (`columns: {{{name}: {{type: decimal(38,{other})}}}}`), and {text}"
