@@ -110,7 +110,7 @@ fn copy(bench: &Bench, from: &str, to: &str) -> Result<(), String> {
 }
 
 fn holds(bench: &Bench, side: &Side) -> Result<String, String> {
-    let sums = "count(*), sum(o_orderkey), sum(o_custkey), round(sum(o_totalprice), 2)";
+    let sums = "count(*), sum(o_orderkey), sum(o_custkey), sum(CAST(o_totalprice AS decimal(12,2)))";
     ask(bench, &database(side), &format!("SELECT {sums} FROM orders"))
 }
 

@@ -26,7 +26,7 @@ const ORDERS: Table = Table {
         ("o_shippriority", "bigint"),
         ("o_comment", "text"),
     ],
-    content: "count(*), sum(o_orderkey), sum(o_custkey), round(sum(o_totalprice)::numeric, 2)",
+    content: "count(*), sum(o_orderkey), sum(o_custkey), sum(o_totalprice::numeric)",
 };
 
 const LINEITEM: Table = Table {
@@ -51,7 +51,7 @@ const LINEITEM: Table = Table {
         ("l_shipmode", "text"),
         ("l_comment", "text"),
     ],
-    content: "count(*), sum(l_orderkey), sum(l_partkey), round(sum(l_extendedprice)::numeric, 2)",
+    content: "count(*), sum(l_orderkey), sum(l_partkey), sum(l_extendedprice::numeric)",
 };
 
 struct Table {
@@ -135,8 +135,7 @@ pub(super) fn jobs() -> Vec<Job> {
             sides: into_sqlite,
             before: |bench, side| side.fresh(bench).map(drop),
             content: |bench, side| {
-                let sql =
-                    "SELECT count(*), sum(o_orderkey), sum(o_custkey), printf('%.2f', sum(o_totalprice)) FROM orders";
+                let sql = "SELECT count(*), sum(o_orderkey), sum(o_custkey), sum(CAST(round(o_totalprice * 100) AS INTEGER)) FROM orders";
                 let file = side.folder(bench).join("out.db");
                 shell::read(Command::new("sqlite3").arg(file).arg(sql)).map(|text| text.trim().to_owned())
             },
