@@ -133,11 +133,8 @@ pub fn parse_f64_exact(text: &[u8]) -> Option<f64> {
         return None;
     }
     let digits = mantissa.integer.len() + mantissa.fraction.len();
-    // Doubles below 2.2e-308 have fewer digits the smaller they are.
-    if value.is_subnormal() && !prints_as(value, mantissa) {
-        return None;
-    }
-    (digits <= 15).then_some(value)
+    // Doubles below 2.2e-308 have fewer digits the smaller they are, and others have more where these are their own.
+    (digits <= 15 && !value.is_subnormal() || prints_as(value, mantissa)).then_some(value)
 }
 
 /// Whether a double printed with as many significant digits as a number has shows the same digits.
@@ -397,6 +394,10 @@ mod tests {
         // The smallest doubles have a few digits only.
         assert_eq!(parse_f64_exact(b"5e-324"), Some(5e-324));
         assert_eq!(parse_f64_exact(b"6e-324"), None);
+        assert_eq!(parse_f64_exact(b"1.7976931348623157e308"), Some(f64::MAX));
+        assert_eq!(parse_f64_exact(b"-2.2250738585072014E-308"), Some(-f64::MIN_POSITIVE));
+        assert_eq!(parse_f64_exact(b"1.7976931348623158e308"), None);
+        assert_eq!(parse_f64_exact(b"0.12345678901234567890e1"), None);
         assert_eq!(parse_f64_exact(b"1.23456789e-320"), None);
         assert_eq!(parse_f64_exact(b"0.5e-309"), Some(5e-310));
     }
