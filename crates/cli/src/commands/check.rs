@@ -148,7 +148,7 @@ fn text(report: &Report) -> String {
     let into = report.table.as_ref().map(|table| format!("  {found} → {}", terminal::clean(table))).unwrap_or_default();
     let mut out = format!("{}  {}{into}\n", terminal::title(&report.name), status(report));
     for e in &report.errors {
-        out.push_str(&indent(&error::text(e)));
+        out.push_str(&indent(&error::text(None, e)));
     }
     if !report.reachable && report.errors.is_empty() {
         out.push_str("  its destination cannot be used, as said above\n");

@@ -59,9 +59,9 @@ fn redirect(works: &mut [Work], elsewhere: &Elsewhere) -> Result<()> {
     Ok(())
 }
 
-/// Characters of the longest name.
-pub(super) fn width(works: &[Work]) -> usize {
-    works.iter().map(|work| work.name.chars().count()).max().unwrap_or(0)
+/// What the pieces of work are called.
+pub(super) fn names(works: &[Work]) -> Vec<&str> {
+    works.iter().map(|work| work.name.as_str()).collect()
 }
 
 /// A full refresh throws rows away that the source may no longer hold.
@@ -85,16 +85,19 @@ pub(super) struct Runner {
     told: Told,
     /// Of the longest name.
     width: usize,
+    /// Errors say whose they are.
+    several: bool,
 }
 
 impl Runner {
     /// From here on SIGINT and SIGTERM stop the run instead of the process.
-    pub(super) fn start(cx: &Context, width: usize, told: Told, clock: SharedClock) -> Result<Self> {
+    pub(super) fn start(cx: &Context, names: &[&str], told: Told, clock: SharedClock) -> Result<Self> {
         signals::watch(&cx.stop)?;
         let progress = Arc::new(Progress::new(cx.printer, cx.logging, told));
         let observer: Arc<dyn Observer> = progress.clone();
         let engine = Engine { clock, observer, stop: cx.stop.clone() };
-        Ok(Runner { engine, progress, told, width })
+        let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+        Ok(Runner { engine, progress, told, width, several: names.len() > 1 })
     }
 
     /// Runs a pipeline. Nothing is printed but what happens on the way.
@@ -113,7 +116,7 @@ impl Runner {
     fn report(&self, cx: &Context, done: Done) -> Result<Outcome> {
         let Done { outcome, pipeline } = done;
         self.progress.suspend(|| {
-            print(cx, &outcome, self.width)?;
+            self.print(cx, &outcome)?;
             pipeline.iter().for_each(|pipeline| self.rejects(cx, pipeline, &outcome, false));
             Ok::<(), Error>(())
         })?;
@@ -141,11 +144,11 @@ impl Runner {
             return Ok(found);
         }
         match &found.reference.error {
-            Some(_) => print(cx, &found.reference, self.width)?,
+            Some(_) => self.print(cx, &found.reference)?,
             None => cx.printer.text(&certificate::text(&found))?,
         }
         if let (None, Some(error)) = (&found.reference.error, found.failed()) {
-            cx.printer.error(error);
+            self.error(cx, &found.reference.pipeline, error);
         }
         Ok(found)
     }
@@ -164,10 +167,26 @@ impl Runner {
             cx.printer.text(&preview::text(&previewed, table, self.width))?;
             pipeline.iter().for_each(|pipeline| self.rejects(cx, pipeline, &previewed.outcome, true));
             if let Some(error) = &previewed.outcome.error {
-                cx.printer.error(error);
+                self.error(cx, &previewed.outcome.pipeline, error);
             }
         }
         Ok(previewed)
+    }
+
+    fn print(&self, cx: &Context, outcome: &Outcome) -> Result<()> {
+        if cx.printer.json() {
+            return cx.printer.object(&json::outcome(outcome));
+        }
+        cx.printer.text(&terminal::outcome(outcome, self.width))?;
+        if let Some(error) = &outcome.error {
+            self.error(cx, &outcome.pipeline, error);
+        }
+        Ok(())
+    }
+
+    /// Whoever sees errors alone, as in a mail of cron, is to know whose they are.
+    fn error(&self, cx: &Context, pipeline: &str, error: &Error) {
+        cx.printer.error(Some(pipeline).filter(|_| self.several), error);
     }
 
     /// Rows that were set aside are easily overlooked among the counts: told with the first reason, and where they are.
@@ -225,7 +244,7 @@ pub(super) fn run_all(
 ) -> Result<u8, Failure> {
     let began = Instant::now();
     let all = works.len();
-    let runner = Runner::start(cx, width(&works), told, clock)?;
+    let runner = Runner::start(cx, &names(&works), told, clock)?;
     let queue = Mutex::new(works.into_iter().enumerate());
     let reports = Mutex::new(Reports { cx, runner: &runner, waiting: BTreeMap::new(), printed: Vec::new() });
     let work = || {
@@ -258,17 +277,6 @@ pub(super) fn run_all(
         codes.extend(cx.stop.check().err().map(|error| error.exit_code()));
     }
     Ok(worst(codes))
-}
-
-fn print(cx: &Context, outcome: &Outcome, width: usize) -> Result<()> {
-    if cx.printer.json() {
-        return cx.printer.object(&json::outcome(outcome));
-    }
-    cx.printer.text(&terminal::outcome(outcome, width))?;
-    if let Some(error) = &outcome.error {
-        cx.printer.error(error);
-    }
-    Ok(())
 }
 
 /// The exit code of one outcome.

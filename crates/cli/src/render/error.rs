@@ -11,11 +11,12 @@ use floodmark_config::Diagnostics;
 use floodmark_core::Error;
 use std::{error::Error as _, fmt::Write as _};
 
-/// An error as lines, the last of them naming its page.
-pub(crate) fn text(error: &Error) -> String {
+/// An error as lines, the last of them naming its page. `of`: whose it is, where it could be another's.
+pub(crate) fn text(of: Option<&str>, error: &Error) -> String {
     let code = error.code().number();
     let (e, h, r) = (style::ERROR, style::HINT, style::RESET);
-    let mut out = format!("{e}error[{code}]{r}: {}\n", clean(error.message()));
+    let of = of.map(|of| format!("{}: ", clean(of))).unwrap_or_default();
+    let mut out = format!("{e}error[{code}]{r}: {of}{}\n", clean(error.message()));
     let mut line = |label: &str, text: &str| {
         // Writing to a string cannot fail.
         let _ = writeln!(out, "  {label}{}", clean(text).replace('\n', "\n    "));

@@ -86,9 +86,9 @@ impl Printer {
         }
     }
 
-    /// An error of one of several pieces of work, while the others go on.
-    pub(crate) fn error(&self, error: &Error) {
-        to_stderr(&error::text(error));
+    /// An error of one of several pieces of work, while the others go on. `of`: what it is called.
+    pub(crate) fn error(&self, of: Option<&str>, error: &Error) {
+        to_stderr(&error::text(of, error));
     }
 
     /// The error that ends the command; returns the exit code.
@@ -99,7 +99,7 @@ impl Printer {
             drop(self.object(&json::failure(failure)));
         } else {
             match failure {
-                Failure::Error(error) => to_stderr(&error::text(&error)),
+                Failure::Error(error) => to_stderr(&error::text(None, &error)),
                 Failure::Mistakes(mistakes) => to_stderr(&error::mistakes(&mistakes)),
             }
         }
