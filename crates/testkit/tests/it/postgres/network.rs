@@ -55,12 +55,16 @@ impl Scene {
         Trial { scene: self, project, proxy }
     }
 
-    /// Places all over the bytes of one way, from the first to nearly the last: how many there are differs by a few, with
-    /// the digits of process numbers and times.
+    /// Places all over the bytes of one way, from the first to nearly the last, which [`Scene::end`] is: how many bytes there
+    /// are differs by a few, with the digits of process numbers and times.
     fn places(&self, way: Way, number: u64) -> Vec<Place> {
         let all = self.bytes[way as usize];
         let last = all - all / 20;
         (0..=number).map(|n| Place::Byte((last * n / number).max(1))).collect()
+    }
+
+    fn end(&self, way: Way) -> Place {
+        Place::Byte(self.bytes[way as usize])
     }
 }
 
@@ -79,6 +83,13 @@ impl Trial<'_> {
         assert!(ran.status.success(), "{what}: it ended with {:?}\n{}", ran.status, said(&ran));
         self.is_as_unbroken(what, &said(&ran));
         took
+    }
+
+    /// The same where the fault comes so late that it may meet nothing any more.
+    fn heals_at_its_end(&self, what: &str) {
+        let ran = self.project.run();
+        assert!(ran.status.success(), "{what}: it ended with {:?}\n{}", ran.status, said(&ran));
+        self.is_as_unbroken(what, &said(&ran));
     }
 
     /// The run that met the fault is killed, and the next one completes it.
@@ -123,6 +134,36 @@ fn all<T: Sync>(trials: &[T], try_it: impl Fn(&T) + Sync) {
                     try_it(trial);
                 }
             });
+        }
+    });
+}
+
+/// What is expected of a run that is cut.
+enum Expected {
+    Heals,
+    IsKilled,
+    HealsAtItsEnd,
+}
+
+/// Cuts runs all over their bytes.
+fn cut_anywhere(scenes: &[Scene]) {
+    let mut trials = Vec::new();
+    for (number, scene) in scenes.iter().enumerate() {
+        for way in [Way::Up, Way::Down] {
+            let expected = |n: usize| if (n + number).is_multiple_of(2) { Expected::Heals } else { Expected::IsKilled };
+            let places = scene.places(way, 6).into_iter().enumerate();
+            trials.extend(places.map(|(n, place)| (scene, way, place, expected(n))));
+            trials.push((scene, way, scene.end(way), Expected::HealsAtItsEnd));
+        }
+    }
+    all(&trials, |(scene, way, place, expected)| {
+        let trial = scene.begin("");
+        trial.proxy.plan(*way, *place, Fault::Reset);
+        let what = format!("cut at {place:?} {way:?}");
+        match expected {
+            Expected::Heals => drop(trial.heals(&what)),
+            Expected::IsKilled => trial.killed(&what),
+            Expected::HealsAtItsEnd => trial.heals_at_its_end(&what),
         }
     });
 }
@@ -187,23 +228,7 @@ fn reading(load: &str) -> Scene {
 #[test]
 fn p2_a_load_cut_anywhere_heals_itself_or_is_completed_by_the_next_run() {
     let scenes = [first_load(), delta(), append(), history()];
-    let mut trials = Vec::new();
-    for (number, scene) in scenes.iter().enumerate() {
-        for way in [Way::Up, Way::Down] {
-            let places = scene.places(way, 6).into_iter().enumerate();
-            trials.extend(places.map(|(n, place)| (scene, way, place, (n + number) % 2 == 0)));
-        }
-    }
-    all(&trials, |(scene, way, place, heals)| {
-        let trial = scene.begin("");
-        trial.proxy.plan(*way, *place, Fault::Reset);
-        let what = format!("cut at {place:?} {way:?}");
-        if *heals {
-            trial.heals(&what);
-        } else {
-            trial.killed(&what);
-        }
-    });
+    cut_anywhere(&scenes);
 }
 
 /// The transactions of a run: its token, its chunks, with the last of them its position. The cut comes before the server
@@ -322,23 +347,7 @@ fn a_server_that_is_gone_for_good_is_an_error_and_nothing_is_changed() {
 #[test]
 fn p2_a_source_cut_anywhere_is_read_again() {
     let scenes = [reading("key: id"), reading("load: append")];
-    let mut trials = Vec::new();
-    for (number, scene) in scenes.iter().enumerate() {
-        for way in [Way::Up, Way::Down] {
-            let places = scene.places(way, 6).into_iter().enumerate();
-            trials.extend(places.map(|(n, place)| (scene, way, place, (n + number) % 2 == 0)));
-        }
-    }
-    all(&trials, |(scene, way, place, heals)| {
-        let trial = scene.begin("");
-        trial.proxy.plan(*way, *place, Fault::Reset);
-        let what = format!("cut at {place:?} {way:?}");
-        if *heals {
-            trial.heals(&what);
-        } else {
-            trial.killed(&what);
-        }
-    });
+    cut_anywhere(&scenes);
 }
 
 #[test]
