@@ -13,11 +13,13 @@ use floodmark_core::{Result, Value, pipeline::Relation};
 use std::sync::{Mutex, PoisonError};
 
 /// What a transaction that reads begins with. A reader waits for a slow destination as long as it takes, which must not look
-/// to the server like a network that swallows packets; and texts that a cast makes of values are written in one way. None of
-/// it outlasts the transaction, since behind a pooler the session may be another's then; nor is it of the session.
+/// to the server like a network that swallows packets; texts that a cast makes of values are written in one way; and rows
+/// come as they lie, not from where another reader of the table is just now. None of it outlasts the transaction, since
+/// behind a pooler the session may be another's then; nor is it of the session.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL tcp_user_timeout = 0; \
                      SET LOCAL bytea_output = hex; SET LOCAL extra_float_digits = 1; SET LOCAL TimeZone = 'UTC'; \
-                     SET LOCAL DateStyle = 'ISO, YMD'; SET LOCAL IntervalStyle = 'postgres'";
+                     SET LOCAL DateStyle = 'ISO, YMD'; SET LOCAL IntervalStyle = 'postgres'; \
+                     SET LOCAL synchronize_seqscans = off";
 
 /// Connects for reading.
 pub(crate) fn connect(address: &Address) -> Result<Db> {
