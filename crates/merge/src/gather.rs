@@ -1,6 +1,6 @@
 //! Small batches put together: the server is asked once for many keys.
 
-use crate::incoming::{Desk, Incoming};
+use crate::incoming::{Beside, Incoming};
 use arrow::{
     array::{Array, BooleanArray},
     compute::{concat, concat_batches},
@@ -12,14 +12,14 @@ use floodmark_core::Result;
 const BYTES: usize = 16 << 20;
 
 /// Joins small batches of the same columns into larger ones.
-pub struct Gather<'i, 'a, D> {
-    inner: &'i mut Incoming<'a, D>,
+pub struct Gather<'i, 'a, B> {
+    inner: &'i mut Incoming<'a, B>,
     next: Option<ShapedBatch>,
 }
 
-impl<'i, 'a, D: Desk> Gather<'i, 'a, D> {
+impl<'i, 'a, B: Beside> Gather<'i, 'a, B> {
     /// `next` was taken already.
-    pub fn new(inner: &'i mut Incoming<'a, D>, next: Option<ShapedBatch>) -> Self {
+    pub fn new(inner: &'i mut Incoming<'a, B>, next: Option<ShapedBatch>) -> Self {
         Gather { inner, next }
     }
 

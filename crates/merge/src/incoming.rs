@@ -2,29 +2,87 @@
 
 use arrow::datatypes::SchemaRef;
 use floodmark_connect::{Chunk, ShapedBatch, destination::Transaction};
-use floodmark_core::Result;
+use floodmark_core::{
+    Result,
+    pipeline::{Load, Pipeline},
+    state::{BoundaryChange, Reject},
+};
 use std::collections::VecDeque;
 
-/// What the rows need of the transaction.
-pub trait Desk: Transaction {
+/// What is kept beside the table, as far as rows on their way need it.
+pub trait Beside {
+    /// Whether an earlier run loaded a row at the watermark.
+    fn loaded(&mut self, file: Option<&str>, hash: u128) -> Result<bool>;
+
+    /// Writes what became of the rows at the watermark.
+    fn change(&mut self, change: &BoundaryChange) -> Result<()>;
+
+    /// Writes rows that were set aside. The connection is free.
+    fn keep(&mut self, rejects: &[Reject]) -> Result<()>;
+}
+
+/// Bytes of rows set aside that wait while others are on their way.
+const REJECTS: usize = 4 << 20;
+
+/// Where rows are set aside until the connection is free to keep them.
+pub struct Desk<B> {
+    /// Where they go then.
+    pub beside: B,
+    rejects: Vec<Reject>,
+    bytes: usize,
+}
+
+impl<B: Beside> Desk<B> {
+    /// Nothing is set aside yet.
+    pub fn new(beside: B) -> Self {
+        Desk { beside, rejects: Vec::new(), bytes: 0 }
+    }
+
     /// Whether so many rows were set aside that the connection must be freed for them.
-    fn is_full(&self) -> bool;
+    fn is_full(&self) -> bool {
+        self.bytes > REJECTS
+    }
 
     /// Writes the rows that were set aside. The connection is free.
-    fn write(&mut self) -> Result<()>;
+    pub fn write(&mut self) -> Result<()> {
+        self.bytes = 0;
+        self.beside.keep(&std::mem::take(&mut self.rejects))
+    }
+}
+
+impl<B: Beside> Transaction for Desk<B> {
+    fn keep(&mut self, reject: Reject) -> Result<()> {
+        self.bytes += reject.raw.len() + reject.reason.len();
+        self.rejects.push(reject);
+        Ok(())
+    }
+
+    fn loaded(&mut self, file: Option<&str>, hash: u128) -> Result<bool> {
+        self.beside.loaded(file, hash)
+    }
+
+    fn boundary(&mut self, change: &BoundaryChange) -> Result<()> {
+        self.beside.change(change)
+    }
 }
 
 /// The rows of a chunk.
-pub struct Incoming<'a, D> {
+pub struct Incoming<'a, B> {
     /// Where they come from.
     pub chunk: &'a mut dyn Chunk,
     /// What they need of the transaction.
-    pub desk: D,
+    pub desk: Desk<B>,
     /// On their way they ask what is in the database: they can be taken only while the connection is free.
-    pub asks: bool,
+    asks: bool,
 }
 
-impl<D: Desk> Incoming<'_, D> {
+impl<'a, B: Beside> Incoming<'a, B> {
+    /// None of them is taken yet.
+    pub fn new(pipeline: &Pipeline, chunk: &'a mut dyn Chunk, beside: B) -> Self {
+        let asks = pipeline.load == Load::Append && pipeline.watermark.is_some();
+        Incoming { chunk, desk: Desk::new(beside), asks }
+    }
+
     /// The next batch.
     #[expect(clippy::should_implement_trait, reason = "what comes is a result of an option: `?` and then a pattern")]
     pub fn next(&mut self) -> Result<Option<ShapedBatch>> {
@@ -36,17 +94,17 @@ impl<D: Desk> Incoming<'_, D> {
 const AHEAD: usize = 16 << 20;
 
 /// Batches of the same columns, as many as come one after the other. `None` once there are no more at all.
-pub struct Run<'i, 'a, D> {
-    incoming: &'i mut Incoming<'a, D>,
+pub struct Run<'i, 'a, B> {
+    incoming: &'i mut Incoming<'a, B>,
     next: VecDeque<ShapedBatch>,
     schema: Option<SchemaRef>,
     /// The caller wants the connection back.
     pub full: bool,
 }
 
-impl<'i, 'a, D: Desk> Run<'i, 'a, D> {
+impl<'i, 'a, B: Beside> Run<'i, 'a, B> {
     /// Nothing is taken yet.
-    pub fn new(incoming: &'i mut Incoming<'a, D>) -> Self {
+    pub fn new(incoming: &'i mut Incoming<'a, B>) -> Self {
         Run { incoming, next: VecDeque::new(), schema: None, full: false }
     }
 

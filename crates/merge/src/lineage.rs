@@ -2,7 +2,11 @@
 //! be, as long as it is known how often a file brought each.
 
 use crate::cell::{self, Cell, Cells};
-use floodmark_core::{DataType, Value};
+use floodmark_core::{
+    Code, DataType, Error, Value,
+    state::{FileEntry, Lineage},
+    wording,
+};
 use hashbrown::HashMap;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -75,4 +79,44 @@ pub fn count(bytes: &[u8], contents: &mut HashMap<u128, u32>) {
     for hash in bytes.chunks_exact(16).filter_map(|part| part.try_into().ok()) {
         *contents.entry(u128::from_be_bytes(hash)).or_default() += 1;
     }
+}
+
+/// Adds what was written down of a slice to what was before.
+pub fn add(kept: &mut Vec<(usize, Lineage)>, slice: usize, lineage: Lineage) {
+    match kept.iter_mut().find(|(s, _)| *s == slice) {
+        None => kept.push((slice, lineage)),
+        Some((_, whole)) => whole.extend(lineage),
+    }
+}
+
+/// What is known of a file's earlier rows, where it brought any.
+///
+/// # Errors
+/// Where it brought some, and nothing is known of them.
+pub fn known<'e>(file: &str, table: &str, entry: &'e FileEntry) -> Result<Option<&'e Lineage>, Error> {
+    match &entry.lineage {
+        Some(lineage) => Ok(Some(lineage).filter(|lineage| lineage.rows > 0)),
+        None if entry.rows == 0 => Ok(None),
+        None => Err(Error::new(
+            Code::ChangedFile,
+            format!("{file:?} changed, and which rows of table {table:?} are its own is not known"),
+        )
+        .state("nothing was written")
+        .help("a `transform` makes rows that belong to no file: give the pipeline a key and `load: upsert`, or a watermark")
+        .help("or load everything again with `--full-refresh`")),
+    }
+}
+
+/// The error where a file's earlier rows are not found as they were loaded.
+pub fn untold(file: &str, table: &str, rows: u64) -> Error {
+    Error::new(
+        Code::ChangedFile,
+        format!(
+            "{file:?} changed, and its {} cannot be told apart in table {table:?} any more",
+            wording::count(rows, "earlier row")
+        ),
+    )
+    .state("nothing was written")
+    .help("rows were edited or deleted by another program, or the pipeline's state was brought here from elsewhere")
+    .help("load everything again with `--full-refresh`, or set `changed_files: append_tail` if files only grow")
 }

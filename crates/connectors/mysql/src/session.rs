@@ -7,7 +7,7 @@ use crate::{
     interrupt::Interrupt,
     link::{Db, Step},
     lock::Lock,
-    merge::{self, Fresh, Job, Outcome},
+    merge::{self, Beside, Fresh, Incoming, Job, Outcome},
     receipts,
     rehearsal::Rehearsed,
     state, swap,
@@ -143,13 +143,13 @@ impl MysqlSession {
             Some(known) => known,
             None => Fresh::new(place.created || merge::is_empty(db, &place.name)?),
         };
-        let mut incoming = merge::incoming(db, pipeline, target.run, chunk)?;
+        let mut incoming = Incoming::new(pipeline, chunk, Beside::new(db, &pipeline.name, target.run)?);
         let job = Job { db, plan, name: &place.name, table: &found, created: place.created };
         let Outcome { mut counts, lineage } = merge::run(&job, &mut fresh, &mut incoming)?;
-        floodmark_merge::incoming::Desk::write(&mut incoming.desk)?;
+        incoming.desk.write()?;
         counts.removed += forgotten;
         let commit = incoming.chunk.seal(counts, lineage)?;
-        state::write(db, &self.pipeline, table, self.state.token, &commit, incoming.desk.boundary)?;
+        state::write(db, &self.pipeline, table, self.state.token, &commit, incoming.desk.beside.boundary)?;
         if pipeline.load == Load::Append {
             merge::sweep_lineage(db, &self.pipeline)?;
         }

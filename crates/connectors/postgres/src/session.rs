@@ -9,7 +9,7 @@ use crate::{
     interrupt::Interrupt,
     link::{Db, Step},
     lock::Lock,
-    merge::{self, Fresh, Incoming, Job, Outcome},
+    merge::{self, Beside, Fresh, Incoming, Job, Outcome},
     receipts,
     rehearsal::Rehearsed,
     state,
@@ -25,7 +25,6 @@ use floodmark_core::{
     pipeline::{Load, Pipeline},
     state::{FileEntry, RunRecord, State},
 };
-use floodmark_merge::incoming::Desk as _;
 use std::collections::HashSet;
 
 pub(crate) struct PostgresSession {
@@ -114,7 +113,7 @@ impl PostgresSession {
             Some(known) => known,
             None => Fresh::new(created || merge::is_empty(db, &name)?),
         };
-        let mut incoming = merge::incoming(db, pipeline, target.run, chunk)?;
+        let mut incoming = Incoming::new(pipeline, chunk, Beside::new(db, &pipeline.name, target.run)?);
         let job = Job { db, plan, name: &name, table: &found, created };
         let Outcome { mut counts, lineage } = merge::run(&job, &mut fresh, &mut incoming)?;
         // With the rows in place, an index is made at one go, and a trigger takes no notice of what only came back.
@@ -123,7 +122,7 @@ impl PostgresSession {
         counts.removed += forgotten;
         let Incoming { chunk, desk, .. } = incoming;
         let commit = chunk.seal(counts, lineage)?;
-        state::write(db, &self.pipeline, table, self.state.token, &commit, desk.boundary)?;
+        state::write(db, &self.pipeline, table, self.state.token, &commit, desk.beside.boundary)?;
         if pipeline.load == Load::Append {
             merge::sweep_lineage(db, &self.pipeline)?;
         }

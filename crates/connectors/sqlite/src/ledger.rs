@@ -8,12 +8,13 @@ use crate::{
 };
 use floodmark_connect::{
     Stop,
+    books::Books,
     crash::{self, Point},
-    destination::{KeptReject, Ledger, StateChange},
+    destination::KeptReject,
 };
 use floodmark_core::{
-    Code, Error, Result,
-    state::{BoundaryChange, Commit, Memory, Remembered, RunRecord, State},
+    Result,
+    state::{Commit, Memory, Remembered, RunRecord, State},
 };
 use rusqlite::{Connection, TransactionBehavior};
 use std::time::Duration;
@@ -24,7 +25,13 @@ pub(crate) struct SqliteLedger {
     pub(crate) destination: SqliteDestination,
 }
 
-impl SqliteLedger {
+impl Books for SqliteLedger {
+    type Db = Connection;
+
+    fn db(&self) -> &Connection {
+        &self.db
+    }
+
     fn change<T>(&self, pipeline: &str, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         let holder = format!("a change of its state (process {})", std::process::id());
         let _lock = self.destination.lock(pipeline, &holder, Some(Duration::ZERO), &Stop::default())?;
@@ -39,173 +46,107 @@ impl SqliteLedger {
         crash::at(Point::Checkpoint, || db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(fail))?;
         Ok(out)
     }
-}
 
-impl Ledger for SqliteLedger {
-    fn pipelines(&self) -> Result<Vec<String>> {
-        if !state::present(&self.db)? {
-            return Ok(Vec::new());
-        }
-        self.db
-            .prepare("SELECT pipeline FROM _floodmark_state ORDER BY pipeline")
+    fn present(db: &Connection) -> Result<bool> {
+        state::present(db)
+    }
+
+    fn pipelines(db: &Connection) -> Result<Vec<String>> {
+        db.prepare("SELECT pipeline FROM _floodmark_state ORDER BY pipeline")
             .and_then(|mut s| s.query_map([], |r| r.get(0))?.collect())
             .map_err(to("read the state"))
     }
 
-    fn state(&self, pipeline: &str) -> Result<Option<State>> {
-        if !state::present(&self.db)? {
-            return Ok(None);
-        }
-        state::read(&self.db, pipeline)
+    fn read(db: &Connection, pipeline: &str) -> Result<Option<State>> {
+        state::read(db, pipeline)
     }
 
-    fn memories(&self, pipeline: &str) -> Result<Vec<Memory>> {
-        if !state::present(&self.db)? {
-            return Ok(Vec::new());
-        }
-        memories(&self.db, pipeline)
+    fn raise_token(db: &Connection, pipeline: &str) -> Result<i64> {
+        state::raise_token(db, pipeline)
     }
 
-    fn change_state(&mut self, pipeline: &str, change: StateChange<'_>) -> Result<()> {
-        self.change(pipeline, |db| {
-            if let StateChange::Move { seen, .. } = change {
-                let now = state::read(db, pipeline)?.map(|now| State { token: seen.token, ..now });
-                if now.as_ref() != Some(seen) {
-                    return Err(Error::new(Code::Busy, format!("pipeline {pipeline:?} ran in the meantime"))
-                        .state("nothing was changed")
-                        .help("look at `floodmark state show` and decide again"));
-                }
+    fn forget(db: &Connection, pipeline: &str) -> Result<()> {
+        state::forget(db, pipeline)
+    }
+
+    fn forget_position(db: &Connection, pipeline: &str) -> Result<()> {
+        state::forget_position(db, pipeline)
+    }
+
+    fn write_position(db: &Connection, pipeline: &str, table: &str, token: i64, commit: &Commit) -> Result<()> {
+        state::write_position(db, pipeline, table, token, commit, Boundary::new(db, pipeline)?)
+    }
+
+    fn memories(db: &Connection, pipeline: &str) -> Result<Vec<Memory>> {
+        let fail = to("read what is remembered of keys");
+        let mut select = db
+            .prepare(
+                "SELECT 'tombstone', NULL, key, version FROM _floodmark_tombstones WHERE pipeline = ?1
+                 UNION ALL SELECT 'kept', \"column\", key, version FROM _floodmark_kept WHERE pipeline = ?1
+                 UNION ALL SELECT iif(deleted, 'deleted', 'seen'), NULL, key, at FROM _floodmark_moments WHERE pipeline = ?1
+                 UNION ALL SELECT 'boundary', NULL, json_array(file, lower(hex(hash))), NULL
+                   FROM _floodmark_boundary WHERE pipeline = ?1
+                 ORDER BY 3, 1, 2, 4",
+            )
+            .map_err(&fail)?;
+        let mut rows = select.query([pipeline]).map_err(&fail)?;
+        let mut out = Vec::new();
+        while let Some(row) = rows.next().map_err(&fail)? {
+            let (what, column, key, version): (String, Option<String>, String, Option<String>) =
+                row.try_into().map_err(&fail)?;
+            let key: Vec<String> =
+                serde_json::from_str(&key).map_err(|e| floodmark_connect::kept::damaged("the key", &key).cause(e))?;
+            let what = match (what.as_str(), column) {
+                ("kept", Some(column)) => Remembered::Kept(column),
+                ("seen", _) => Remembered::Seen,
+                ("deleted", _) => Remembered::Deleted,
+                ("boundary", _) => boundary::parse(&key).map(|_| Remembered::Boundary)?,
+                _ => Remembered::Tombstone,
+            };
+            out.push(Memory { what, key, version });
+        }
+        Ok(out)
+    }
+
+    fn put_memories(db: &Connection, pipeline: &str, memories: &[Memory]) -> Result<()> {
+        let fail = to("write what is remembered of keys");
+        for Memory { what, key, version } in memories {
+            if *what == Remembered::Boundary {
+                boundary::import(db, pipeline, key)?;
+                continue;
             }
-            let token = state::raise_token(db, pipeline)?;
-            match change {
-                StateChange::Forget => state::forget(db, pipeline),
-                StateChange::Move { to, .. } => {
-                    state::forget_position(db, pipeline)?;
-                    write(db, pipeline, token, to)
+            // The form in which a load writes them.
+            let key = serde_json::Value::from(key.clone()).to_string();
+            crash::at(Point::Tombstone, || {
+                match what {
+                    Remembered::Tombstone => db.execute(
+                        "INSERT INTO _floodmark_tombstones VALUES (?1, ?2, ?3)",
+                        rusqlite::params![pipeline, key, version],
+                    ),
+                    Remembered::Kept(column) => db.execute(
+                        "INSERT INTO _floodmark_kept VALUES (?1, ?2, ?3, ?4)",
+                        rusqlite::params![pipeline, key, column, version],
+                    ),
+                    Remembered::Seen | Remembered::Deleted | Remembered::Boundary => db.execute(
+                        "INSERT INTO _floodmark_moments VALUES (?1, ?2, ?3, ?4)",
+                        rusqlite::params![pipeline, key, version, *what == Remembered::Deleted],
+                    ),
                 }
-                StateChange::Import { state, memories } => {
-                    state::forget(db, pipeline)?;
-                    write(db, pipeline, token, state)?;
-                    put_memories(db, pipeline, memories)
-                }
-            }
-        })
-    }
-
-    fn runs(&self, pipeline: Option<&str>, limit: usize) -> Result<Vec<RunRecord>> {
-        if !state::present(&self.db)? {
-            return Ok(Vec::new());
+                .map_err(&fail)
+            })?;
         }
-        state::runs(&self.db, pipeline, None, limit)
+        Ok(())
     }
 
-    fn runs_like(&self, id: &str, limit: usize) -> Result<Vec<RunRecord>> {
-        if !state::present(&self.db)? {
-            return Ok(Vec::new());
-        }
-        state::runs(&self.db, None, Some(id), limit)
+    fn runs(db: &Connection, pipeline: Option<&str>, id: Option<&str>, limit: usize) -> Result<Vec<RunRecord>> {
+        state::runs(db, pipeline, id, limit)
     }
 
-    fn rejects(&self, pipeline: Option<&str>) -> Result<Vec<KeptReject>> {
-        if !state::present(&self.db)? {
-            return Ok(Vec::new());
-        }
-        state::rejects(&self.db, pipeline)
+    fn rejects(db: &Connection, pipeline: Option<&str>) -> Result<Vec<KeptReject>> {
+        state::rejects(db, pipeline)
     }
 
-    fn drop_rejects(&mut self, pipeline: &str, ids: &[i64]) -> Result<u64> {
-        self.change(pipeline, |db| state::drop_rejects(db, pipeline, ids))
+    fn drop_rejects(db: &Connection, pipeline: &str, ids: &[i64]) -> Result<u64> {
+        state::drop_rejects(db, pipeline, ids)
     }
-}
-
-/// Writes a state where none is.
-fn write(db: &Connection, pipeline: &str, token: i64, new: &State) -> Result<()> {
-    let now = chrono::Utc::now();
-    let run = RunRecord {
-        run: String::new(),
-        pipeline: pipeline.to_owned(),
-        status: "state".into(),
-        load: String::new(),
-        started_at: now,
-        finished_at: Some(now),
-        counts: floodmark_core::Counts::default(),
-        watermark: None,
-        error: None,
-    };
-    let commit = Commit {
-        schema: new.schema.clone().unwrap_or_default(),
-        source_schema: new.source_schema.clone(),
-        settings: new.settings.clone(),
-        watermark: new.watermark.clone(),
-        pending: new.pending.clone(),
-        boundary: BoundaryChange { anew: true, added: Vec::new() },
-        files: new.files.iter().map(|(n, f)| (n.clone(), f.clone())).collect(),
-        reread: Vec::new(),
-        skimmed: Vec::new(),
-        replayed: Vec::new(),
-        run,
-    };
-    let boundary = Boundary::new(db, pipeline)?;
-    state::write_position(db, pipeline, new.table.as_deref().unwrap_or_default(), token, &commit, boundary)
-}
-
-fn memories(db: &Connection, pipeline: &str) -> Result<Vec<Memory>> {
-    let fail = to("read what is remembered of keys");
-    let mut select = db
-        .prepare(
-            "SELECT 'tombstone', NULL, key, version FROM _floodmark_tombstones WHERE pipeline = ?1
-             UNION ALL SELECT 'kept', \"column\", key, version FROM _floodmark_kept WHERE pipeline = ?1
-             UNION ALL SELECT iif(deleted, 'deleted', 'seen'), NULL, key, at FROM _floodmark_moments WHERE pipeline = ?1
-             UNION ALL SELECT 'boundary', NULL, json_array(file, lower(hex(hash))), NULL
-               FROM _floodmark_boundary WHERE pipeline = ?1
-             ORDER BY 3, 1, 2, 4",
-        )
-        .map_err(&fail)?;
-    let mut rows = select.query([pipeline]).map_err(&fail)?;
-    let mut out = Vec::new();
-    while let Some(row) = rows.next().map_err(&fail)? {
-        let (what, column, key, version): (String, Option<String>, String, Option<String>) =
-            row.try_into().map_err(&fail)?;
-        let key: Vec<String> =
-            serde_json::from_str(&key).map_err(|e| floodmark_connect::kept::damaged("the key", &key).cause(e))?;
-        let what = match (what.as_str(), column) {
-            ("kept", Some(column)) => Remembered::Kept(column),
-            ("seen", _) => Remembered::Seen,
-            ("deleted", _) => Remembered::Deleted,
-            ("boundary", _) => boundary::parse(&key).map(|_| Remembered::Boundary)?,
-            _ => Remembered::Tombstone,
-        };
-        out.push(Memory { what, key, version });
-    }
-    Ok(out)
-}
-
-fn put_memories(db: &Connection, pipeline: &str, memories: &[Memory]) -> Result<()> {
-    let fail = to("write what is remembered of keys");
-    for Memory { what, key, version } in memories {
-        if *what == Remembered::Boundary {
-            boundary::import(db, pipeline, key)?;
-            continue;
-        }
-        // The form in which a load writes them.
-        let key = serde_json::Value::from(key.clone()).to_string();
-        crash::at(Point::Tombstone, || {
-            match what {
-                Remembered::Tombstone => db.execute(
-                    "INSERT INTO _floodmark_tombstones VALUES (?1, ?2, ?3)",
-                    rusqlite::params![pipeline, key, version],
-                ),
-                Remembered::Kept(column) => db.execute(
-                    "INSERT INTO _floodmark_kept VALUES (?1, ?2, ?3, ?4)",
-                    rusqlite::params![pipeline, key, column, version],
-                ),
-                Remembered::Seen | Remembered::Deleted | Remembered::Boundary => db.execute(
-                    "INSERT INTO _floodmark_moments VALUES (?1, ?2, ?3, ?4)",
-                    rusqlite::params![pipeline, key, version, *what == Remembered::Deleted],
-                ),
-            }
-            .map_err(&fail)
-        })?;
-    }
-    Ok(())
 }

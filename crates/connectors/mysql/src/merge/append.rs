@@ -1,7 +1,7 @@
 //! `append`, and the inserting half of an `overwrite` without a key.
 
 use super::{
-    Desk, Incoming, Job, Outcome,
+    Beside, Incoming, Job, Outcome,
     lineage::{self, Lines},
 };
 use crate::{
@@ -43,7 +43,7 @@ pub(super) fn straight<'n>(job: &Job<'_>, names: impl Iterator<Item = &'n str>) 
 
 fn send(
     job: &Job<'_>,
-    run: &mut Run<'_, '_, Desk<'_>>,
+    run: &mut Run<'_, '_, Beside<'_>>,
     mut lines: Option<&mut Lines>,
     writer: &mut Writer<'_, '_>,
 ) -> Result<()> {

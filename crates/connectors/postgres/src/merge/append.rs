@@ -1,7 +1,7 @@
 //! `append`, and the inserting half of an `overwrite` without a key.
 
 use super::{
-    Desk, Incoming, Job, Outcome,
+    Beside, Incoming, Job, Outcome,
     lineage::{self, Lines},
     stage::{self, Stage},
     write::all_met,
@@ -77,7 +77,7 @@ pub(super) fn insert(job: &Job<'_>, stage: &Stage, names: &[&str]) -> Result<u64
 
 fn send(
     job: &Job<'_>,
-    run: &mut Run<'_, '_, Desk<'_>>,
+    run: &mut Run<'_, '_, Beside<'_>>,
     mut lines: Option<&mut Lines>,
     writer: &mut Writer<'_>,
 ) -> Result<usize> {

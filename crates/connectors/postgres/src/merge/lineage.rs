@@ -12,12 +12,12 @@ use super::{Job, stage::Stage};
 use crate::{failure::to, link::Db, state, tuples};
 use floodmark_connect::crash::{self, Point};
 use floodmark_core::{
-    Code, Error, Result,
+    Error, Result,
     state::{FileEntry, Lineage},
 };
 use floodmark_merge::{
     cell::Cells,
-    lineage::{Contents, content, count},
+    lineage::{self, Contents, content, count, untold},
 };
 use hashbrown::HashMap;
 
@@ -58,10 +58,7 @@ impl Lines {
                 lineage.fingerprint = part.iter().fold(lineage.fingerprint, |sum, hash| sum.wrapping_add(*hash));
                 lineage.ranges.push((id, id));
             }
-            match self.kept.iter_mut().find(|(s, _)| *s == slice) {
-                None => self.kept.push((slice, lineage)),
-                Some((_, whole)) => whole.extend(lineage),
-            }
+            lineage::add(&mut self.kept, slice, lineage);
         }
         Ok(())
     }
@@ -74,18 +71,7 @@ impl Lines {
 /// Deletes a file's earlier rows, after making sure that exactly they are found.
 pub(super) fn remove(job: &Job<'_>, file: &str, entry: &FileEntry) -> Result<u64> {
     let table = &job.plan.target.pipeline.destination.table;
-    let Some(lineage) = &entry.lineage else {
-        if entry.rows == 0 {
-            return Ok(0);
-        }
-        return Err(Error::new(Code::ChangedFile, format!("{file:?} changed, and which rows of table {table:?} are its own is not known"))
-            .state("nothing was written")
-            .help("a `transform` makes rows that belong to no file: give the pipeline a key and `load: upsert`, or a watermark")
-            .help("or load everything again with `--full-refresh`"));
-    };
-    if lineage.rows == 0 {
-        return Ok(0);
-    }
+    let Some(lineage) = lineage::known(file, table, entry)? else { return Ok(0) };
     let mut wanted = contents(job, lineage)?;
     let rows: u64 = wanted.values().map(|n| u64::from(*n)).sum();
     if rows != lineage.rows {
@@ -163,19 +149,6 @@ fn find(job: &Job<'_>, wanted: &mut HashMap<u128, u32>) -> Result<Vec<Place>> {
         Ok(())
     })?;
     Ok(places)
-}
-
-fn untold(file: &str, table: &str, rows: u64) -> Error {
-    Error::new(
-        Code::ChangedFile,
-        format!(
-            "{file:?} changed, and its {} cannot be told apart in table {table:?} any more",
-            floodmark_core::wording::count(rows, "earlier row")
-        ),
-    )
-    .state("nothing was written")
-    .help("rows were edited or deleted by another program, or the pipeline's state was brought here from elsewhere")
-    .help("load everything again with `--full-refresh`, or set `changed_files: append_tail` if files only grow")
 }
 
 /// Drops lines of the ledger that no file's entry names any more.

@@ -24,19 +24,15 @@ use crate::{
     receipts,
 };
 use floodmark_connect::{
-    Chunk, LoadPlan,
+    LoadPlan,
     crash::{self, Point},
-    destination::Transaction,
 };
 use floodmark_core::{
     Counts, Error, Result, Schema,
-    pipeline::{Load, Pipeline},
+    pipeline::Load,
     state::{BoundaryChange, Lineage, Reject},
 };
 use floodmark_merge::incoming;
-
-/// Bytes of rejects that wait while rows are on their way: the connection can do one thing at a time.
-const REJECTS: usize = 4 << 20;
 
 /// What is to be merged into what.
 pub(crate) struct Job<'a> {
@@ -55,54 +51,33 @@ impl Job<'_> {
 }
 
 /// The rows of a chunk.
-pub(crate) type Incoming<'a> = incoming::Incoming<'a, Desk<'a>>;
+pub(crate) type Incoming<'a> = incoming::Incoming<'a, Beside<'a>>;
 
-/// Begins with a chunk.
-pub(crate) fn incoming<'a>(
-    db: &'a Db,
-    pipeline: &'a Pipeline,
-    run: &'a str,
-    chunk: &'a mut dyn Chunk,
-) -> Result<Incoming<'a>> {
-    let boundary = Boundary::new(db, &pipeline.name)?;
-    let desk = Desk { db, pipeline: &pipeline.name, run, boundary, rejects: Vec::new(), bytes: 0 };
-    Ok(Incoming { chunk, desk, asks: pipeline.load == Load::Append && pipeline.watermark.is_some() })
-}
-
-/// What the rows need of the transaction. Those set aside wait until the connection is free to keep them.
-pub(crate) struct Desk<'a> {
+/// What is kept beside the table, within the load's transaction.
+pub(crate) struct Beside<'a> {
     db: &'a Db,
     pipeline: &'a str,
     run: &'a str,
     pub(crate) boundary: Boundary<'a>,
-    rejects: Vec<Reject>,
-    bytes: usize,
 }
 
-impl Transaction for Desk<'_> {
-    fn keep(&mut self, reject: Reject) -> Result<()> {
-        self.bytes += reject.raw.len() + reject.reason.len();
-        self.rejects.push(reject);
-        Ok(())
+impl<'a> Beside<'a> {
+    pub(crate) fn new(db: &'a Db, pipeline: &'a str, run: &'a str) -> Result<Self> {
+        Ok(Beside { db, pipeline, run, boundary: Boundary::new(db, pipeline)? })
     }
+}
 
+impl incoming::Beside for Beside<'_> {
     fn loaded(&mut self, file: Option<&str>, hash: u128) -> Result<bool> {
         self.boundary.loaded(file, hash)
     }
 
-    fn boundary(&mut self, change: &BoundaryChange) -> Result<()> {
+    fn change(&mut self, change: &BoundaryChange) -> Result<()> {
         self.boundary.change(change)
     }
-}
 
-impl incoming::Desk for Desk<'_> {
-    fn is_full(&self) -> bool {
-        self.bytes > REJECTS
-    }
-
-    fn write(&mut self) -> Result<()> {
-        self.bytes = 0;
-        receipts::keep_rejects(self.db, self.pipeline, self.run, &std::mem::take(&mut self.rejects))
+    fn keep(&mut self, rejects: &[Reject]) -> Result<()> {
+        receipts::keep_rejects(self.db, self.pipeline, self.run, rejects)
     }
 }
 
