@@ -104,15 +104,32 @@ fn measure(bench: &Bench, job: &Job, runs: usize, notes: &mut Vec<String>) -> Re
             }
             (job.before)(bench, side)?;
             nix::unistd::sync();
-            let cost = side.load(bench)?;
+            let cost = match side.load(bench) {
+                Ok(cost) => cost,
+                Err(error) if side.peer => {
+                    notes.push(format!("{title}: {} failed", side.name));
+                    say(&error);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             say(&format!("{title} {run}/{runs} {}: {:.3} s, {:.0} MiB", side.name, cost.wall, cost.memory));
             series.costs.push(cost);
-            *content = (job.content)(bench, side)?;
+            *content = match (job.content)(bench, side) {
+                // It may have loaded all as text.
+                Err(error) if side.peer => {
+                    notes.push(format!("{title}: the table of {} cannot be summed up", side.name));
+                    say(&error);
+                    String::new()
+                }
+                content => content?,
+            };
             (job.after)(bench, side)?;
         }
     }
     for (side, content) in sides.iter().zip(&contents) {
-        if *content != contents[0] {
+        // One that failed has no content to show.
+        if *content != contents[0] && !content.is_empty() {
             let message = format!("{title}: the table of {} holds {content}, not {}", side.name, contents[0]);
             if !side.peer {
                 return Err(message);

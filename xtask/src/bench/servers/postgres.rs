@@ -154,8 +154,13 @@ fn database(side: &Side) -> String {
     format!("bench_{}", side.name.to_lowercase())
 }
 
-fn url(bench: &Bench, scheme: &str, database: &str) -> String {
-    format!("{scheme}://postgres@127.0.0.1:{}/{database}", bench.port)
+fn url(bench: &Bench, database: &str) -> String {
+    format!("postgres://postgres@127.0.0.1:{}/{database}", bench.port)
+}
+
+/// For those who ask for a password where the server does not, and for TLS that it has not.
+fn peer_url(bench: &Bench, database: &str) -> String {
+    format!("postgresql://postgres:none@127.0.0.1:{}/{database}?sslmode=disable", bench.port)
 }
 
 fn psql(bench: &Bench, database: &str) -> Command {
@@ -268,7 +273,7 @@ fn from_file(bench: &Bench, file: Result<PathBuf, String>) -> Vec<Side> {
     let name = file.ok().and_then(|f| f.file_name().map(|n| n.to_string_lossy().into_owned())).unwrap_or_default();
     let copy = format!("\\copy staging FROM 'data/{name}' WITH (FORMAT csv, HEADER)");
     let merge = format!("{} <<'SQL'\n{}SQL\n", shell_psql(bench, "bench_psql"), ORDERS.merge(&copy));
-    let destination = url(bench, "postgres", "bench_floodmark");
+    let destination = url(bench, "bench_floodmark");
     let mut sides = vec![
         floodmark(bench, "{ files: \"data/*.csv\" }", &destination, &ORDERS),
         Side { name: "psql", peer: false, script: merge, pipeline: None },
@@ -278,9 +283,9 @@ fn from_file(bench: &Bench, file: Result<PathBuf, String>) -> Vec<Side> {
 }
 
 fn from_table(bench: &Bench, table: &'static Table) -> Vec<Side> {
-    let source = url(bench, "postgres", SOURCE);
+    let source = url(bench, SOURCE);
     let reading = format!("{{ url: \"{source}\", table: public.{} }}", table.name);
-    let destination = url(bench, "postgres", "bench_floodmark");
+    let destination = url(bench, "bench_floodmark");
     // What is sent by one psql is read by the other, between its statements.
     let (before, after) = {
         let whole = table.merge("\\copy staging FROM pstdin");
@@ -299,12 +304,12 @@ fn from_table(bench: &Bench, table: &'static Table) -> Vec<Side> {
         floodmark(bench, &reading, &destination, table),
         Side { name: "psql", peer: false, script, pipeline: None },
     ];
-    sides.extend(peers(bench, table, &url(bench, "postgresql", SOURCE), None));
+    sides.extend(peers(bench, table, &peer_url(bench, SOURCE), None));
     sides
 }
 
 fn into_sqlite(bench: &Bench) -> Vec<Side> {
-    let source = url(bench, "postgres", SOURCE);
+    let source = url(bench, SOURCE);
     let reading = format!("{{ url: \"{source}\", table: public.orders }}");
     let columns = ORDERS.columns.iter().map(|(name, t)| match *t {
         "bigint" if ORDERS.key == [*name] => format!("{name} INTEGER PRIMARY KEY"),
@@ -322,7 +327,7 @@ fn into_sqlite(bench: &Bench) -> Vec<Side> {
         floodmark(bench, &reading, "sqlite:///out.db", &ORDERS),
         Side { name: "psql, sqlite3", peer: false, script, pipeline: None },
     ];
-    sides.extend(peers(bench, &ORDERS, &url(bench, "postgresql", SOURCE), Some("out.db")));
+    sides.extend(peers(bench, &ORDERS, &peer_url(bench, SOURCE), Some("out.db")));
     sides
 }
 
@@ -334,7 +339,7 @@ fn peers(bench: &Bench, table: &Table, source: &str, file: Option<&str>) -> Vec<
     let (name, key, cursor, bin) = (table.name, table.key.join(","), table.cursor, bin.display());
     let into = |side: &str| match file {
         Some(file) => format!("sqlite:///{file}"),
-        None => url(bench, "postgresql", &format!("bench_{side}")),
+        None => peer_url(bench, &format!("bench_{side}")),
     };
     let home = "export HOME=\"$PWD\" DLT_DATA_DIR=\"$PWD/dlt\" SLING_HOME_DIR=\"$PWD/sling\" SLING_LOGGING=NONE \
                 RUNTIME__DLTHUB_TELEMETRY=false INGESTR_DISABLE_TELEMETRY=true";
@@ -348,7 +353,7 @@ fn peers(bench: &Bench, table: &Table, source: &str, file: Option<&str>) -> Vec<
     let object = if file.is_some() { format!("main.{name}") } else { format!("public.{name}") };
     let target = file.map_or_else(|| into("sling"), |file| format!("sqlite://$PWD/{file}"));
     let sling = format!(
-        "{home}\n{bin}/sling run {stream} --tgt-conn \"{target}\" --tgt-object {object} --mode incremental \
+        "{home}\n{bin}/../lib/python3*/site-packages/sling_linux_amd64/bin/sling-linux-amd64 run {stream} --tgt-conn \"{target}\" --tgt-object {object} --mode incremental \
          --primary-key {key} --update-key {cursor}"
     );
     let from = if is_file { format!("csv://$PWD/{source}") } else { source.to_owned() };
