@@ -49,9 +49,10 @@ impl Access {
 }
 
 /// Loaders from PyPI, at the versions that were measured.
-const PEERS: [&str; 6] = [
+const PEERS: [&str; 7] = [
     "dlt[postgres,sql_database,sqlalchemy]==1.31.0",
     "psycopg2-binary",
+    "psycopg[binary]",
     "pyarrow",
     "pandas",
     "sling-linux-amd64==1.4.11",
