@@ -138,6 +138,7 @@ fn measure(bench: &Bench, job: &Job, runs: usize, notes: &mut Vec<String>) -> Re
             notes.push(message);
         }
     }
+    series.retain(|series| !series.costs.is_empty());
     Ok(series)
 }
 
