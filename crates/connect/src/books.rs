@@ -2,9 +2,10 @@
 //! where nothing was ever loaded.
 
 use crate::destination::{KeptReject, Ledger, StateChange};
+use chrono::{DateTime, Utc};
 use floodmark_core::{
     Code, Counts, Error, Result,
-    state::{BoundaryChange, Commit, Memory, RunRecord, State},
+    state::{BoundaryChange, Commit, IntervalEntry, Memory, RunRecord, State},
 };
 
 /// The tables of a state, read and written one at a time. Whoever has these has a [`Ledger`].
@@ -39,6 +40,15 @@ pub trait Books: Send {
 
     /// Writes where it stands, with nothing there before.
     fn write_position(db: &Self::Db, pipeline: &str, table: &str, token: i64, commit: &Commit) -> Result<()>;
+
+    /// Receipts of intervals, in no order.
+    fn intervals(db: &Self::Db, pipeline: &str) -> Result<Vec<IntervalEntry>>;
+
+    /// Writes them, with none there before.
+    fn put_intervals(db: &Self::Db, pipeline: &str, intervals: &[IntervalEntry]) -> Result<()>;
+
+    /// Drops lines of the run ledger: of ended runs that began before `before`, but for the newest `keep`. Returns how many.
+    fn prune_runs(db: &Self::Db, pipeline: &str, before: DateTime<Utc>, keep: usize) -> Result<u64>;
 
     /// What it remembers of keys, by key.
     fn memories(db: &Self::Db, pipeline: &str) -> Result<Vec<Memory>>;
@@ -95,13 +105,18 @@ impl<B: Books> Ledger for B {
                     B::forget_position(db, pipeline)?;
                     write(to)
                 }
-                StateChange::Import { state, memories } => {
+                StateChange::Import { state, memories, intervals } => {
                     B::forget(db, pipeline)?;
                     write(state)?;
-                    B::put_memories(db, pipeline, memories)
+                    B::put_memories(db, pipeline, memories)?;
+                    B::put_intervals(db, pipeline, intervals)
                 }
             }
         })
+    }
+
+    fn intervals(&self, pipeline: &str) -> Result<Vec<IntervalEntry>> {
+        read(self, |db| B::intervals(db, pipeline))
     }
 
     fn runs(&self, pipeline: Option<&str>, limit: usize) -> Result<Vec<RunRecord>> {
@@ -118,6 +133,10 @@ impl<B: Books> Ledger for B {
 
     fn drop_rejects(&mut self, pipeline: &str, ids: &[i64]) -> Result<u64> {
         self.change(pipeline, |db| B::drop_rejects(db, pipeline, ids))
+    }
+
+    fn prune_runs(&mut self, pipeline: &str, before: DateTime<Utc>, keep: usize) -> Result<u64> {
+        self.change(pipeline, |db| B::prune_runs(db, pipeline, before, keep))
     }
 }
 
@@ -146,6 +165,8 @@ fn commit(pipeline: &str, state: &State) -> Commit {
         reread: Vec::new(),
         skimmed: Vec::new(),
         replayed: Vec::new(),
+        intervals: Vec::new(),
+        absorbed: Vec::new(),
         run,
     }
 }

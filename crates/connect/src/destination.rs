@@ -2,13 +2,15 @@
 
 use crate::{Differences, Rehearsal, Stop};
 use arrow::array::{BooleanArray, RecordBatch};
+use chrono::{DateTime, Utc};
 use floodmark_core::{
     Code, Counts, DataType, Error, Result, Schema, Value,
     error::shorten,
     fingerprint::Fingerprint,
+    interval::Interval,
     pipeline::Pipeline,
     schema::Change,
-    state::{BoundaryChange, Commit, FileEntry, Memory, Reject, RunRecord, State},
+    state::{BoundaryChange, Commit, FileEntry, IntervalEntry, Memory, Reject, RunRecord, State},
     url::ConnectionUrl,
 };
 use std::{collections::HashSet, path::Path, time::Duration};
@@ -68,6 +70,17 @@ pub struct LoadPlan<'a> {
     /// Whether the source's rows come in an order, so that of two copies of a row with equal versions the later counts.
     /// Where they do not, two that differ are an error ([`tied`]).
     pub ordered: bool,
+    /// The chunk holds every row of the source in this part of the table, and none beyond it.
+    pub within: Option<Within>,
+}
+
+/// A part of a table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Within {
+    /// The column of the table along which it lies.
+    pub column: String,
+    /// From where to where. A row without a value there is in no part.
+    pub interval: Interval,
 }
 
 /// Two rows of a source without an order that have the same key and version and are not the same: neither is the one to
@@ -153,6 +166,20 @@ pub trait Destination: Send + Sync {
     /// holds the lock. The lock dies with the process, at once.
     fn open(&self, pipeline: &str, run: &str, wait: Option<Duration>, stop: &Stop) -> Result<Box<dyn Session>>;
 
+    /// Opens a session for parts of the table that the pipeline's runs are not reading, which may go on meanwhile. It takes
+    /// a lock of its own (`Code::Busy` where another such session has it) and raises a token of its own, which its commits
+    /// check. Its loads write rows, what is remembered of keys, intervals, rejects and the run's receipt. What a commit says
+    /// of position, schema, settings and files is not looked at: these are the runs' own. Nothing is made or changed of the
+    /// table: a plan with changes is a defect.
+    ///
+    /// [`Session::state`] is the pipeline's as of the opening, or of the last load. Each load looks, inside its transaction,
+    /// whether table, schema and settings are still those; where a run changed them, nothing is written, and the error is
+    /// transient.
+    ///
+    /// Transactions of one pipeline that load, of its runs and beside them, come one after the other: what one decides about
+    /// a key, a window or a tombstone stands until it has committed.
+    fn open_beside(&self, pipeline: &str, run: &str, wait: Option<Duration>, stop: &Stop) -> Result<Box<dyn Session>>;
+
     /// Opens a session of which nothing is ever kept: rows, state, ledgers and token are as before once it is dropped,
     /// or its process killed, and where there is no database, no file or lock is made. Its loads count and refuse what
     /// those of `open` would.
@@ -208,6 +235,9 @@ pub trait Session: Send {
     /// by one for the first time. `load` asks the same; this is for a run that has nothing to load.
     fn goes_on(&self, pipeline: &Pipeline) -> Result<()>;
 
+    /// Receipts of intervals along a column, in no order.
+    fn intervals(&self, column: &str) -> Result<Vec<IntervalEntry>>;
+
     /// What is committed of a run, as its ledger has it; `None` where nothing is.
     fn receipt(&self, run: &str) -> Result<Option<RunRecord>>;
 
@@ -234,10 +264,10 @@ pub struct KeptReject {
 /// How a pipeline's state is changed by hand. Its fencing token stays its own.
 #[derive(Debug, Clone, Copy)]
 pub enum StateChange<'a> {
-    /// Forgets it: position, file ledger, boundary and what is remembered of keys.
+    /// Forgets it: position, file ledger, intervals, boundary and what is remembered of keys.
     Forget,
-    /// Puts `to` in the place of `seen`, on which the decision was made. What is remembered of keys stays: what was deleted must not come
-    /// back because a position moved (P5).
+    /// Puts `to` in the place of `seen`, on which the decision was made. What is remembered of keys stays: what was deleted
+    /// must not come back because a position moved (P5). So do intervals, whose rows are there wherever the position is.
     Move {
         /// The state as it was read. Where it is another by now, nothing is changed (`Code::Busy`).
         seen: &'a State,
@@ -248,8 +278,10 @@ pub enum StateChange<'a> {
     Import {
         /// What it becomes.
         state: &'a State,
-        /// All it has from now on.
+        /// All it remembers from now on.
         memories: &'a [Memory],
+        /// All that is loaded of intervals.
+        intervals: &'a [IntervalEntry],
     },
 }
 
@@ -264,6 +296,8 @@ pub trait Ledger: Send {
     fn memories(&self, pipeline: &str) -> Result<Vec<Memory>>;
     /// Changes a pipeline's state; comparing and writing are one transaction under the pipeline's lock.
     fn change_state(&mut self, pipeline: &str, change: StateChange<'_>) -> Result<()>;
+    /// Receipts of intervals, in no order.
+    fn intervals(&self, pipeline: &str) -> Result<Vec<IntervalEntry>>;
     /// The newest runs first; all pipelines where none is named.
     fn runs(&self, pipeline: Option<&str>, limit: usize) -> Result<Vec<RunRecord>>;
     /// The runs whose id begins so, newest first, at most `limit`.
@@ -272,4 +306,7 @@ pub trait Ledger: Send {
     fn rejects(&self, pipeline: Option<&str>) -> Result<Vec<KeptReject>>;
     /// Drops rejects by id; returns how many there were.
     fn drop_rejects(&mut self, pipeline: &str, ids: &[i64]) -> Result<u64>;
+    /// Drops the lines of ended runs that began before `before`, but for each pipeline's newest `keep`; returns how many.
+    /// Nothing that decides about rows goes.
+    fn prune_runs(&mut self, pipeline: &str, before: DateTime<Utc>, keep: usize) -> Result<u64>;
 }

@@ -79,6 +79,8 @@ pub struct ReadPlan {
     pub required: Vec<(String, Code)>,
     /// Rows that are wanted, where that is not all of them. A source may give others too: the engine looks again.
     pub range: Option<Range>,
+    /// Rows come in the order of the range's column, where the source can do that ([`Source::sorts`]).
+    pub sorted: bool,
 }
 
 /// A part of the cursor's axis, in the terms of the source.
@@ -118,6 +120,9 @@ pub struct Batch {
     pub covered: u64,
 }
 
+/// The lowest and the highest value of a column; `None` where every row has NULL there, or there is no row.
+pub type Extent = Option<(Value, Value)>;
+
 /// Batches of a slice in order. Dropping it stops its threads.
 pub trait Batches: Iterator<Item = Result<Batch>> + Send {}
 impl<T: Iterator<Item = Result<Batch>> + Send> Batches for T {}
@@ -126,6 +131,9 @@ impl<T: Iterator<Item = Result<Batch>> + Send> Batches for T {}
 pub trait Source: Send + Sync {
     /// The slices there are now, in the order their rows count as arriving. An error when there is none.
     fn slices(&self) -> Result<Vec<Slice>>;
+
+    /// Whether it gives rows in the order of a column where that is asked for.
+    fn sorts(&self) -> bool;
 
     /// Where the slices are files: each loaded once, with a receipt in the file ledger, its rows known by their position.
     /// `None` where they are tables or queries, which every run reads anew, and whose rows come in no order.
@@ -137,6 +145,10 @@ pub trait Source: Send + Sync {
     /// The bad rows among the first ones that `read` would give of a slice, as many as are cheap to look at. None of them
     /// says nothing of the others.
     fn first_bad(&self, slice: &Slice, plan: &ReadPlan, stop: &Stop) -> Result<Vec<BadRow>>;
+
+    /// The lowest and the highest value of a column in what the last survey saw, where the source can tell without giving
+    /// its rows: `Some(None)` where there is none. `None` where it cannot.
+    fn extent(&self, column: &str, data_type: DataType, stop: &Stop) -> Result<Option<Extent>>;
 
     /// Looks at all of the slices for their columns and types: every row of text, the footer of a columnar file, the
     /// catalog of a database. What `read` gives afterwards is what was there at this moment.

@@ -10,6 +10,7 @@ pub mod event;
 pub mod fingerprint;
 pub mod history;
 pub mod infer;
+pub mod interval;
 pub mod merge;
 pub mod pipeline;
 pub mod schema;

@@ -1,6 +1,6 @@
 //! What a destination remembers of a pipeline: plain data, written and read only by destinations.
 
-use crate::{accounting::Counts, schema::Schema, types::DataType, value::Value};
+use crate::{accounting::Counts, interval::Interval, schema::Schema, types::DataType, value::Value};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -73,6 +73,28 @@ pub struct FileEntry {
     pub complete: bool,
     /// For `append` without a watermark: which rows of the table are its own.
     pub lineage: Option<Lineage>,
+}
+
+/// The receipt of an interval that a backfill loaded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IntervalEntry {
+    /// The column along which it lies.
+    pub column: String,
+    /// That column's type.
+    pub data_type: DataType,
+    /// From where to where.
+    pub interval: Interval,
+    /// The run that loaded it.
+    pub run: String,
+    /// Rows of the source that lie in it.
+    pub rows: u64,
+    /// The highest value among them.
+    pub highest: Option<Value>,
+    /// Whether that was all there will be: it lies in the past, and no transaction of the source was open that may still
+    /// commit rows there.
+    pub settled: bool,
+    /// When it was loaded.
+    pub loaded_at: DateTime<Utc>,
 }
 
 /// Which rows of a table came from a file: ranges of physical row ids, and what must be found there. Checked against
@@ -200,6 +222,10 @@ pub struct Commit {
     pub replayed: Vec<i64>,
     /// What decided about the rows.
     pub settings: Option<Settings>,
+    /// Intervals whose rows are in with this: an entry of the same column and ends goes first.
+    pub intervals: Vec<IntervalEntry>,
+    /// Intervals whose entries go, as these hold them.
+    pub absorbed: Vec<(String, Interval)>,
     /// The run's receipt so far.
     pub run: RunRecord,
 }

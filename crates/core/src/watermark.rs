@@ -17,6 +17,8 @@ pub struct Bounds {
     pub exclusive: bool,
     /// Rows after it are left for a later run (`settle`).
     pub until: Option<Value>,
+    /// Rows at it and after it are none of this run's: an interval ends there.
+    pub before: Option<Value>,
 }
 
 /// Bounds from the settings, the stored watermark and the present moment.
@@ -65,7 +67,7 @@ pub fn bounds(spec: &WatermarkSpec, stored: Option<&Value>, data_type: DataType,
         }
     };
     // A lookback re-reads what lies at its end too.
-    Ok(Bounds { from, exclusive: spec.exclusive && spec.lookback.is_none(), until })
+    Ok(Bounds { from, exclusive: spec.exclusive && spec.lookback.is_none(), until, before: None })
 }
 
 fn unit_error(what: &str, column: &str, data_type: DataType) -> Error {
