@@ -76,6 +76,7 @@ points! {
     WritePosition = "write-position", "watermark and schema are written, under the fence";
     WriteFile = "write-file", "the file ledger is written";
     Boundary = "boundary", "the rows at the boundary are written";
+    WriteInterval = "write-interval", "receipts of intervals are written, or go";
     Rejects = "rejects", "rejected rows are kept, or dropped";
     WriteRun = "write-run", "the run ledger is written";
     LoadCommit = "load-commit", "rows, position and receipt are committed";

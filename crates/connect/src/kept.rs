@@ -2,6 +2,7 @@
 
 use floodmark_core::{
     Code, DataType, Error, Result, Schema, Value,
+    interval::Interval,
     state::{FORMAT, Lineage, Mark, Settings},
 };
 
@@ -34,6 +35,20 @@ pub fn mark(column: Option<String>, data_type: Option<String>, value: Option<Str
     let data_type = DataType::parse(&type_name).ok_or_else(|| damaged("the type", &type_name))?;
     let value = Value::parse(&text, data_type).ok_or_else(|| damaged("the watermark", &text))?;
     Ok(Some(Mark { column, data_type, value }))
+}
+
+/// The type of an interval, its ends and the highest value in it, out of their texts.
+pub fn interval(
+    type_name: &str,
+    from: &str,
+    until: &str,
+    highest: Option<&str>,
+) -> Result<(DataType, Interval, Option<Value>)> {
+    let data_type = DataType::parse(type_name).ok_or_else(|| damaged("the type", type_name))?;
+    let value = |text: &str| Value::parse(text, data_type).ok_or_else(|| damaged("the end of an interval", text));
+    let interval = Interval::new(value(from)?, value(until)?);
+    let interval = interval.ok_or_else(|| damaged("the interval", &format!("[{from}, {until})")))?;
+    Ok((data_type, interval, highest.map(value).transpose()?))
 }
 
 /// Settings out of their JSON.

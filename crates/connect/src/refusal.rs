@@ -110,6 +110,28 @@ pub fn other_key(pipeline: &Pipeline) -> Error {
         .help("or load everything again with `--full-refresh`, or into another table")
 }
 
+/// A load beside the runs of a pipeline, of which one changed what the rows were made ready for. `was`: the state when they
+/// were; `now`: as it is.
+pub fn moved_on(pipeline: &str, was: &State, now: &State) -> Result<()> {
+    let what = if was.schema.is_none() && now.schema.is_none() {
+        return Err(Error::internal(format!("pipeline {pipeline:?} never loaded, and is loaded beside its runs")));
+    } else if now.schema.is_none() {
+        "its state was forgotten"
+    } else if was.table != now.table {
+        "it loads another table now"
+    } else if was.schema != now.schema {
+        "the columns of its table are others now"
+    } else if was.settings != now.settings {
+        "its settings are others now"
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(Code::DestinationBusy, format!("pipeline {pipeline:?} ran in the meantime: {what}"))
+        .state("nothing was written; what the other run wrote stands")
+        .help("run again: it begins with what is there now")
+        .transient())
+}
+
 /// A run whose token is not the newest.
 pub fn fenced(pipeline: &str) -> Error {
     Error::new(Code::Fenced, format!("pipeline {pipeline:?} was taken over by a newer run while this one was held up"))

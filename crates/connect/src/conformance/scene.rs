@@ -1,17 +1,21 @@
 //! A small pipeline with hand-made rows, and what is needed to load them without an engine.
 
 use super::mark;
-use crate::{Chunk, Destination, LoadPlan, Session, ShapedBatch, Stop, Target, destination::Transaction};
+use crate::{
+    Chunk, Destination, LoadPlan, Session, ShapedBatch, Stop, Target,
+    destination::{Transaction, Within},
+};
 use arrow::array::{ArrayRef, BooleanArray, Decimal128Array, Int64Array, RecordBatch, StringArray};
 use chrono::DateTime;
 use floodmark_core::{
     Counts, DataType, Error, Result, Schema,
+    interval::Interval,
     pipeline::{
         AbsentRows, COMMIT_EVERY, ChangedFiles, CsvOptions, Deletes, DestinationSpec, FileSource, Load, MAX_ROW_BYTES,
         OnBadRow, OnNull, Pipeline, SchemaPolicy, SourceSpec,
     },
     schema::Change,
-    state::{BoundaryChange, Commit, Lineage, Reject, RunRecord},
+    state::{BoundaryChange, Commit, IntervalEntry, Lineage, Reject, RunRecord},
     url::ConnectionUrl,
 };
 use std::{sync::Arc, time::Duration};
@@ -55,6 +59,12 @@ pub(crate) struct Scene {
     pub(crate) rejects: Vec<Reject>,
     /// Numbers of those that are read once more.
     pub(crate) replayed: Vec<i64>,
+    /// The part of the table the rows are all of.
+    pub(crate) within: Option<Within>,
+    /// Receipts to write.
+    pub(crate) intervals: Vec<IntervalEntry>,
+    /// Receipts that go.
+    pub(crate) absorbed: Vec<(String, Interval)>,
 }
 
 impl Scene {
@@ -99,6 +109,9 @@ impl Scene {
             changes: Vec::new(),
             rejects: Vec::new(),
             replayed: Vec::new(),
+            within: None,
+            intervals: Vec::new(),
+            absorbed: Vec::new(),
         }
     }
 
@@ -133,7 +146,15 @@ impl Scene {
             now: 0,
             run: "r",
         };
-        let plan = LoadPlan { target, replace: Vec::new(), lineage: false, forget: false, full: true, ordered: true };
+        let plan = LoadPlan {
+            target,
+            replace: Vec::new(),
+            lineage: false,
+            forget: false,
+            full: true,
+            ordered: true,
+            within: self.within.clone(),
+        };
         // One row a batch: how rows are cut into batches must not matter.
         let batches = rows.iter().map(|row| self.batch(std::slice::from_ref(row))).collect();
         let (rejects, read) = (self.rejects.clone(), (rows.len() + self.rejects.len()) as u64);
@@ -218,6 +239,8 @@ impl Chunk for Hand<'_> {
             reread: Vec::new(),
             skimmed: Vec::new(),
             replayed: self.scene.replayed.clone(),
+            intervals: self.scene.intervals.clone(),
+            absorbed: self.scene.absorbed.clone(),
             run: RunRecord { counts, ..self.scene.record() },
         })
     }

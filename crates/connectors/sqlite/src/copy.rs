@@ -98,6 +98,7 @@ fn forget(db: &mut Connection, pipeline: &Pipeline) -> Result<()> {
     db.pragma_update(None, "synchronous", "OFF").map_err(&fail)?;
     let tx = db.transaction().map_err(&fail)?;
     if state::present(&tx)? {
+        state::create(&tx)?;
         state::forget(&tx, &pipeline.name)?;
         state::forget_all_rejects(&tx, &pipeline.name)?;
     }

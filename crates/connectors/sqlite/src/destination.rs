@@ -4,7 +4,7 @@ use crate::{
     codec, copy, ddl, differences,
     failure::to,
     ledger::SqliteLedger,
-    lock::{self, Lock},
+    lock::{self, Lock, Name},
     session::SqliteSession,
     state,
 };
@@ -93,8 +93,14 @@ impl SqliteDestination {
         self.path.as_deref()
     }
 
-    /// The lock of one pipeline, on the database's true path so that two names of one file share it.
-    pub(crate) fn lock(&self, name: &str, holder: &str, wait: Option<Duration>, stop: &Stop) -> Result<Option<Lock>> {
+    /// A lock, on the database's true path so that two names of one file share it.
+    pub(crate) fn lock(
+        &self,
+        name: Name<'_>,
+        holder: &str,
+        wait: Option<Duration>,
+        stop: &Stop,
+    ) -> Result<Option<Lock>> {
         let Some(path) = self.true_path()? else { return Ok(None) };
         Lock::acquire(&path, name, holder, wait, stop).map(Some)
     }
@@ -193,15 +199,14 @@ impl Destination for SqliteDestination {
     }
 
     fn open(&self, pipeline: &str, run: &str, wait: Option<Duration>, stop: &Stop) -> Result<Box<dyn Session>> {
-        self.probe()?;
-        let db = self.connect(Access::Write)?;
-        let holder = format!(
-            "run {run} (process {}) since {}",
-            std::process::id(),
-            chrono::Utc::now().format("%Y-%m-%d %H:%M:%SZ")
-        );
-        let lock = self.lock(pipeline, &holder, wait, stop)?;
-        let session = SqliteSession::open(self.clone(), db, lock, pipeline, stop).map_err(|e| self.named(e))?;
+        let held = self.hold(Name::Pipeline(pipeline), run, wait, stop)?;
+        let session = SqliteSession::open(self.clone(), held, pipeline, stop).map_err(|e| self.named(e))?;
+        Ok(Box::new(session))
+    }
+
+    fn open_beside(&self, pipeline: &str, run: &str, wait: Option<Duration>, stop: &Stop) -> Result<Box<dyn Session>> {
+        let held = self.hold(Name::Beside(pipeline), run, wait, stop)?;
+        let session = SqliteSession::open_beside(self.clone(), held, pipeline, stop).map_err(|e| self.named(e))?;
         Ok(Box::new(session))
     }
 
@@ -209,7 +214,7 @@ impl Destination for SqliteDestination {
         // A connection that only reads, as a probe's, leaves SQLite's own files beside a database in WAL mode.
         match self.exists() {
             false => self.probe()?,
-            true => self.true_path()?.map_or(Ok(()), |path| lock::look(&path, pipeline, wait, stop))?,
+            true => self.true_path()?.map_or(Ok(()), |path| lock::look(&path, Name::Pipeline(pipeline), wait, stop))?,
         }
         let session = SqliteSession::rehearse(self.clone(), pipeline, stop).map_err(|e| self.named(e))?;
         Ok(Box::new(session))
@@ -246,6 +251,25 @@ impl Destination for SqliteDestination {
 impl SqliteDestination {
     pub(crate) fn connect_for_change(&self) -> Result<Connection> {
         self.connect(Access::Write)
+    }
+
+    /// A connection, and the lock that its writing stands under.
+    fn hold(
+        &self,
+        name: Name<'_>,
+        run: &str,
+        wait: Option<Duration>,
+        stop: &Stop,
+    ) -> Result<(Connection, Option<Lock>)> {
+        self.probe()?;
+        let db = self.connect(Access::Write)?;
+        let holder = format!(
+            "run {run} (process {}) since {}",
+            std::process::id(),
+            chrono::Utc::now().format("%Y-%m-%d %H:%M:%SZ")
+        );
+        let lock = self.lock(name, &holder, wait, stop)?;
+        Ok((db, lock))
     }
 
     pub(crate) fn connect_for_rehearsal(&self) -> Result<Connection> {

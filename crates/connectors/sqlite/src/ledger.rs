@@ -4,8 +4,10 @@ use crate::{
     SqliteDestination,
     boundary::{self, Boundary},
     failure::to,
+    lock::Name,
     state,
 };
+use chrono::{DateTime, Utc};
 use floodmark_connect::{
     Stop,
     books::Books,
@@ -14,7 +16,7 @@ use floodmark_connect::{
 };
 use floodmark_core::{
     Result,
-    state::{Commit, Memory, Remembered, RunRecord, State},
+    state::{Commit, IntervalEntry, Memory, Remembered, RunRecord, State},
 };
 use rusqlite::{Connection, TransactionBehavior};
 use std::time::Duration;
@@ -34,7 +36,7 @@ impl Books for SqliteLedger {
 
     fn change<T>(&self, pipeline: &str, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         let holder = format!("a change of its state (process {})", std::process::id());
-        let _lock = self.destination.lock(pipeline, &holder, Some(Duration::ZERO), &Stop::default())?;
+        let _lock = self.destination.lock(Name::Pipeline(pipeline), &holder, Some(Duration::ZERO), &Stop::default())?;
         let mut db = self.destination.connect_for_change()?;
         let fail = to("change the state");
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&fail)?;
@@ -75,6 +77,18 @@ impl Books for SqliteLedger {
 
     fn write_position(db: &Connection, pipeline: &str, table: &str, token: i64, commit: &Commit) -> Result<()> {
         state::write_position(db, pipeline, table, token, commit, Boundary::new(db, pipeline)?)
+    }
+
+    fn intervals(db: &Connection, pipeline: &str) -> Result<Vec<IntervalEntry>> {
+        state::intervals(db, pipeline)
+    }
+
+    fn put_intervals(db: &Connection, pipeline: &str, intervals: &[IntervalEntry]) -> Result<()> {
+        state::put_intervals(db, pipeline, intervals)
+    }
+
+    fn prune_runs(db: &Connection, pipeline: &str, before: DateTime<Utc>, keep: usize) -> Result<u64> {
+        state::prune_runs(db, pipeline, before, keep)
     }
 
     fn memories(db: &Connection, pipeline: &str) -> Result<Vec<Memory>> {

@@ -4,6 +4,7 @@
 //! through prepared statements, one key at a time, by the rule in `floodmark_core::merge`.
 
 mod adopt;
+mod beside;
 mod bind;
 mod boundary;
 mod codec;
@@ -15,6 +16,7 @@ mod failure;
 mod ledger;
 mod lock;
 mod merge;
+mod order;
 mod rehearsal;
 mod session;
 mod source;

@@ -6,6 +6,7 @@ use floodmark_connect::{
 };
 use floodmark_core::{Code, Error, Result};
 use std::{
+    fmt,
     fs::{File, OpenOptions, TryLockError},
     io::{Read, Seek, Write},
     path::{Path, PathBuf},
@@ -19,6 +20,39 @@ const GLANCE: Duration = Duration::from_millis(5);
 
 /// How often the name of a holder is looked for.
 const NAMING: u32 = 20;
+
+/// What a lock is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Name<'a> {
+    /// A pipeline's runs, of which there is one at a time.
+    Pipeline(&'a str),
+    /// Loads beside these, likewise.
+    Beside(&'a str),
+    /// Writing to the database, which pipelines do in turn, so that none of them runs into SQLite's own time limit while
+    /// another loads.
+    Writer,
+}
+
+impl Name<'_> {
+    /// Different for each: a dot in a pipeline's name is written in another way.
+    fn file(self) -> String {
+        match self {
+            Name::Pipeline(pipeline) => format!("{}.lock", file_name(pipeline)),
+            Name::Beside(pipeline) => format!("{}.beside.lock", file_name(pipeline)),
+            Name::Writer => ".lock".into(),
+        }
+    }
+}
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Name::Pipeline(pipeline) => write!(f, "pipeline {pipeline:?} is held by"),
+            Name::Beside(pipeline) => write!(f, "pipeline {pipeline:?} is loaded beside its runs already, by"),
+            Name::Writer => f.write_str("the database is being written to by"),
+        }
+    }
+}
 
 /// A held lock. Dropping it lets go; the file stays, because removing it would let two holders lock two files.
 #[derive(Debug)]
@@ -34,11 +68,11 @@ pub(crate) fn folder(database: &Path) -> PathBuf {
 }
 
 impl Lock {
-    /// Takes the lock called `name`, waiting at most `wait` (`None`: for ever). `holder` is written into the file for
+    /// Takes the lock, waiting at most `wait` (`None`: for ever). `holder` is written into the file for
     /// whoever finds it taken.
     pub(crate) fn acquire(
         database: &Path,
-        name: &str,
+        name: Name<'_>,
         holder: &str,
         wait: Option<Duration>,
         stop: &Stop,
@@ -70,14 +104,14 @@ impl Lock {
     }
 }
 
-/// The file of the lock called `name`.
-pub(crate) fn path(database: &Path, name: &str) -> PathBuf {
-    folder(database).join(format!("{}.lock", file_name(name)))
+/// The file of a lock.
+pub(crate) fn path(database: &Path, name: Name<'_>) -> PathBuf {
+    folder(database).join(name.file())
 }
 
-/// Waits at most `wait` until nobody holds the lock called `name`, and takes nothing. A lock that was never taken has no
+/// Waits at most `wait` until nobody holds the lock, and takes nothing. A lock that was never taken has no
 /// file, and gets none.
-pub(crate) fn look(database: &Path, name: &str, wait: Option<Duration>, stop: &Stop) -> Result<()> {
+pub(crate) fn look(database: &Path, name: Name<'_>, wait: Option<Duration>, stop: &Stop) -> Result<()> {
     let path = path(database, name);
     let failed = |error: std::io::Error| {
         Error::new(Code::DestinationOpen, format!("the lock file {} cannot be read", path.display())).cause(error)
@@ -92,7 +126,7 @@ pub(crate) fn look(database: &Path, name: &str, wait: Option<Duration>, stop: &S
 
 fn until_free(
     file: &mut File,
-    name: &str,
+    name: Name<'_>,
     wait: Option<Duration>,
     stop: &Stop,
     take: impl Fn(&File) -> std::result::Result<(), TryLockError>,
@@ -115,7 +149,7 @@ fn until_free(
     }
 }
 
-fn busy(file: &mut File, name: &str) -> Error {
+fn busy(file: &mut File, name: Name<'_>) -> Error {
     let mut holder = String::new();
     // Who has just taken it has not said so yet.
     for _ in 0..NAMING {
@@ -126,7 +160,7 @@ fn busy(file: &mut File, name: &str) -> Error {
         std::thread::sleep(GLANCE);
     }
     let holder = if holder.trim().is_empty() { "another process".to_owned() } else { holder.trim().to_owned() };
-    Error::new(Code::Busy, format!("pipeline {name:?} is held by {holder}"))
+    Error::new(Code::Busy, format!("{name} {holder}"))
         .state("this run wrote nothing; the other one goes on")
         .help("let it finish, or wait for it with `--wait`")
 }
@@ -152,7 +186,7 @@ mod tests {
     fn a_second_holder_is_told_who_has_it() {
         let dir = tempfile::tempdir().unwrap();
         let db = dir.path().join("x.db");
-        let take = || Lock::acquire(&db, "a/b", "process 7", Some(Duration::ZERO), &Stop::default());
+        let take = || Lock::acquire(&db, Name::Pipeline("a/b"), "process 7", Some(Duration::ZERO), &Stop::default());
         let held = take().unwrap();
         let error = take().unwrap_err();
         assert_eq!(error.code(), Code::Busy);
@@ -165,19 +199,21 @@ mod tests {
     fn a_look_finds_a_holder_and_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let db = dir.path().join("x.db");
-        let see = || look(&db, "a", Some(Duration::ZERO), &Stop::default());
+        let see = || look(&db, Name::Pipeline("a"), Some(Duration::ZERO), &Stop::default());
         see().unwrap();
         assert!(!folder(&db).exists());
-        let held = Lock::acquire(&db, "a", "process 7", Some(Duration::ZERO), &Stop::default()).unwrap();
+        let held =
+            Lock::acquire(&db, Name::Pipeline("a"), "process 7", Some(Duration::ZERO), &Stop::default()).unwrap();
         assert!(see().unwrap_err().message().contains("process 7"));
         drop(held);
         see().unwrap();
-        Lock::acquire(&db, "a", "process 8", Some(Duration::ZERO), &Stop::default()).unwrap();
+        Lock::acquire(&db, Name::Pipeline("a"), "process 8", Some(Duration::ZERO), &Stop::default()).unwrap();
     }
 
     #[test]
     fn names_do_not_escape_the_folder() {
         assert_eq!(file_name("../a b"), "%2E%2E%2Fa%20b");
         assert_ne!(file_name("a%"), file_name("a%25"));
+        assert_ne!(Name::Pipeline("a.beside").file(), Name::Beside("a").file());
     }
 }

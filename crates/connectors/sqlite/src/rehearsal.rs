@@ -7,8 +7,8 @@
 use crate::{
     SqliteDestination, copy, destination,
     failure::to,
-    lock::{self, Lock},
-    session::{SqliteSession, WRITER, turn},
+    lock::{self, Lock, Name},
+    session::{SqliteSession, turn},
     state,
     touched::Touched,
 };
@@ -79,6 +79,7 @@ impl SqliteSession {
             state,
             was_empty: None,
             stop: stop.clone(),
+            beside: None,
             rehearsed: Some(Rehearsed { in_place, ..Rehearsed::default() }),
         })
     }
@@ -120,7 +121,7 @@ fn connect(destination: &SqliteDestination, stop: &Stop) -> Result<(Connection, 
     let db = destination.connect_for_rehearsal()?;
     let mode: String =
         db.query_row("PRAGMA journal_mode", [], |r| r.get(0)).map_err(to("read the database's journal mode"))?;
-    let known = destination.true_path()?.is_some_and(|path| lock::path(&path, WRITER).exists());
+    let known = destination.true_path()?.is_some_and(|path| lock::path(&path, Name::Writer).exists());
     if mode == "wal" && known {
         return Ok((db, true));
     }

@@ -1,11 +1,11 @@
 //! A held pipeline: one transaction a chunk.
 
 use crate::{
-    SqliteDestination, adopt,
+    SqliteDestination, adopt, beside,
     boundary::Boundary,
     codec, ddl,
     failure::to,
-    lock::Lock,
+    lock::{Lock, Name},
     merge::{self, Outcome},
     rehearsal::{Rehearsed, Step},
     state,
@@ -20,14 +20,10 @@ use floodmark_connect::{
 use floodmark_core::{
     Code, Counts, DataType, Error, Result, Schema,
     pipeline::{Load, Pipeline},
-    state::{BoundaryChange, FileEntry, Reject, RunRecord, State},
+    state::{BoundaryChange, FileEntry, IntervalEntry, Reject, RunRecord, State},
 };
 use rusqlite::{Connection, TransactionBehavior};
 use std::{collections::HashSet, time::Duration};
-
-/// The name of the lock that pipelines of one database take in turn before they write, so that none of them runs into
-/// SQLite's own time limit while another loads. Empty, as no pipeline's name is.
-pub(crate) const WRITER: &str = "";
 
 /// How long a pipeline waits for its turn to write. A chunk of the largest size takes well under a minute; a process that
 /// was stopped (SIGSTOP) takes for ever.
@@ -36,7 +32,7 @@ const TURN: Duration = Duration::from_secs(600);
 /// Takes a turn at writing. Not getting one is no `Busy`: it is another pipeline that has it.
 pub(crate) fn turn(destination: &SqliteDestination, pipeline: &str, stop: &Stop) -> Result<Option<Lock>> {
     let holder = format!("pipeline {pipeline:?} (process {})", std::process::id());
-    destination.lock(WRITER, &holder, Some(TURN), stop).map_err(|error| match error.code() {
+    destination.lock(Name::Writer, &holder, Some(TURN), stop).map_err(|error| match error.code() {
         Code::Busy => Error::new(
             Code::DestinationBusy,
             format!("the database was not free for writing within {} minutes", TURN.as_secs() / 60),
@@ -57,6 +53,8 @@ pub(crate) struct SqliteSession {
     /// Whether the table was empty before this session's first load.
     pub(crate) was_empty: Option<bool>,
     pub(crate) stop: Stop,
+    /// The token of a session beside the pipeline's runs.
+    pub(crate) beside: Option<i64>,
     /// Nothing of this session is kept. After `db`, so that the connection goes before the turn at writing does.
     pub(crate) rehearsed: Option<Rehearsed>,
 }
@@ -64,30 +62,56 @@ pub(crate) struct SqliteSession {
 impl SqliteSession {
     pub(crate) fn open(
         destination: SqliteDestination,
-        mut db: Connection,
-        lock: Option<Lock>,
+        held: (Connection, Option<Lock>),
         pipeline: &str,
         stop: &Stop,
     ) -> Result<Self> {
-        {
-            let _writer = turn(&destination, pipeline, stop)?;
-            let tx = begin(&mut db, false)?;
-            state::create(&tx)?;
-            state::raise_token(&tx, pipeline)?;
-            crash::at(Point::TakeCommit, || tx.commit().map_err(to("take the pipeline")))?;
-        }
-        let state = state::read(&db, pipeline)?
+        let mut session = SqliteSession::new(destination, held, pipeline, stop);
+        session.take(state::raise_token)?;
+        session.state = state::read(&session.db, pipeline)?
             .ok_or_else(|| Error::internal("the state was not there after its token was raised"))?;
-        Ok(SqliteSession {
+        Ok(session)
+    }
+
+    /// A session beside the pipeline's runs.
+    pub(crate) fn open_beside(
+        destination: SqliteDestination,
+        held: (Connection, Option<Lock>),
+        pipeline: &str,
+        stop: &Stop,
+    ) -> Result<Self> {
+        let mut session = SqliteSession::new(destination, held, pipeline, stop);
+        session.beside = Some(session.take(beside::raise_token)?);
+        session.state = state::read(&session.db, pipeline)?.unwrap_or_default();
+        Ok(session)
+    }
+
+    fn new(
+        destination: SqliteDestination,
+        (db, lock): (Connection, Option<Lock>),
+        pipeline: &str,
+        stop: &Stop,
+    ) -> Self {
+        SqliteSession {
             destination,
             db,
             _lock: lock,
             pipeline: pipeline.to_owned(),
-            state,
+            state: State::default(),
             was_empty: None,
             stop: stop.clone(),
+            beside: None,
             rehearsed: None,
-        })
+        }
+    }
+
+    fn take(&mut self, raise_token: fn(&Connection, &str) -> Result<i64>) -> Result<i64> {
+        let _writer = turn(&self.destination, &self.pipeline, &self.stop)?;
+        let tx = begin(&mut self.db, false)?;
+        state::create(&tx)?;
+        let token = raise_token(&tx, &self.pipeline)?;
+        crash::at(Point::TakeCommit, || tx.commit().map_err(to("take the pipeline")))?;
+        Ok(token)
     }
 }
 
@@ -126,30 +150,19 @@ impl Session for SqliteSession {
         };
         let tx = begin(&mut self.db, rehearsing)?;
         let target = &plan.target;
-        let (mut forgotten, mut belongings) = (0, Vec::new());
-        if plan.forget {
-            state::forget(&tx, &self.pipeline)?;
-            state::forget_all_rejects(&tx, &self.pipeline)?;
-            if ddl::table(&tx, &target.pipeline.destination.table)?.is_some() {
-                forgotten = merge::count(&tx, &target.pipeline.destination.table)?;
-                belongings = ddl::belongings(&tx, &target.pipeline.destination.table)?;
-                ddl::clear(&tx, target, moment_type(target), &belongings)?;
+        let (forgotten, belongings) = match self.beside {
+            None => prepare(&tx, &self.pipeline, &self.state, plan)?,
+            Some(_) => {
+                beside::look(&tx, &self.pipeline, &mut self.state, plan)?;
+                (0, Vec::new())
             }
-        }
-        // Of this table: a pipeline that moved to another one starts afresh there.
-        let table = Some(&target.pipeline.destination.table);
-        let loaded = !plan.forget && self.state.schema.is_some() && self.state.table.as_ref() == table;
-        state::refuse_shared(&tx, &self.pipeline, &target.pipeline.destination.table)?;
-        if loaded {
-            state::refuse_other_load(&tx, &self.pipeline, target.pipeline.load)?;
-        } else if !plan.forget {
-            refusal::adopt(target.pipeline, &self.state, &adopt::Found { db: &tx, pipeline: target.pipeline })?;
-        }
-        ddl::prepare(&tx, target.pipeline, target.schema, target.changes, moment_type(target), loaded)?;
+        };
         if let Some(rehearsed) = &mut self.rehearsed {
             rehearsed.watch(&tx, target.pipeline)?;
         }
-        let was_empty = match self.was_empty {
+        // Another session may have put rows into it meanwhile; and a part of the table has a receipt of its own.
+        let alone = self.beside.is_none() && beside::token(&tx, &self.pipeline)?.is_none();
+        let was_empty = match self.was_empty.filter(|_| alone && plan.within.is_none()) {
             Some(known) => known,
             None => merge::is_empty(&tx, &target.pipeline.destination.table)?,
         };
@@ -164,19 +177,34 @@ impl Session for SqliteSession {
         let Incoming { desk, chunk, .. } = incoming;
         let commit = chunk.seal(counts, lineage)?;
         let table = &target.pipeline.destination.table;
-        state::write(&tx, &self.pipeline, table, self.state.token, &commit, desk.boundary)?;
+        match self.beside {
+            None => state::write(&tx, &self.pipeline, table, self.state.token, &commit, desk.boundary)?,
+            Some(token) => beside::write(&tx, &self.pipeline, token, &commit)?,
+        }
         self.stop.check()?;
         crash::at(Point::LoadCommit, || tx.commit().map_err(to("commit")))?;
         drop(writeback);
         self.was_empty = Some(was_empty);
-        self.state = state::read(&self.db, &self.pipeline)?
-            .ok_or_else(|| Error::internal("the state was not there after a commit"))?;
+        // Beside runs it is the one that was looked at: what a run has committed since shows at the next load.
+        if self.beside.is_none() {
+            self.state = state::read(&self.db, &self.pipeline)?
+                .ok_or_else(|| Error::internal("the state was not there after a commit"))?;
+        }
         Ok(commit.run.counts)
     }
 
     fn rejected(&self) -> Result<HashSet<String>> {
         // A rehearsal finds no state tables where nothing was ever loaded.
         if state::present(&self.db)? { state::rejected_slices(&self.db, &self.pipeline) } else { Ok(HashSet::new()) }
+    }
+
+    fn intervals(&self, column: &str) -> Result<Vec<IntervalEntry>> {
+        if !state::present(&self.db)? {
+            return Ok(Vec::new());
+        }
+        let mut all = state::intervals(&self.db, &self.pipeline)?;
+        all.retain(|entry| entry.column == column);
+        Ok(all)
     }
 
     fn receipt(&self, run: &str) -> Result<Option<RunRecord>> {
@@ -189,6 +217,10 @@ impl Session for SqliteSession {
         }
         let _writer = turn(&self.destination, &self.pipeline, &Stop::default())?;
         let tx = begin(&mut self.db, false)?;
+        if self.beside.is_some() {
+            state::write_run(&tx, run)?;
+            return crash::at(Point::RecordCommit, || tx.commit().map_err(to("record the run")));
+        }
         let newest: i64 = tx
             .query_row("SELECT token FROM _floodmark_state WHERE pipeline = ?1", [&self.pipeline], |r| r.get(0))
             .map_err(to("read the fencing token"))?;
@@ -204,6 +236,33 @@ impl Session for SqliteSession {
         state::write_run(&tx, run)?;
         crash::at(Point::RecordCommit, || tx.commit().map_err(to("record the run")))
     }
+}
+
+/// Makes the table ready for what comes. Returns how many rows of it a full refresh took out, and what is to be made again when
+/// the new ones are in.
+fn prepare(db: &Connection, pipeline: &str, state: &State, plan: &LoadPlan<'_>) -> Result<(u64, Vec<ddl::Belonging>)> {
+    let target = &plan.target;
+    let (mut forgotten, mut belongings) = (0, Vec::new());
+    if plan.forget {
+        state::forget(db, pipeline)?;
+        state::forget_all_rejects(db, pipeline)?;
+        if ddl::table(db, &target.pipeline.destination.table)?.is_some() {
+            forgotten = merge::count(db, &target.pipeline.destination.table)?;
+            belongings = ddl::belongings(db, &target.pipeline.destination.table)?;
+            ddl::clear(db, target, moment_type(target), &belongings)?;
+        }
+    }
+    // Of this table: a pipeline that moved to another one starts afresh there.
+    let table = Some(&target.pipeline.destination.table);
+    let loaded = !plan.forget && state.schema.is_some() && state.table.as_ref() == table;
+    state::refuse_shared(db, pipeline, &target.pipeline.destination.table)?;
+    if loaded {
+        state::refuse_other_load(db, pipeline, target.pipeline.load)?;
+    } else if !plan.forget {
+        refusal::adopt(target.pipeline, state, &adopt::Found { db, pipeline: target.pipeline })?;
+    }
+    ddl::prepare(db, target.pipeline, target.schema, target.changes, moment_type(target), loaded)?;
+    Ok((forgotten, belongings))
 }
 
 /// The type of `valid_from` and `valid_to`: the version's, or an instant where there is none.

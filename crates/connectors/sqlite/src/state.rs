@@ -12,54 +12,58 @@ use floodmark_connect::{
 };
 use floodmark_core::{
     Code, Counts, DataType, Error, Result, Value,
+    interval::Interval,
     pipeline::{Load, Pipeline},
-    state::{Commit, FORMAT, FileEntry, Reject, RunRecord, State, WatermarkMove},
+    state::{Commit, FORMAT, FileEntry, IntervalEntry, Reject, RunRecord, State, WatermarkMove},
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::collections::HashSet;
 
 /// Tables of format 1.
 const TABLES: &str = r#"
-CREATE TABLE _floodmark_meta (format INTEGER NOT NULL);
-CREATE TABLE _floodmark_state (
+CREATE TABLE IF NOT EXISTS _floodmark_meta (format INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS _floodmark_state (
   pipeline TEXT PRIMARY KEY, token INTEGER NOT NULL, "table" TEXT, schema TEXT, source_schema TEXT,
   watermark_column TEXT, watermark_type TEXT, watermark TEXT, pending TEXT, updated_at TEXT, settings TEXT
 ) WITHOUT ROWID;
-CREATE TABLE _floodmark_runs (
+CREATE TABLE IF NOT EXISTS _floodmark_runs (
   run TEXT PRIMARY KEY, pipeline TEXT NOT NULL, status TEXT NOT NULL, load TEXT NOT NULL,
   started_at TEXT NOT NULL, finished_at TEXT,
   read INTEGER, transformed INTEGER, skipped INTEGER, rejected INTEGER, superseded INTEGER, stale INTEGER,
   unchanged INTEGER, inserted INTEGER, updated INTEGER, deleted INTEGER, delete_noop INTEGER, removed INTEGER,
   watermark_column TEXT, watermark_before TEXT, watermark_after TEXT, error TEXT
 ) WITHOUT ROWID;
-CREATE TABLE _floodmark_files (
+CREATE TABLE IF NOT EXISTS _floodmark_files (
   pipeline TEXT NOT NULL, file TEXT NOT NULL, size INTEGER NOT NULL, modified INTEGER NOT NULL, hash TEXT NOT NULL,
   rows INTEGER NOT NULL, complete INTEGER NOT NULL, lineage TEXT, PRIMARY KEY (pipeline, file)
 ) WITHOUT ROWID;
-CREATE TABLE _floodmark_boundary (
+CREATE TABLE IF NOT EXISTS _floodmark_boundary (
   pipeline TEXT NOT NULL, id INTEGER NOT NULL, file TEXT NOT NULL, hash BLOB NOT NULL, PRIMARY KEY (pipeline, id)
 ) WITHOUT ROWID;
-CREATE TABLE _floodmark_rejects (
+CREATE TABLE IF NOT EXISTS _floodmark_rejects (
   id INTEGER PRIMARY KEY, pipeline TEXT NOT NULL, run TEXT NOT NULL, file TEXT NOT NULL, line INTEGER NOT NULL,
   "column" TEXT, reason TEXT NOT NULL, raw TEXT NOT NULL, doubtful INTEGER NOT NULL DEFAULT 0
 );
-CREATE TABLE _floodmark_tombstones (
+CREATE TABLE IF NOT EXISTS _floodmark_tombstones (
   pipeline TEXT NOT NULL, key TEXT NOT NULL, version TEXT, PRIMARY KEY (pipeline, key)
 ) WITHOUT ROWID;
-CREATE TABLE _floodmark_kept (
+CREATE TABLE IF NOT EXISTS _floodmark_kept (
   pipeline TEXT NOT NULL, key TEXT NOT NULL, "column" TEXT NOT NULL, version TEXT, PRIMARY KEY (pipeline, key, "column")
 ) WITHOUT ROWID;
-CREATE TABLE _floodmark_moments (
+CREATE TABLE IF NOT EXISTS _floodmark_moments (
   pipeline TEXT NOT NULL, key TEXT NOT NULL, at TEXT NOT NULL, deleted INTEGER NOT NULL, PRIMARY KEY (pipeline, key, at)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS _floodmark_intervals (
+  pipeline TEXT NOT NULL, "column" TEXT NOT NULL, type TEXT NOT NULL, "from" TEXT NOT NULL, until TEXT NOT NULL,
+  run TEXT NOT NULL, rows INTEGER NOT NULL, highest TEXT, settled INTEGER NOT NULL, loaded_at TEXT NOT NULL,
+  PRIMARY KEY (pipeline, "column", "from", until)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS _floodmark_beside (pipeline TEXT PRIMARY KEY, token INTEGER NOT NULL) WITHOUT ROWID;
 "#;
 
 /// Whether the state tables are there; an error when a newer Floodmark wrote them.
 pub(crate) fn present(db: &Connection) -> Result<bool> {
-    let there: bool = db
-        .query_row("SELECT count(*) FROM sqlite_schema WHERE name = '_floodmark_meta'", [], |r| r.get(0))
-        .map_err(to("read the database"))?;
-    if !there {
+    if !there(db, "_floodmark_meta")? {
         return Ok(false);
     }
     let format: Option<i64> = db
@@ -69,14 +73,23 @@ pub(crate) fn present(db: &Connection) -> Result<bool> {
     kept::check_format(format).map(|()| true)
 }
 
-/// Creates the state tables where they are missing.
+fn there(db: &Connection, table: &str) -> Result<bool> {
+    db.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = ?1)", [table], |r| r.get(0))
+        .map_err(to("read the database"))
+}
+
+/// Creates the state tables where they are missing; some came after the first of them.
 pub(crate) fn create(db: &Connection) -> Result<()> {
-    if present(db)? {
+    let present = present(db)?;
+    if present && there(db, "_floodmark_beside")? {
         return Ok(());
     }
     let fail = to("create the state tables");
     crash::at(Point::CreateState, || db.execute_batch(TABLES).map_err(&fail))?;
-    crash::at(Point::CreateState, || db.execute("INSERT INTO _floodmark_meta VALUES (?1)", [FORMAT]).map_err(&fail))?;
+    if !present {
+        let format = "INSERT INTO _floodmark_meta VALUES (?1)";
+        crash::at(Point::CreateState, || db.execute(format, [FORMAT]).map_err(&fail))?;
+    }
     Ok(())
 }
 
@@ -170,6 +183,7 @@ pub(crate) fn write(
 ) -> Result<()> {
     write_position(db, pipeline, table, token, commit, boundary)?;
     forget_rejects(db, pipeline, commit)?;
+    write_intervals(db, pipeline, commit)?;
     write_run(db, &commit.run)
 }
 
@@ -242,7 +256,7 @@ pub(crate) fn rejected_slices(db: &Connection, pipeline: &str) -> Result<HashSet
 }
 
 /// Rejects that came anew with this run, or are no rejects any more.
-fn forget_rejects(db: &Connection, pipeline: &str, commit: &Commit) -> Result<()> {
+pub(crate) fn forget_rejects(db: &Connection, pipeline: &str, commit: &Commit) -> Result<()> {
     if drop_rejects(db, pipeline, &commit.replayed)? != commit.replayed.len() as u64 {
         return Err(Error::new(
             Code::Busy,
@@ -346,6 +360,99 @@ pub(crate) fn remove_file(db: &Connection, pipeline: &str, name: &str) -> Result
     Ok(())
 }
 
+/// Receipts of intervals, in no order.
+pub(crate) fn intervals(db: &Connection, pipeline: &str) -> Result<Vec<IntervalEntry>> {
+    // State tables that nobody has written to since they came into use do not have it yet.
+    if !there(db, "_floodmark_intervals")? {
+        return Ok(Vec::new());
+    }
+    let fail = to("read the receipts of intervals");
+    let mut select = db
+        .prepare(
+            "SELECT \"column\", type, \"from\", until, run, rows, highest, settled, loaded_at FROM _floodmark_intervals
+             WHERE pipeline = ?1",
+        )
+        .map_err(&fail)?;
+    let mut rows = select.query([pipeline]).map_err(&fail)?;
+    let mut out = Vec::new();
+    while let Some(row) = rows.next().map_err(&fail)? {
+        type Columns = (String, String, String, String, String, i64, Option<String>, bool, String);
+        let columns: rusqlite::Result<Columns> = row.try_into();
+        let (column, type_name, from, until, run, rows, highest, settled, loaded_at) = columns.map_err(&fail)?;
+        let (data_type, interval, highest) = kept::interval(&type_name, &from, &until, highest.as_deref())?;
+        let loaded_at = DateTime::parse_from_rfc3339(&loaded_at).map_err(|_| kept::damaged("the time", &loaded_at))?;
+        out.push(IntervalEntry {
+            column,
+            data_type,
+            interval,
+            run,
+            rows: rows as u64,
+            highest,
+            settled,
+            loaded_at: loaded_at.with_timezone(&Utc),
+        });
+    }
+    Ok(out)
+}
+
+/// Writes the receipts of a commit's intervals, and takes those out that it absorbs.
+pub(crate) fn write_intervals(db: &Connection, pipeline: &str, commit: &Commit) -> Result<()> {
+    for (column, Interval { from, until }) in &commit.absorbed {
+        crash::at(Point::WriteInterval, || {
+            db.prepare_cached(
+                "DELETE FROM _floodmark_intervals WHERE pipeline = ?1 AND \"column\" = ?2 AND \"from\" = ?3 AND until = ?4",
+            )
+            .and_then(|mut s| s.execute(params![pipeline, column, from.to_string(), until.to_string()]))
+            .map_err(to("write the receipts of intervals"))
+        })?;
+    }
+    put_intervals(db, pipeline, &commit.intervals)
+}
+
+/// Writes receipts in the place of earlier ones.
+pub(crate) fn put_intervals(db: &Connection, pipeline: &str, intervals: &[IntervalEntry]) -> Result<()> {
+    for entry in intervals {
+        crash::at(Point::WriteInterval, || {
+            db.prepare_cached(
+                "INSERT OR REPLACE INTO _floodmark_intervals VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            )
+            .and_then(|mut s| {
+                s.execute(params![
+                    pipeline,
+                    entry.column,
+                    entry.data_type.to_string(),
+                    entry.interval.from.to_string(),
+                    entry.interval.until.to_string(),
+                    entry.run,
+                    entry.rows as i64,
+                    entry.highest.as_ref().map(ToString::to_string),
+                    entry.settled,
+                    timestamp(&entry.loaded_at),
+                ])
+            })
+            .map_err(to("write the receipts of intervals"))
+        })?;
+    }
+    Ok(())
+}
+
+/// Drops old lines of the run ledger. The newest run that committed anything stays: it says how the table was loaded, and that
+/// it was. So do lines of runs that never ended.
+pub(crate) fn prune_runs(db: &Connection, pipeline: &str, before: DateTime<Utc>, keep: usize) -> Result<u64> {
+    let newest = "SELECT run FROM _floodmark_runs WHERE pipeline = ?1";
+    let order = "ORDER BY started_at DESC, run DESC LIMIT";
+    let sql = format!(
+        "DELETE FROM _floodmark_runs WHERE pipeline = ?1 AND finished_at IS NOT NULL AND started_at < ?2
+           AND run NOT IN ({newest} {order} ?3) AND run IS NOT ({newest} AND (status = 'ok' OR read > 0) {order} 1)"
+    );
+    let keep = i64::try_from(keep).unwrap_or(i64::MAX);
+    crash::at(Point::WriteRun, || {
+        db.execute(&sql, params![pipeline, timestamp(&before), keep])
+            .map(|n| n as u64)
+            .map_err(to("drop lines of the run ledger"))
+    })
+}
+
 pub(crate) fn write_run(db: &Connection, run: &RunRecord) -> Result<()> {
     let c = &run.counts;
     let n = |v: u64| v as i64;
@@ -434,7 +541,7 @@ pub(crate) fn widen_memories(db: &Connection, pipeline: &Pipeline, column: &str,
 
 /// Forgets all of a pipeline but its token, runs and rejects.
 pub(crate) fn forget(db: &Connection, pipeline: &str) -> Result<()> {
-    for table in ["tombstones", "kept", "moments"] {
+    for table in ["tombstones", "kept", "moments", "intervals"] {
         crash::at(Point::Forget, || {
             db.execute(&format!("DELETE FROM _floodmark_{table} WHERE pipeline = ?1"), [pipeline])
                 .map_err(to("reset the state"))
@@ -451,7 +558,8 @@ pub(crate) fn forget_all_rejects(db: &Connection, pipeline: &str) -> Result<()> 
     Ok(())
 }
 
-/// Forgets where a pipeline stands. Tombstones stay: what was deleted must not come back because a position moved (P5).
+/// Forgets where a pipeline stands. Tombstones stay: what was deleted must not come back because a position moved (P5). So do
+/// receipts of intervals, whose rows are there wherever the position is.
 pub(crate) fn forget_position(db: &Connection, pipeline: &str) -> Result<()> {
     let fail = to("reset the state");
     for table in ["files", "boundary"] {

@@ -62,8 +62,9 @@ pub(super) fn run(db: &Connection, plan: &LoadPlan<'_>, batches: &mut dyn Batche
 }
 
 /// A cell as it counts in a lineage: NULLs are left out, so that a column added later changes nothing, and a value counts
-/// the same after its column became wider (a date that is a timestamp now, a whole number that is a decimal).
-fn encode(name: &str, stored: ValueRef<'_>, data_type: DataType, out: &mut Vec<u8>) {
+/// the same after its column became wider (a date that is a timestamp now, a whole number that is a decimal). A column that
+/// somebody else made may keep a double without fractions as a whole number.
+pub(super) fn encode(name: &str, stored: ValueRef<'_>, data_type: DataType, out: &mut Vec<u8>) {
     if stored == ValueRef::Null {
         return;
     }
@@ -78,6 +79,7 @@ fn encode(name: &str, stored: ValueRef<'_>, data_type: DataType, out: &mut Vec<u
             let text = text.strip_suffix(b".").unwrap_or(text);
             floodmark_core::text::parse_i64(text).map_or(ValueRef::Text(text), ValueRef::Integer)
         }
+        (DataType::Double, ValueRef::Integer(whole)) => ValueRef::Real(whole as f64),
         _ => stored,
     };
     bind::encode(narrow, out);

@@ -27,7 +27,9 @@ pub(super) fn run(db: &Connection, plan: &LoadPlan<'_>, batches: &mut dyn Batche
     history.make_stage()?;
     window::stage(db, plan, batches)?;
     history.merge_all()?;
-    if plan.full && batches.complete() && plan.target.pipeline.absent_rows == AbsentRows::Close {
+    // What a part of the table does not bring may lie beyond it.
+    if plan.full && plan.within.is_none() && batches.complete() && plan.target.pipeline.absent_rows == AbsentRows::Close
+    {
         history.close_absent()?;
     }
     Ok(Outcome { counts: history.counts, lineage: Vec::new() })

@@ -3,7 +3,9 @@
 use super::{
     Batches, Outcome,
     gather::{Gather, by_key},
+    is_window,
     kept::Kept,
+    part,
     seen::Seen,
     statements::{Nulls, Statements, left_out},
     tombstones::Tombstones,
@@ -13,6 +15,7 @@ use crate::{
     bind::{self, Cells},
     ddl,
     failure::to,
+    order,
 };
 use floodmark_connect::{
     LoadPlan,
@@ -23,7 +26,7 @@ use floodmark_core::{
     merge::{Existing, Fate as Rule, Standing as Fate, decide, rivals},
     pipeline::{AbsentRows, Deletes, Load, Pipeline},
 };
-use rusqlite::Connection;
+use rusqlite::{Connection, params_from_iter};
 use std::cmp::Ordering;
 
 /// `was_empty`: the table held no row when the run began.
@@ -81,6 +84,8 @@ struct Merge<'db> {
     kept: Option<Kept<'db>>,
     /// Row ids the source still holds are kept here, where absence means something.
     track_absent: bool,
+    /// Where rows are absent if they did not come: in a part of the table, which is the window if there is one.
+    within: Option<order::Condition>,
     /// Positions in the batch of the window's columns.
     window: Vec<usize>,
     counts: Counts,
@@ -108,12 +113,14 @@ impl<'db> Merge<'db> {
             || pipeline.absent_rows == AbsentRows::Delete
             || (pipeline.load == Load::DeleteInsert && !pipeline.window.is_empty());
         let track_absent = replaces && !was_empty;
+        let within = plan.within.as_ref().filter(|w| pipeline.window.is_empty() || is_window(pipeline, w));
+        let within = within.filter(|_| track_absent).map(|w| part::condition(db, plan, w)).transpose()?;
         if track_absent {
             let window = ddl::list(pipeline.window.iter().map(String::as_str));
             let mut sql = "DROP TABLE IF EXISTS temp._floodmark_kept;
                  CREATE TEMP TABLE _floodmark_kept (id INTEGER PRIMARY KEY);"
                 .to_owned();
-            if !pipeline.window.is_empty() {
+            if within.is_none() && !pipeline.window.is_empty() {
                 sql.push_str(&format!(
                     "DROP TABLE IF EXISTS temp._floodmark_window;
                      CREATE TEMP TABLE _floodmark_window ({window}, UNIQUE ({window}));"
@@ -133,6 +140,7 @@ impl<'db> Merge<'db> {
             tombstones,
             kept,
             track_absent,
+            within,
             window: Vec::new(),
             counts: Counts::default(),
             scratch: String::new(),
@@ -141,7 +149,7 @@ impl<'db> Merge<'db> {
     }
 
     fn window_columns(&mut self, names: &[&str]) -> Result<()> {
-        if self.track_absent {
+        if self.track_absent && self.within.is_none() {
             self.window = self
                 .pipeline
                 .window
@@ -463,7 +471,12 @@ impl<'db> Merge<'db> {
         let table = ddl::quote(&self.pipeline.destination.table);
         let rowid = self.rowid;
         let mut condition = format!("{table}.{rowid} NOT IN (SELECT id FROM temp._floodmark_kept)");
-        if !self.pipeline.window.is_empty() {
+        let none = Vec::new();
+        let mut parameters = &none;
+        if let Some(within) = &self.within {
+            condition.push_str(&format!(" AND {}", within.sql));
+            parameters = &within.parameters;
+        } else if !self.pipeline.window.is_empty() {
             let equal: Vec<String> =
                 self.pipeline.window.iter().map(|w| format!("w.{0} IS {table}.{0}", ddl::quote(w))).collect();
             condition.push_str(&format!(
@@ -476,6 +489,9 @@ impl<'db> Merge<'db> {
         } else {
             format!("DELETE FROM {table} WHERE {condition}")
         };
-        crash::at(Point::RemoveAbsent, || self.db.execute(&sql, []).map(|n| n as u64).map_err(to("remove absent rows")))
+        crash::at(Point::RemoveAbsent, || {
+            let removed = self.db.execute(&sql, params_from_iter(parameters));
+            removed.map(|n| n as u64).map_err(to("remove absent rows"))
+        })
     }
 }

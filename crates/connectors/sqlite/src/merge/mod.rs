@@ -6,6 +6,7 @@ mod history;
 mod kept;
 mod keyed;
 mod moments;
+mod part;
 mod seen;
 mod statements;
 mod tombstones;
@@ -17,8 +18,13 @@ use crate::{ddl, failure::to};
 use floodmark_connect::{
     LoadPlan, ShapedBatch,
     crash::{self, Point},
+    destination::Within,
 };
-use floodmark_core::{Counts, DataType, Error, Result, Schema, pipeline::Load, state::Lineage};
+use floodmark_core::{
+    Counts, DataType, Error, Result, Schema,
+    pipeline::{Load, Pipeline},
+    state::Lineage,
+};
 use rusqlite::Connection;
 
 /// Batches to merge.
@@ -40,9 +46,11 @@ pub(crate) struct Outcome {
 pub(crate) fn run(db: &Connection, plan: &LoadPlan<'_>, was_empty: bool, batches: &mut dyn Batches) -> Result<Outcome> {
     let pipeline = plan.target.pipeline;
     let keyed = !pipeline.key.is_empty();
-    match pipeline.load {
-        Load::Append => append::run(db, plan, batches),
-        Load::Overwrite if !keyed => {
+    match (pipeline.load, &plan.within) {
+        (Load::Append, Some(within)) => part::add(db, plan, within, batches),
+        (Load::Append, None) => append::run(db, plan, batches),
+        (Load::Overwrite, Some(within)) if !keyed => part::replace(db, plan, within, batches),
+        (Load::Overwrite, None) if !keyed => {
             let removed = count(db, &pipeline.destination.table)?;
             let sql = format!("DELETE FROM {}", ddl::quote(&pipeline.destination.table));
             crash::at(Point::EmptyTable, || db.execute_batch(&sql).map_err(to("empty the table")))?;
@@ -50,12 +58,20 @@ pub(crate) fn run(db: &Connection, plan: &LoadPlan<'_>, was_empty: bool, batches
             outcome.counts.removed = removed;
             Ok(outcome)
         }
-        Load::DeleteInsert if !keyed => window::run(db, plan, batches),
-        Load::Scd2 => history::run(db, plan, batches),
-        Load::Upsert | Load::InsertOnly | Load::Overwrite | Load::DeleteInsert => {
+        (Load::DeleteInsert, Some(within)) if !keyed && is_window(pipeline, within) => {
+            part::replace(db, plan, within, batches)
+        }
+        (Load::DeleteInsert, _) if !keyed => window::run(db, plan, batches),
+        (Load::Scd2, _) => history::run(db, plan, batches),
+        (Load::Upsert | Load::InsertOnly | Load::Overwrite | Load::DeleteInsert, _) => {
             keyed::run(db, plan, was_empty, batches)
         }
     }
+}
+
+/// Whether the part is what the pipeline replaces as a whole. Along any other column windows are replaced as ever.
+fn is_window(pipeline: &Pipeline, within: &Within) -> bool {
+    pipeline.window.len() == 1 && pipeline.window[0] == within.column
 }
 
 /// Whether the table holds no row.

@@ -13,9 +13,9 @@ pub use catalog::catalog;
 use columns::Columns;
 use floodmark_connect::{
     BadRow, Batches, Files, ReadPlan, Slice, Source, Stop, Survey, SurveyRequest,
-    source::{Glance, Glimpse},
+    source::{Extent, Glance, Glimpse},
 };
-use floodmark_core::{Code, Error, Result, pipeline::Relation, url::ConnectionUrl, wording};
+use floodmark_core::{Code, DataType, Error, Result, pipeline::Relation, url::ConnectionUrl, wording};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::{
     path::{Path, PathBuf},
@@ -27,7 +27,8 @@ use std::{
 pub struct SqliteSource {
     path: PathBuf,
     relation: Relation,
-    /// The transaction that a survey opened, for the read that follows.
+    /// The transaction that a survey opened, for the read that follows. SQLite hands it to no other connection: further reads
+    /// see what is committed until they begin.
     snapshot: Mutex<Option<Connection>>,
 }
 
@@ -46,6 +47,15 @@ impl SqliteSource {
 
     fn connect(&self) -> Result<Connection> {
         connect(&self.path)
+    }
+
+    /// A transaction, of which the first read fixes what it sees.
+    fn begin(&self, stop: &Stop) -> Result<Connection> {
+        let mut db = self.connect()?;
+        let stop = stop.clone();
+        db.progress_handler(100_000, Some(move || stop.check().is_err())).map_err(unreadable)?;
+        db.execute_batch("BEGIN").map_err(unreadable)?;
+        Ok(db)
     }
 
     /// What to select from, in SQL.
@@ -124,6 +134,10 @@ impl Source for SqliteSource {
         Ok(vec![Slice { path: name.clone().into(), name, size: 0, modified: 0 }])
     }
 
+    fn sorts(&self) -> bool {
+        true
+    }
+
     fn files(&self) -> Option<&dyn Files> {
         None
     }
@@ -143,13 +157,22 @@ impl Source for SqliteSource {
         Ok(Vec::new())
     }
 
+    fn extent(&self, column: &str, data_type: DataType, stop: &Stop) -> Result<Option<Extent>> {
+        // The survey's own transaction, unless a read has taken it.
+        let surveyed = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
+        let look = || match &*surveyed {
+            Some(db) => read::extent(db, &self.relation(), &self.columns(db)?, column, data_type),
+            None => {
+                let db = self.begin(stop)?;
+                read::extent(&db, &self.relation(), &self.columns(&db)?, column, data_type)
+            }
+        };
+        look().map(Some).map_err(|e: Error| stop.check().err().unwrap_or_else(|| self.named(e)))
+    }
+
     fn survey(&self, slices: &[Slice], request: &SurveyRequest, stop: &Stop) -> Result<Survey> {
         let look = || {
-            let mut db = self.connect()?;
-            let stop = stop.clone();
-            db.progress_handler(100_000, Some(move || stop.check().is_err())).map_err(unreadable)?;
-            // The first read fixes what this transaction sees.
-            db.execute_batch("BEGIN").map_err(unreadable)?;
+            let db = self.begin(stop)?;
             let schema = self.columns(&db)?.schema(&db, &self.relation(), &request.pinned)?;
             Ok((db, schema))
         };
@@ -172,7 +195,7 @@ impl Source for SqliteSource {
             None => self.connect().map_err(|e| self.named(e))?,
         };
         let columns = self.columns(&db).map_err(|e| self.named(e))?;
-        let select = read::Select::new(&self.relation(), &columns, plan);
+        let select = read::Select::new(&db, &self.relation(), &columns, plan).map_err(|e| self.named(e))?;
         Ok(Box::new(read::start(db, select, slice.name.clone(), plan.schema.clone(), stop.clone())))
     }
 }

@@ -1,17 +1,14 @@
 //! Rows, read by a thread of their own and handed over in batches.
 
 use super::{columns::Columns, unreadable};
-use crate::ddl;
+use crate::{codec, ddl, order};
 use arrow::{
     array::{BooleanArray, RecordBatch, RecordBatchOptions},
     compute::filter_record_batch,
 };
-use floodmark_connect::{
-    BadRow, Batch, Range, ReadPlan, Stop,
-    cells::{Cell, ColumnBuilder},
-};
+use floodmark_connect::{BadRow, Batch, Range, ReadPlan, Stop, cells::ColumnBuilder, source::Extent};
 use floodmark_core::{
-    Code, DataType, Error, Result, Schema, Value,
+    Code, DataType, Error, Result, Schema,
     error::{Place, shorten},
 };
 use rusqlite::{Connection, Row, params_from_iter, types::ValueRef};
@@ -31,62 +28,78 @@ pub(crate) struct Select {
 }
 
 impl Select {
-    pub(crate) fn new(relation: &str, columns: &Columns, plan: &ReadPlan) -> Self {
+    pub(crate) fn new(db: &Connection, relation: &str, columns: &Columns, plan: &ReadPlan) -> Result<Self> {
         let mut select = Select {
             sql: format!("SELECT {} FROM {relation}", ddl::list(plan.schema.names())),
             parameters: Vec::new(),
         };
-        if let Some(range) = &plan.range {
-            select.narrow(range, columns);
-        }
         if plan.schema.columns.is_empty() {
             select.sql = format!("SELECT NULL FROM {relation}");
         }
-        select
+        if let Some(range) = &plan.range {
+            select.narrow(range, columns);
+            if plan.sorted {
+                select.sort(db, range, columns, &plan.schema)?;
+            }
+        }
+        Ok(select)
     }
 
-    /// Leaves out rows before the range, where SQLite orders the column's values as the cursor does: the values that are
-    /// stored as what was declared. Others come before or behind all of these, and are read.
+    /// Leaves out rows before the range and behind it, as far as an index can.
     fn narrow(&mut self, range: &Range, columns: &Columns) {
-        use rusqlite::types::Value as Bound;
         let name = ddl::quote(&range.column);
-        let (bound, other) = match (&range.bounds.from, columns.declared(&range.column)) {
-            (Some(Value::Int(from)), Some(DataType::BigInt)) => (Bound::Integer(*from), None),
-            (Some(Value::Double(from)), Some(DataType::Double)) => (Bound::Real(*from), None),
-            (Some(Value::Text(from)), Some(DataType::Text)) => (Bound::Text(from.clone()), Some("''")),
-            // A moment may be written in several ways, with and without a T or a zone, which moves it by less than a day;
-            // all of them begin with the date. A year of more than four digits begins with a sign.
-            (
-                Some(from @ (Value::Date(_) | Value::Timestamp(_) | Value::TimestampTz(_))),
-                Some(DataType::Date | DataType::Timestamp { .. } | DataType::TimestampTz { .. }),
-            ) => match day_before(from) {
-                Some(day) => (Bound::Text(day), Some("'0'")),
-                None => return,
-            },
-            _ => return,
-        };
-        // The cursor compares texts byte by byte, whatever the column's own collation.
-        self.sql.push_str(&format!(" WHERE {name} >= ?1 COLLATE BINARY"));
-        if let Some(least) = other {
-            self.sql.push_str(&format!(" OR {name} < {least} COLLATE BINARY"));
-        }
+        let (from, before) = (range.bounds.from.as_ref(), range.bounds.before.as_ref());
+        let rough = columns.declared(&range.column).and_then(|declared| order::roughly(&name, declared, from, before));
+        let Some(rough) = rough else { return };
+        self.sql.push_str(&format!(" WHERE {}", rough.sql));
         if range.nulls {
             self.sql.push_str(&format!(" OR {name} IS NULL"));
         }
-        self.parameters.push(bound);
+        self.parameters = rough.parameters;
+    }
+
+    /// Rows come in the order of the range's column.
+    fn sort(&mut self, db: &Connection, range: &Range, columns: &Columns, schema: &Schema) -> Result<()> {
+        let name = ddl::quote(&range.column);
+        let declared = columns.declared(&range.column);
+        let data_type = schema.get(&range.column).map_or(DataType::Text, |c| c.data_type);
+        if declared == Some(data_type) && order::is_own(data_type) {
+            self.sql.push_str(&format!(" ORDER BY {name} COLLATE BINARY"));
+            return Ok(());
+        }
+        order::rank(db, data_type).map_err(unreadable)?;
+        self.sql.push_str(&format!(" ORDER BY {}({name})", order::RANK));
+        Ok(())
     }
 }
 
-/// The day before a moment, where it is written with four digits.
-fn day_before(moment: &Value) -> Option<String> {
-    const DAY: i128 = 86_400_000_000_000;
-    let days = match moment {
-        Value::Date(days) => *days,
-        Value::Timestamp(nanos) | Value::TimestampTz(nanos) => i32::try_from(nanos.div_euclid(DAY)).ok()?,
-        _ => return None,
-    };
-    let text = Value::Date(days.checked_sub(1)?).to_string();
-    (text.len() == 10 && text.starts_with(|c: char| c.is_ascii_digit())).then_some(text)
+/// The lowest and the highest value of a column. What is no value of the type does not count.
+pub(crate) fn extent(
+    db: &Connection,
+    relation: &str,
+    columns: &Columns,
+    column: &str,
+    data_type: DataType,
+) -> Result<Extent> {
+    let name = ddl::quote(column);
+    if columns.declared(column) == Some(data_type) && order::is_own(data_type) {
+        // One look each, by an index where there is one.
+        let end = |end: &str| format!("(SELECT {end}({name} COLLATE BINARY) FROM {relation})");
+        let ends = db
+            .query_row(&format!("SELECT {}, {}", end("min"), end("max")), [], |row| {
+                Ok((codec::decode(row.get_ref(0)?, data_type), codec::decode(row.get_ref(1)?, data_type)))
+            })
+            .map_err(unreadable)?;
+        if let (Some(low), Some(high)) = ends {
+            return Ok((!low.is_null()).then_some((low, high)));
+        }
+    }
+    order::rank(db, data_type).map_err(unreadable)?;
+    let ranks = format!("SELECT min(rank), max(rank) FROM (SELECT {}({name}) AS rank FROM {relation})", order::RANK);
+    let ends: (Option<Vec<u8>>, Option<Vec<u8>>) =
+        db.query_row(&ranks, [], |row| Ok((row.get(0)?, row.get(1)?))).map_err(unreadable)?;
+    let value = |rank: Option<Vec<u8>>| rank.and_then(|rank| order::from_bytes(&rank, data_type));
+    Ok(value(ends.0).zip(value(ends.1)))
 }
 
 /// Starts the reading thread. It ends when the batches are dropped.
@@ -183,7 +196,7 @@ impl Filling {
                 ValueRef::Text(v) | ValueRef::Blob(v) => v.len(),
                 _ => 8,
             };
-            if !column.append(cell(value)) {
+            if !column.append(order::cell(value)) {
                 column.append_null();
                 misfit.get_or_insert(at);
             }
@@ -206,16 +219,6 @@ impl Filling {
             self.bad.push(BadRow { row: number, line: None, error, raw: raw(row, schema)? });
         }
         Ok(())
-    }
-}
-
-fn cell(value: ValueRef<'_>) -> Cell<'_> {
-    match value {
-        ValueRef::Null => Cell::Null,
-        ValueRef::Integer(v) => Cell::Int(v),
-        ValueRef::Real(v) => Cell::Real(v),
-        ValueRef::Text(v) => Cell::Text(v),
-        ValueRef::Blob(v) => Cell::Bytes(v),
     }
 }
 

@@ -66,7 +66,7 @@ fn an_imported_state_is_the_one_exported() {
     drop(destination.open("p", "r", None, &Stop::default()).unwrap());
     let mut ledger = destination.ledger().unwrap();
     let exported = ledger.state("p").unwrap().unwrap();
-    ledger.change_state("q", StateChange::Import { state: &exported, memories: &[] }).unwrap();
+    ledger.change_state("q", StateChange::Import { state: &exported, memories: &[], intervals: &[] }).unwrap();
     let imported = ledger.state("q").unwrap().unwrap();
     assert_eq!((imported.schema, imported.table), (None, None));
     assert_eq!((exported.schema, exported.table), (None, None));
