@@ -194,11 +194,10 @@ mod tests {
     #[test]
     fn what_is_left_out_is_beyond() {
         let day = |text: &str| Value::parse(text, DataType::Date).unwrap();
-        let rough =
-            |from: &str, before: &str| roughly("c", DataType::Date, Some(&day(from)), Some(&day(before))).unwrap();
-        let found = rough("2024-01-01", "2024-02-01");
+        let rough = |from, before| roughly("c", DataType::Date, Some(&day(from)), Some(&day(before)));
+        let found = rough("2024-01-01", "2024-02-01").unwrap();
         assert_eq!(found.sql, "(c >= ?1 COLLATE BINARY AND c < ?2 COLLATE BINARY) OR c < '0' COLLATE BINARY");
         assert_eq!(found.parameters, [Stored::Text("2023-12-31".into()), Stored::Text("2024-02-03".into())]);
-        assert_eq!(rough("0000-01-01", "9999-12-31").parameters, []);
+        assert!(rough("0000-01-01", "9999-12-31").is_none());
     }
 }
