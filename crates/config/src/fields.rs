@@ -63,6 +63,8 @@ pub enum Kind {
     Type,
     /// A cron expression or `@every` and a duration.
     Schedule,
+    /// The name of a time zone.
+    TimeZone,
     /// The fields of a pipeline but for its source, in place of those of a family; none of them must be there.
     Settings,
 }
@@ -90,6 +92,7 @@ impl Kind {
             Kind::Char => "one character, or tab",
             Kind::Type => "a column type",
             Kind::Schedule => "a cron expression, or @every with a duration",
+            Kind::TimeZone => "a time zone, such as Europe/Berlin",
             Kind::Settings => "a mapping of fields of a pipeline",
         };
         fixed.to_owned()
@@ -151,7 +154,7 @@ impl Field {
             Kind::Type => "TYPE",
             Kind::Point => "VALUE",
             Kind::Url => "URL",
-            Kind::Text | Kind::Schedule | Kind::FormatVersion | Kind::Settings => "TEXT",
+            Kind::Text | Kind::Schedule | Kind::TimeZone | Kind::FormatVersion | Kind::Settings => "TEXT",
         })
     }
 }
@@ -326,7 +329,7 @@ pub const FIELDS: &[Field] = &[
     )
     .default("the watermark's column where there is a key")
     .flag("version"),
-    Field::new("pipelines.*.window", Kind::List, "`delete_insert`: the columns whose values a batch replaces.")
+    Field::new("pipelines.*.window", Kind::List, "`delete_insert`, and `overwrite` of parts: the columns whose values a batch replaces.")
         .default("the key")
         .flag("window"),
     Field::new("pipelines.*.on_null", choice!(OnNull), "What an incoming NULL does to an existing value.")
@@ -387,6 +390,12 @@ pub const FIELDS: &[Field] = &[
     .default("1000000")
     .flag("commit-every"),
     Field::new("pipelines.*.schedule", Kind::Schedule, "When `floodmark serve` runs it."),
+    Field::new(
+        "pipelines.*.timezone",
+        Kind::TimeZone,
+        "Whose days and months `floodmark backfill` counts, by its name in the IANA database.",
+    )
+    .default("UTC"),
     Field::new(
         "pipelines.*.overrides",
         Kind::Map,

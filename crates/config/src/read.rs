@@ -215,6 +215,7 @@ impl Reader<'_> {
             Kind::Char => values::character(&text).map(Value::Char),
             Kind::Type => DataType::parse(&text).map(Value::Type).ok_or_else(|| type_help(written)),
             Kind::Schedule => values::schedule(&text).map(|()| Value::Text(text)),
+            Kind::TimeZone => values::zone(&text).map(|_| Value::Text(text)),
             Kind::Url => return self.url(at, &text, written).map(Value::Url),
             _ => Ok(Value::Text(text)),
         };
@@ -287,6 +288,7 @@ fn noun(field: &Field, at: Spot) -> String {
     let noun = match field.kind {
         Kind::FormatVersion => return "a version of the file's format that is known".to_owned(),
         Kind::Schedule => return "a schedule".to_owned(),
+        Kind::TimeZone => return "a time zone".to_owned(),
         Kind::Type => return "a column type".to_owned(),
         Kind::Char => "a character".to_owned(),
         Kind::Span => "a duration or whole number".to_owned(),

@@ -13,7 +13,7 @@ use floodmark_core::{
 /// A value of the kind its field asks for.
 #[derive(Debug, Clone)]
 pub(crate) enum Value {
-    /// `Name`, `Text`, `Sql`, `Choice`, `Schedule`.
+    /// `Name`, `Text`, `Sql`, `Choice`, `Schedule`, `TimeZone`.
     Text(String),
     Bool(bool),
     /// `Count`, `Bytes`.

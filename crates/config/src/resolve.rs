@@ -4,9 +4,10 @@ use crate::{
     diagnostics::{Findings, Spot, nearest, quoted},
     read::{Reader, called},
     record::{Given, Named, Record, Value},
+    values,
     words::Words,
 };
-use floodmark_core::{Code, pipeline::*, url::ConnectionUrl};
+use floodmark_core::{Code, interval::Tz, pipeline::*, url::ConnectionUrl};
 use std::path::Path;
 
 /// A named connection; `None` when its URL is wrong and reported.
@@ -37,6 +38,8 @@ pub(crate) fn pipeline(
         let made = columns.iter().any(|c| c.name == watermark.column);
         watermark.hidden = database.hides(&watermark.column) && !made;
     }
+    // What replaces only the parts it covers has one name, however it is called.
+    let load = load.map(|load| if load == Load::Overwrite && record.has("window") { Load::DeleteInsert } else { load });
     // What is not known is reported; rules that ask for the strategy leave this pipeline alone.
     let load = load.unwrap_or(Load::Upsert);
     let keyed = !key.is_empty() && load != Load::Append;
@@ -75,6 +78,7 @@ pub(crate) fn pipeline(
         at_least_once: record.text("append") == Some("at_least_once"),
         commit_every: record.number("commit_every").unwrap_or(COMMIT_EVERY),
         schedule: record.text("schedule").map(str::to_owned),
+        timezone: record.text("timezone").and_then(|zone| values::zone(zone).ok()).unwrap_or(Tz::UTC),
     })
 }
 

@@ -64,7 +64,9 @@ fn shape(field: &Field) -> Value {
         Kind::Bytes | Kind::Span => json!({ "type": ["string", "integer"], "minimum": 0 }),
         Kind::Limit => json!({ "type": ["string", "integer"], "minimum": 0 }),
         Kind::Name | Kind::Point | Kind::Text => text,
-        Kind::Url | Kind::Sql | Kind::Char | Kind::Type | Kind::Schedule => json!({ "type": "string" }),
+        Kind::Url | Kind::Sql | Kind::Char | Kind::Type | Kind::Schedule | Kind::TimeZone => {
+            json!({ "type": "string" })
+        }
         Kind::Settings => fields(children("pipelines.*").filter(|f| !OF_FAMILY.contains(&f.name()))),
     }
 }

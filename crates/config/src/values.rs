@@ -6,7 +6,10 @@ use croner::{
     errors::CronError,
     parser::{CronParser, Seconds, Year},
 };
-use floodmark_core::pipeline::{RejectLimit, Span};
+use floodmark_core::{
+    interval::{TIME_ZONES, Tz},
+    pipeline::{RejectLimit, Span},
+};
 use std::time::Duration;
 
 /// `90s`, `15m`, `1h30m`, `2d`, `1w`, `250ms`, or a whole number for numeric columns.
@@ -129,6 +132,17 @@ pub(crate) fn schedule(text: &str) -> Result<(), String> {
         Err(CronError::ComponentError(why)) => Err(format!("{}; {HELP}", why.trim_end_matches('.').to_lowercase())),
         Err(_) => Err(HELP.to_owned()),
     }
+}
+
+/// A time zone by its name in the IANA database.
+pub(crate) fn zone(text: &str) -> Result<Tz, String> {
+    text.parse().map_err(|_| {
+        let near = floodmark_core::wording::nearest(text, TIME_ZONES.iter().map(|zone| zone.name()));
+        match near {
+            Some(near) => format!("there is no such time zone; did you mean {near}?"),
+            None => "write a name of the IANA database, such as Europe/Berlin or UTC".to_owned(),
+        }
+    })
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use crate::{
     value::Value,
 };
 use chrono::{DateTime, Datelike, Days, LocalResult, Months, NaiveDate, NaiveDateTime, TimeDelta, TimeZone, Utc};
-use chrono_tz::Tz;
+pub use chrono_tz::{TZ_VARIANTS as TIME_ZONES, Tz};
 use std::{cmp::Ordering, fmt, time::Duration};
 
 /// A range is cut into at most so many units: each has its receipt.

@@ -65,6 +65,8 @@ pub struct Pipeline {
     pub commit_every: u64,
     /// Cron expression, used by `serve`.
     pub schedule: Option<String>,
+    /// Whose days and months a backfill counts, and whose clocks a schedule goes by.
+    pub timezone: chrono_tz::Tz,
 }
 
 /// Where rows come from.

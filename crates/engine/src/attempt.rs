@@ -29,11 +29,21 @@ impl Engine {
         run: &mut RunRecord,
     ) -> Result<()> {
         unsafe_combinations(pipeline)?;
+        self.attempts(pipeline, run, |run, lost| self.attempt(pipeline, options, how.clone(), run, lost))
+    }
+
+    /// `attempt` is told whether one before it lost its server, and may have committed more than it heard of.
+    pub(crate) fn attempts(
+        &self,
+        pipeline: &Pipeline,
+        run: &mut RunRecord,
+        mut attempt: impl FnMut(&mut RunRecord, bool) -> Result<()>,
+    ) -> Result<()> {
         let mut pauses =
             ExponentialBuilder::default().with_min_delay(PAUSE).with_max_times(RETRIES).with_jitter().build();
         let mut lost = false;
         loop {
-            let Err(error) = self.attempt(pipeline, options, how.clone(), run, lost) else { return Ok(()) };
+            let Err(error) = attempt(run, lost) else { return Ok(()) };
             // A server that broke off may not let anybody in for a while.
             let unreachable = matches!(error.code(), Code::DestinationOpen | Code::SourceRead);
             lost |= error.is_transient();
@@ -105,7 +115,7 @@ impl Engine {
     }
 
     /// Puts a failed run on record and says what state the data is in. A run of which only the answer was lost has not failed.
-    fn failed(&self, session: &mut dyn Session, run: &mut RunRecord, error: Error) -> Result<()> {
+    pub(crate) fn failed(&self, session: &mut dyn Session, run: &mut RunRecord, error: Error) -> Result<()> {
         let mut complete = false;
         // The answer to a commit can be lost although it was applied. What the ledger has is what is committed.
         match session.receipt(&run.run) {

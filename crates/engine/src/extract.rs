@@ -7,7 +7,7 @@ use crate::{
 };
 use arrow::array::{RecordBatch, new_null_array};
 use arrow::datatypes::{Field, SchemaRef};
-use crossbeam_channel::{Receiver, unbounded};
+use crossbeam_channel::{Receiver, bounded, unbounded};
 use floodmark_connect::{
     BadRow, Batches, Range, ReadPlan, Source, Stop,
     crash::{self, Point},
@@ -73,6 +73,7 @@ impl Slices<'_> {
             skip_rows: reading.skip_rows,
             required: required(extract.pipeline),
             range: extract.range.cloned(),
+            sorted: false,
         };
         let open = match &mut self.open {
             Some(open) => open,
@@ -118,7 +119,17 @@ pub(crate) fn required(pipeline: &Pipeline) -> Vec<(String, Code)> {
 pub(crate) enum Items<'scope, 'a> {
     Straight(StraightItems<'a>),
     Transformed(Transformed<'scope>),
+    Several(Several<'scope>),
 }
+
+/// Parts of the axis read at the same time, in no order.
+pub(crate) struct Several<'scope> {
+    items: Receiver<Result<Item>>,
+    readers: Vec<ScopedJoinHandle<'scope, ()>>,
+}
+
+/// Items of each reader that wait to be taken.
+const AHEAD: usize = 2;
 
 pub(crate) struct StraightItems<'a>(Slices<'a>);
 
@@ -165,12 +176,54 @@ impl<'a> Extract<'a> {
     }
 }
 
+impl<'a> Extract<'a> {
+    /// Reads parts of the axis at the same time, each by a thread of its own; dropping the result ends them. Nothing tells
+    /// when a slice is read to its end.
+    pub(crate) fn start_several<'scope>(
+        self,
+        scope: &'scope Scope<'scope, 'a>,
+        ranges: Vec<Range>,
+    ) -> Items<'scope, 'a> {
+        let (say, items) = bounded(AHEAD * ranges.len());
+        let read = |range: Range| {
+            let say = say.clone();
+            scope.spawn(move || {
+                let extract = Extract { range: Some(&range), ..self };
+                for item in (Slices { extract, at: 0, open: None }) {
+                    let ended = item.is_err();
+                    if matches!(item, Ok(Item::End { .. })) {
+                        continue;
+                    }
+                    if say.send(item).is_err() || ended {
+                        return;
+                    }
+                }
+            })
+        };
+        let readers = ranges.into_iter().map(read).collect();
+        Items::Several(Several { items, readers })
+    }
+}
+
 impl Items<'_, '_> {
     /// The next item, `None` at the end.
     pub(crate) fn next(&mut self) -> Result<Option<Item>> {
         match self {
             Items::Straight(items) => items.0.next().transpose(),
             Items::Transformed(items) => items.next(),
+            Items::Several(items) => items.next(),
+        }
+    }
+}
+
+impl Several<'_> {
+    fn next(&mut self) -> Result<Option<Item>> {
+        if let Ok(item) = self.items.recv() {
+            return item.map(Some);
+        }
+        match self.readers.drain(..).map(ScopedJoinHandle::join).any(|ended| ended.is_err()) {
+            true => Err(Error::internal("a reading thread panicked")),
+            false => Ok(None),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The run: plan → extract → shape → load → record, over any source and destination.
 
 mod attempt;
+mod backfill;
 mod by_file;
 mod cast;
 mod extract;
@@ -14,6 +15,7 @@ pub mod registry;
 mod run;
 mod shape;
 
+pub use backfill::{BackfillOptions, Backfilled, Coverage};
 pub use floodmark_connect::Stop;
 pub use preview::{FileToRead, Preview, Previewed, Why};
 pub use run::{Engine, Outcome, Replay, RunOptions, Status};

@@ -1,6 +1,7 @@
 //! From extracted rows to the destination's transactions: chunks, their accounting and their receipts.
 
 use crate::{
+    backfill::Receipts,
     extract::{Item, Items},
     plan::Reading,
     run::Replay,
@@ -17,7 +18,7 @@ use floodmark_core::{
     clock::SharedClock,
     event::{Event, Observer},
     pipeline::{AbsentRows, Load, OnBadRow, Pipeline, RejectLimit, STDIN},
-    state::{Commit, FileEntry, Lineage, Mark, Reject, RunRecord, State, TRANSFORMED, WatermarkMove},
+    state::{BoundaryChange, Commit, FileEntry, Lineage, Mark, Reject, RunRecord, State, TRANSFORMED, WatermarkMove},
     wording,
 };
 
@@ -56,6 +57,8 @@ pub(crate) struct Parts<'r, 'scope, 'a> {
     pub(crate) lineage: bool,
     /// The slices are files, each with its receipt.
     pub(crate) by_file: bool,
+    /// The receipts are of intervals.
+    pub(crate) receipts: Option<Receipts<'r>>,
 }
 
 /// The stream of a run, cut into chunks.
@@ -320,7 +323,10 @@ impl Chunk for Chunks<'_, '_, '_> {
             sum.transformed.get_or_insert(0);
         }
         sum.check()?;
-        refuse_empty(self.parts.pipeline, &sum)?;
+        match &self.parts.receipts {
+            None => refuse_empty(self.parts.pipeline, &sum)?,
+            Some(receipts) => receipts.refuse_empty(self.parts.pipeline, &sum)?,
+        }
         crash::reached(Point::Sealed)?;
         for (slice, part) in lineage {
             self.progress[slice].lineage.get_or_insert_default().extend(part);
@@ -330,10 +336,25 @@ impl Chunk for Chunks<'_, '_, '_> {
         // Rows that no run has read may be older than a replayed one. Where loaded rows are known by their key, the next
         // run reads from where the last one ended.
         let stays = self.parts.replay.is_some() && self.parts.pipeline.load != Load::Append;
-        let watermark = if self.done && !stays { highest.clone().or(stored.clone()) } else { stored };
+        let watermark = match &self.parts.receipts {
+            Some(receipts) => receipts.watermark(&self.parts.shaper, stored),
+            None if self.done && !stays => highest.clone().or(stored),
+            None => stored,
+        };
         let now = self.parts.clock.now();
         self.parts.record.finished_at = Some(now);
-        self.parts.record.status = if self.done { "ok" } else { "partial" }.into();
+        let last = self.done && self.parts.receipts.as_ref().is_none_or(|receipts| receipts.last);
+        self.parts.record.status = if last { "ok" } else { "partial" }.into();
+        let (intervals, absorbed) = match &self.parts.receipts {
+            None => Default::default(),
+            Some(receipts) => (receipts.entries(&self.parts.shaper, &self.parts.record.run, now)?, receipts.absorbed()),
+        };
+        let boundary = match &self.parts.receipts {
+            Some(receipts) if !receipts.moves(&self.parts.shaper) => BoundaryChange::default(),
+            _ => self.parts.shaper.take_boundary(),
+        };
+        // Neither loads all there is: a few rows, and a part.
+        let partly = self.parts.replay.is_some() || self.parts.receipts.is_some();
         if let Some(moved) = &mut self.parts.record.watermark {
             moved.after = watermark.as_ref().map(|m| m.value.to_string());
         }
@@ -343,16 +364,14 @@ impl Chunk for Chunks<'_, '_, '_> {
             source_schema: self.parts.source_schema.cloned(),
             watermark,
             pending: highest.filter(|_| !self.done),
-            boundary: self.parts.shaper.take_boundary(),
+            boundary,
             reread,
             skimmed,
             files: self.files(),
             replayed: self.parts.replay.map(|r| r.rejects.clone()).unwrap_or_default(),
-            // A replay loads a few rows, by settings of its own.
-            settings: match self.parts.replay {
-                Some(_) => self.parts.state.settings.clone(),
-                None => Some(self.parts.pipeline.settings()),
-            },
+            settings: if partly { self.parts.state.settings.clone() } else { Some(self.parts.pipeline.settings()) },
+            intervals,
+            absorbed,
             run: self.parts.record.clone(),
         })
     }

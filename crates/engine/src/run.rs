@@ -227,22 +227,22 @@ pub(crate) struct Work<'a> {
 }
 
 /// Schemas of a run: how the source is read, what the table becomes.
-struct Schemas {
-    read_as: Schema,
-    source: Option<Schema>,
+pub(crate) struct Schemas {
+    pub(crate) read_as: Schema,
+    pub(crate) source: Option<Schema>,
     /// The columns rows arrive with, under the table's names.
     arriving: Schema,
-    target: Schema,
-    changes: Vec<Change>,
+    pub(crate) target: Schema,
+    pub(crate) changes: Vec<Change>,
 }
 
 impl Work<'_> {
-    fn warn(&self, message: String) {
+    pub(crate) fn warn(&self, message: String) {
         self.engine.observer.observe(&Event::Warning { pipeline: self.pipeline.name.clone(), message });
     }
 
     /// A change of the loaded table, said before it is made.
-    fn told(&self, change: &Change) -> String {
+    pub(crate) fn told(&self, change: &Change) -> String {
         let table = &self.pipeline.destination.table;
         match change {
             Change::Add(column) => {
@@ -262,7 +262,7 @@ impl Work<'_> {
     }
 
     /// The state this run starts from: none at all on a full refresh, and where the table it speaks of is gone.
-    fn state(&self, session: &dyn Session, existing: Option<&Schema>) -> State {
+    pub(crate) fn state(&self, session: &dyn Session, existing: Option<&Schema>) -> State {
         let state = session.state();
         let fresh = State { token: state.token, ..State::default() };
         if self.options.full_refresh {
@@ -347,7 +347,7 @@ impl Work<'_> {
             self.warn(stale);
         }
 
-        let (schemas, survey) = self.schemas(&readings, &state, existing.as_ref())?;
+        let (schemas, survey) = self.schemas(&readings, &state, existing.as_ref(), None)?;
         let planned: u64 = survey.slices.iter().map(|(rows, _)| rows).sum();
         let previewed = preview.is_some();
         if let Some(preview) = preview {
@@ -454,6 +454,7 @@ impl Work<'_> {
                 whole,
                 lineage,
                 by_file,
+                receipts: None,
             });
             let mut first = true;
             while !chunks.done {
@@ -472,6 +473,7 @@ impl Work<'_> {
                     forget: first && self.options.full_refresh,
                     full: self.pipeline.full_read(),
                     ordered: by_file,
+                    within: None,
                 };
                 session.load(&plan, &mut chunks)?;
                 run.clone_from(chunks.record());
@@ -525,8 +527,15 @@ impl Work<'_> {
         Some(format!("{} changed while its load was interrupted; it is read from its beginning", changed.slice.name))
     }
 
-    /// Surveys the source and settles every column's type.
-    fn schemas(&self, readings: &[Reading], state: &State, existing: Option<&Schema>) -> Result<(Schemas, Survey)> {
+    /// Surveys the source and settles every column's type. `axis`: the column of the table whose horizon is asked for in the
+    /// place of the watermark's.
+    pub(crate) fn schemas(
+        &self,
+        readings: &[Reading],
+        state: &State,
+        existing: Option<&Schema>,
+        axis: Option<&str>,
+    ) -> Result<(Schemas, Survey)> {
         let pipeline = self.pipeline;
         let freeze = pipeline.schema == SchemaPolicy::Freeze;
         // A table somebody else made pins its columns' types before the first load does.
@@ -541,7 +550,10 @@ impl Work<'_> {
         self.engine
             .observer
             .observe(&Event::Surveying { pipeline: pipeline.name.clone(), bytes: slices.iter().map(|s| s.size).sum() });
-        let request = names::survey_request(pipeline, pinned_source.as_ref());
+        let mut request = names::survey_request(pipeline, pinned_source.as_ref());
+        if let Some(axis) = axis {
+            request.cursor = Some(names::source_name(pipeline, axis).to_owned());
+        }
         let survey = self.source.survey(&slices, &request, &self.engine.stop)?;
         let files = by_file::of(readings, &survey);
         if let Some(error) = by_file::unknown_sources(pipeline, &survey.schema, &files).into_iter().next() {
@@ -574,7 +586,7 @@ impl Work<'_> {
     }
 
     /// Whether every column that the pipeline cannot do without arrives, and with every file.
-    fn needed(&self, schemas: &Schemas, files: &[FileColumns<'_>]) -> Result<()> {
+    pub(crate) fn needed(&self, schemas: &Schemas, files: &[FileColumns<'_>]) -> Result<()> {
         let Schemas { arriving, target, .. } = schemas;
         let missing = by_file::missing(self.pipeline, arriving, files).into_iter().next();
         // A source that has no columns at all has no rows either (`[]`).
@@ -587,7 +599,7 @@ impl Work<'_> {
 }
 
 /// Settings that are not those of the last load, and what that means.
-fn changed_settings(pipeline: &Pipeline, state: &State) -> Option<String> {
+pub(crate) fn changed_settings(pipeline: &Pipeline, state: &State) -> Option<String> {
     let (before, now) = (state.settings.as_ref()?, pipeline.settings());
     let mut names: Vec<&String> =
         before.keys().chain(now.keys()).filter(|name| before.get(*name) != now.get(*name)).collect();

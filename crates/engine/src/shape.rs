@@ -1,6 +1,6 @@
 //! Rows on their way: typed exactly, bad ones set aside, known ones left out, deletes marked.
 
-use crate::{cast, names};
+use crate::{backfill::Tally, cast, names};
 use arrow::{
     array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array},
     buffer::BooleanBuffer,
@@ -89,6 +89,8 @@ pub(crate) struct Shaper<'a> {
     condition: Option<Condition>,
     cursor: Option<Cursor>,
     beside: Option<Beside>,
+    /// Only rows in these are wanted.
+    units: Option<Tally>,
     /// `boundary: exclusive`: rows at `start` are left out too.
     exclusive: bool,
     hasher: RowHasher,
@@ -135,7 +137,47 @@ impl<'a> Shaper<'a> {
             _ => None,
         };
         let exclusive = pipeline.watermark.as_ref().is_some_and(|w| w.exclusive);
-        Ok(Shaper { pipeline, target, can, condition, cursor, beside, exclusive, hasher: RowHasher::default() })
+        let hasher = RowHasher::default();
+        Ok(Shaper { pipeline, target, can, condition, cursor, beside, units: None, exclusive, hasher })
+    }
+
+    /// Of the rows that lie in units of an axis, wherever the pipeline's watermark is. `reaches`: rows at and behind that
+    /// value are remembered as an `append` does those at its watermark, which moves there.
+    pub(crate) fn of_units(
+        pipeline: &'a Pipeline,
+        target: &'a Schema,
+        can: Capabilities,
+        units: Tally,
+        reaches: Option<Option<Value>>,
+    ) -> Result<Self> {
+        let mut shaper = Shaper::new(pipeline, target, can, None, None, None, None)?;
+        shaper.beside = None;
+        shaper.cursor = pipeline.cursor().filter(|spec| spec.column == units.column()).map(|spec| Cursor {
+            column: spec.column.clone(),
+            data_type: units.data_type(),
+            bounds: Bounds { from: None, exclusive: false, until: None, before: None },
+            start: None,
+            stored: None,
+            // A row without a value lies in no unit, and may still be one too many.
+            nulls: if spec.nulls == CursorNulls::Include { CursorNulls::Exclude } else { spec.nulls },
+            late: LateRows::Load,
+            horizon: None,
+            waiting: false,
+            highest: reaches.clone().flatten(),
+            null_rows: 0,
+            first_null: None,
+            late_rows: 0,
+            late_slice: None,
+            settled: false,
+            boundary: reaches.map(|_| BoundaryChange { anew: true, added: Vec::new() }),
+        });
+        shaper.units = Some(units);
+        Ok(shaper)
+    }
+
+    /// What was met of each unit.
+    pub(crate) fn units(&self) -> Option<&Tally> {
+        self.units.as_ref()
     }
 
     /// The highest cursor of all rows let through, earlier runs included, as far as the watermark may move.
@@ -431,6 +473,9 @@ impl<'a> Shaper<'a> {
         origin: &Origin<'_>,
         transaction: &mut dyn Transaction,
     ) -> Result<RecordBatch> {
+        if self.units.is_some() {
+            return self.apply_units(rows, origin);
+        }
         let Some(cursor) = &mut self.cursor else { return Ok(rows) };
         let array = or_nulls(&rows, &cursor.column, &cursor.data_type.to_arrow());
         let mut keep = vec![true; rows.num_rows()];
@@ -498,6 +543,23 @@ impl<'a> Shaper<'a> {
         let rows = if keep.iter().all(|k| *k) { rows } else { filter_record_batch(&rows, &BooleanArray::from(keep))? };
         let array = rows.column_by_name(&cursor.column).cloned();
         if let Some(array) = array {
+            cursor.advance(&array, &rows, self.target, origin.slice, &mut self.hasher)?;
+        }
+        Ok(rows)
+    }
+
+    /// Rows of the units, counted.
+    fn apply_units(&mut self, rows: RecordBatch, origin: &Origin<'_>) -> Result<RecordBatch> {
+        let Some(units) = &mut self.units else { return Ok(rows) };
+        let array = or_nulls(&rows, units.column(), &units.data_type().to_arrow());
+        if let Some(cursor) = &mut self.cursor {
+            cursor.null_rows += array.null_count() as u64;
+        }
+        let keep = units.take(&array)?;
+        let rows = if keep.true_count() == keep.len() { rows } else { filter_record_batch(&rows, &keep)? };
+        if let Some(cursor) = self.cursor.as_mut().filter(|cursor| cursor.boundary.is_some())
+            && let Some(array) = rows.column_by_name(&cursor.column).cloned()
+        {
             cursor.advance(&array, &rows, self.target, origin.slice, &mut self.hasher)?;
         }
         Ok(rows)

@@ -104,6 +104,7 @@ impl Scene {
                 at_least_once: false,
                 commit_every: COMMIT_EVERY,
                 schedule: None,
+                timezone: floodmark_core::interval::Tz::UTC,
             },
             schema: Schema::new([("id", DataType::BigInt), ("name", DataType::Text), ("at", DataType::BigInt)]),
             changes: Vec::new(),

@@ -1,0 +1,284 @@
+//! What is to be filled: the axis, what of it is in, and the units that are not.
+
+use super::{Fill, receipt::Unit, tally::number};
+use crate::run::Work;
+use chrono::{DateTime, Utc};
+use floodmark_connect::source::Extent;
+use floodmark_core::{
+    Code, DataType, Error, Result, Value,
+    interval::{Axis, Interval, Step, gaps},
+    pipeline::{Load, Pipeline},
+    state::{IntervalEntry, Mark},
+    watermark::bounds,
+};
+use std::cmp::Ordering;
+
+/// The column along which a pipeline is filled.
+pub(crate) fn column<'p>(pipeline: &'p Pipeline, asked: Option<&'p str>) -> Result<&'p str> {
+    let unsafe_to = |what: String| Error::new(Code::Unsafe, what).state("nothing was written");
+    let window = match (pipeline.load, pipeline.window.as_slice()) {
+        (Load::DeleteInsert, [one]) => Some(one.as_str()),
+        (Load::DeleteInsert, [_, ..]) => {
+            return Err(unsafe_to(format!(
+                "an interval cannot be replaced where a window is of several columns ({})",
+                pipeline.window.join(", ")
+            ))
+            .help("name one date, timestamp or number as `window`"));
+        }
+        _ => None,
+    };
+    let cursor = pipeline.cursor().map(|w| w.column.as_str());
+    match (asked, window.or(cursor)) {
+        (Some(asked), Some(own)) if window.is_some() && asked != own => Err(unsafe_to(format!(
+            "a `delete_insert` by `window: {own}` is filled along that column, not along {asked:?}"
+        ))
+        .help("leave --column out")),
+        (Some(asked), _) if pipeline.load == Load::Append && cursor != Some(asked) => Err(unsafe_to(format!(
+            "an `append` is filled along its watermark, or its runs would add the same rows again: not along {asked:?}"
+        ))
+        .help("leave --column out, or give the pipeline a key and `load: upsert`")),
+        (Some(asked), _) => Ok(asked),
+        (None, Some(own)) => Ok(own),
+        (None, None) => Err(unsafe_to(format!("pipeline {:?} has no watermark to be filled along", pipeline.name))
+            .help("name a date, a timestamp or a whole number of its table: --column created_at")),
+    }
+}
+
+/// What cannot be filled at all.
+pub(crate) fn refuse(pipeline: &Pipeline) -> Result<()> {
+    let (what, help) = match pipeline.load {
+        Load::Overwrite => (
+            "an `overwrite` makes the table the whole source: there are no parts to fill",
+            "name the column whose parts are replaced as `window`, or `floodmark run` it",
+        ),
+        Load::Append if pipeline.source.files().is_some() => (
+            "an `append` loads each file once, whatever is in it: a part of the axis would be added again with its file",
+            "`floodmark run` loads every file that is not in yet; to fill by date, give the pipeline a key and `load: upsert`",
+        ),
+        Load::Append if pipeline.at_least_once => (
+            "`append: at_least_once` adds every row again, also those of an interval that is in",
+            "take `at_least_once` out",
+        ),
+        _ if pipeline.full_read() => (
+            "`absent_rows` speaks of rows that a full read no longer holds, and an interval is no full read",
+            "take `absent_rows` out, or `floodmark run` it",
+        ),
+        _ if pipeline.source.reads_stdin() => (
+            "standard input can be read once, and a backfill reads each interval by itself",
+            "put the rows into a file",
+        ),
+        _ => return Ok(()),
+    };
+    Err(Error::new(Code::Unsafe, what).state("nothing was written").help(help))
+}
+
+/// The axis with what is known of it.
+pub(crate) struct Ground<'a> {
+    pub(crate) column: &'a str,
+    pub(crate) axis: Axis,
+    /// Receipts along it.
+    pub(crate) entries: Vec<IntervalEntry>,
+    /// Where the pipeline's runs read from, where the axis is theirs: rows before it are none of theirs. NULL: anywhere.
+    pub(crate) reach: Option<Value>,
+    /// The watermark, where the axis is its own.
+    pub(crate) mark: Option<Value>,
+    /// Where the first run began, or would.
+    pub(crate) start: Option<Value>,
+    /// Whether the axis is that of the watermark.
+    pub(crate) own: bool,
+    /// How far transactions that are open in the source leave it settled.
+    horizon: Option<Value>,
+    now: Option<Value>,
+    /// The source's lowest and highest value, where that can be told.
+    pub(crate) extent: Option<Extent>,
+}
+
+impl<'a> Ground<'a> {
+    pub(crate) fn new(
+        work: &Work<'a>,
+        fill: &Fill<'a>,
+        data_type: DataType,
+        stored: Option<&Mark>,
+        entries: Vec<IntervalEntry>,
+        horizon: Option<Value>,
+        now: DateTime<Utc>,
+    ) -> Result<Self> {
+        let (pipeline, column) = (work.pipeline, fill.column);
+        let axis = Axis::new(column, data_type, pipeline.timezone)?;
+        let own = pipeline.cursor().filter(|spec| spec.column == column);
+        let mark = stored.filter(|_| own.is_some()).map(|mark| mark.value.clone());
+        let reach = match (own, &mark) {
+            (Some(spec), Some(mark)) => bounds(spec, Some(mark), data_type, now)?.from,
+            _ => None,
+        };
+        let start = own.and_then(|spec| spec.start.as_deref()).and_then(|start| Value::parse(start, data_type));
+        let at = axis.at(now);
+        Ok(Ground { column, axis, entries, reach, mark, start, own: own.is_some(), horizon, now: at, extent: None })
+    }
+
+    /// Intervals that are in and will not change.
+    fn settled(&self) -> Vec<Interval> {
+        self.entries.iter().filter(|entry| entry.settled).map(|entry| entry.interval.clone()).collect()
+    }
+
+    /// What the pipeline's runs have loaded: from where they began up to the watermark.
+    fn run(&self) -> Option<Interval> {
+        let mark = self.mark.clone()?;
+        let from = match (&self.start, &self.extent) {
+            (Some(start), _) => start.clone(),
+            (None, Some(Some((lowest, _)))) => lowest.clone(),
+            _ => return None,
+        };
+        Interval::new(from, mark)
+    }
+
+    /// The range that was asked for; where it was not, and `--missing` was, all that the source holds.
+    fn range(&self, fill: &Fill<'_>) -> Result<Option<Interval>> {
+        let options = fill.options;
+        let wrong = |flag: &str, text: &str| {
+            let like = match self.axis.data_type {
+                DataType::Date => "2024-01-31",
+                DataType::Timestamp { .. } | DataType::TimestampTz { .. } => "2024-01-31 or 2024-01-31T12:00:00",
+                _ => "100000",
+            };
+            Error::new(
+                Code::BadArgument,
+                format!("{flag} {text} is not a {}, the type of column {:?}", self.axis.data_type, self.column),
+            )
+            .state("nothing was written")
+            .help(format!("write it like {like}"))
+        };
+        let parse = |flag: &str, text: &Option<String>| match text {
+            None => Ok(None),
+            Some(text) => self.axis.parse(text).map(Some).ok_or_else(|| wrong(flag, text)),
+        };
+        let (from, until) = (parse("--from", &options.from)?, parse("--to", &options.until)?);
+        let (from, until) = match (from, until, &self.extent) {
+            (Some(from), Some(until), _) => (from, until),
+            (from, until, Some(Some((lowest, highest)))) => {
+                let from = from.or_else(|| self.floor(fill.step(&self.axis), lowest)).unwrap_or_else(|| lowest.clone());
+                let behind = number(highest).ok().and_then(|n| self.behind(n));
+                (from, until.or(behind).unwrap_or_else(|| highest.clone()))
+            }
+            _ => return Ok(None),
+        };
+        let (shown_from, shown_until) = (from.to_string(), until.to_string());
+        match Interval::new(from, until) {
+            Some(range) => Ok(Some(range)),
+            None => Err(Error::new(
+                Code::BadArgument,
+                format!("nothing lies between {shown_from} and {shown_until}: an interval holds its beginning and not its end"),
+            )
+            .state("nothing was written")
+            .help("--from is the first value that is loaded, --to the first that is not, and has to lie behind it")),
+        }
+    }
+
+    fn floor(&self, step: Option<Step>, value: &Value) -> Option<Value> {
+        step.and_then(|step| self.axis.floor(value, step))
+    }
+
+    /// The next value of the axis.
+    fn behind(&self, number: i128) -> Option<Value> {
+        let next = match self.axis.data_type {
+            DataType::Timestamp { nanos: false } | DataType::TimestampTz { nanos: false } => number + 1000,
+            _ => number + 1,
+        };
+        self.value(next)
+    }
+
+    /// A value by its number.
+    pub(crate) fn value(&self, number: i128) -> Option<Value> {
+        Some(match self.axis.data_type {
+            DataType::BigInt => Value::Int(number.try_into().ok()?),
+            DataType::Decimal(_, scale) => Value::Decimal(number, scale),
+            DataType::Date => Value::Date(number.try_into().ok()?),
+            DataType::Timestamp { .. } => Value::Timestamp(number),
+            _ => Value::TimestampTz(number),
+        })
+    }
+
+    /// The units to be loaded, in order.
+    pub(crate) fn units(&self, fill: &Fill<'_>) -> Result<Vec<Unit>> {
+        let Some(range) = self.range(fill)? else { return Ok(Vec::new()) };
+        let mut done = if fill.options.force { Vec::new() } else { self.settled() };
+        if fill.options.missing {
+            done.extend(self.run());
+        }
+        let mut units = Vec::new();
+        for unit in self.axis.cut(&range, fill.step(&self.axis))? {
+            units.extend(gaps(&unit, &done).into_iter().map(|interval| self.unit(interval)));
+        }
+        Ok(units)
+    }
+
+    pub(crate) fn unit(&self, interval: Interval) -> Unit {
+        let until = &interval.until;
+        let not_behind = |end: &Value| until.compare(end) != Some(Ordering::Greater);
+        let over = match (self.axis.is_time(), &self.now, &self.extent) {
+            (true, Some(now), _) => not_behind(now),
+            // Numbers grow: those that are not there yet lie behind the highest.
+            (false, _, Some(Some((_, highest)))) => {
+                number(highest).ok().and_then(|n| self.behind(n)).is_some_and(|end| not_behind(&end))
+            }
+            (false, _, Some(None)) => false,
+            _ => true,
+        };
+        let settled = over && self.horizon.as_ref().is_none_or(|h| !h.is_null() && not_behind(h));
+        Unit { interval, settled }
+    }
+
+    /// Entries that units hold whole, and that are not theirs.
+    pub(crate) fn absorbed(&self, units: &[Unit]) -> Vec<Interval> {
+        let within = |entry: &Interval| {
+            units.iter().any(|unit| {
+                unit.interval != *entry && unit.interval.common(entry).is_some_and(|common| common == *entry)
+            })
+        };
+        self.entries.iter().map(|entry| &entry.interval).filter(|entry| within(entry)).cloned().collect()
+    }
+
+    /// Whether all from the watermark (or from where reading begins) up to a value is in.
+    pub(crate) fn connects(&self, to: &Value) -> bool {
+        let from = match (&self.mark, &self.start, &self.extent) {
+            (Some(mark), ..) => mark.clone(),
+            (None, Some(start), _) => start.clone(),
+            (None, None, Some(Some((lowest, _)))) => lowest.clone(),
+            (None, None, _) => return self.extent == Some(None),
+        };
+        match Interval::new(from, to.clone()) {
+            Some(way) => gaps(&way, &self.all()).is_empty(),
+            None => true,
+        }
+    }
+
+    fn all(&self) -> Vec<Interval> {
+        self.entries.iter().map(|entry| entry.interval.clone()).collect()
+    }
+
+    /// How far the watermark may move: to the highest value of the settled intervals that lie behind it without a gap.
+    pub(crate) fn advanced(&self) -> Option<Value> {
+        let mut ahead: Vec<&IntervalEntry> = self.entries.iter().filter(|entry| entry.settled).collect();
+        ahead.sort_by(|a, b| a.interval.from.compare(&b.interval.from).unwrap_or(Ordering::Equal));
+        let mut reached = match (&self.mark, &self.start, &self.extent) {
+            (Some(mark), ..) => mark.clone(),
+            (None, Some(start), _) => start.clone(),
+            (None, None, Some(Some((lowest, _)))) => lowest.clone(),
+            (None, None, _) => return None,
+        };
+        let mut highest = self.mark.clone();
+        for entry in ahead {
+            if entry.interval.from.compare(&reached) == Some(Ordering::Greater) {
+                break;
+            }
+            if entry.interval.until.compare(&reached) == Some(Ordering::Greater) {
+                reached = entry.interval.until.clone();
+            }
+            let more = |value: &Value| highest.as_ref().is_none_or(|h| value.compare(h) == Some(Ordering::Greater));
+            if let Some(value) = entry.highest.as_ref().filter(|value| more(value)) {
+                highest = Some(value.clone());
+            }
+        }
+        highest.filter(|highest| Some(highest) != self.mark.as_ref())
+    }
+}

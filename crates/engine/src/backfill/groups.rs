@@ -1,0 +1,325 @@
+//! Units in groups: each group is read by several readers at once, and loaded by one transaction.
+
+use super::{
+    Done, Fill, Surveyed,
+    ground::Ground,
+    receipt::{Receipts, Unit},
+    tally::{Tally, number},
+};
+use crate::{
+    extract::{Extract, Items},
+    load::{Chunks, Parts},
+    names,
+    run::Work,
+    shape::Shaper,
+};
+use arrow::array::{Array, ArrayRef};
+use floodmark_connect::{
+    LoadPlan, Range, ReadPlan, Session, Slice, Source, Stop,
+    crash::{self, Point},
+    destination::Within,
+    source::Extent,
+};
+use floodmark_core::{
+    Code, Column, DataType, Error, Result, Schema, Value,
+    interval::Interval,
+    pipeline::Load,
+    state::{IntervalEntry, RunRecord},
+    watermark::Bounds,
+};
+use std::thread;
+
+/// The most units of one transaction.
+const MOST: usize = 1000;
+
+/// Units that are loaded in the same way.
+pub(super) struct Pass<'p, 'w> {
+    pub(super) work: &'p Work<'w>,
+    pub(super) fill: &'p Fill<'p>,
+    pub(super) surveyed: &'p Surveyed,
+    /// Under the pipeline's own lock.
+    pub(super) held: bool,
+    pub(super) done: &'p mut Done,
+}
+
+impl Pass<'_, '_> {
+    /// Loads the units in order. `last`: nothing comes after them.
+    pub(super) fn load(
+        &mut self,
+        session: &mut dyn Session,
+        ground: &mut Ground<'_>,
+        units: &[Unit],
+        last: bool,
+        run: &mut RunRecord,
+    ) -> Result<()> {
+        let mut at = 0;
+        // Rows of a unit as far as it can be told; the next group goes by what came.
+        let mut rows_each = self.estimate(ground, units);
+        while let Some(first) = units.get(at) {
+            self.work.engine.stop.check()?;
+            let commit_every = self.work.pipeline.commit_every;
+            let several = rows_each.map_or(1, |each| (commit_every as f64 / each.max(0.001)) as usize);
+            let group = self.alike(&units[at..], several);
+            let parts = self.parts(ground, first, rows_each.filter(|_| group.len() == 1))?;
+            let before = run.counts.read - run.counts.skipped;
+            match parts.len() {
+                0 | 1 => self.transaction(session, ground, group, last && at + group.len() == units.len(), run)?,
+                count => {
+                    for (n, part) in parts.iter().enumerate() {
+                        let last = last && at + 1 == units.len() && n + 1 == count;
+                        self.transaction(session, ground, std::slice::from_ref(part), last, run)?;
+                    }
+                }
+            }
+            at += group.len();
+            self.done.loaded += group.len();
+            self.done.open += group.iter().filter(|unit| !unit.settled).count();
+            let came = (run.counts.read - run.counts.skipped - before) as f64 / group.len() as f64;
+            rows_each = Some(rows_each.map_or(came, |each| each.max(came)));
+        }
+        Ok(())
+    }
+
+    /// How many of the units, from the first on, may share a transaction: at most `several`.
+    fn alike<'u>(&self, units: &'u [Unit], several: usize) -> &'u [Unit] {
+        let pipeline = self.work.pipeline;
+        // Where a part of the table is replaced, that there is nothing to replace it with is said of each.
+        let most = match pipeline.load {
+            Load::DeleteInsert if !pipeline.window.is_empty() => 1,
+            _ => several.clamp(1, MOST),
+        };
+        let joined = |pair: &&[Unit]| pair[0].interval.until == pair[1].interval.from;
+        let run = match pipeline.load {
+            Load::Append => 1 + units.windows(2).take_while(joined).count(),
+            _ => units.len(),
+        };
+        &units[..most.min(run).min(units.len())]
+    }
+
+    /// Rows of a unit, were they spread evenly over all the source holds.
+    fn estimate(&self, ground: &Ground<'_>, units: &[Unit]) -> Option<f64> {
+        let Some(Some((lowest, highest))) = &ground.extent else { return None };
+        let all: u64 = self.surveyed.survey.slices.iter().map(|(rows, _)| rows).sum();
+        let unit = &units.first()?.interval;
+        let length = |from: &Value, to: &Value| Some((number(to).ok()? - number(from).ok()?) as f64);
+        let share = length(&unit.from, &unit.until)? / (length(lowest, highest)? + 1.0);
+        (self.work.source.files().is_none() && all > 1).then(|| all as f64 * share.min(1.0))
+    }
+
+    /// A unit that is too large for a transaction, in parts of as many rows as one takes: the parts have receipts of their
+    /// own, so that after a kill it goes on behind the last of them.
+    fn parts(&self, ground: &Ground<'_>, unit: &Unit, rows: Option<f64>) -> Result<Vec<Unit>> {
+        let pipeline = self.work.pipeline;
+        let every = pipeline.commit_every;
+        let large = rows.is_some_and(|rows| rows > 1.5 * every as f64);
+        let plain = pipeline.transform.is_none() && self.work.source.sorts();
+        if !large || !plain || pipeline.whole() {
+            return Ok(Vec::new());
+        }
+        let name = names::source_name(pipeline, self.fill.column);
+        let plan = ReadPlan {
+            schema: Schema { columns: vec![Column::new(name, ground.axis.data_type)] },
+            range: Some(self.range(&unit.interval)),
+            sorted: true,
+            ..ReadPlan::default()
+        };
+        let (mut parts, mut from, mut met) = (Vec::new(), unit.interval.from.clone(), 0);
+        for reading in &self.surveyed.readings {
+            for batch in self.work.source.read(&reading.slice, &plan, &self.work.engine.stop)? {
+                let batch = batch?.rows;
+                let rows = batch.num_rows() as u64;
+                if met + rows <= every || rows == 0 {
+                    met += rows;
+                    continue;
+                }
+                let at = (every - met) as usize;
+                let end = Value::from_array(batch.column(0).as_ref(), at, ground.axis.data_type)?;
+                met = rows - at as u64;
+                if let Some(part) = Interval::new(from.clone(), end.clone())
+                    .filter(|part| part.common(&unit.interval).as_ref() == Some(part))
+                {
+                    parts.push(ground.unit(part));
+                    from = end;
+                }
+            }
+        }
+        parts.extend(Interval::new(from, unit.interval.until.clone()).map(|rest| ground.unit(rest)));
+        Ok(parts)
+    }
+
+    /// An interval as the source is asked for it.
+    fn range(&self, interval: &Interval) -> Range {
+        Range {
+            column: names::source_name(self.work.pipeline, self.fill.column).to_owned(),
+            bounds: Bounds {
+                from: Some(interval.from.clone()),
+                exclusive: false,
+                until: None,
+                before: Some(interval.until.clone()),
+            },
+            nulls: false,
+        }
+    }
+
+    /// What is read at the same time: the span of the units, in as many parts as there are jobs.
+    fn ranges(&self, ground: &Ground<'_>, units: &[Unit]) -> Result<Vec<Range>> {
+        let (Some(first), Some(last)) = (units.first(), units.last()) else { return Ok(Vec::new()) };
+        let (from, until) = (number(&first.interval.from)?, number(&last.interval.until)?);
+        // Beyond what the source holds there is nothing to share out.
+        let (low, high) = match &ground.extent {
+            Some(Some((lowest, highest))) => (number(lowest)?.clamp(from, until), number(highest)?.clamp(from, until)),
+            _ => (from, until),
+        };
+        let jobs = self.fill.options.jobs.max(1) as i128;
+        let mut ends: Vec<i128> = (1..jobs).map(|n| low + (high - low) / jobs * n).collect();
+        ends.retain(|end| from < *end && *end < until);
+        ends.dedup();
+        let mut ranges = Vec::new();
+        let mut start = first.interval.from.clone();
+        for end in ends.into_iter().filter_map(|end| ground.value(end)).chain([last.interval.until.clone()]) {
+            ranges.extend(Interval::new(start, end.clone()).map(|part| self.range(&part)));
+            start = end;
+        }
+        Ok(ranges)
+    }
+
+    fn transaction(
+        &mut self,
+        session: &mut dyn Session,
+        ground: &mut Ground<'_>,
+        units: &[Unit],
+        last: bool,
+        run: &mut RunRecord,
+    ) -> Result<()> {
+        let (work, pipeline, schemas) = (self.work, self.work.pipeline, &self.surveyed.schemas);
+        let (Some(first), Some(end)) = (units.first(), units.last()) else { return Ok(()) };
+        let append = pipeline.load == Load::Append;
+        if append && self.held && !ground.connects(&first.interval.from) {
+            return Err(gap(pipeline.name.as_str(), ground, &first.interval));
+        }
+        let reaches = (append && self.held).then(|| ground.mark.clone());
+        let data_type = ground.axis.data_type;
+        let tally = Tally::new(self.fill.column, data_type, units.iter().map(|unit| &unit.interval))?;
+        let shaper = Shaper::of_units(pipeline, &schemas.target, work.can, tally, reaches.clone())?;
+        let replaces = append || (pipeline.load == Load::DeleteInsert && !pipeline.window.is_empty());
+        let span = Interval { from: first.interval.from.clone(), until: end.interval.until.clone() };
+        let within = replaces.then(|| Within { column: self.fill.column.to_owned(), interval: span });
+        let receipts =
+            Receipts { column: self.fill.column, data_type, units, absorbed: ground.absorbed(units), reaches, last };
+        let table = work.source.files().is_none();
+        let ranges = self.ranges(ground, units)?;
+        thread::scope(|scope| {
+            let extract = Extract {
+                pipeline,
+                source: work.source,
+                readings: &self.surveyed.readings,
+                read_as: &schemas.read_as,
+                range: None,
+                stop: &work.engine.stop,
+            };
+            let items: Items<'_, '_> = match table && pipeline.transform.is_none() {
+                true => extract.start_several(scope, ranges),
+                false => extract.start(scope)?,
+            };
+            let mut chunks = Chunks::new(Parts {
+                pipeline,
+                readings: &self.surveyed.readings,
+                surveyed: &self.surveyed.survey.slices,
+                items,
+                shaper,
+                schema: &schemas.target,
+                source_schema: schemas.source.as_ref(),
+                replay: None,
+                state: session.state().clone(),
+                record: run.clone(),
+                observer: work.engine.observer.as_ref(),
+                clock: work.engine.clock.clone(),
+                whole: true,
+                lineage: false,
+                by_file: false,
+                receipts: Some(receipts),
+            });
+            let plan = LoadPlan {
+                target: work.target(schemas, &[], run),
+                replace: Vec::new(),
+                lineage: false,
+                forget: false,
+                full: false,
+                ordered: !table,
+                within,
+            };
+            session.load(&plan, &mut chunks)?;
+            let record = chunks.record().clone();
+            crash::reached(Point::Committed)?;
+            chunks.committed();
+            Ok::<RunRecord, Error>(record)
+        })
+        .map(|record| *run = record)?;
+        ground.mark = match (&ground.mark, session.state().watermark.as_ref()) {
+            (_, Some(mark)) if ground.own => Some(mark.value.clone()),
+            (mark, _) => mark.clone(),
+        };
+        ground.entries = session.intervals(self.fill.column)?;
+        Ok(())
+    }
+}
+
+/// An `append` ahead of its watermark, with something between.
+fn gap(name: &str, ground: &Ground<'_>, interval: &Interval) -> Error {
+    let stands = ground.mark.as_ref().map_or_else(
+        || "nothing is loaded yet, and the source holds rows before it".to_owned(),
+        |mark| format!("the watermark is {mark}"),
+    );
+    Error::new(
+        Code::Unsafe,
+        format!("an `append` cannot load {interval} with a gap before it: {stands}, and its runs would add the same rows again"),
+    )
+    .state("what was loaded before it is in")
+    .help(format!("begin where it ends, or let `floodmark run {name}` load up to there"))
+    .help("with a key and `load: upsert` the order is no matter")
+}
+
+/// The lowest and the highest value of a column, read through.
+pub(super) fn extent<'s>(
+    source: &dyn Source,
+    slices: impl Iterator<Item = &'s Slice>,
+    name: &str,
+    data_type: DataType,
+    stop: &Stop,
+) -> Result<Extent> {
+    let plan = ReadPlan { schema: Schema { columns: vec![Column::new(name, data_type)] }, ..ReadPlan::default() };
+    let mut found: Extent = None;
+    for slice in slices {
+        for batch in source.read(slice, &plan, stop)? {
+            let rows = batch?.rows;
+            let Some((low, high)) =
+                rows.column_by_name(name).and_then(|array| ends(array, data_type).transpose()).transpose()?
+            else {
+                continue;
+            };
+            found = Some(match found {
+                None => (low, high),
+                Some((lowest, highest)) => (
+                    if low.compare(&lowest) == Some(std::cmp::Ordering::Less) { low } else { lowest },
+                    if high.compare(&highest) == Some(std::cmp::Ordering::Greater) { high } else { highest },
+                ),
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// The lowest and the highest value of an array.
+fn ends(array: &ArrayRef, data_type: DataType) -> Result<Option<(Value, Value)>> {
+    let mut found: Option<(Value, Value)> = None;
+    for row in (0..array.len()).filter(|row| array.is_valid(*row)) {
+        let value = Value::from_array(array.as_ref(), row, data_type)?;
+        found = Some(match found {
+            None => (value.clone(), value),
+            Some((low, high)) if value.compare(&low) == Some(std::cmp::Ordering::Less) => (value, high),
+            Some((low, high)) if value.compare(&high) == Some(std::cmp::Ordering::Greater) => (low, value),
+            Some(pair) => pair,
+        });
+    }
+    Ok(found)
+}

@@ -1,0 +1,448 @@
+//! `floodmark backfill`: a range of the axis, unit by unit, each with its receipt (P7).
+//!
+//! Units that the pipeline's runs do not read, or that the version rule keeps safe, are loaded beside them, under a lock of
+//! their own; the others under the pipeline's, as a run would. The watermark moves only over what is in without a gap.
+
+mod ground;
+mod groups;
+mod receipt;
+mod still;
+mod tally;
+
+pub(crate) use receipt::Receipts;
+pub(crate) use tally::Tally;
+
+use crate::{
+    by_file, names,
+    plan::Reading,
+    registry,
+    run::{Engine, Outcome, RunOptions, Schemas, Work, changed_settings, other_watermark, unsafe_combinations},
+};
+use floodmark_connect::{
+    Destination, LoadPlan, Session, Slice, Source, Survey, Target,
+    crash::{self, Point},
+    source::Extent,
+};
+use floodmark_core::{
+    Code, Error, Result, Schema, Value,
+    event::Event,
+    interval::{Axis, Step},
+    pipeline::{Load, Pipeline},
+    state::{BoundaryChange, Commit, IntervalEntry, Mark, RunRecord, State},
+};
+use ground::Ground;
+use groups::Pass;
+use receipt::Unit;
+use std::time::Duration;
+use still::Still;
+
+/// What is to be filled, and how.
+#[derive(Debug, Clone, Default)]
+pub struct BackfillOptions {
+    /// The first value that is loaded.
+    pub from: Option<String>,
+    /// The first value that is not.
+    pub until: Option<String>,
+    /// The column along which it goes, where that is not the pipeline's own.
+    pub column: Option<String>,
+    /// How long a unit is: by default a day of a date or timestamp, and all of a number's range.
+    pub step: Option<Step>,
+    /// How many parts are read at the same time.
+    pub jobs: usize,
+    /// Only what neither a backfill nor the pipeline's runs have loaded.
+    pub missing: bool,
+    /// Also what is in.
+    pub force: bool,
+    /// How long to wait for another backfill or run, as [`RunOptions::wait`].
+    pub wait: Option<Duration>,
+}
+
+/// What became of a backfill.
+#[derive(Debug)]
+pub struct Backfilled {
+    /// As of a run.
+    pub outcome: Outcome,
+    /// The column along which it went.
+    pub column: String,
+    /// Units there were to load.
+    pub units: usize,
+    /// Units that are in now.
+    pub loaded: usize,
+    /// Units among them to which rows may still come.
+    pub open: usize,
+}
+
+/// What of a pipeline's axis is in.
+#[derive(Debug, Clone)]
+pub struct Coverage {
+    /// The column along which it is filled.
+    pub column: String,
+    /// Receipts, in order.
+    pub entries: Vec<IntervalEntry>,
+    /// The watermark, where the axis is its own.
+    pub watermark: Option<Value>,
+    /// Where its runs began.
+    pub start: Option<String>,
+}
+
+/// A backfill of one pipeline.
+pub(crate) struct Fill<'a> {
+    options: &'a BackfillOptions,
+    column: &'a str,
+}
+
+impl Fill<'_> {
+    fn step(&self, axis: &Axis) -> Option<Step> {
+        self.options.step.or(axis.is_time().then_some(Step::Days(1)))
+    }
+}
+
+/// What is known of the source.
+struct Surveyed {
+    readings: Vec<Reading>,
+    schemas: Schemas,
+    survey: Survey,
+}
+
+impl Engine {
+    /// Fills a range of a pipeline's axis. Never panics; an error is part of the outcome.
+    pub fn backfill(&self, pipeline: &Pipeline, options: &BackfillOptions) -> Backfilled {
+        let mut done = Done::default();
+        let outcome = self.outcome(pipeline, |run| {
+            unsafe_combinations(pipeline)?;
+            ground::refuse(pipeline)?;
+            let fill = Fill { options, column: ground::column(pipeline, options.column.as_deref())? };
+            fill.column.clone_into(&mut done.column);
+            self.attempts(pipeline, run, |run, lost| self.fill(pipeline, &fill, run, lost, &mut done))?;
+            crash::reached(Point::Released)
+        });
+        Backfilled { outcome, column: done.column, units: done.units, loaded: done.loaded, open: done.open }
+    }
+
+    /// What of a pipeline's axis is in. Nothing is locked or changed.
+    pub fn coverage(&self, pipeline: &Pipeline, column: Option<&str>) -> Result<Coverage> {
+        let column = ground::column(pipeline, column)?.to_owned();
+        let ledger = registry::destination(&pipeline.destination.url)?.ledger()?;
+        let mut entries = ledger.intervals(&pipeline.name)?;
+        entries.retain(|entry| entry.column == column);
+        entries.sort_by(|a, b| a.interval.from.compare(&b.interval.from).unwrap_or(std::cmp::Ordering::Equal));
+        let own = pipeline.cursor().filter(|spec| spec.column == column);
+        let state = ledger.state(&pipeline.name)?.unwrap_or_default();
+        let watermark = state.watermark.filter(|_| own.is_some()).map(|mark| mark.value);
+        Ok(Coverage { column, entries, watermark, start: own.and_then(|spec| spec.start.clone()) })
+    }
+
+    fn fill(
+        &self,
+        pipeline: &Pipeline,
+        fill: &Fill<'_>,
+        run: &mut RunRecord,
+        lost: bool,
+        done: &mut Done,
+    ) -> Result<()> {
+        let source = registry::source(&pipeline.source)?;
+        let destination = registry::destination(&pipeline.destination.url)?;
+        let slices = source.slices()?;
+        let run_options = RunOptions { wait: fill.options.wait, ..RunOptions::default() };
+        let work = Work {
+            engine: self,
+            pipeline,
+            options: &run_options,
+            source: source.as_ref(),
+            can: destination.capabilities(),
+        };
+        let (surveyed, prepared) = self.prepare(&work, fill, destination.as_ref(), &slices, run)?;
+        let mut session = destination.open_beside(&pipeline.name, &run.run, fill.options.wait, &self.stop)?;
+        if lost && let Some(kept) = session.receipt(&run.run)? {
+            (run.counts, run.watermark) = (kept.counts, kept.watermark);
+        }
+        if let Some(mark) = prepared {
+            run.watermark = mark;
+        }
+        let filled = self.both(&work, fill, destination.as_ref(), session.as_mut(), surveyed, &slices, run, done);
+        match filled {
+            Ok(()) => Ok(()),
+            Err(error) => self.failed(session.as_mut(), run, error),
+        }
+    }
+
+    /// The table as it is to be, made or changed where it is not: what goes on beside runs changes nothing of it.
+    fn prepare(
+        &self,
+        work: &Work<'_>,
+        fill: &Fill<'_>,
+        destination: &dyn Destination,
+        slices: &[Slice],
+        run: &mut RunRecord,
+    ) -> Result<(Surveyed, Option<Option<floodmark_core::state::WatermarkMove>>)> {
+        let pipeline = work.pipeline;
+        let known = match destination.exists() {
+            true => destination.ledger()?.state(&pipeline.name)?.unwrap_or_default(),
+            false => State::default(),
+        };
+        if known.schema.is_some() && known.table.as_ref() == Some(&pipeline.destination.table) {
+            let surveyed = work.look(fill, slices, &known, None)?;
+            if surveyed.schemas.changes.is_empty() {
+                return Ok((surveyed, Some(work.movement(&known))));
+            }
+        }
+        let mut session = destination.open(&pipeline.name, &run.run, work.options.wait, &self.stop)?;
+        let made = (|| {
+            let existing = session.table(&pipeline.destination.table)?;
+            let state = work.state(session.as_ref(), existing.as_ref());
+            let mut surveyed = work.look(fill, slices, &state, existing.as_ref())?;
+            work.fits(&surveyed, state.schema.is_some() || existing.is_some())?;
+            let movement = work.movement(&state);
+            let commit = work.still(&state, &surveyed.schemas, state.watermark.clone(), run);
+            work.load_still(session.as_mut(), &surveyed.schemas, commit, run)?;
+            surveyed.schemas.changes.clear();
+            Ok((surveyed, Some(movement)))
+        })();
+        match made {
+            Ok(made) => Ok(made),
+            Err(error) => {
+                self.failed(session.as_mut(), run, error).and(Err(Error::internal("a failure that was none")))
+            }
+        }
+    }
+
+    /// What can be loaded beside the pipeline's runs, then what cannot; then the watermark.
+    #[expect(clippy::too_many_arguments, reason = "one backfill's parts, each of another lifetime")]
+    fn both(
+        &self,
+        work: &Work<'_>,
+        fill: &Fill<'_>,
+        destination: &dyn Destination,
+        session: &mut dyn Session,
+        surveyed: Surveyed,
+        slices: &[Slice],
+        run: &mut RunRecord,
+        done: &mut Done,
+    ) -> Result<()> {
+        let pipeline = work.pipeline;
+        crash::reached(Point::Planned)?;
+        let state = session.state().clone();
+        let mut ground = work.ground(fill, &surveyed, &state, session.intervals(fill.column)?, run)?;
+        let units = ground.units(fill)?;
+        done.units = units.len();
+        self.observer.observe(&Event::Planned { pipeline: pipeline.name.clone(), slices: units.len(), rows: None });
+        let (beside, held): (Vec<Unit>, Vec<Unit>) =
+            units.into_iter().partition(|unit| is_beside(pipeline, &ground, unit));
+        crash::reached(Point::Surveyed)?;
+        let mut pass = Pass { work, fill, surveyed: &surveyed, held: false, done: &mut *done };
+        pass.load(session, &mut ground, &beside, held.is_empty(), run)?;
+        if !held.is_empty() {
+            // The runs' own ground, as they would load it: what the source holds is looked at with the lock in hand.
+            let mut owner = destination.open(&pipeline.name, &run.run, fill.options.wait, &self.stop)?;
+            let state = owner.state().clone();
+            let surveyed = work.look(fill, slices, &state, None)?;
+            if !surveyed.schemas.changes.is_empty() {
+                return Err(
+                    Error::new(Code::SchemaChange, "the source's columns changed during the backfill").transient()
+                );
+            }
+            let mut ground = work.ground(fill, &surveyed, &state, owner.intervals(fill.column)?, run)?;
+            let mut pass = Pass { work, fill, surveyed: &surveyed, held: true, done: &mut *done };
+            return pass.load(owner.as_mut(), &mut ground, &held, true, run);
+        }
+        if done.units == 0 && !run.counts.changed() {
+            run.status = "nothing_new".into();
+            run.finished_at = Some(self.clock.now());
+            session.record(run, &[])?;
+        }
+        let moves = ground.own && pipeline.load != Load::Append && ground.advanced().is_some();
+        if moves { self.advance(work, fill, destination, &surveyed, run) } else { Ok(()) }
+    }
+
+    /// Moves the watermark over what is in without a gap. A run that holds the pipeline is not waited for, unless that was
+    /// asked for: what it reads again is known.
+    fn advance(
+        &self,
+        work: &Work<'_>,
+        fill: &Fill<'_>,
+        destination: &dyn Destination,
+        surveyed: &Surveyed,
+        run: &mut RunRecord,
+    ) -> Result<()> {
+        let pipeline = work.pipeline;
+        let mut session = match destination.open(&pipeline.name, &run.run, work.options.wait, &self.stop) {
+            Err(error) if error.code() == Code::Busy => {
+                work.warn(
+                    "the watermark stays where it is, as a run holds the pipeline: the next backfill moves it".into(),
+                );
+                return Ok(());
+            }
+            session => session?,
+        };
+        let state = session.state().clone();
+        let ground = work.ground(fill, surveyed, &state, session.intervals(fill.column)?, run)?;
+        let Some(value) = ground.advanced().filter(|_| state.schema.as_ref() == Some(&surveyed.schemas.target)) else {
+            return Ok(());
+        };
+        let mark = Mark { column: fill.column.to_owned(), data_type: ground.axis.data_type, value };
+        if let Some(moved) = &mut run.watermark {
+            moved.after = Some(mark.value.to_string());
+        }
+        let status = if run.counts.changed() { "ok" } else { "nothing_new" };
+        let mut commit = work.still(&state, &surveyed.schemas, Some(mark), run);
+        status.clone_into(&mut commit.run.status);
+        commit.run.finished_at = Some(self.clock.now());
+        work.load_still(session.as_mut(), &surveyed.schemas, commit, run)
+    }
+}
+
+/// How far a backfill came.
+#[derive(Debug, Default)]
+pub(crate) struct Done {
+    column: String,
+    units: usize,
+    loaded: usize,
+    open: usize,
+}
+
+/// Whether a unit may be loaded while the pipeline's runs go on: what they load meanwhile is newer, and stays; or lies
+/// elsewhere.
+fn is_beside(pipeline: &Pipeline, ground: &Ground<'_>, unit: &Unit) -> bool {
+    let behind = |end: &Option<Value>| {
+        end.as_ref().is_some_and(|end| unit.interval.until.compare(end) != Some(std::cmp::Ordering::Greater))
+    };
+    match pipeline.load {
+        Load::InsertOnly => true,
+        Load::Upsert | Load::Scd2 => pipeline.version.is_some(),
+        Load::Append => behind(&ground.mark),
+        Load::DeleteInsert => behind(&ground.reach) && (pipeline.key.is_empty() || pipeline.version.is_some()),
+        Load::Overwrite => false,
+    }
+}
+
+impl Work<'_> {
+    /// What the source has, and what of it becomes which column.
+    fn look(&self, fill: &Fill<'_>, slices: &[Slice], state: &State, existing: Option<&Schema>) -> Result<Surveyed> {
+        if let Some(error) = other_watermark(self.pipeline, state) {
+            return Err(error);
+        }
+        if let Some(changed) = changed_settings(self.pipeline, state) {
+            self.warn(changed);
+        }
+        let reading = |slice: &Slice| Reading {
+            slice: slice.clone(),
+            skip_rows: 0,
+            // Of what was rejected of it before, some may not be read this time.
+            known: true,
+            heals: false,
+            replace: false,
+            entry: None,
+        };
+        let readings: Vec<Reading> = slices.iter().map(reading).collect();
+        let (schemas, survey) = self.schemas(&readings, state, existing, Some(fill.column))?;
+        if schemas.target.get(fill.column).is_none() {
+            return Err(names::no_column(fill.column, "--column", &schemas.target, "the table has none"));
+        }
+        self.needed(&schemas, &by_file::of(&readings, &survey))?;
+        Ok(Surveyed { readings, schemas, survey })
+    }
+
+    /// Whether the destination can hold the table, as a run would ask.
+    fn fits(&self, surveyed: &Surveyed, begun: bool) -> Result<()> {
+        let target = &surveyed.schemas.target;
+        names::check(target, self.can)?;
+        let text = if begun { None } else { names::ordered_text(self.pipeline, target) };
+        if let Some(error) = text.or_else(|| names::refused_type(self.pipeline, target)) {
+            return Err(error);
+        }
+        if begun {
+            surveyed.schemas.changes.iter().for_each(|change| self.warn(self.told(change)));
+        }
+        Ok(())
+    }
+
+    fn movement(&self, state: &State) -> Option<floodmark_core::state::WatermarkMove> {
+        let spec = self.pipeline.watermark.as_ref()?;
+        Some(crate::load::movement(&spec.column, state.watermark.as_ref()))
+    }
+
+    /// What is known of the axis.
+    fn ground<'g>(
+        &'g self,
+        fill: &'g Fill<'g>,
+        surveyed: &Surveyed,
+        state: &State,
+        entries: Vec<IntervalEntry>,
+        run: &RunRecord,
+    ) -> Result<Ground<'g>> {
+        let column = surveyed.schemas.target.get(fill.column);
+        let data_type = column.ok_or_else(|| Error::internal("an axis without a type"))?.data_type;
+        let stored = state.watermark.as_ref().filter(|mark| mark.data_type == data_type);
+        let horizon = surveyed.survey.horizon.as_ref();
+        let horizon = horizon.map(|h| Value::parse(&h.to_string(), data_type).unwrap_or(Value::Null));
+        let mut ground = Ground::new(self, fill, data_type, stored, entries, horizon, run.started_at)?;
+        ground.extent = self.extent(fill, surveyed, data_type)?;
+        Ok(ground)
+    }
+
+    /// The lowest and the highest value that the source has there, where that can be told.
+    fn extent(
+        &self,
+        fill: &Fill<'_>,
+        surveyed: &Surveyed,
+        data_type: floodmark_core::DataType,
+    ) -> Result<Option<Extent>> {
+        if self.pipeline.transform.is_some() {
+            return Ok(None);
+        }
+        let name = names::source_name(self.pipeline, fill.column);
+        if let Some(extent) = self.source.extent(name, data_type, &self.engine.stop)? {
+            return Ok(Some(extent));
+        }
+        groups::extent(self.source, surveyed.readings.iter().map(|r| &r.slice), name, data_type, &self.engine.stop)
+            .map(Some)
+    }
+
+    /// What a transaction without rows writes.
+    fn still(&self, state: &State, schemas: &Schemas, watermark: Option<Mark>, run: &RunRecord) -> Commit {
+        Commit {
+            schema: schemas.target.clone(),
+            source_schema: schemas.source.clone(),
+            watermark,
+            pending: state.pending.clone(),
+            boundary: BoundaryChange::default(),
+            files: Vec::new(),
+            reread: Vec::new(),
+            skimmed: Vec::new(),
+            replayed: Vec::new(),
+            settings: state.settings.clone().or_else(|| Some(self.pipeline.settings())),
+            intervals: Vec::new(),
+            absorbed: Vec::new(),
+            run: RunRecord { status: "partial".into(), ..run.clone() },
+        }
+    }
+
+    fn load_still(&self, session: &mut dyn Session, schemas: &Schemas, commit: Commit, run: &RunRecord) -> Result<()> {
+        let plan = LoadPlan {
+            target: self.target(schemas, &schemas.changes, run),
+            replace: Vec::new(),
+            lineage: false,
+            forget: false,
+            full: false,
+            ordered: true,
+            within: None,
+        };
+        session.load(&plan, &mut Still { commit: Some(commit) }).map(drop)
+    }
+
+    fn target<'t>(
+        &'t self,
+        schemas: &'t Schemas,
+        changes: &'t [floodmark_core::schema::Change],
+        run: &'t RunRecord,
+    ) -> Target<'t> {
+        Target {
+            pipeline: self.pipeline,
+            schema: &schemas.target,
+            changes,
+            version: self.pipeline.version.as_deref().and_then(|v| schemas.target.get(v)).map(|c| c.data_type),
+            now: i128::from(run.started_at.timestamp_micros()) * 1000,
+            run: &run.run,
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! What a commit says of the units whose rows are in it.
+
+use super::tally::{Tally, number};
+use crate::shape::Shaper;
+use chrono::{DateTime, Utc};
+use floodmark_core::{
+    Code, Counts, DataType, Error, Result, Value,
+    interval::Interval,
+    pipeline::{Load, Pipeline},
+    state::{IntervalEntry, Mark},
+};
+
+/// A part of the axis that is loaded as one.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Unit {
+    pub(crate) interval: Interval,
+    /// No row is to come there.
+    pub(crate) settled: bool,
+}
+
+/// The units of one transaction.
+#[derive(Debug, Clone)]
+pub(crate) struct Receipts<'r> {
+    pub(crate) column: &'r str,
+    pub(crate) data_type: DataType,
+    pub(crate) units: &'r [Unit],
+    /// Entries that go, as these units hold them.
+    pub(crate) absorbed: Vec<Interval>,
+    /// An `append` whose watermark moves with the rows: where that is.
+    pub(crate) reaches: Option<Option<Value>>,
+    /// Nothing of the backfill comes after these.
+    pub(crate) last: bool,
+}
+
+impl Receipts<'_> {
+    /// Entries for the ledger.
+    pub(crate) fn entries(&self, shaper: &Shaper<'_>, run: &str, now: DateTime<Utc>) -> Result<Vec<IntervalEntry>> {
+        let tally = tally(shaper)?;
+        let entry = |(at, unit): (usize, &Unit)| {
+            let (rows, highest) = tally.met(at);
+            IntervalEntry {
+                column: self.column.to_owned(),
+                data_type: self.data_type,
+                interval: unit.interval.clone(),
+                run: run.to_owned(),
+                rows,
+                highest,
+                settled: unit.settled,
+                loaded_at: now,
+            }
+        };
+        Ok(self.units.iter().enumerate().map(entry).collect())
+    }
+
+    /// Entries that go.
+    pub(crate) fn absorbed(&self) -> Vec<(String, Interval)> {
+        self.absorbed.iter().map(|interval| (self.column.to_owned(), interval.clone())).collect()
+    }
+
+    /// Whether the watermark moves, or rows came at where it is.
+    pub(crate) fn moves(&self, shaper: &Shaper<'_>) -> bool {
+        self.reached(shaper).is_some()
+    }
+
+    /// Where it stands then.
+    pub(crate) fn watermark(&self, shaper: &Shaper<'_>, stored: Option<Mark>) -> Option<Mark> {
+        let mark = |value| Mark { column: self.column.to_owned(), data_type: self.data_type, value };
+        self.reached(shaper).map(mark).or(stored)
+    }
+
+    fn reached(&self, shaper: &Shaper<'_>) -> Option<Value> {
+        let from = self.reaches.as_ref()?;
+        let tally = shaper.units()?;
+        let highest = (0..self.units.len()).filter_map(|at| tally.met(at).1).max_by_key(|v| number(v).ok())?;
+        let behind = from.as_ref().is_some_and(|from| highest.compare(from) == Some(std::cmp::Ordering::Less));
+        (!behind).then_some(highest)
+    }
+
+    /// A part of the table is not emptied because the source has nothing of it any more, unless that is asked for.
+    pub(crate) fn refuse_empty(&self, pipeline: &Pipeline, sum: &Counts) -> Result<()> {
+        let came = sum.inserted + sum.updated + sum.unchanged + sum.stale + sum.deleted + sum.delete_noop;
+        if pipeline.load != Load::DeleteInsert || pipeline.allow_empty || came > 0 || sum.removed == 0 {
+            return Ok(());
+        }
+        let what = self.units.first().map(|unit| unit.interval.to_string()).unwrap_or_default();
+        let rows = floodmark_core::wording::count(sum.removed, "row");
+        Err(Error::new(
+            Code::EmptyReplace,
+            format!("the source holds no rows of {} in {what}, and the table holds {rows} of it", self.column),
+        )
+        .state("the interval stands as it was")
+        .help("check the source; if its rows are gone for good, set `allow_empty: true`"))
+    }
+}
+
+fn tally<'a>(shaper: &'a Shaper<'_>) -> Result<&'a Tally> {
+    shaper.units().ok_or_else(|| Error::internal("receipts of units that nobody counted"))
+}
