@@ -7,7 +7,7 @@ use croner::{
     parser::{CronParser, Seconds, Year},
 };
 use floodmark_core::{
-    interval::{TIME_ZONES, Tz},
+    interval::{Step, TIME_ZONES, Tz},
     pipeline::{RejectLimit, Span},
 };
 use std::time::Duration;
@@ -134,6 +134,26 @@ pub(crate) fn schedule(text: &str) -> Result<(), String> {
     }
 }
 
+/// How long an interval is: `1h`, `1d`, `2w`, `1mo`, `1y`, or a whole number.
+pub fn step(text: &str) -> Result<Step, String> {
+    const HELP: &str = "write a number and a unit (m, h, d, w, mo, y), such as 1d or 1mo, or a whole number";
+    let text = text.trim();
+    let letters = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at(letters);
+    let counted = |most: u64| whole(digits).filter(|n| (1..=most).contains(n)).map(|n| n as u32).ok_or(HELP);
+    Ok(match unit {
+        "" => Step::Number(whole(digits).filter(|n| *n > 0).ok_or(HELP)?),
+        "d" => Step::Days(counted(100_000)?),
+        "w" => Step::Days(7 * counted(10_000)?),
+        "mo" => Step::Months(counted(10_000)?),
+        "y" => Step::Months(12 * counted(1_000)?),
+        _ => match duration(text) {
+            Ok(time) if !time.is_zero() => Step::Time(time),
+            _ => return Err(HELP.to_owned()),
+        },
+    })
+}
+
 /// A time zone by its name in the IANA database.
 pub(crate) fn zone(text: &str) -> Result<Tz, String> {
     text.parse().map_err(|_| {
@@ -149,6 +169,19 @@ pub(crate) fn zone(text: &str) -> Result<Tz, String> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_step_is_of_the_calendar_or_of_the_clock() {
+        assert_eq!(step("1d"), Ok(Step::Days(1)));
+        assert_eq!(step("2w"), Ok(Step::Days(14)));
+        assert_eq!(step("1mo"), Ok(Step::Months(1)));
+        assert_eq!(step("1y"), Ok(Step::Months(12)));
+        assert_eq!(step("1h30m"), Ok(Step::Time(Duration::from_secs(5400))));
+        assert_eq!(step("100_000"), Ok(Step::Number(100_000)));
+        for wrong in ["", "0", "0d", "d", "1.5d", "-1d", "1 day", "1M", "99999999999mo", "0s"] {
+            assert!(step(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn durations_read_as_people_write_them() {

@@ -249,6 +249,20 @@ impl Axis {
         }
     }
 
+    /// The value a step behind another.
+    pub fn next(&self, from: &Value, step: Step) -> Option<Value> {
+        self.step(from, step, 1)
+    }
+
+    /// A value as the zone's clocks show it.
+    pub fn shown(&self, value: &Value) -> String {
+        match value {
+            Value::TimestampTz(instant) => self.local(*instant).map(|local| Value::Timestamp(local).to_string()),
+            _ => None,
+        }
+        .unwrap_or_else(|| value.to_string())
+    }
+
     /// What the zone's clocks show at an instant.
     fn local(&self, instant: i128) -> Option<i128> {
         let at = moment(instant)?;

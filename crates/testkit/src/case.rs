@@ -63,8 +63,11 @@ pub enum Action {
     Sql(String),
     /// `-- source`: statements run on the database that is the source, `sqlite:///source.db`.
     Source(String),
-    /// `-- run [ARGUMENT…] [< PATH]`: `floodmark run`, with the outcome of each pipeline, a line each.
+    /// `-- run [ARGUMENT…] [< PATH]` and `-- backfill NAME [ARGUMENT…]`: the command of that name, with the outcome of each
+    /// pipeline, a line each.
     Run {
+        /// Which.
+        command: &'static str,
         /// Further arguments.
         arguments: Vec<String>,
         /// The file of the project that is its standard input.
@@ -174,17 +177,18 @@ fn action(heading: &str, body: &str) -> Result<Action, String> {
         "spoil" => Action::Spoil(one()?),
         "sql" => Action::Sql(text),
         "source" => Action::Source(text),
-        "run" => {
+        "run" | "backfill" => {
+            let command = if kind == "run" { "run" } else { "backfill" };
             let expected: Vec<String> =
                 body.lines().map(str::trim).filter(|l| !l.is_empty()).map(str::to_owned).collect();
             if expected.is_empty() {
-                return Err("`-- run` needs the outcome it must have".to_owned());
+                return Err(format!("`-- {command}` needs the outcome it must have"));
             }
             let (rest, input) = match rest.split_once("< ") {
                 Some((rest, input)) => (rest, Some(input.trim().to_owned())),
                 None => (rest, None),
             };
-            Action::Run { arguments: outcome::words(rest)?, input, expected }
+            Action::Run { command, arguments: outcome::words(rest)?, input, expected }
         }
         "floodmark" => {
             let mut lines = body.lines().map(str::trim).filter(|l| !l.is_empty()).map(str::to_owned);

@@ -112,7 +112,9 @@ impl Player<'_> {
             }
             Action::Sql(sql) => self.store.execute(self.root, sql)?,
             Action::Source(sql) => self.store.execute_on_source(self.root, sql)?,
-            Action::Run { arguments, input, expected } => self.run(arguments, input.as_deref(), expected)?,
+            Action::Run { command, arguments, input, expected } => {
+                self.run(command, arguments, input.as_deref(), expected)?;
+            }
             Action::Floodmark { arguments, exit, says } => {
                 let arguments: Vec<String> = arguments.iter().map(|a| self.store.translate(a)).collect();
                 let ran = program::call(self.root, &arguments, None)?;
@@ -169,12 +171,15 @@ impl Player<'_> {
         self.store.find(&text)
     }
 
-    fn run(&self, arguments: &[String], input: Option<&str>, expected: &[String]) -> Result<(), String> {
+    fn run(&self, command: &str, arguments: &[String], input: Option<&str>, expected: &[String]) -> Result<(), String> {
         let expected: Vec<Expected> = expected.iter().map(|line| outcome::parse(line)).collect::<Result<_, _>>()?;
         let before = self.store.dump(self.root)?;
-        let planned = plan::plan(self.root, arguments, input)?;
-        let ran = program::run(self.root, "run", arguments, input)?;
-        plan::compare(&planned, &ran.objects).map_err(|what| format!("{what}\n{}", ran.said))?;
+        // Of runs alone it can be said before what they will do.
+        let planned = if command == "run" { Some(plan::plan(self.root, arguments, input)?) } else { None };
+        let ran = program::run(self.root, command, arguments, input)?;
+        if let Some(planned) = planned {
+            plan::compare(&planned, &ran.objects).map_err(|what| format!("{what}\n{}", ran.said))?;
+        }
         let mut differences = Vec::new();
         let exit = expected.iter().map(|e| e.status).max_by_key(|s| severity(*s)).map_or(0, Status::exit);
         if ran.exit != Some(exit) {
@@ -205,14 +210,14 @@ impl Player<'_> {
             return Err(format!("{}\n{}", differences.join("\n"), ran.said));
         }
         if exit == 0 && !self.once && self.style == Style::AsWritten {
-            self.again(&after, arguments, input)
+            self.again(&after, command, arguments, input)
         } else {
             Ok(())
         }
     }
 
     /// P1 for every run of every case: once more over the same input, in a copy, changes nothing and says so.
-    fn again(&self, before: &Dump, arguments: &[String], input: Option<&str>) -> Result<(), String> {
+    fn again(&self, before: &Dump, command: &str, arguments: &[String], input: Option<&str>) -> Result<(), String> {
         let copy = project::scratch().map_err(|e| e.to_string())?;
         project::copy_tree(self.root, copy.path()).map_err(|e| e.to_string())?;
         let store = self.store.copy()?;
@@ -222,7 +227,7 @@ impl Player<'_> {
         }
         let mut arguments = arguments.to_vec();
         arguments.retain(|argument| argument != "--full-refresh");
-        let ran = program::run(copy.path(), "run", &arguments, input)?;
+        let ran = program::run(copy.path(), command, &arguments, input)?;
         if ran.exit != Some(0) {
             return Err(format!("run again over the same input it fails (P1)\n{}", ran.said));
         }

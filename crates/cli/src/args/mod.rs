@@ -1,11 +1,13 @@
 //! What was typed, and nothing more: no defaults that depend on files, no resolving.
 
+mod backfill;
 mod load;
 mod run;
 mod state;
 mod store;
 mod tools;
 
+pub(crate) use backfill::BackfillArgs;
 pub(crate) use load::LoadArgs;
 pub(crate) use run::{CheckArgs, Elsewhere, PlanArgs, ProveArgs, RunArgs, Wait};
 pub(crate) use state::{StateArgs, StateCommand};
@@ -88,6 +90,8 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// Try a pipeline's promises on a copy of its database: run twice, in disorder, killed, fired at once
     Prove(ProveArgs),
+    /// Load a range of a pipeline's history, interval by interval, and show what of it is in
+    Backfill(BackfillArgs),
     /// Check the pipeline file, its connections and sources, and say what is unsafe
     Check(CheckArgs),
     /// Show or change what is remembered of a pipeline

@@ -1,5 +1,6 @@
 //! What each command does. Commands return results; `render` prints them.
 
+mod backfill;
 mod check;
 mod explain;
 mod fingerprint;
@@ -78,6 +79,7 @@ pub(crate) fn dispatch(cx: &Context, command: Command) -> Result<u8, Failure> {
         Command::Run(args) => run::run(cx, &args),
         Command::Plan(args) => plan::plan(cx, &args),
         Command::Prove(args) => prove::prove(cx, &args),
+        Command::Backfill(args) => backfill::backfill(cx, &args),
         Command::Check(args) => check::check(cx, &args),
         Command::State(args) => state::state(cx, &args),
         Command::Runs(args) => runs::runs(cx, &args),

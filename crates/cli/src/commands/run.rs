@@ -19,7 +19,7 @@ use floodmark_core::{
     wording,
 };
 use floodmark_engine::{
-    Engine, Outcome, Previewed, RunOptions, Status,
+    BackfillOptions, Backfilled, Engine, Outcome, Previewed, RunOptions, Status,
     prove::{Certificate, Means},
 };
 use std::{
@@ -127,6 +127,23 @@ impl Runner {
     /// Runs a pipeline and prints what became of it. An error here is one of printing.
     pub(super) fn run(&self, cx: &Context, work: Work, options: &RunOptions) -> Result<Outcome> {
         self.report(cx, self.carry_out(work, options))
+    }
+
+    /// Fills a range of a pipeline. Nothing is printed but what happens on the way.
+    pub(super) fn backfill(&self, pipeline: &Pipeline, options: &BackfillOptions) -> Backfilled {
+        let filled = self.engine.backfill(pipeline, options);
+        self.progress.close(&pipeline.name);
+        filled
+    }
+
+    /// Prints what became of that.
+    pub(super) fn report_fill(&self, cx: &Context, pipeline: &Pipeline, filled: &Backfilled) -> Result<()> {
+        cx.printer.text(&terminal::filled(filled, self.width))?;
+        self.rejects(cx, pipeline, &filled.outcome, false);
+        if let Some(error) = &filled.outcome.error {
+            self.error(cx, &pipeline.name, error);
+        }
+        crash::reached(Point::Reported)
     }
 
     /// What is found of a pipeline's promises, printed where it is not for a program; a run that failed too.

@@ -1,6 +1,7 @@
 //! Everything that is printed. Nothing outside this module writes to stdout or stderr.
 
 pub(crate) mod certificate;
+pub(crate) mod coverage;
 pub(crate) mod error;
 pub(crate) mod json;
 pub(crate) mod layout;

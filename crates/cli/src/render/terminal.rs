@@ -5,8 +5,9 @@ pub(crate) use floodmark_core::wording::{agree, count, grouped as number};
 use floodmark_core::{
     Counts, Error,
     state::{Reject, WatermarkMove},
+    wording,
 };
-use floodmark_engine::{Outcome, Status};
+use floodmark_engine::{Backfilled, Outcome, Status};
 use std::{fmt::Write as _, time::Duration};
 
 /// The few styles there are. Streams that take no colour drop them.
@@ -64,6 +65,32 @@ pub(crate) fn rejected(outcome: &Outcome, first: &Reject, would: bool) -> String
 /// One pipeline's run as a line; `width` is that of the longest name.
 pub(crate) fn outcome(outcome: &Outcome, width: usize) -> String {
     line(outcome, ending(outcome), width)
+}
+
+/// A backfill as a line, with what became of its intervals below.
+pub(crate) fn filled(filled: &Backfilled, width: usize) -> String {
+    let mut out = outcome(&filled.outcome, width);
+    if filled.column.is_empty() || filled.outcome.status == Status::Busy {
+        return out;
+    }
+    let mut parts = vec![match (filled.loaded, filled.units) {
+        (_, 0) => format!("every interval of {} is in already", clean(&filled.column)),
+        (loaded, units) if loaded == units => {
+            format!("{} of {} loaded", count(units as u64, "interval"), clean(&filled.column))
+        }
+        (loaded, units) => {
+            format!("{loaded} of {} of {} loaded", count(units as u64, "interval"), clean(&filled.column))
+        }
+    }];
+    if filled.open > 0 {
+        let are = wording::verb(filled.open as u64, "is", "are");
+        parts.push(format!(
+            "{} of them {are} open, as rows may still come there: `--missing` loads them again",
+            number(filled.open as u64)
+        ));
+    }
+    out.push_str(&layout::flow(&" ".repeat(width + 15), &parts, width + 15));
+    out
 }
 
 /// `outcome`, with the word for how it ended.

@@ -21,10 +21,7 @@ use floodmark_connect::{
     source::Extent,
 };
 use floodmark_core::{
-    Code, Column, DataType, Error, Result, Schema, Value,
-    interval::Interval,
-    pipeline::Load,
-    state::{IntervalEntry, RunRecord},
+    Code, Column, DataType, Error, Result, Schema, Value, interval::Interval, pipeline::Load, state::RunRecord,
     watermark::Bounds,
 };
 use std::thread;

@@ -19,7 +19,7 @@ use crate::{
     run::{Engine, Outcome, RunOptions, Schemas, Work, changed_settings, other_watermark, unsafe_combinations},
 };
 use floodmark_connect::{
-    Destination, LoadPlan, Session, Slice, Source, Survey, Target,
+    Destination, LoadPlan, Session, Slice, Survey, Target,
     crash::{self, Point},
     source::Extent,
 };
@@ -77,6 +77,8 @@ pub struct Backfilled {
 pub struct Coverage {
     /// The column along which it is filled.
     pub column: String,
+    /// Its values; `None` where nothing was ever loaded.
+    pub axis: Option<Axis>,
     /// Receipts, in order.
     pub entries: Vec<IntervalEntry>,
     /// The watermark, where the axis is its own.
@@ -128,8 +130,10 @@ impl Engine {
         entries.sort_by(|a, b| a.interval.from.compare(&b.interval.from).unwrap_or(std::cmp::Ordering::Equal));
         let own = pipeline.cursor().filter(|spec| spec.column == column);
         let state = ledger.state(&pipeline.name)?.unwrap_or_default();
+        let data_type = state.schema.as_ref().and_then(|schema| schema.get(&column)).map(|c| c.data_type);
+        let axis = data_type.map(|data_type| Axis::new(&column, data_type, pipeline.timezone)).transpose()?;
         let watermark = state.watermark.filter(|_| own.is_some()).map(|mark| mark.value);
-        Ok(Coverage { column, entries, watermark, start: own.and_then(|spec| spec.start.clone()) })
+        Ok(Coverage { column, axis, entries, watermark, start: own.and_then(|spec| spec.start.clone()) })
     }
 
     fn fill(

@@ -54,7 +54,7 @@ impl Tally {
 
     /// Counts the rows that lie in a unit, and says which do.
     pub(crate) fn take(&mut self, array: &ArrayRef) -> Result<BooleanArray> {
-        let mut kept = BooleanBuffer::collect_bool(0, |_| false);
+        let kept;
         macro_rules! of {
             ($t:ty, $times:expr) => {{
                 let array = array.as_primitive::<$t>();
