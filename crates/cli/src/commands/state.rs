@@ -70,7 +70,8 @@ fn exported(keepers: &Keepers, name: Option<&str>) -> Result<Vec<Exported>> {
     for (pipeline, ledger) in homes(keepers, name)? {
         let Some(ledger) = ledger else { continue };
         let Some(state) = ledger.state(&pipeline)? else { continue };
-        out.push(Exported { remembered: ledger.memories(&pipeline)?, pipeline, state });
+        let (remembered, intervals) = (ledger.memories(&pipeline)?, ledger.intervals(&pipeline)?);
+        out.push(Exported { pipeline, state, remembered, intervals });
     }
     Ok(out)
 }
@@ -238,7 +239,7 @@ fn reset(cx: &Context, keepers: &Keepers, name: &str) -> Result<()> {
     };
     let table = state.table.unwrap_or_else(|| name.to_owned());
     let what = format!(
-        "the state of {name} is forgotten: its watermark, types, files and deleted keys. The next run reads everything \
+        "the state of {name} is forgotten: its watermark, types, files, backfilled intervals and deleted keys. The next run reads everything \
          again; table {table} stays as it is, so that `append` would add its rows a second time"
     );
     cx.printer.confirm(&what, cx.global.yes)?;
@@ -259,15 +260,16 @@ fn import(cx: &Context, keepers: &Keepers, file: &Path) -> Result<()> {
         drop(keeper.destination.open(pipeline, "state import", Some(Duration::ZERO), &cx.stop)?);
         let ledger = keeper.destination.ledger()?;
         let known = ledger.state(pipeline)?.is_some_and(|s| s != State { token: s.token, ..State::default() });
-        if known || !ledger.memories(pipeline)?.is_empty() {
+        if known || !ledger.memories(pipeline)?.is_empty() || !ledger.intervals(pipeline)?.is_empty() {
             replaced.push(pipeline.as_str());
         }
     }
     if !replaced.is_empty() {
         cx.printer.confirm(&format!("the state of {} is replaced", replaced.join(", ")), cx.global.yes)?;
     }
-    for (done, (Exported { pipeline: name, state, remembered }, keeper)) in states.iter().zip(homes).enumerate() {
-        let change = StateChange::Import { state, memories: remembered };
+    for (done, (exported, keeper)) in states.iter().zip(homes).enumerate() {
+        let Exported { pipeline: name, state, remembered, intervals } = exported;
+        let change = StateChange::Import { state, memories: remembered, intervals };
         let result = keeper.destination.ledger().and_then(|mut ledger| ledger.change_state(name, change));
         result.map_err(|e| {
             e.state(format!("{done} of {} imported", wording::agree(states.len() as u64, "state", "was", "were")))

@@ -1,13 +1,14 @@
 //! The state as JSON: what `state export` prints and `state import` reads.
 //!
 //! `{"floodmark_state": 1, "pipelines": [{"pipeline", "table", "schema", "source_schema", "watermark", "pending",
-//! "files", "remembered", "settings", "updated_at"}]}`. Values of a cursor are text with their type beside them, hashes
+//! "files", "remembered", "intervals", "settings", "updated_at"}]}`. Values of a cursor are text with their type beside them, hashes
 //! are 32 hexadecimal digits. The fencing token stays where it is: it belongs to the database, not to the pipeline.
 
 use chrono::{DateTime, Utc};
 use floodmark_core::{
     Code, Column, DataType, Error, Result, Schema, Value,
-    state::{FileEntry, Lineage, Mark, Memory, Settings, State},
+    interval::Interval,
+    state::{FileEntry, IntervalEntry, Lineage, Mark, Memory, Settings, State},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -26,6 +27,8 @@ pub(super) struct Exported {
     pub(super) state: State,
     /// What it remembers of keys beside the table.
     pub(super) remembered: Vec<Memory>,
+    /// Receipts of intervals.
+    pub(super) intervals: Vec<IntervalEntry>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -47,6 +50,8 @@ struct Entry {
     files: Vec<File>,
     #[serde(default)]
     remembered: Vec<Memory>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    intervals: Vec<IntervalText>,
     #[serde(default)]
     settings: Option<Settings>,
     updated_at: Option<String>,
@@ -59,6 +64,22 @@ struct MarkEntry {
     #[serde(rename = "type")]
     data_type: DataType,
     value: String,
+}
+
+/// The receipt of an interval.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct IntervalText {
+    column: String,
+    #[serde(rename = "type")]
+    data_type: DataType,
+    from: String,
+    until: String,
+    run: String,
+    rows: u64,
+    highest: Option<String>,
+    settled: bool,
+    loaded_at: String,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -142,7 +163,7 @@ pub(super) fn read(text: &str) -> Result<Vec<Exported>> {
 }
 
 fn entry(exported: &Exported) -> Entry {
-    let Exported { pipeline, state, remembered } = exported;
+    let Exported { pipeline, state, remembered, intervals } = exported;
     let mut files: Vec<File> = state
         .files
         .iter()
@@ -162,6 +183,8 @@ fn entry(exported: &Exported) -> Entry {
         .collect();
     // The same state is the same text.
     files.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut intervals: Vec<IntervalText> = intervals.iter().map(interval_text).collect();
+    intervals.sort_by(|a, b| (&a.column, &a.from, &a.until).cmp(&(&b.column, &b.from, &b.until)));
     Entry {
         pipeline: pipeline.clone(),
         table: state.table.clone(),
@@ -171,6 +194,7 @@ fn entry(exported: &Exported) -> Entry {
         pending: state.pending.as_ref().map(mark_entry),
         files,
         remembered: remembered.clone(),
+        intervals,
         settings: state.settings.clone(),
         updated_at: state.updated_at.map(|at| at.to_rfc3339()),
     }
@@ -180,10 +204,42 @@ fn mark_entry(mark: &Mark) -> MarkEntry {
     MarkEntry { column: mark.column.clone(), data_type: mark.data_type, value: mark.value.to_string() }
 }
 
+fn interval_text(entry: &IntervalEntry) -> IntervalText {
+    IntervalText {
+        column: entry.column.clone(),
+        data_type: entry.data_type,
+        from: entry.interval.from.to_string(),
+        until: entry.interval.until.to_string(),
+        run: entry.run.clone(),
+        rows: entry.rows,
+        highest: entry.highest.as_ref().map(ToString::to_string),
+        settled: entry.settled,
+        loaded_at: entry.loaded_at.to_rfc3339(),
+    }
+}
+
+fn interval(entry: IntervalText) -> Result<IntervalEntry, String> {
+    let value = |text: &str| value(text, entry.data_type);
+    let interval = Interval::new(value(&entry.from)?, value(&entry.until)?);
+    Ok(IntervalEntry {
+        interval: interval.ok_or_else(|| format!("[{}, {}) is no interval", entry.from, entry.until))?,
+        highest: entry.highest.as_deref().map(value).transpose()?,
+        column: entry.column,
+        data_type: entry.data_type,
+        run: entry.run,
+        rows: entry.rows,
+        settled: entry.settled,
+        loaded_at: moment(entry.loaded_at)?,
+    })
+}
+
+fn value(text: &str, data_type: DataType) -> Result<Value, String> {
+    Value::parse(text, data_type).ok_or_else(|| format!("{text:?} is not a {data_type}"))
+}
+
 fn exported(entry: Entry) -> Result<Exported, String> {
     let mark = |m: MarkEntry| {
-        let value =
-            Value::parse(&m.value, m.data_type).ok_or_else(|| format!("{:?} is not a {}", m.value, m.data_type))?;
+        let value = value(&m.value, m.data_type)?;
         Ok::<_, String>(Mark { column: m.column, data_type: m.data_type, value })
     };
     let files: HashMap<String, FileEntry> = entry
@@ -213,7 +269,8 @@ fn exported(entry: Entry) -> Result<Exported, String> {
         settings: entry.settings,
         updated_at: entry.updated_at.map(moment).transpose()?,
     };
-    Ok(Exported { pipeline: entry.pipeline, state, remembered: entry.remembered })
+    let intervals = entry.intervals.into_iter().map(interval).collect::<Result<_, _>>()?;
+    Ok(Exported { pipeline: entry.pipeline, state, remembered: entry.remembered, intervals })
 }
 
 fn moment(text: String) -> Result<DateTime<Utc>, String> {
@@ -265,23 +322,41 @@ mod tests {
             },
             Memory { what: Remembered::Kept("x".into()), key: vec!["8".into(), String::new()], version: None },
         ];
-        Exported { pipeline: "orders".into(), state: full(), remembered }
+        let day = |text: &str| Value::parse(text, DataType::Date).unwrap();
+        let intervals = [("2024-01-01", "2024-02-01", None), ("2024-03-01", "2024-03-08", Some("2024-03-07"))]
+            .map(|(from, until, highest)| IntervalEntry {
+                column: "day".into(),
+                data_type: DataType::Date,
+                interval: Interval::new(day(from), day(until)).unwrap(),
+                run: "r".into(),
+                rows: 3,
+                highest: highest.map(day),
+                settled: highest.is_some(),
+                loaded_at: DateTime::from_timestamp(1_700_000_000, 5).unwrap(),
+            })
+            .into();
+        Exported { pipeline: "orders".into(), state: full(), remembered, intervals }
     }
 
     #[test]
     fn what_is_written_reads_back() {
-        let states = vec![orders(), Exported { pipeline: "empty".into(), state: State::default(), remembered: vec![] }];
+        let state = State::default();
+        let states =
+            vec![orders(), Exported { pipeline: "empty".into(), state, remembered: vec![], intervals: vec![] }];
         let text = write(&states).unwrap().to_string();
         assert!(text.starts_with(r#"{"floodmark_state":1,"#), "{text}");
         assert_eq!(read(&text).unwrap(), states);
     }
 
     #[test]
-    fn a_file_from_before_keys_were_remembered_reads() {
+    fn a_file_from_before_keys_or_intervals_were_remembered_reads() {
         let mut value = write(&[orders()]).unwrap();
-        value["pipelines"][0].as_object_mut().unwrap().remove("remembered");
+        let entry = value["pipelines"][0].as_object_mut().unwrap();
+        entry.remove("remembered");
+        entry.remove("intervals");
         let states = read(&value.to_string()).unwrap();
         assert_eq!((&states[0].state, states[0].remembered.len()), (&full(), 0));
+        assert_eq!(states[0].intervals, []);
     }
 
     #[test]
@@ -293,6 +368,7 @@ mod tests {
         assert_eq!(code(&text.replace(r#""rows":3"#, r#""rows":-3"#)), Code::StateDamaged);
         assert_eq!(code(&text.replace("2024-01-01", "2024-13-01")), Code::StateDamaged);
         assert_eq!(code(&text.replace(r#""table""#, r#""tabel""#)), Code::StateDamaged);
+        assert_eq!(code(&text.replace("2024-02-01", "2024-01-01")), Code::StateDamaged);
         assert_eq!(code("[]"), Code::StateDamaged);
         assert_eq!(code("{"), Code::StateDamaged);
     }

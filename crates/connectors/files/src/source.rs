@@ -12,10 +12,10 @@ use crate::{
 };
 use floodmark_connect::{
     BadRow, Batch, Batches, Files, ReadPlan, Slice, Source, Stop, Survey, SurveyRequest,
-    source::{Glance, Glimpse},
+    source::{Extent, Glance, Glimpse},
 };
 use floodmark_core::{
-    Code, Error, Result, Schema,
+    Code, DataType, Error, Result, Schema,
     pipeline::{FileFormat, FileSource, STDIN},
 };
 use std::{
@@ -237,8 +237,17 @@ impl Source for FileSourceReader {
         Ok(slices)
     }
 
+    /// Rows come as they stand in a file.
+    fn sorts(&self) -> bool {
+        false
+    }
+
     fn files(&self) -> Option<&dyn Files> {
         Some(self)
+    }
+
+    fn extent(&self, _column: &str, _data_type: DataType, _stop: &Stop) -> Result<Option<Extent>> {
+        Ok(None)
     }
 
     fn glance(&self, slices: &[Slice], request: &SurveyRequest, stop: &Stop) -> Result<Glance> {

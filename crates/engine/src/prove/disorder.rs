@@ -5,9 +5,10 @@ use arrow::{
     compute::take_record_batch,
 };
 use floodmark_connect::{
-    BadRow, Batch, Batches, Files, ReadPlan, Slice, Source, Stop, Survey, SurveyRequest, source::Glance,
+    BadRow, Batch, Batches, Files, ReadPlan, Slice, Source, Stop, Survey, SurveyRequest,
+    source::{Extent, Glance},
 };
-use floodmark_core::{Code, Error, Result};
+use floodmark_core::{Code, DataType, Error, Result};
 use std::collections::VecDeque;
 
 /// Pieces that change places with each other: rows move at most so far, and so much is in memory.
@@ -50,8 +51,16 @@ impl Source for Disordered {
         Ok(slices)
     }
 
+    fn sorts(&self) -> bool {
+        self.how.shuffle.is_none() && self.inner.sorts()
+    }
+
     fn files(&self) -> Option<&dyn Files> {
         self.inner.files()
+    }
+
+    fn extent(&self, column: &str, data_type: DataType, stop: &Stop) -> Result<Option<Extent>> {
+        self.inner.extent(column, data_type, stop)
     }
 
     fn glance(&self, slices: &[Slice], request: &SurveyRequest, stop: &Stop) -> Result<Glance> {

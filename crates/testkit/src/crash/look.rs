@@ -131,8 +131,8 @@ pub(super) fn settled(look: &mut Look, table: &str, rows: &mut Rows) {
     }
     for row in &mut rows.rows {
         for (column, cell) in rows.columns.iter().zip(row) {
-            let own =
-                table.starts_with("_floodmark_") && ["token", "updated_at", "run", "id"].contains(&column.as_str());
+            let own = table.starts_with("_floodmark_")
+                && ["token", "updated_at", "loaded_at", "run", "id"].contains(&column.as_str());
             if own || is_now(cell) {
                 *cell = Cell::Text("(now)".into());
             }
