@@ -103,6 +103,9 @@ fn state_of(from: &Db, into: &Db, without: &Pipeline, stop: &Stop) -> Result<()>
         state::create(into)?;
         for (table, counted) in state::OF_PIPELINES {
             stop.check()?;
+            if !state::there(from, table)? {
+                continue;
+            }
             let table = format!("_floodmark_{table}");
             into.copy_in(&format!("COPY {table} FROM STDIN (FORMAT binary)"), |writer| {
                 from.copy_out(&format!("COPY {table} TO STDOUT (FORMAT binary)"), |row| writer.pass(row))

@@ -389,6 +389,22 @@ pub(crate) fn prepare(
     Ok(false)
 }
 
+/// Whether the table takes rows as it is: what a run would make or change of it is there.
+pub(crate) fn suits(db: &Db, pipeline: &Pipeline, name: &Name, schema: &Schema, at: DataType) -> Result<()> {
+    let control = control_columns(pipeline, at);
+    refuse(pipeline, schema, &control, &key_columns(pipeline))?;
+    let existing =
+        table(db, name)?.ok_or_else(|| Error::internal(format!("there is no table {name} to load beside runs")))?;
+    refuse_kind(pipeline, &existing, schema, &control)?;
+    if let Some(missing) = schema.columns.iter().chain(&control).find(|c| existing.get(&c.name).is_none()) {
+        let (table, column) = (&pipeline.destination.table, &missing.name);
+        return Err(Error::new(Code::TableShape, format!("table {table:?} has no column {column:?} any more"))
+            .state("nothing was written")
+            .help(format!("`floodmark run {}` adds it again", pipeline.name)));
+    }
+    if has_key(db, pipeline, name)? { Ok(()) } else { Err(refusal::other_key(pipeline)) }
+}
+
 /// The server's own limits, told before it runs into them.
 fn refuse(pipeline: &Pipeline, schema: &Schema, control: &[Column], key: &[&str]) -> Result<()> {
     for column in &schema.columns {

@@ -8,7 +8,7 @@ use crate::{
     failure::{NO_WRITES, to},
     ledger::PostgresLedger,
     link::Db,
-    lock::{self, Lock},
+    lock::{self, Lock, Name as LockName},
     session::PostgresSession,
     state,
 };
@@ -40,6 +40,14 @@ impl PostgresDestination {
     /// A connection for what is done outside a run.
     pub(crate) fn connect(&self) -> Result<Db> {
         Db::connect(&self.address, "floodmark")
+    }
+
+    /// A connection for a run, and the lock that what it writes stands under.
+    fn hold(&self, name: LockName<'_>, run: &str, wait: Option<Duration>, stop: &Stop) -> Result<(Db, Lock)> {
+        let db = crash::at(Point::OpenDatabase, || Db::connect(&self.address, &format!("floodmark run {run}")))?;
+        state::present(&db)?;
+        let lock = Lock::acquire(&db, name, Some(run), wait, stop)?;
+        Ok((db, lock))
     }
 }
 
@@ -80,10 +88,13 @@ impl Destination for PostgresDestination {
     }
 
     fn open(&self, pipeline: &str, run: &str, wait: Option<Duration>, stop: &Stop) -> Result<Box<dyn Session>> {
-        let db = crash::at(Point::OpenDatabase, || Db::connect(&self.address, &format!("floodmark run {run}")))?;
-        state::present(&db)?;
-        let lock = Lock::acquire(&db, pipeline, Some(run), wait, stop)?;
-        Ok(Box::new(PostgresSession::open(self.clone(), db, lock, pipeline, stop)?))
+        let held = self.hold(LockName::Pipeline(pipeline), run, wait, stop)?;
+        Ok(Box::new(PostgresSession::open(self.clone(), held, pipeline, stop)?))
+    }
+
+    fn open_beside(&self, pipeline: &str, run: &str, wait: Option<Duration>, stop: &Stop) -> Result<Box<dyn Session>> {
+        let held = self.hold(LockName::Beside(pipeline), run, wait, stop)?;
+        Ok(Box::new(PostgresSession::open_beside(self.clone(), held, pipeline, stop)?))
     }
 
     fn rehearse(&self, pipeline: &str, wait: Option<Duration>, stop: &Stop) -> Result<Box<dyn Rehearsal>> {

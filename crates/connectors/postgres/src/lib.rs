@@ -7,6 +7,7 @@
 mod address;
 mod adopt;
 mod belongings;
+mod beside;
 mod boundary;
 mod codec;
 mod copy;
@@ -15,6 +16,7 @@ mod destination;
 mod differences;
 mod failure;
 mod interrupt;
+mod intervals;
 mod ledger;
 mod link;
 mod lock;

@@ -1,9 +1,12 @@
-//! The lock of a pipeline: an advisory lock of the server's session, which dies with it.
+//! The locks of a pipeline: advisory locks of the server's session, which die with it.
 
 use crate::{failure::to, link::Db};
 use floodmark_connect::Stop;
 use floodmark_core::{Code, Error, Result};
-use std::time::{Duration, Instant};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 const POLL: Duration = Duration::from_millis(50);
 
@@ -19,6 +22,27 @@ const PLACE: &str = "l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
     AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
     AND ((l.classid::bigint << 32) | l.objid::bigint) = $1";
 
+/// What a lock is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Name<'a> {
+    /// A pipeline's runs, of which there is one at a time.
+    Pipeline(&'a str),
+    /// Loads beside these, likewise.
+    Beside(&'a str),
+    /// One transaction that loads a pipeline, of its runs or beside them.
+    Turn(&'a str),
+}
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Name::Pipeline(pipeline) => write!(f, "pipeline {pipeline:?} is held by"),
+            Name::Beside(pipeline) => write!(f, "pipeline {pipeline:?} is loaded beside its runs already, by"),
+            Name::Turn(pipeline) => write!(f, "pipeline {pipeline:?} is being loaded by"),
+        }
+    }
+}
+
 /// A held lock, and the server's process that holds it.
 #[derive(Debug)]
 pub(crate) struct Lock {
@@ -26,28 +50,33 @@ pub(crate) struct Lock {
     process: i32,
 }
 
-/// The lock's number: of the pipeline and the schema its state is in.
-fn key(db: &Db, pipeline: &str) -> Result<i64> {
+/// The lock's number: of what it is for, the pipeline, and the schema its state is in.
+fn key(db: &Db, name: Name<'_>) -> Result<i64> {
+    let (what, pipeline) = match name {
+        Name::Pipeline(pipeline) => ("floodmark", pipeline),
+        Name::Beside(pipeline) => ("floodmark beside", pipeline),
+        Name::Turn(pipeline) => ("floodmark turn", pipeline),
+    };
     // Where the state is found by the search path, which need not be where it would be made.
     let home = "coalesce((SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                   WHERE c.oid = to_regclass('_floodmark_state')), current_schema())";
-    let sql = format!("SELECT hashtextextended(concat_ws(': ', 'floodmark', {home}, $1::text), 0)");
-    db.query_one(&sql, &[&pipeline]).and_then(|row| row.try_get(0)).map_err(to("take the pipeline's lock"))
+    let sql = format!("SELECT hashtextextended(concat_ws(': ', $1::text, {home}, $2::text), 0)");
+    db.query_one(&sql, &[&what, &pipeline]).and_then(|row| row.try_get(0)).map_err(to("take the pipeline's lock"))
 }
 
 impl Lock {
-    /// Takes the lock of a pipeline, for a run where there is one, waiting at most `wait` (`None`: for ever).
+    /// Takes the lock, for a run where there is one, waiting at most `wait` (`None`: for ever).
     ///
     /// A session that this very run lost may hold it still: on a network that swallows packets the server learns of the
     /// loss later than the run does. That one is ended.
     pub(crate) fn acquire(
         db: &Db,
-        pipeline: &str,
+        name: Name<'_>,
         run: Option<&str>,
         wait: Option<Duration>,
         stop: &Stop,
     ) -> Result<Lock> {
-        let key = key(db, pipeline)?;
+        let key = key(db, name)?;
         let fail = to("take the pipeline's lock");
         // The second lock, which all sessions of a run share, says whose the first one is.
         let sql = "SELECT pg_try_advisory_lock($1), pg_backend_pid(),
@@ -60,7 +89,7 @@ impl Lock {
         };
         if !take()? {
             let wait = if end_earlier(db, key, run)? { wait.map(|wait| wait.max(PARTING)) } else { wait };
-            until_free(db, key, pipeline, wait, stop, take)?;
+            until_free(db, key, name, wait, stop, take)?;
         }
         let lock = Lock { key, process: process.get() };
         lock.check(db)?;
@@ -105,11 +134,35 @@ fn end_earlier(db: &Db, key: i64, run: Option<&str>) -> Result<bool> {
     Ok(!db.query(&sql, &[&key, &run]).map_err(to("end the session that was lost"))?.is_empty())
 }
 
+/// Takes the turn of a transaction that loads a pipeline, and keeps it to its end. To be called before anything is looked at:
+/// every later statement sees what those before have committed, as a transaction that is READ COMMITTED does.
+///
+/// They are waited for however long they take. One whose client is gone or stands still the server ends; a request to stop
+/// ends the statement that waits.
+pub(crate) fn turn(db: &Db, pipeline: &str) -> Result<()> {
+    let fail = to("wait for the pipeline's other loads");
+    let key = key(db, Name::Turn(pipeline))?;
+    let row = db.query_one("SELECT pg_try_advisory_xact_lock($1), current_setting('lock_timeout')", &[&key]);
+    let (taken, limit): (bool, String) = row.and_then(|row| Ok((row.try_get(0)?, row.try_get(1)?))).map_err(&fail)?;
+    if taken {
+        return Ok(());
+    }
+    // The limit is for the locks of other programs.
+    let limited = |limit: &str| {
+        db.query("SELECT set_config('lock_timeout', $1, true)", &[&limit])
+            .map_err(to("wait for the pipeline's other loads"))
+    };
+    limited("0")?;
+    db.query("SELECT pg_advisory_xact_lock($1)", &[&key]).map_err(&fail)?;
+    limited(&limit).map(drop)
+}
+
 /// Waits at most `wait` until nobody holds the pipeline's lock, and takes nothing.
 pub(crate) fn look(db: &Db, pipeline: &str, wait: Option<Duration>, stop: &Stop) -> Result<()> {
-    let key = key(db, pipeline)?;
+    let name = Name::Pipeline(pipeline);
+    let key = key(db, name)?;
     let sql = format!("SELECT NOT EXISTS (SELECT FROM pg_locks l WHERE {PLACE})");
-    until_free(db, key, pipeline, wait, stop, || {
+    until_free(db, key, name, wait, stop, || {
         db.query_one(&sql, &[&key]).and_then(|row| row.try_get(0)).map_err(to("look for the pipeline's lock"))
     })
 }
@@ -117,7 +170,7 @@ pub(crate) fn look(db: &Db, pipeline: &str, wait: Option<Duration>, stop: &Stop)
 fn until_free(
     db: &Db,
     key: i64,
-    pipeline: &str,
+    name: Name<'_>,
     wait: Option<Duration>,
     stop: &Stop,
     mut take: impl FnMut() -> Result<bool>,
@@ -125,7 +178,7 @@ fn until_free(
     let since = Instant::now();
     while !take()? {
         if wait.is_some_and(|wait| since.elapsed() >= wait.max(GLANCE)) {
-            return Err(busy(db, key, pipeline));
+            return Err(busy(db, key, name));
         }
         stop.check()?;
         std::thread::sleep(POLL);
@@ -133,7 +186,7 @@ fn until_free(
     Ok(())
 }
 
-fn busy(db: &Db, key: i64, pipeline: &str) -> Error {
+fn busy(db: &Db, key: i64, name: Name<'_>) -> Error {
     let sql = format!(
         "SELECT concat(coalesce(nullif(a.application_name, ''), 'another session'), ' (server process ', l.pid,
                 ' for ', coalesce(host(a.client_addr), 'this machine'), ')',
@@ -142,7 +195,7 @@ fn busy(db: &Db, key: i64, pipeline: &str) -> Error {
     );
     let holder = db.query_opt(&sql, &[&key]).ok().flatten().and_then(|row| row.try_get::<_, String>(0).ok());
     let holder = holder.unwrap_or_else(|| "another session of the server".to_owned());
-    Error::new(Code::Busy, format!("pipeline {pipeline:?} is held by {holder}"))
+    Error::new(Code::Busy, format!("{name} {holder}"))
         .state("this run wrote nothing; the other one goes on")
         .help("let it finish, or wait for it with `--wait`")
 }

@@ -1,6 +1,7 @@
 //! The run ledger and the kept rejects: `_floodmark_runs` and `_floodmark_rejects`.
 
 use crate::{failure::to, link::Db};
+use chrono::{DateTime, Utc};
 use floodmark_connect::{
     crash::{self, Point},
     destination::KeptReject,
@@ -132,6 +133,22 @@ pub(crate) fn write_run(db: &Db, run: &RunRecord) -> Result<()> {
         .map_err(to("write the run ledger"))
     })?;
     Ok(())
+}
+
+/// Drops old lines of the run ledger. The newest run that committed anything stays: it says how the table was loaded, and that
+/// it was. So do lines of runs that never ended.
+pub(crate) fn prune_runs(db: &Db, pipeline: &str, before: DateTime<Utc>, keep: usize) -> Result<u64> {
+    let newest = "SELECT run FROM _floodmark_runs WHERE pipeline = $1";
+    let order = "ORDER BY started_at DESC, run DESC LIMIT";
+    let sql = format!(
+        "DELETE FROM _floodmark_runs WHERE pipeline = $1 AND finished_at IS NOT NULL AND started_at < $2
+           AND run NOT IN ({newest} {order} $3)
+           AND run IS DISTINCT FROM ({newest} AND (status = 'ok' OR read > 0) {order} 1)"
+    );
+    let keep = i64::try_from(keep).unwrap_or(i64::MAX);
+    crash::at(Point::WriteRun, || {
+        db.execute(&sql, &[&pipeline, &before, &keep]).map_err(to("drop lines of the run ledger"))
+    })
 }
 
 /// Runs, newest first.

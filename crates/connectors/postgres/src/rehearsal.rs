@@ -5,6 +5,7 @@ use crate::{
     ddl::{Name, Table},
     failure::to,
     link::Db,
+    lock,
     session::PostgresSession,
     state,
     touched::Touched,
@@ -44,6 +45,7 @@ impl PostgresSession {
             state,
             fresh: None,
             stop: stop.clone(),
+            beside: None,
             rehearsed: Some(Rehearsed::default()),
         })
     }
@@ -51,8 +53,10 @@ impl PostgresSession {
     /// Begins the transaction of which every chunk is a part, with what opening a session would have written.
     pub(crate) fn begin_rehearsal(&mut self) -> Result<()> {
         let Some(rehearsed) = self.rehearsed.as_mut().filter(|r| !r.begun) else { return Ok(()) };
-        self.db.execute_batch("BEGIN").map_err(to("begin a write transaction"))?;
+        self.db.execute_batch("BEGIN ISOLATION LEVEL READ COMMITTED").map_err(to("begin a write transaction"))?;
         rehearsed.begun = true;
+        // Before anything else is locked, so that nobody who has the turn waits for this one.
+        lock::turn(&self.db, &self.pipeline)?;
         state::create(&self.db)?;
         let found = state::read(&self.db, &self.pipeline)?.unwrap_or_default();
         if found != self.state {

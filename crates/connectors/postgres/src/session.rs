@@ -3,12 +3,13 @@
 use crate::{
     PostgresDestination, adopt,
     belongings::{self, Belonging},
-    codec,
+    beside, codec,
     ddl::{self, Name},
     failure::to,
     interrupt::Interrupt,
+    intervals,
     link::{Db, Step},
-    lock::Lock,
+    lock::{self, Lock},
     merge::{self, Beside, Fresh, Incoming, Job, Outcome},
     receipts,
     rehearsal::Rehearsed,
@@ -23,7 +24,7 @@ use floodmark_connect::{
 use floodmark_core::{
     Counts, DataType, Error, Result, Schema,
     pipeline::{Load, Pipeline},
-    state::{FileEntry, RunRecord, State},
+    state::{FileEntry, IntervalEntry, RunRecord, State},
 };
 use std::collections::HashSet;
 
@@ -36,6 +37,8 @@ pub(crate) struct PostgresSession {
     /// What is known of the table from this session's loads; `None` before the first, and after one that failed.
     pub(crate) fresh: Option<Fresh>,
     pub(crate) stop: Stop,
+    /// The token of a session beside the pipeline's runs.
+    pub(crate) beside: Option<i64>,
     /// Nothing of this session is kept.
     pub(crate) rehearsed: Option<Rehearsed>,
 }
@@ -51,12 +54,32 @@ impl Drop for PostgresSession {
 impl PostgresSession {
     pub(crate) fn open(
         destination: PostgresDestination,
-        db: Db,
-        lock: Lock,
+        held: (Db, Lock),
         pipeline: &str,
         stop: &Stop,
     ) -> Result<Self> {
-        let mut session = PostgresSession {
+        let mut session = PostgresSession::new(destination, held, pipeline, stop);
+        session.take(state::raise_token)?;
+        session.state = state::read(&session.db, pipeline)?
+            .ok_or_else(|| Error::internal("the state was not there after its token was raised"))?;
+        Ok(session)
+    }
+
+    /// A session beside the pipeline's runs.
+    pub(crate) fn open_beside(
+        destination: PostgresDestination,
+        held: (Db, Lock),
+        pipeline: &str,
+        stop: &Stop,
+    ) -> Result<Self> {
+        let mut session = PostgresSession::new(destination, held, pipeline, stop);
+        session.beside = Some(session.take(beside::raise_token)?);
+        session.state = state::read(&session.db, pipeline)?.unwrap_or_default();
+        Ok(session)
+    }
+
+    fn new(destination: PostgresDestination, (db, lock): (Db, Lock), pipeline: &str, stop: &Stop) -> Self {
+        PostgresSession {
             destination,
             db,
             lock: Some(lock),
@@ -64,15 +87,17 @@ impl PostgresSession {
             state: State::default(),
             fresh: None,
             stop: stop.clone(),
+            beside: None,
             rehearsed: None,
-        };
-        let step = Step::begin(&session.db, false)?;
-        state::create(&session.db)?;
-        state::raise_token(&session.db, pipeline)?;
+        }
+    }
+
+    fn take(&self, raise_token: fn(&Db, &str) -> Result<i64>) -> Result<i64> {
+        let step = Step::begin(&self.db, false)?;
+        state::create(&self.db)?;
+        let token = raise_token(&self.db, &self.pipeline)?;
         crash::at(Point::TakeCommit, || step.commit().map_err(to("take the pipeline")))?;
-        session.state = state::read(&session.db, pipeline)?
-            .ok_or_else(|| Error::internal("the state was not there after its token was raised"))?;
-        Ok(session)
+        Ok(token)
     }
 
     fn load_chunk(&mut self, plan: &LoadPlan<'_>, chunk: &mut dyn Chunk) -> Result<Counts> {
@@ -82,6 +107,9 @@ impl PostgresSession {
         }
         let db = &self.db;
         let step = Step::begin(db, rehearsing)?;
+        if !rehearsing {
+            lock::turn(db, &self.pipeline)?;
+        }
         if let Some(lock) = &self.lock {
             lock.check(db)?;
         }
@@ -89,55 +117,98 @@ impl PostgresSession {
         let pipeline = target.pipeline;
         let table = &pipeline.destination.table;
         let name = Name::resolve(db, table)?;
-        let (mut forgotten, mut lost) = (0, Vec::new());
-        if plan.forget {
-            state::forget(db, &self.pipeline)?;
-            receipts::forget_all_rejects(db, &self.pipeline)?;
-            (forgotten, lost) = forget_table(db, target, &name)?;
-        }
-        // Of this table: a pipeline that moved to another one starts afresh there.
-        let loaded = !plan.forget && self.state.schema.is_some() && self.state.table.as_ref() == Some(table);
-        state::refuse_shared(db, &self.pipeline, table, &name)?;
-        if loaded {
-            state::refuse_other_load(db, &self.pipeline, pipeline.load)?;
-        } else if !plan.forget {
-            refusal::adopt(pipeline, &self.state, &adopt::Found { db, name: &name, pipeline: &pipeline.name })?;
-        }
-        let created = ddl::prepare(db, pipeline, &name, target.schema, target.changes, moment_type(target), loaded)?;
+        let ready = match self.beside {
+            None => prepare(db, &self.pipeline, &self.state, plan, &name)?,
+            Some(_) => {
+                beside::look(db, &self.pipeline, &mut self.state, plan, &name, moment_type(target))?;
+                Ready::default()
+            }
+        };
         let found =
             ddl::table(db, &name)?.ok_or_else(|| Error::internal("the table was not there after it was made"))?;
         if let Some(rehearsed) = &mut self.rehearsed {
             rehearsed.watch(db, pipeline, &name, &found)?;
         }
-        let mut fresh = match self.fresh.take() {
+        // What is known of the table holds as long as nobody else loads it.
+        let alone = beside::token(db, &self.pipeline)?.is_none();
+        let mut fresh = match self.fresh.take().filter(|_| alone) {
             Some(known) => known,
-            None => Fresh::new(created || merge::is_empty(db, &name)?),
+            None => Fresh::new(ready.created || merge::is_empty(db, &name)?),
         };
         let mut incoming = Incoming::new(pipeline, chunk, Beside::new(db, &pipeline.name, target.run)?);
-        let job = Job { db, plan, name: &name, table: &found, created };
+        let job = Job { db, plan, name: &name, table: &found, created: ready.created };
         let Outcome { mut counts, lineage } = merge::run(&job, &mut fresh, &mut incoming)?;
         // With the rows in place, an index is made at one go, and a trigger takes no notice of what only came back.
-        belongings::restore(db, &name, &lost)?;
+        belongings::restore(db, &name, &ready.lost)?;
         incoming.desk.write()?;
-        counts.removed += forgotten;
+        counts.removed += ready.forgotten;
         let Incoming { chunk, desk, .. } = incoming;
         let commit = chunk.seal(counts, lineage)?;
-        state::write(db, &self.pipeline, table, self.state.token, &commit, desk.beside.boundary)?;
-        if pipeline.load == Load::Append {
+        match self.beside {
+            None => state::write(db, &self.pipeline, table, self.state.token, &commit, desk.beside.boundary)?,
+            Some(token) => beside::write(db, &self.pipeline, token, &commit)?,
+        }
+        if pipeline.load == Load::Append && self.beside.is_none() {
             merge::sweep_lineage(db, &self.pipeline)?;
         }
         self.stop.check()?;
         crash::at(Point::LoadCommit, || step.commit().map_err(to("commit")))?;
         self.fresh = Some(fresh);
-        self.state = state::read(db, &self.pipeline)?
-            .ok_or_else(|| Error::internal("the state was not there after a commit"))?;
+        // Beside runs it is the one that was looked at: what a run has committed since shows at the next load.
+        if self.beside.is_none() {
+            self.state = state::read(db, &self.pipeline)?
+                .ok_or_else(|| Error::internal("the state was not there after a commit"))?;
+        }
         Ok(commit.run.counts)
+    }
+
+    /// Whether a newer holder of this session's lock is known.
+    fn is_fenced(&self) -> bool {
+        let newest = self.looking(|db| match self.beside {
+            None => state::token(db, &self.pipeline),
+            Some(_) => beside::token(db, &self.pipeline),
+        });
+        let own = self.beside.unwrap_or(self.state.token);
+        matches!(newest, Ok(Some(newest)) if newest != own)
     }
 
     /// A connection to look with, also where this session's own is gone.
     fn looking<T>(&self, look: impl Fn(&Db) -> Result<T>) -> Result<T> {
         if self.db.is_closed() { look(&self.destination.connect()?) } else { look(&self.db) }
     }
+}
+
+/// What was done to make the table ready.
+#[derive(Default)]
+struct Ready {
+    /// It was made, and its key was not.
+    created: bool,
+    /// How many rows a full refresh took out, and what of the table is to be made again.
+    forgotten: u64,
+    lost: Vec<Belonging>,
+}
+
+/// Makes the table ready for what comes.
+fn prepare(db: &Db, own: &str, state: &State, plan: &LoadPlan<'_>, name: &Name) -> Result<Ready> {
+    let target = &plan.target;
+    let pipeline = target.pipeline;
+    let table = &pipeline.destination.table;
+    let mut ready = Ready::default();
+    if plan.forget {
+        state::forget(db, own)?;
+        receipts::forget_all_rejects(db, own)?;
+        (ready.forgotten, ready.lost) = forget_table(db, target, name)?;
+    }
+    // Of this table: a pipeline that moved to another one starts afresh there.
+    let loaded = !plan.forget && state.schema.is_some() && state.table.as_ref() == Some(table);
+    state::refuse_shared(db, own, table, name)?;
+    if loaded {
+        state::refuse_other_load(db, own, pipeline.load)?;
+    } else if !plan.forget {
+        refusal::adopt(pipeline, state, &adopt::Found { db, name, pipeline: &pipeline.name })?;
+    }
+    ready.created = ddl::prepare(db, pipeline, name, target.schema, target.changes, moment_type(target), loaded)?;
+    Ok(ready)
 }
 
 /// `--full-refresh`: the table goes, and how many rows with it; what belonged to it is to be made again. One that would be
@@ -191,13 +262,8 @@ impl Session for PostgresSession {
             rehearsed.touched = None;
         }
         // A session whose connection was taken from it may have been taken over, too.
-        if self.lock.is_some() && self.db.is_closed() {
-            let newest = self.looking(|db| state::token(db, &self.pipeline));
-            if let Ok(Some(newest)) = newest
-                && newest != self.state.token
-            {
-                return Err(refusal::fenced(&self.pipeline).cause(error));
-            }
+        if self.lock.is_some() && self.db.is_closed() && self.is_fenced() {
+            return Err(refusal::fenced(&self.pipeline).cause(error));
         }
         Err(error)
     }
@@ -207,6 +273,14 @@ impl Session for PostgresSession {
         match state::present(&self.db)? {
             true => receipts::rejected_slices(&self.db, &self.pipeline),
             false => Ok(HashSet::new()),
+        }
+    }
+
+    fn intervals(&self, column: &str) -> Result<Vec<IntervalEntry>> {
+        // A rehearsal finds no state tables where nothing was ever loaded.
+        match state::present(&self.db)? {
+            true => intervals::read(&self.db, &self.pipeline, Some(column)),
+            false => Ok(Vec::new()),
         }
     }
 
@@ -222,8 +296,8 @@ impl Session for PostgresSession {
         let own = if closed { Some(self.destination.connect()?) } else { None };
         let db = own.as_ref().unwrap_or(&self.db);
         let step = Step::begin(db, false)?;
-        // A run that was fenced off may still say how it ended, but no longer speaks for the files.
-        if state::token(db, &self.pipeline)? == Some(self.state.token) {
+        // A run that was fenced off may still say how it ended, but no longer speaks for the files; nor do loads beside runs.
+        if self.beside.is_none() && state::token(db, &self.pipeline)? == Some(self.state.token) {
             let mut kept = Vec::new();
             for (name, entry) in files {
                 match entry {

@@ -1,6 +1,6 @@
 //! The `_floodmark_*` tables: their format, and reading and writing them. Nothing here begins or ends a transaction.
 
-use crate::{boundary::Boundary, ddl::Name, failure::to, link::Db, receipts};
+use crate::{boundary::Boundary, ddl::Name, failure::to, intervals, link::Db, receipts};
 use chrono::{DateTime, Utc};
 use floodmark_connect::{
     crash::{self, Point},
@@ -52,8 +52,18 @@ CREATE TABLE _floodmark_moments (
 );
 "#;
 
+/// Tables that came after the others: a database may have those and not these.
+const LATER: &str = r#"
+CREATE TABLE IF NOT EXISTS _floodmark_intervals (
+  pipeline text NOT NULL, "column" text NOT NULL, type text NOT NULL, "from" text NOT NULL, until text NOT NULL,
+  run text NOT NULL, rows bigint NOT NULL, highest text, settled boolean NOT NULL, loaded_at timestamptz NOT NULL,
+  PRIMARY KEY (pipeline, "column", "from", until)
+);
+CREATE TABLE IF NOT EXISTS _floodmark_beside (pipeline text PRIMARY KEY, token bigint NOT NULL);
+"#;
+
 /// Those that hold a pipeline's rows, by their names without the prefix, and whether the server counts their rows.
-pub(crate) const OF_PIPELINES: [(&str, bool); 9] = [
+pub(crate) const OF_PIPELINES: [(&str, bool); 11] = [
     ("state", false),
     ("runs", false),
     ("files", false),
@@ -63,22 +73,27 @@ pub(crate) const OF_PIPELINES: [(&str, bool); 9] = [
     ("tombstones", false),
     ("kept", false),
     ("moments", false),
+    ("intervals", false),
+    ("beside", false),
 ];
 
 /// Who makes the state tables of a database first; the others wait, and find them made.
 const MAKING: &str = "SELECT pg_advisory_xact_lock(hashtextextended('floodmark: state tables', 0))";
 
+/// Whether one of the state tables is there, by its name without the prefix.
+pub(crate) fn there(db: &Db, table: &str) -> Result<bool> {
+    db.query_one(
+        // Not to_regclass: what it once found missing it finds missing to the end of the transaction.
+        "SELECT EXISTS (SELECT FROM pg_class WHERE relname = $1 AND pg_table_is_visible(oid))",
+        &[&format!("_floodmark_{table}")],
+    )
+    .and_then(|row| row.try_get(0))
+    .map_err(to("read the database"))
+}
+
 /// Whether the state tables are there; an error when a newer Floodmark wrote them.
 pub(crate) fn present(db: &Db) -> Result<bool> {
-    let there: bool = db
-        .query_one(
-            // Not to_regclass: what it once found missing it finds missing to the end of the transaction.
-            "SELECT EXISTS (SELECT FROM pg_class WHERE relname = '_floodmark_meta' AND pg_table_is_visible(oid))",
-            &[],
-        )
-        .and_then(|row| row.try_get(0))
-        .map_err(to("read the database"))?;
-    if !there {
+    if !there(db, "meta")? {
         return Ok(false);
     }
     let format: Option<i64> = db
@@ -111,17 +126,21 @@ pub(crate) fn may_create(db: &Db) -> Result<()> {
 
 /// Creates the state tables where they are missing.
 pub(crate) fn create(db: &Db) -> Result<()> {
-    if present(db)? {
+    let whole = || Ok::<bool, Error>(present(db)? && there(db, "beside")?);
+    if whole()? {
         return Ok(());
     }
     let fail = to("create the state tables");
     db.query(MAKING, &[]).map_err(&fail)?;
-    if present(db)? {
+    if whole()? {
         return Ok(());
     }
-    crash::at(Point::CreateState, || db.execute_batch(TABLES).map_err(&fail))?;
-    crash::at(Point::CreateState, || db.execute("INSERT INTO _floodmark_meta VALUES ($1)", &[&FORMAT]).map_err(&fail))?;
-    Ok(())
+    if !present(db)? {
+        crash::at(Point::CreateState, || db.execute_batch(TABLES).map_err(&fail))?;
+        let format = "INSERT INTO _floodmark_meta VALUES ($1)";
+        crash::at(Point::CreateState, || db.execute(format, &[&FORMAT]).map_err(&fail))?;
+    }
+    crash::at(Point::CreateState, || db.execute_batch(LATER).map_err(&fail))
 }
 
 /// Raises the fencing token and returns it.
@@ -229,6 +248,7 @@ pub(crate) fn write(
 ) -> Result<()> {
     write_position(db, pipeline, table, token, commit, boundary)?;
     receipts::forget_rejects(db, pipeline, commit)?;
+    intervals::write(db, pipeline, commit)?;
     receipts::write_run(db, &commit.run)
 }
 
@@ -412,7 +432,7 @@ pub(crate) fn widen_memories(db: &Db, pipeline: &Pipeline, column: &str, to_type
 
 /// Forgets all of a pipeline but its token, runs and rejects.
 pub(crate) fn forget(db: &Db, pipeline: &str) -> Result<()> {
-    for table in ["tombstones", "kept", "moments", "lineage"] {
+    for table in ["tombstones", "kept", "moments", "lineage", "intervals"] {
         crash::at(Point::Forget, || {
             db.execute(&format!("DELETE FROM _floodmark_{table} WHERE pipeline = $1"), &[&pipeline])
                 .map_err(to("reset the state"))
@@ -421,7 +441,8 @@ pub(crate) fn forget(db: &Db, pipeline: &str) -> Result<()> {
     forget_position(db, pipeline)
 }
 
-/// Forgets where a pipeline stands. Tombstones stay: what was deleted must not come back because a position moved (P5).
+/// Forgets where a pipeline stands. Tombstones stay: what was deleted must not come back because a position moved (P5). So do
+/// receipts of intervals, whose rows are there wherever the position is.
 pub(crate) fn forget_position(db: &Db, pipeline: &str) -> Result<()> {
     let fail = to("reset the state");
     for table in ["files", "boundary"] {

@@ -4,7 +4,7 @@
 use super::{
     Incoming, Job, Outcome,
     moments::Moments,
-    normal, same_key,
+    normal, part, same_key,
     stage::{self, DELETE, PLACE, Stage},
     window,
 };
@@ -193,11 +193,14 @@ impl Merge<'_> {
     /// Closes the current version of every key that the full read no longer holds.
     fn close_absent(&mut self, stage: &Stage) -> Result<()> {
         let (job, fail) = (self.job, to("close absent rows"));
-        let absent = format!(
+        let mut absent = format!(
             "is_current AND NOT EXISTS (SELECT FROM {} s WHERE {})",
             stage.name,
             same_key(job.table, &self.history.columns[..self.history.key], "s.", "t.")?
         );
+        if job.plan.within.is_some() {
+            absent.push_str(&format!(" AND {}", part::condition(job)?));
+        }
         let any = format!("SELECT EXISTS (SELECT FROM {} t WHERE {absent})", job.name);
         if !job.db.query_one(&any, &[]).and_then(|row| row.try_get(0)).map_err(&fail)? {
             return Ok(());

@@ -5,7 +5,7 @@ use super::{
     look::look,
     memory::Memory,
     normal::normal,
-    same_key,
+    part, same_key,
     seen::Seen,
     stage::{self, Stage},
     write::{all_met, write},
@@ -88,7 +88,7 @@ impl<'a> Merge<'a> {
                     columns.iter().map(|c| Ok((c.as_str(), type_of(job.schema(), c)?))).collect::<Result<Vec<_>>>()?;
                 Stage::make(job.db, name, &stage::declared(types))
             };
-            let windows = match pipeline.window.is_empty() {
+            let windows = match pipeline.window.is_empty() || job.is_window() {
                 true => None,
                 false => Some(stage("_floodmark_windows", &pipeline.window)?),
             };
@@ -256,6 +256,9 @@ impl<'a> Merge<'a> {
         absent.keys.analyze(job.db)?;
         let same = same_key(job.table, &pipeline.key, "k.", "t.")?;
         let mut condition = format!("NOT EXISTS (SELECT FROM {} k WHERE {same})", absent.keys.name);
+        if job.plan.within.is_some() {
+            condition.push_str(&format!(" AND {}", part::condition(job)?));
+        }
         if let Some(windows) = &absent.windows {
             windows.analyze(job.db)?;
             let equal = super::window::same_window(job, absent.nulls, "w.", "t.")?;

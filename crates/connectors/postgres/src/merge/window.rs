@@ -23,23 +23,10 @@ pub(super) fn run(job: &Job<'_>, incoming: &mut Incoming<'_>) -> Result<Outcome>
         .and_then(|row| row.try_get(0))
         .map_err(&fail)?;
 
-    // Rows compare by what they hold, as often as they are there; json has no order, so its text stands for it.
-    let (mut new, mut old) = (Vec::new(), Vec::new());
-    for column in &job.schema().columns {
-        let found = job.table.get(&column.name).ok_or_else(|| Error::internal("a column is not in the table"))?;
-        let alias = ddl::quote(&column.name);
-        let text = if column.data_type == DataType::Json { "::text" } else { "" };
-        new.push(format!("({}){text} AS {alias}", normal::staged(found, &format!("s.{alias}"))));
-        old.push(format!("({}){text} AS {alias}", found.read("t.")));
-    }
     let equal = same_window(job, nulls, "w.", "t.")?;
-    let staged = format!("SELECT {} FROM {} s", new.join(", "), stage.name);
-    let there = format!(
-        "SELECT {} FROM {} t WHERE EXISTS (SELECT FROM {} w WHERE {equal})",
-        old.join(", "),
-        job.name,
-        windows.name
-    );
+    let (new, old) = contents(job)?;
+    let staged = format!("SELECT {new} FROM {} s", stage.name);
+    let there = format!("SELECT {old} FROM {} t WHERE EXISTS (SELECT FROM {} w WHERE {equal})", job.name, windows.name);
     let differ = format!(
         "SELECT DISTINCT {listed} FROM (({staged} EXCEPT ALL {there}) UNION ALL ({there} EXCEPT ALL {staged})) d"
     );
@@ -81,8 +68,27 @@ pub(super) fn make(job: &Job<'_>) -> Result<Stage> {
     Stage::make(job.db, "_floodmark_stage", &stage::declared(columns.chain(own)))
 }
 
+/// What rows hold, as lists for SELECT: those of a temporary table `s`, and those of the table `t`. Both have the columns'
+/// names. Rows compare by what they hold; json has no order, so its text stands for it.
+pub(super) fn contents(job: &Job<'_>) -> Result<(String, String)> {
+    let (mut new, mut old) = (Vec::new(), Vec::new());
+    for column in &job.schema().columns {
+        let found = job.table.get(&column.name).ok_or_else(|| Error::internal("a column is not in the table"))?;
+        let alias = ddl::quote(&column.name);
+        // A column may have a collation of its own, by which it does not compare with another.
+        let exact = match column.data_type {
+            DataType::Json => "::text COLLATE \"C\"",
+            DataType::Text => " COLLATE \"C\"",
+            _ => "",
+        };
+        new.push(format!("({}){exact} AS {alias}", normal::staged(found, &format!("s.{alias}"))));
+        old.push(format!("({}){exact} AS {alias}", found.read("t.")));
+    }
+    Ok((new.join(", "), old.join(", ")))
+}
+
 /// A temporary table of what a query finds.
-fn derive(job: &Job<'_>, name: &str, query: &str) -> Result<Stage> {
+pub(super) fn derive(job: &Job<'_>, name: &str, query: &str) -> Result<Stage> {
     let sql = format!(
         "DROP TABLE IF EXISTS pg_temp.{name}; CREATE TEMPORARY TABLE {name} ON COMMIT DROP AS {query}; ANALYZE pg_temp.{name}"
     );

@@ -106,6 +106,18 @@ pub(crate) fn wanted(columns: &[Column], plan: &Schema) -> Vec<Wanted> {
     plan.columns.iter().filter_map(of).collect()
 }
 
+/// By what the server puts rows into the order of a column's values, as they are once they are read as that type; nothing
+/// where it has another order, or none. `utf8`: its texts are in UTF-8.
+pub(crate) fn order(column: &Column, data_type: DataType, utf8: bool) -> Option<String> {
+    let name = format!("t.{}", quote(&column.name));
+    match data_type {
+        DataType::Text if utf8 => Some(format!("{name}::text COLLATE \"C\"")),
+        DataType::Text => Some(format!("convert_to({name}::text, 'UTF8')")),
+        DataType::Json => None,
+        _ => takes(column.kind, data_type).then_some(name),
+    }
+}
+
 /// The list of a SELECT from `t`.
 pub(crate) fn list(wanted: &[Wanted]) -> String {
     let item = |w: &Wanted| {

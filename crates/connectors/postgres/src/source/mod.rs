@@ -16,11 +16,13 @@ mod snapshot;
 
 use crate::{address::Address, interrupt::Interrupt, link::Db};
 pub use catalog::catalog;
+use columns::Kind;
+use failure::to;
 use floodmark_connect::{
     BadRow, Batches, Files, ReadPlan, Slice, Source, Stop, Survey, SurveyRequest,
-    source::{Glance, Glimpse},
+    source::{Extent, Glance, Glimpse},
 };
-use floodmark_core::{Result, Value, pipeline::Relation, url::ConnectionUrl};
+use floodmark_core::{Code, DataType, Error, Result, Schema, Value, pipeline::Relation, url::ConnectionUrl};
 use read::Reading;
 use snapshot::Snapshot;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -72,12 +74,48 @@ impl PostgresSource {
     }
 }
 
+impl Snapshot {
+    /// What its rows are put in order by.
+    fn order(&self, name: &str, plan: &Schema) -> Result<String> {
+        let column = self.columns.iter().find(|c| c.name == name);
+        let planned = plan.get(name).map(|planned| planned.data_type).or(column.map(|c| c.natural));
+        let order = column.zip(planned).and_then(|(column, planned)| columns::order(column, planned, self.utf8));
+        order.ok_or_else(|| {
+            let wanted = planned.map_or_else(|| "its values".to_owned(), |planned| format!("values of type {planned}"));
+            Error::new(Code::Unsafe, format!("the server cannot sort column {name:?} as {wanted}"))
+                .state("nothing was written")
+                .help("give the column that type in the source, with `query: SELECT …`")
+        })
+    }
+
+    /// The lowest and the highest value of a column.
+    fn extent(&self, db: &Db, name: &str, data_type: DataType) -> Result<Option<Extent>> {
+        let column = self.columns.iter().find(|c| c.name == name);
+        let column = column.filter(|c| !matches!(c.kind, Kind::Bool | Kind::Bytes));
+        let Some(order) = column.and_then(|column| columns::order(column, data_type, true)).filter(|_| self.utf8)
+        else {
+            return Ok(None);
+        };
+        let sql = format!("SELECT min({order})::text, max({order})::text FROM {}", self.found.from);
+        let row = db.query_one(&sql, &[]);
+        let ends: (Option<String>, Option<String>) = row
+            .and_then(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+            .map_err(to("find the lowest and the highest value of a column"))?;
+        let (Some(low), Some(high)) = ends else { return Ok(Some(None)) };
+        Ok(Value::parse(&low, data_type).zip(Value::parse(&high, data_type)).map(Some))
+    }
+}
+
 impl Source for PostgresSource {
     fn slices(&self) -> Result<Vec<Slice>> {
         let db = self.connect()?;
         let name = relation::find(&db, &self.relation)?.name;
         self.keep(db);
         Ok(vec![Slice { path: name.clone().into(), name, size: 0, modified: 0 }])
+    }
+
+    fn sorts(&self) -> bool {
+        true
     }
 
     fn files(&self) -> Option<&dyn Files> {
@@ -114,6 +152,17 @@ impl Source for PostgresSource {
         })
     }
 
+    fn extent(&self, column: &str, data_type: DataType, stop: &Stop) -> Result<Option<Extent>> {
+        let snapshot = self.surveyed(stop)?;
+        let db = snapshot.take(&self.address)?;
+        let watched = Interrupt::start(&self.address, db.cancel(), stop);
+        let extent = snapshot.extent(&db, column, data_type);
+        drop(watched);
+        let extent = extent.map_err(|error| stop.check().err().unwrap_or(error))?;
+        snapshot.give_back(db);
+        Ok(extent)
+    }
+
     fn read(&self, _: &Slice, plan: &ReadPlan, stop: &Stop) -> Result<Box<dyn Batches>> {
         let snapshot = self.surveyed(stop)?;
         let wanted = columns::wanted(&snapshot.columns, &plan.schema);
@@ -128,6 +177,10 @@ impl Source for PostgresSource {
         if let Some(condition) = condition {
             select.push_str(" WHERE ");
             select.push_str(&condition);
+        }
+        if let Some(range) = plan.range.as_ref().filter(|_| plan.sorted) {
+            select.push_str(" ORDER BY ");
+            select.push_str(&snapshot.order(&range.column, &plan.schema)?);
         }
         let (address, stop, skip) = (self.address.clone(), stop.clone(), plan.skip_rows);
         Ok(Box::new(Reading { snapshot, address, wanted, select, skip, stop }.start()?))

@@ -20,6 +20,10 @@ pub(crate) fn condition(columns: &[Column], range: &Range, utf8: bool) -> Option
         let (value, compared) = comparison(column, until, Edge::Until, utf8)?;
         parts.push(format!("{compared} <= {value}"));
     }
+    if let Some(before) = &bounds.before {
+        let (value, compared) = comparison(column, before, Edge::Until, utf8)?;
+        parts.push(format!("{compared} < {value}"));
+    }
     if parts.is_empty() && range.nulls {
         return None;
     }
@@ -94,7 +98,7 @@ mod tests {
     }
 
     fn said(kind: Kind, from: Option<Value>, exclusive: bool, until: Option<Value>, nulls: bool) -> Option<String> {
-        let range = Range { column: "at".into(), bounds: Bounds { from, exclusive, until }, nulls };
+        let range = Range { column: "at".into(), bounds: Bounds { from, exclusive, until, before: None }, nulls };
         condition(&[column(kind)], &range, true)
     }
 
@@ -134,6 +138,28 @@ mod tests {
     }
 
     #[test]
+    fn the_end_of_an_interval_is_none_of_it() {
+        let said = |kind, from, before| {
+            let bounds = Bounds { from: Some(from), exclusive: false, until: None, before: Some(before) };
+            condition(&[column(kind)], &Range { column: "at".into(), bounds, nulls: false }, true)
+        };
+        let is = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            said(Kind::Date, Value::Date(0), Value::Date(1)),
+            is(r#"t."at" >= '1970-01-01'::date AND t."at" < '1970-01-02'::date"#)
+        );
+        // The server holds whole microseconds: what lies before a part of one lies before the next.
+        assert_eq!(
+            said(Kind::Timestamp, Value::Timestamp(0), Value::Timestamp(1)),
+            is(r#"t."at" >= '1970-01-01 00:00:00'::timestamp AND t."at" < '1970-01-01 00:00:00.000001'::timestamp"#)
+        );
+        assert_eq!(
+            said(Kind::Text, Value::Text("a".into()), Value::Text("b".into())),
+            is(r#"t."at"::text COLLATE "C" >= 'a' AND t."at"::text COLLATE "C" < 'b'"#)
+        );
+    }
+
+    #[test]
     fn what_the_server_would_compare_in_another_way_is_left_to_the_engine() {
         let from = |kind, value| said(kind, Some(value), false, None, false);
         assert_eq!(from(Kind::Timestamp, Value::Text("2024".into())), None);
@@ -142,7 +168,7 @@ mod tests {
         assert_eq!(from(Kind::Timestamp, Value::Timestamp(i128::MAX / 2)), None);
         let range = Range {
             column: "at".into(),
-            bounds: Bounds { from: Some(Value::Text("a".into())), exclusive: false, until: None },
+            bounds: Bounds { from: Some(Value::Text("a".into())), exclusive: false, until: None, before: None },
             nulls: false,
         };
         assert_eq!(condition(&[column(Kind::Text)], &range, false), None);

@@ -20,7 +20,7 @@ fn the_server_reads_the_range_alone() {
     let source = table(&database, "t");
     let schema = survey(&source, None).unwrap().schema;
     let covered = |column: &str, from: Option<Value>, exclusive, until: Option<Value>, nulls| {
-        let range = Range { column: column.into(), bounds: Bounds { from, exclusive, until }, nulls };
+        let range = Range { column: column.into(), bounds: Bounds { from, exclusive, until, before: None }, nulls };
         drain(open(&source, &schema, Some(range))).unwrap().covered
     };
     let int = |n| Some(Value::Int(n));
