@@ -129,8 +129,8 @@ impl PostgresSession {
         if let Some(rehearsed) = &mut self.rehearsed {
             rehearsed.watch(db, pipeline, &name, &found)?;
         }
-        // What is known of the table holds as long as nobody else loads it.
-        let alone = beside::token(db, &self.pipeline)?.is_none();
+        // What is known of the table holds as long as nobody else loads it; and a part of it may have been empty before.
+        let alone = beside::token(db, &self.pipeline)?.is_none() && plan.within.is_none();
         let mut fresh = match self.fresh.take().filter(|_| alone) {
             Some(known) => known,
             None => Fresh::new(ready.created || merge::is_empty(db, &name)?),

@@ -16,7 +16,7 @@ pub(crate) fn server() -> Db {
 }
 
 /// Sends the values as a column of Arrow, and returns what the server says they are, and what it sends back.
-fn through(db: &Db, data_type: DataType, values: &[Value]) -> (Vec<Option<String>>, Vec<Value>) {
+pub(crate) fn through(db: &Db, data_type: DataType, values: &[Value]) -> (Vec<Option<String>>, Vec<Value>) {
     let arrays: Vec<ArrayRef> =
         values.iter().map(|v| arrow::array::Datum::get(&v.to_scalar(data_type).unwrap()).0.slice(0, 1)).collect();
     let arrays: Vec<&dyn Array> = arrays.iter().map(|a| a.as_ref()).collect();

@@ -5,6 +5,7 @@ mod horizon;
 mod names;
 mod reading;
 mod snapshot;
+mod sorted;
 mod types;
 
 use crate::database::Database;
