@@ -21,7 +21,7 @@ use floodmark_connect::{
     source::Extent,
 };
 use floodmark_core::{
-    Code, Column, DataType, Error, Result, Schema, Value, interval::Interval, pipeline::Load, state::RunRecord,
+    Code, Column, DataType, Error, Result, Schema, Value, interval::Interval, pipeline::{Load, Pipeline}, state::RunRecord,
     watermark::Bounds,
 };
 use std::thread;
@@ -191,8 +191,8 @@ impl Pass<'_, '_> {
         let (work, pipeline, schemas) = (self.work, self.work.pipeline, &self.surveyed.schemas);
         let (Some(first), Some(end)) = (units.first(), units.last()) else { return Ok(()) };
         let append = pipeline.load == Load::Append;
-        if append && self.held && !ground.connects(&first.interval.from) {
-            return Err(gap(pipeline.name.as_str(), ground, &first.interval));
+        if self.held {
+            connected(pipeline, ground, &first.interval)?;
         }
         let reaches = (append && self.held).then(|| ground.mark.clone());
         let data_type = ground.axis.data_type;
@@ -261,19 +261,23 @@ impl Pass<'_, '_> {
     }
 }
 
-/// An `append` ahead of its watermark, with something between.
-fn gap(name: &str, ground: &Ground<'_>, interval: &Interval) -> Error {
+/// An `append` goes ahead of its watermark with nothing between.
+pub(super) fn connected(pipeline: &Pipeline, ground: &Ground<'_>, interval: &Interval) -> Result<()> {
+    if pipeline.load != Load::Append || ground.connects(&interval.from) {
+        return Ok(());
+    }
+    let name = &pipeline.name;
     let stands = ground.mark.as_ref().map_or_else(
         || "nothing is loaded yet, and the source holds rows before it".to_owned(),
         |mark| format!("the watermark is {mark}"),
     );
-    Error::new(
+    Err(Error::new(
         Code::Unsafe,
         format!("an `append` cannot load {interval} with a gap before it: {stands}, and its runs would add the same rows again"),
     )
-    .state("what was loaded before it is in")
+    .state("nothing of it was written")
     .help(format!("begin where it ends, or let `floodmark run {name}` load up to there"))
-    .help("with a key and `load: upsert` the order is no matter")
+    .help("with a key and `load: upsert` the order is no matter"))
 }
 
 /// The lowest and the highest value of a column, read through.

@@ -196,6 +196,12 @@ impl Engine {
             let state = work.state(session.as_ref(), existing.as_ref());
             let mut surveyed = work.look(fill, slices, &state, existing.as_ref())?;
             work.fits(&surveyed, state.schema.is_some() || existing.is_some())?;
+            // What cannot be filled makes no table.
+            let ground = work.ground(fill, &surveyed, &state, session.intervals(fill.column)?, run)?;
+            let units = ground.units(fill)?;
+            if let Some(unit) = units.first().filter(|unit| !is_beside(pipeline, &ground, unit)) {
+                groups::connected(pipeline, &ground, &unit.interval)?;
+            }
             let movement = work.movement(&state);
             let commit = work.still(&state, &surveyed.schemas, state.watermark.clone(), run);
             work.load_still(session.as_mut(), &surveyed.schemas, commit, run)?;
