@@ -346,7 +346,7 @@ impl Work<'_> {
         let readings: Vec<Reading> = slices.iter().map(reading).collect();
         let (schemas, survey) = self.schemas(&readings, state, existing, Some(fill.column))?;
         if schemas.target.get(fill.column).is_none() {
-            return Err(names::no_column(fill.column, "--column", &schemas.target, "the table has none"));
+            return Err(names::no_column(fill.column, "--column", &schemas.target, "and the table has none"));
         }
         self.needed(&schemas, &by_file::of(&readings, &survey))?;
         Ok(Surveyed { readings, schemas, survey })
