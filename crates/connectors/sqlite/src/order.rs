@@ -103,39 +103,37 @@ pub(crate) struct Condition {
 }
 
 /// What holds for every value from one to before another, and for as few others as SQLite's own order allows; `None` where it
-/// allows nothing. `name`: the column, quoted; `data_type`: as which it was declared.
+/// allows nothing. `name`: the column, quoted; `data_type`: as which it was declared; `foreign`: what is stored as something
+/// else counts where it can be read as a value of the type.
 pub(crate) fn roughly(
     name: &str,
     data_type: DataType,
     from: Option<&Value>,
     before: Option<&Value>,
+    foreign: bool,
 ) -> Option<Condition> {
-    let parameters: Vec<(&str, Stored)> =
-        [(">=", from.and_then(|v| bound(v, data_type, -1))), ("<", before.and_then(|v| bound(v, data_type, 2)))]
-            .into_iter()
-            .filter_map(|(operator, bound)| Some((operator, bound?)))
-            .collect();
-    // Values compare byte by byte, whatever the column's own collation.
-    let parts: Vec<String> = parameters
-        .iter()
-        .enumerate()
-        .map(|(n, (operator, _))| format!("{name} {operator} ?{} COLLATE BINARY", n + 1))
-        .collect();
-    if parts.is_empty() {
-        return None;
+    // Texts compare byte by byte, whatever the column's own collation. All that SQLite has order days and numbers in the same
+    // way; and with a collation beside an OR no index serves.
+    let collation = if data_type == DataType::Text { " COLLATE BINARY" } else { "" };
+    let ends = [(">=", from.and_then(|v| bound(v, data_type, -1))), ("<", before.and_then(|v| bound(v, data_type, 2)))];
+    let (mut parts, mut parameters) = (Vec::new(), Vec::new());
+    for (operator, end) in ends {
+        let Some(end) = end else { continue };
+        parameters.push(end);
+        parts.push(format!("{name} {operator} ?{}{collation}", parameters.len()));
     }
     let mut sql = parts.join(" AND ");
-    // What is stored as something else than was declared may still be read as a value of the type.
     let least = match data_type {
-        DataType::Text => Some("''"),
+        // Numbers come before every text.
+        DataType::Text if foreign => Some("''"),
         // A year of more than four digits begins with a sign.
         DataType::Date | DataType::Timestamp { .. } | DataType::TimestampTz { .. } => Some("'0'"),
         _ => None,
     };
     if let Some(least) = least.filter(|_| from.is_some()) {
-        sql = format!("({sql}) OR {name} < {least} COLLATE BINARY");
+        sql = format!("({sql}) OR {name} < {least}");
     }
-    Some(Condition { sql, parameters: parameters.into_iter().map(|(_, bound)| bound).collect() })
+    (!parts.is_empty()).then_some(Condition { sql, parameters })
 }
 
 /// A value, or one that is surely beyond it, as SQLite compares it. A moment may be written in several ways, with and without
@@ -194,10 +192,39 @@ mod tests {
     #[test]
     fn what_is_left_out_is_beyond() {
         let day = |text: &str| Value::parse(text, DataType::Date).unwrap();
-        let rough = |from, before| roughly("c", DataType::Date, Some(&day(from)), Some(&day(before)));
+        let rough = |from, before| roughly("c", DataType::Date, Some(&day(from)), Some(&day(before)), false);
         let found = rough("2024-01-01", "2024-02-01").unwrap();
-        assert_eq!(found.sql, "(c >= ?1 COLLATE BINARY AND c < ?2 COLLATE BINARY) OR c < '0' COLLATE BINARY");
+        assert_eq!(found.sql, "(c >= ?1 AND c < ?2) OR c < '0'");
         assert_eq!(found.parameters, [Stored::Text("2023-12-31".into()), Stored::Text("2024-02-03".into())]);
         assert!(rough("0000-01-01", "9999-12-31").is_none());
+    }
+
+    /// Rows in an interval are found without reading the others.
+    #[test]
+    fn an_index_serves() {
+        let db = Connection::open_in_memory().unwrap();
+        for (data_type, from, until) in [
+            (DataType::BigInt, "1", "2"),
+            (DataType::Double, "1.5", "2.5"),
+            (DataType::Text, "a", "b"),
+            (DataType::Date, "2024-01-01", "2024-01-02"),
+            (DataType::TimestampTz { nanos: false }, "2024-01-01", "2024-01-02"),
+        ] {
+            let declared = codec::declared(data_type);
+            db.execute_batch(&format!(
+                "DROP TABLE IF EXISTS t; CREATE TABLE t (c {declared}, x); CREATE INDEX i ON t (c)"
+            ))
+            .unwrap();
+            let value = |text| Value::parse(text, data_type).unwrap();
+            let interval = Interval::new(value(from), value(until)).unwrap();
+            within(&db, data_type, interval.clone()).unwrap();
+            let rough = roughly("c", data_type, Some(&interval.from), Some(&interval.until), false).unwrap();
+            let mut explain =
+                db.prepare(&format!("EXPLAIN QUERY PLAN DELETE FROM t WHERE ({}) AND {WITHIN}(c)", rough.sql)).unwrap();
+            let steps = explain.query_map(rusqlite::params_from_iter(&rough.parameters), |r| r.get(3)).unwrap();
+            let steps: Vec<String> = steps.map(Result::unwrap).collect();
+            assert!(steps.iter().any(|s| s.contains("INDEX i")), "{data_type}: {steps:?}");
+            assert!(!steps.iter().any(|s| s.contains("SCAN")), "{data_type}: {steps:?}");
+        }
     }
 }

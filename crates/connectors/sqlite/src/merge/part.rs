@@ -20,7 +20,7 @@ pub(super) fn condition(db: &Connection, plan: &LoadPlan<'_>, within: &Within) -
     let (name, interval) = (ddl::quote(&within.column), &within.interval);
     order::within(db, data_type, interval.clone())?;
     let exactly = format!("{}({name})", order::WITHIN);
-    Ok(match order::roughly(&name, data_type, Some(&interval.from), Some(&interval.until)) {
+    Ok(match order::roughly(&name, data_type, Some(&interval.from), Some(&interval.until), false) {
         Some(rough) => order::Condition { sql: format!("({}) AND {exactly}", rough.sql), parameters: rough.parameters },
         None => order::Condition { sql: exactly, parameters: Vec::new() },
     })

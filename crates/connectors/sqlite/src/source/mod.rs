@@ -7,6 +7,7 @@
 mod catalog;
 mod columns;
 mod read;
+mod snapshot;
 
 use crate::{ddl, destination};
 pub use catalog::catalog;
@@ -17,6 +18,7 @@ use floodmark_connect::{
 };
 use floodmark_core::{Code, DataType, Error, Result, pipeline::Relation, url::ConnectionUrl, wording};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use snapshot::Snapshot;
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -25,11 +27,9 @@ use std::{
 /// A table, view or query of an SQLite database.
 #[derive(Debug)]
 pub struct SqliteSource {
-    path: PathBuf,
-    relation: Relation,
-    /// The transaction that a survey opened, for the read that follows. SQLite hands it to no other connection: further reads
-    /// see what is committed until they begin.
-    snapshot: Mutex<Option<Connection>>,
+    origin: Origin,
+    /// Of the last survey.
+    snapshot: Mutex<Snapshot>,
 }
 
 impl SqliteSource {
@@ -38,9 +38,22 @@ impl SqliteSource {
     /// # Errors
     /// `FM0105` for a database in memory: it is empty.
     pub fn new(url: &ConnectionUrl, relation: Relation) -> Result<Self> {
-        Ok(SqliteSource { path: path(url)?, relation, snapshot: Mutex::new(None) })
+        Ok(SqliteSource { origin: Origin { path: path(url)?, relation }, snapshot: Mutex::default() })
     }
 
+    fn snapshot(&self) -> Snapshot {
+        self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What is read, and where.
+#[derive(Debug, Clone)]
+struct Origin {
+    path: PathBuf,
+    relation: Relation,
+}
+
+impl Origin {
     fn named(&self, error: Error) -> Error {
         error.in_file(self.path.clone()).or_state("nothing was written")
     }
@@ -126,11 +139,11 @@ pub(crate) fn unreadable(error: rusqlite::Error) -> Error {
 impl Source for SqliteSource {
     fn slices(&self) -> Result<Vec<Slice>> {
         let look = || {
-            let db = self.connect()?;
-            self.columns(&db)
+            let db = self.origin.connect()?;
+            self.origin.columns(&db)
         };
-        look().map_err(|e| self.named(e))?;
-        let name = self.relation.name().to_owned();
+        look().map_err(|e| self.origin.named(e))?;
+        let name = self.origin.relation.name().to_owned();
         Ok(vec![Slice { path: name.clone().into(), name, size: 0, modified: 0 }])
     }
 
@@ -144,10 +157,10 @@ impl Source for SqliteSource {
 
     fn glance(&self, slices: &[Slice], request: &SurveyRequest, _stop: &Stop) -> Result<Glance> {
         let look = || {
-            let db = self.connect()?;
-            self.columns(&db)?.schema(&db, &self.relation(), &request.pinned)
+            let db = self.origin.connect()?;
+            self.origin.columns(&db)?.schema(&db, &self.origin.relation(), &request.pinned)
         };
-        let schema = look().map_err(|e| self.named(e))?;
+        let schema = look().map_err(|e| self.origin.named(e))?;
         let own = Arc::new(schema.clone());
         let slices = slices.iter().map(|_| Glimpse { schema: Arc::clone(&own), whole: true, rows: true }).collect();
         Ok(Glance { schema, whole: true, slices })
@@ -158,26 +171,25 @@ impl Source for SqliteSource {
     }
 
     fn extent(&self, column: &str, data_type: DataType, stop: &Stop) -> Result<Option<Extent>> {
-        // The survey's own transaction, unless a read has taken it.
-        let surveyed = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
-        let look = || match &*surveyed {
-            Some(db) => read::extent(db, &self.relation(), &self.columns(db)?, column, data_type),
-            None => {
-                let db = self.begin(stop)?;
-                read::extent(&db, &self.relation(), &self.columns(&db)?, column, data_type)
-            }
+        let look = |db: &Connection| {
+            let columns = self.origin.columns(db)?;
+            read::extent(db, &self.origin.relation(), &columns, column, data_type)
         };
-        look().map(Some).map_err(|e: Error| stop.check().err().unwrap_or_else(|| self.named(e)))
+        let extent = match self.snapshot().look(look) {
+            Some(extent) => extent,
+            None => self.origin.begin(stop).and_then(|db| look(&db)),
+        };
+        extent.map(Some).map_err(|e| stop.check().err().unwrap_or_else(|| self.origin.named(e)))
     }
 
     fn survey(&self, slices: &[Slice], request: &SurveyRequest, stop: &Stop) -> Result<Survey> {
         let look = || {
-            let db = self.begin(stop)?;
-            let schema = self.columns(&db)?.schema(&db, &self.relation(), &request.pinned)?;
+            let db = self.origin.begin(stop)?;
+            let schema = self.origin.columns(&db)?.schema(&db, &self.origin.relation(), &request.pinned)?;
             Ok((db, schema))
         };
-        let (db, schema) = look().map_err(|e: Error| stop.check().err().unwrap_or_else(|| self.named(e)))?;
-        *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = Some(db);
+        let (db, schema) = look().map_err(|e: Error| stop.check().err().unwrap_or_else(|| self.origin.named(e)))?;
+        *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = Snapshot::new(db);
         let own = Arc::new(schema.clone());
         Ok(Survey {
             schema,
@@ -189,13 +201,7 @@ impl Source for SqliteSource {
     }
 
     fn read(&self, slice: &Slice, plan: &ReadPlan, stop: &Stop) -> Result<Box<dyn Batches>> {
-        let surveyed = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let db = match surveyed {
-            Some(db) => db,
-            None => self.connect().map_err(|e| self.named(e))?,
-        };
-        let columns = self.columns(&db).map_err(|e| self.named(e))?;
-        let select = read::Select::new(&db, &self.relation(), &columns, plan).map_err(|e| self.named(e))?;
-        Ok(Box::new(read::start(db, select, slice.name.clone(), plan.schema.clone(), stop.clone())))
+        let read = self.snapshot().read(|| self.origin.begin(stop)).map_err(|e| self.origin.named(e))?;
+        Ok(Box::new(read::start(self.origin.clone(), read, slice.name.clone(), plan.clone(), stop.clone())))
     }
 }

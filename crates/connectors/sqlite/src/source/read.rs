@@ -1,6 +1,6 @@
 //! Rows, read by a thread of their own and handed over in batches.
 
-use super::{columns::Columns, unreadable};
+use super::{Origin, columns::Columns, snapshot::Read, unreadable};
 use crate::{codec, ddl, order};
 use arrow::{
     array::{BooleanArray, RecordBatch, RecordBatchOptions},
@@ -49,7 +49,8 @@ impl Select {
     fn narrow(&mut self, range: &Range, columns: &Columns) {
         let name = ddl::quote(&range.column);
         let (from, before) = (range.bounds.from.as_ref(), range.bounds.before.as_ref());
-        let rough = columns.declared(&range.column).and_then(|declared| order::roughly(&name, declared, from, before));
+        let rough =
+            columns.declared(&range.column).and_then(|declared| order::roughly(&name, declared, from, before, true));
         let Some(rough) = rough else { return };
         self.sql.push_str(&format!(" WHERE {}", rough.sql));
         if range.nulls {
@@ -102,13 +103,13 @@ pub(crate) fn extent(
     Ok(value(ends.0).zip(value(ends.1)))
 }
 
-/// Starts the reading thread. It ends when the batches are dropped.
-pub(crate) fn start(db: Connection, select: Select, slice: String, schema: Schema, stop: Stop) -> Reading {
+/// Starts the reading thread, which waits for its turn. It ends when the batches are dropped.
+pub(super) fn start(origin: Origin, mut read: Read, slice: String, plan: ReadPlan, stop: Stop) -> Reading {
     let (out, batches) = sync_channel(AHEAD);
     std::thread::spawn(move || {
-        let mut reader = Reader { slice, schema, stop, out, first: 1 };
-        if let Err(error) = reader.run(&db, &select) {
-            let error = reader.stop.check().err().unwrap_or(error);
+        let mut reader = Reader { slice, schema: plan.schema.clone(), stop, out, first: 1 };
+        if let Err(error) = reader.read(&origin, &mut read, &plan) {
+            let error = reader.stop.check().err().unwrap_or_else(|| error.in_file(origin.path));
             // Nobody listens any more where the run has ended.
             let _ = reader.out.send(Err(error));
         }
@@ -147,6 +148,12 @@ struct Filling {
 }
 
 impl Reader {
+    fn read(&mut self, origin: &Origin, read: &mut Read, plan: &ReadPlan) -> Result<()> {
+        let db = read.turn(&self.stop)?;
+        let select = Select::new(db, &origin.relation(), &origin.columns(db)?, plan)?;
+        self.run(db, &select)
+    }
+
     fn run(&mut self, db: &Connection, select: &Select) -> Result<()> {
         let mut statement = db.prepare(&select.sql).map_err(unreadable)?;
         let mut rows = statement.query(params_from_iter(&select.parameters)).map_err(unreadable)?;

@@ -1,5 +1,9 @@
 //! SQLite against the suite every destination must pass.
 
+#![expect(clippy::unwrap_used, reason = "a helper that panics is a test that fails")]
+
+mod source;
+
 use floodmark_connect::{Destination, Stop, conformance, destination::StateChange};
 use floodmark_core::{state::State, url::ConnectionUrl};
 use floodmark_sqlite::SqliteDestination;
