@@ -4,11 +4,15 @@
 
 #![expect(clippy::unwrap_used, reason = "this suite is test code: a failed expectation is a panic")]
 
+mod beside;
 mod copies;
+mod intervals;
+mod part;
 mod rehearsal;
 mod scene;
+mod sheet;
 
-use crate::{Destination, Stop, destination::StateChange};
+use crate::{Destination, Session, Stop, destination::StateChange};
 use floodmark_core::{
     Code, Column, DataType, Value,
     pipeline::{AbsentRows, Deletes, Load, OnNull, Pipeline},
@@ -43,6 +47,22 @@ pub const ALL: &[(&str, Test)] = &[
     ("a rehearsal sees a row's end, not its way there", rehearsal::samples),
     ("a copy is a private one, without the pipeline", copies::copy),
     ("differences between two databases are told by row", copies::differences),
+    ("a run and a load beside it go on at the same time", beside::at_once),
+    ("one load at a time goes on beside runs", beside::busy),
+    ("a load beside runs looks whether it still knows the table", beside::moved_on),
+    ("a load beside runs changes nothing of the table", beside::changes_nothing),
+    ("loads of one pipeline come one after the other", beside::in_turn),
+    ("a rehearsal and a load beside runs wait for each other at most", beside::rehearsed),
+    ("receipts of intervals are kept as they are", intervals::kept),
+    ("receipts of intervals are forgotten with the rows, not with the position", intervals::forgotten),
+    ("a state goes elsewhere with its intervals", intervals::imported),
+    ("old lines of the run ledger go, and what decides about rows stays", intervals::pruned),
+    ("an append of a part adds what the table does not hold there", part::append),
+    ("contents of every type are told apart in a part", part::contents),
+    ("a part of a table without a key is replaced", part::replace),
+    ("in a part of a table with a key absent rows go", part::replace_keyed),
+    ("a part lies along values of every type, byte by byte", part::axes),
+    ("by key alone a part is loaded as ever", part::as_ever),
     ("a failed run is on record", failed_run),
     ("the fingerprint does not depend on order", fingerprint),
 ];
@@ -308,18 +328,22 @@ fn lock(destination: &dyn Destination) {
     drop(destination.open("p", "r4", Some(Duration::ZERO), &Stop::default()).unwrap());
 }
 
-/// A holder whose lock was lost to another cannot commit. `lose` takes the lock away without the holder's knowing.
+/// A holder whose lock was lost to another cannot commit, nor can one beside the runs. `lose` takes the only lock that is held
+/// away without the holder's knowing.
 pub fn fence(destination: &dyn Destination, lose: &dyn Fn()) {
     let scene = Scene::new(Load::Upsert);
-    let mut zombie = scene.open(destination);
-    lose();
-    let mut second = scene.open(destination);
-    scene.load(second.as_mut(), &[Row::new(1, "second", 2)]).unwrap();
-    drop(second);
-    let error = scene.load(zombie.as_mut(), &[Row::new(1, "zombie", 9)]).unwrap_err();
-    assert_eq!(error.code(), Code::Fenced);
-    drop(zombie);
-    scene.expect(destination, &[Row::new(1, "second", 2)]);
+    let open: [&dyn Fn() -> Box<dyn Session>; 2] = [&|| scene.open(destination), &|| scene.open_beside(destination)];
+    for (n, open) in (0..).zip(open) {
+        let mut zombie = open();
+        lose();
+        let mut second = open();
+        scene.load(second.as_mut(), &[Row::new(1, "second", 2 + n)]).unwrap();
+        drop(second);
+        let error = scene.load(zombie.as_mut(), &[Row::new(1, "zombie", 9)]).unwrap_err();
+        assert_eq!(error.code(), Code::Fenced);
+        drop(zombie);
+        scene.expect(destination, &[Row::new(1, "second", 2 + n)]);
+    }
 }
 
 fn evolve(destination: &dyn Destination) {

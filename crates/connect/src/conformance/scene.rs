@@ -15,7 +15,7 @@ use floodmark_core::{
         OnBadRow, OnNull, Pipeline, SchemaPolicy, SourceSpec,
     },
     schema::Change,
-    state::{BoundaryChange, Commit, IntervalEntry, Lineage, Reject, RunRecord},
+    state::{BoundaryChange, Commit, IntervalEntry, Lineage, Reject, RunRecord, Settings},
     url::ConnectionUrl,
 };
 use std::{sync::Arc, time::Duration};
@@ -59,6 +59,18 @@ pub(crate) struct Scene {
     pub(crate) rejects: Vec<Reject>,
     /// Numbers of those that are read once more.
     pub(crate) replayed: Vec<i64>,
+    /// What runs are called, before the pipeline's name.
+    pub(crate) run: &'static str,
+    /// Where the watermark goes.
+    pub(crate) watermark: i64,
+    /// What decided about the rows.
+    pub(crate) settings: Option<Settings>,
+    /// Whether state and table go first.
+    pub(crate) forget: bool,
+    /// Whether every row was handed over.
+    pub(crate) complete: bool,
+    /// Done inside the transaction, before its first row.
+    pub(crate) meanwhile: Option<Box<dyn Fn() + Send + Sync>>,
     /// The part of the table the rows are all of.
     pub(crate) within: Option<Within>,
     /// Receipts to write.
@@ -110,6 +122,12 @@ impl Scene {
             changes: Vec::new(),
             rejects: Vec::new(),
             replayed: Vec::new(),
+            run: "run of",
+            watermark: 1,
+            settings: None,
+            forget: false,
+            complete: true,
+            meanwhile: None,
             within: None,
             intervals: Vec::new(),
             absorbed: Vec::new(),
@@ -120,9 +138,13 @@ impl Scene {
         destination.open(&self.pipeline.name, "r", Some(Duration::ZERO), &Stop::default()).unwrap_or_else(fail)
     }
 
+    pub(crate) fn open_beside(&self, destination: &dyn Destination) -> Box<dyn Session> {
+        destination.open_beside(&self.pipeline.name, "r", Some(Duration::ZERO), &Stop::default()).unwrap_or_else(fail)
+    }
+
     pub(crate) fn record(&self) -> RunRecord {
         RunRecord {
-            run: format!("run of {}", self.pipeline.name),
+            run: format!("{} {}", self.run, self.pipeline.name),
             pipeline: self.pipeline.name.clone(),
             status: "ok".into(),
             load: self.pipeline.load.name().into(),
@@ -139,11 +161,23 @@ impl Scene {
     }
 
     pub(crate) fn load_failing(&self, session: &mut dyn Session, rows: &[Row], fail: Fail) -> Result<Counts> {
+        // One row a batch: how rows are cut into batches must not matter.
+        let batches = rows.iter().map(|row| self.batch(std::slice::from_ref(row))).collect();
+        self.load_batches(session, batches, fail)
+    }
+
+    pub(crate) fn load_batches(
+        &self,
+        session: &mut dyn Session,
+        batches: Vec<ShapedBatch>,
+        fail: Fail,
+    ) -> Result<Counts> {
+        let version = self.pipeline.version.as_ref().and_then(|version| self.schema.get(version));
         let target = Target {
             pipeline: &self.pipeline,
             schema: &self.schema,
             changes: &self.changes,
-            version: self.schema.get("at").map(|c| c.data_type),
+            version: version.map(|c| c.data_type),
             now: 0,
             run: "r",
         };
@@ -151,15 +185,15 @@ impl Scene {
             target,
             replace: Vec::new(),
             lineage: false,
-            forget: false,
+            forget: self.forget,
             full: true,
             ordered: true,
             within: self.within.clone(),
         };
-        // One row a batch: how rows are cut into batches must not matter.
-        let batches = rows.iter().map(|row| self.batch(std::slice::from_ref(row))).collect();
-        let (rejects, read) = (self.rejects.clone(), (rows.len() + self.rejects.len()) as u64);
-        session.load(&plan, &mut Hand { scene: self, batches, rejects, fail, read })
+        let rows: usize = batches.iter().map(|batch| batch.rows.num_rows()).sum();
+        let (rejects, read) = (self.rejects.clone(), (rows + self.rejects.len()) as u64);
+        let hand = &mut Hand { scene: self, batches: batches.into(), rejects, fail, read, begun: false };
+        session.load(&plan, hand)
     }
 
     fn batch(&self, rows: &[Row]) -> ShapedBatch {
@@ -190,6 +224,7 @@ impl Scene {
         clean.pipeline.destination.table = format!("clean {}", self.pipeline.destination.table);
         clean.pipeline.key.clear();
         clean.schema = self.schema.clone();
+        clean.forget = true;
         clean.load(clean.open(destination).as_mut(), rows).unwrap_or_else(fail);
         let print = |table: &str| destination.fingerprint(table).unwrap_or_else(fail);
         assert_eq!(print(&self.pipeline.destination.table), print(&clean.pipeline.destination.table));
@@ -197,7 +232,7 @@ impl Scene {
 }
 
 #[expect(clippy::panic, reason = "this suite is test code: a failed expectation is a panic")]
-fn fail<T>(error: Error) -> T {
+pub(crate) fn fail<T>(error: Error) -> T {
     panic!("{error:?}")
 }
 
@@ -208,14 +243,20 @@ struct Hand<'a> {
     rejects: Vec<Reject>,
     fail: Fail,
     read: u64,
+    begun: bool,
 }
 
 impl Chunk for Hand<'_> {
     fn complete(&self) -> bool {
-        true
+        self.scene.complete
     }
 
     fn next(&mut self, transaction: &mut dyn Transaction) -> Result<Option<ShapedBatch>> {
+        if !std::mem::replace(&mut self.begun, true)
+            && let Some(meanwhile) = &self.scene.meanwhile
+        {
+            meanwhile();
+        }
         self.rejects.drain(..).try_for_each(|reject| transaction.keep(reject))?;
         match self.batches.pop_front() {
             None if self.fail == Fail::AfterRows => Err(Error::internal("made to fail")),
@@ -232,8 +273,8 @@ impl Chunk for Hand<'_> {
         Ok(Commit {
             schema: self.scene.schema.clone(),
             source_schema: None,
-            settings: None,
-            watermark: Some(mark(1)),
+            settings: self.scene.settings.clone(),
+            watermark: Some(mark(self.scene.watermark)),
             pending: None,
             boundary: BoundaryChange::default(),
             files: Vec::new(),
