@@ -21,7 +21,10 @@ use floodmark_connect::{
     source::Extent,
 };
 use floodmark_core::{
-    Code, Column, DataType, Error, Result, Schema, Value, interval::Interval, pipeline::{Load, Pipeline}, state::RunRecord,
+    Code, Column, DataType, Error, Result, Schema, Value,
+    interval::Interval,
+    pipeline::{Load, Pipeline},
+    state::RunRecord,
     watermark::Bounds,
 };
 use std::thread;

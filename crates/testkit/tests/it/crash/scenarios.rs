@@ -316,11 +316,65 @@ fn tables() -> Vec<Scenario> {
     ]
 }
 
+/// Ranges of a table's history, before, between and after runs: several transactions each.
+fn backfills() -> Vec<Scenario> {
+    let first = "1 apple 100 a @1; 2 pear 200 a @2; 2 pear 200 a @2; 3 plum 300 b @3; 4 fig 400 b @4; 5 kiwi 500 c @9";
+    let second = "1 apple 100 a @1; 2 pear 250 a @6; 3 - 300 b @3; 5 kiwi 500 c @9; 6 lime 600 c @2; 7 date 700 c @11";
+    let range = |from: u8, to: u8| format!("backfill t --from 2024-01-01T{from:02}:00:00 --to 2024-01-01T{to:02}:00:00");
+    let life = |name: &str, fields: &str, commands: &[(&str, String, Again)]| {
+        let stage = |(number, (lines, command, again)): (usize, &(&str, String, Again))| {
+            let files = Stage::run([("source.db".to_owned(), sqlite(&rows(lines)))]).files;
+            let stage = Stage { files, again: *again, ..Stage::command(command) };
+            let fields = format!("source: {{ url: \"sqlite:///source.db\", table: s }}\ncommit_every: 1\n{fields}");
+            if number == 0 { stage.with(&fields) } else { stage }
+        };
+        let stages = commands.iter().enumerate().map(stage).collect();
+        Scenario { name: format!("{name}, backfilled"), stages, chunked: true }
+    };
+    // What is in is not loaded again; how much of the source is looked through depends on where it was broken off.
+    let hours = |from, to| format!("{} --by 2h", range(from, to));
+    vec![
+        life(
+            "upsert",
+            "key: id\nwatermark: at",
+            &[
+                (first, hours(2, 6), Again::Reads),
+                (second, "run".into(), Again::Reads),
+                (second, format!("{} --by 3h --force --jobs 2", range(0, 6)), Again::Everything),
+            ],
+        ),
+        life(
+            "append",
+            "load: append\nwatermark: { column: at, start: \"2024-01-01 09:00:00\" }",
+            &[
+                (first, "run".into(), Again::Reads),
+                (first, hours(0, 5), Again::Reads),
+                (second, format!("{} --force", range(0, 12)), Again::Everything),
+            ],
+        ),
+        life(
+            "append ahead",
+            "load: append\nwatermark: at",
+            &[(first, hours(0, 5), Again::Reads), (second, "run".into(), Again::Reads)],
+        ),
+        life(
+            "delete_insert by window",
+            "load: delete_insert\nwindow: at",
+            &[(first, hours(0, 4), Again::Reads), (second, format!("{} --force", range(0, 12)), Again::Everything)],
+        ),
+        life(
+            "scd2",
+            "load: scd2\nkey: id\nwatermark: at",
+            &[(second, hours(4, 12), Again::Reads), (first, hours(0, 4), Again::Nothing)],
+        ),
+    ]
+}
+
 /// Each strategy over one kind of file, the kinds in turn, and everything special.
 pub(crate) fn sample() -> Vec<Scenario> {
     let lives = lives();
     let lives = lives.iter().enumerate().map(|(n, life)| scenario(life, Kind::ALL[n % Kind::ALL.len()]));
-    lives.chain(special()).chain(tables().into_iter().step_by(4)).collect()
+    lives.chain(special()).chain(tables().into_iter().step_by(4)).chain(backfills()).collect()
 }
 
 /// Each strategy over every kind of file, and everything special.
@@ -331,5 +385,6 @@ pub(crate) fn whole() -> Vec<Scenario> {
     }
     out.extend(special());
     out.extend(tables());
+    out.extend(backfills());
     out
 }
