@@ -107,6 +107,9 @@ fn state_of(from: &Db, into: &Db, without: &Pipeline, stop: &Stop) -> Result<()>
     into.execute("START TRANSACTION").map_err(&fail)?;
     for (table, _) in state::TABLES {
         stop.check()?;
+        if !state::there(from, table)? {
+            continue;
+        }
         let table = Name { database: from.server.database.clone(), table: format!("_floodmark_{table}") };
         let copy = Name { database: into.server.database.clone(), table: table.table.clone() };
         rows(from, into, &table, &copy)?;

@@ -188,6 +188,11 @@ impl Found {
         }
     }
 
+    /// Whether its texts are in UTF-8 and sorted by their bytes, as ours are.
+    pub(crate) fn sorts_by_bytes(&self, db: &Db) -> bool {
+        self.collation.as_deref() == Some(db.server.exact()) && !self.trims
+    }
+
     fn comment(&self) -> &'static str {
         if self.data_type == DataType::Json { " COMMENT 'json'" } else { "" }
     }
@@ -443,6 +448,22 @@ pub(crate) fn prepare(db: &Db, name: &Name, shape: &Shape<'_>, changes: &[Change
     }
     index_window(db, shape, name)?;
     Ok(false)
+}
+
+/// Whether the table takes rows as it is: what a run would make or change of it is there.
+pub(crate) fn suits(db: &Db, name: &Name, shape: &Shape<'_>) -> Result<()> {
+    let pipeline = shape.pipeline;
+    refuse(shape, &key_columns(pipeline))?;
+    let existing =
+        table(db, name)?.ok_or_else(|| Error::internal(format!("there is no table {name} to load beside runs")))?;
+    refuse_kind(db, name, &existing, shape)?;
+    if let Some(missing) = shape.columns().find(|c| existing.get(&c.name).is_none()) {
+        let (table, column) = (&pipeline.destination.table, &missing.name);
+        return Err(Error::new(Code::TableShape, format!("table {table:?} has no column {column:?} any more"))
+            .state("nothing was written")
+            .help(format!("`floodmark run {}` adds it again", pipeline.name)));
+    }
+    if has_key(db, pipeline, name)? { Ok(()) } else { Err(refusal::other_key(pipeline)) }
 }
 
 /// The key is not unique among the rows that are there, or its columns cannot be indexed.

@@ -9,7 +9,7 @@ use crate::{
     ledger::MysqlLedger,
     link::Db,
     literal,
-    lock::{self, Lock},
+    lock::{self, Lock, Name as LockName},
     session::MysqlSession,
     state,
 };
@@ -41,6 +41,14 @@ impl MysqlDestination {
     /// A connection for what is done outside a run.
     pub(crate) fn connect(&self) -> Result<Db> {
         Db::connect(&self.address, "floodmark")
+    }
+
+    /// A connection for a run, and the lock that what it writes stands under.
+    fn hold(&self, name: LockName<'_>, run: &str, wait: Option<Duration>, stop: &Stop) -> Result<(Db, Lock)> {
+        let db = crash::at(Point::OpenDatabase, || Db::connect(&self.address, &format!("floodmark run {run}")))?;
+        state::present(&db)?;
+        let lock = Lock::acquire(&db, name, wait, stop)?;
+        Ok((db, lock))
     }
 }
 
@@ -76,10 +84,13 @@ impl Destination for MysqlDestination {
     }
 
     fn open(&self, pipeline: &str, run: &str, wait: Option<Duration>, stop: &Stop) -> Result<Box<dyn Session>> {
-        let db = crash::at(Point::OpenDatabase, || Db::connect(&self.address, &format!("floodmark run {run}")))?;
-        state::present(&db)?;
-        let lock = Lock::acquire(&db, pipeline, wait, stop)?;
-        Ok(Box::new(MysqlSession::open(self.clone(), db, lock, pipeline, stop)?))
+        let held = self.hold(LockName::Pipeline(pipeline), run, wait, stop)?;
+        Ok(Box::new(MysqlSession::open(self.clone(), held, pipeline, stop)?))
+    }
+
+    fn open_beside(&self, pipeline: &str, run: &str, wait: Option<Duration>, stop: &Stop) -> Result<Box<dyn Session>> {
+        let held = self.hold(LockName::Beside(pipeline), run, wait, stop)?;
+        Ok(Box::new(MysqlSession::open_beside(self.clone(), held, pipeline, stop)?))
     }
 
     fn rehearse(&self, pipeline: &str, wait: Option<Duration>, stop: &Stop) -> Result<Box<dyn Rehearsal>> {

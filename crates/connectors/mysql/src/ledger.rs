@@ -4,11 +4,13 @@ use crate::{
     MysqlDestination,
     boundary::{self, Boundary},
     failure::to,
+    intervals,
     link::{Db, Step},
     literal::{optional, text},
-    lock::Lock,
+    lock::{Lock, Name, Turn},
     receipts, state,
 };
+use chrono::{DateTime, Utc};
 use floodmark_connect::{
     Stop,
     books::Books,
@@ -17,7 +19,7 @@ use floodmark_connect::{
 };
 use floodmark_core::{
     Result,
-    state::{Commit, Memory, Remembered, RunRecord, State},
+    state::{Commit, IntervalEntry, Memory, Remembered, RunRecord, State},
 };
 use std::time::Duration;
 
@@ -36,9 +38,11 @@ impl Books for MysqlLedger {
 
     fn change<T>(&self, pipeline: &str, work: impl FnOnce(&Db) -> Result<T>) -> Result<T> {
         let db = self.destination.connect()?;
-        let lock = Lock::acquire(&db, pipeline, Some(Duration::ZERO), &Stop::default())?;
+        let lock = Lock::acquire(&db, Name::Pipeline(pipeline), Some(Duration::ZERO), &Stop::default())?;
         let done = (|| {
             state::create(&db)?;
+            // A load beside runs needs no lock of the pipeline.
+            let _turn = Turn::take(&db, pipeline, &Stop::default())?;
             let step = Step::begin(&db, false)?;
             let out = work(&db)?;
             crash::at(Point::ChangeCommit, || step.commit().map_err(to("change the state")))?;
@@ -75,6 +79,18 @@ impl Books for MysqlLedger {
 
     fn write_position(db: &Db, pipeline: &str, table: &str, token: i64, commit: &Commit) -> Result<()> {
         state::write_position(db, pipeline, table, token, commit, Boundary::new(db, pipeline)?)
+    }
+
+    fn intervals(db: &Db, pipeline: &str) -> Result<Vec<IntervalEntry>> {
+        intervals::read(db, pipeline, None)
+    }
+
+    fn put_intervals(db: &Db, pipeline: &str, intervals: &[IntervalEntry]) -> Result<()> {
+        intervals::put(db, pipeline, intervals)
+    }
+
+    fn prune_runs(db: &Db, pipeline: &str, before: DateTime<Utc>, keep: usize) -> Result<u64> {
+        receipts::prune_runs(db, pipeline, before, keep)
     }
 
     fn memories(db: &Db, pipeline: &str) -> Result<Vec<Memory>> {

@@ -7,6 +7,7 @@
 
 mod address;
 mod adopt;
+mod beside;
 mod boundary;
 mod codec;
 mod copy;
@@ -16,6 +17,7 @@ mod differences;
 mod failure;
 mod greet;
 mod interrupt;
+mod intervals;
 mod ledger;
 mod link;
 mod literal;

@@ -6,6 +6,7 @@ use crate::{
     literal::{optional, text},
     state,
 };
+use chrono::{DateTime, Utc};
 use floodmark_connect::{
     crash::{self, Point},
     destination::KeptReject,
@@ -136,6 +137,23 @@ pub(crate) fn write_run(db: &Db, run: &RunRecord) -> Result<()> {
     );
     crash::at(Point::WriteRun, || db.execute(&sql).map_err(to("write the run ledger")))?;
     Ok(())
+}
+
+/// Drops old lines of the run ledger. The newest run that committed anything stays: it says how the table was loaded, and that
+/// it was. So do lines of runs that never ended.
+pub(crate) fn prune_runs(db: &Db, pipeline: &str, before: DateTime<Utc>, keep: usize) -> Result<u64> {
+    let (mine, keep) = (text(pipeline), i64::try_from(keep).unwrap_or(i64::MAX));
+    let newest = format!("SELECT run FROM _floodmark_runs WHERE pipeline = {mine}");
+    let order = "ORDER BY started_at DESC, run DESC LIMIT";
+    // The server takes a limit in a subquery only where that is a table of its own.
+    let sql = format!(
+        "DELETE r FROM _floodmark_runs r
+         LEFT JOIN ({newest} {order} {keep}) k ON k.run = r.run
+         LEFT JOIN ({newest} AND (status = 'ok' OR `read` > 0) {order} 1) l ON l.run = r.run
+         WHERE r.pipeline = {mine} AND r.finished_at IS NOT NULL AND r.started_at < {} AND k.run IS NULL AND l.run IS NULL",
+        state::moment(before)
+    );
+    Ok(crash::at(Point::WriteRun, || db.execute(&sql).map_err(to("drop lines of the run ledger")))?.rows)
 }
 
 /// Runs, newest first.

@@ -9,6 +9,7 @@ use crate::{
     differences,
     failure::{code, to},
     link::Db,
+    lock::Turn,
     session::{MysqlSession, Place, Replaces},
     state,
 };
@@ -98,6 +99,7 @@ impl MysqlSession {
             fresh: None,
             stop: stop.clone(),
             made: None,
+            beside: None,
             rehearsed: Some(Rehearsed::default()),
         })
     }
@@ -105,9 +107,9 @@ impl MysqlSession {
     /// Begins the transaction of which every chunk is a part, with what opening a session would have written.
     pub(crate) fn begin_rehearsal(&mut self) -> Result<()> {
         let Some(rehearsed) = self.rehearsed.as_mut().filter(|r| !r.begun) else { return Ok(()) };
-        if !state::present(&self.db)? {
-            state::create_temporary(&self.db)?;
-        }
+        // For all of it, and before anything else is locked: who has the turn waits for nothing that this one holds.
+        Turn::take(&self.db, &self.pipeline, &self.stop)?.keep();
+        state::create_temporary(&self.db)?;
         self.db.execute("START TRANSACTION").map_err(to("begin a write transaction"))?;
         rehearsed.begun = true;
         let found = state::read(&self.db, &self.pipeline)?.unwrap_or_default();

@@ -1,12 +1,13 @@
 //! A held pipeline: one transaction a chunk. Whatever creates or changes a table comes before it (see [`crate::ddl`]).
 
 use crate::{
-    MysqlDestination, adopt,
+    MysqlDestination, adopt, beside,
     ddl::{self, Name, Shape},
     failure::to,
     interrupt::Interrupt,
+    intervals,
     link::{Db, Step},
-    lock::Lock,
+    lock::{Lock, Turn},
     merge::{self, Beside, Fresh, Incoming, Job, Outcome},
     receipts,
     rehearsal::Rehearsed,
@@ -22,7 +23,7 @@ use floodmark_core::{
     Code, Counts, DataType, Error, Result, Schema,
     pipeline::{Load, Pipeline},
     schema::Change,
-    state::{FileEntry, RunRecord, State},
+    state::{FileEntry, IntervalEntry, RunRecord, State},
 };
 use std::collections::HashSet;
 
@@ -37,6 +38,8 @@ pub(crate) struct MysqlSession {
     pub(crate) stop: Stop,
     /// The table that was made for the chunk under way, until it is committed.
     pub(crate) made: Option<Name>,
+    /// The token of a session beside the pipeline's runs.
+    pub(crate) beside: Option<i64>,
     /// Nothing of this session is kept.
     pub(crate) rehearsed: Option<Rehearsed>,
 }
@@ -67,8 +70,38 @@ pub(crate) enum Replaces {
 }
 
 impl MysqlSession {
-    pub(crate) fn open(destination: MysqlDestination, db: Db, lock: Lock, pipeline: &str, stop: &Stop) -> Result<Self> {
-        let mut session = MysqlSession {
+    pub(crate) fn open(destination: MysqlDestination, held: (Db, Lock), pipeline: &str, stop: &Stop) -> Result<Self> {
+        let mut session = MysqlSession::new(destination, held, pipeline, stop);
+        session.take(state::raise_token)?;
+        let db = &session.db;
+        // What earlier runs left is put in order while nobody loads beside.
+        let turn = Turn::take(db, pipeline, stop)?;
+        session.state = state::read(db, pipeline)?
+            .ok_or_else(|| Error::internal("the state was not there after its token was raised"))?;
+        let table = session.state.table.as_ref().map(|table| Name::resolve(db, table)).transpose()?;
+        swap::finish(db, pipeline, table.as_ref())?;
+        if session.state.schema.is_none() && !adopt::has_loaded(db, pipeline)? {
+            swap::sweep(db, pipeline)?;
+        }
+        drop(turn);
+        Ok(session)
+    }
+
+    /// A session beside the pipeline's runs.
+    pub(crate) fn open_beside(
+        destination: MysqlDestination,
+        held: (Db, Lock),
+        pipeline: &str,
+        stop: &Stop,
+    ) -> Result<Self> {
+        let mut session = MysqlSession::new(destination, held, pipeline, stop);
+        session.beside = Some(session.take(beside::raise_token)?);
+        session.state = state::read(&session.db, pipeline)?.unwrap_or_default();
+        Ok(session)
+    }
+
+    fn new(destination: MysqlDestination, (db, lock): (Db, Lock), pipeline: &str, stop: &Stop) -> Self {
+        MysqlSession {
             destination,
             db,
             lock: Some(lock),
@@ -77,21 +110,17 @@ impl MysqlSession {
             fresh: None,
             stop: stop.clone(),
             made: None,
+            beside: None,
             rehearsed: None,
-        };
-        let db = &session.db;
-        state::create(db)?;
-        let step = Step::begin(db, false)?;
-        state::raise_token(db, pipeline)?;
-        crash::at(Point::TakeCommit, || step.commit().map_err(to("take the pipeline")))?;
-        session.state = state::read(db, pipeline)?
-            .ok_or_else(|| Error::internal("the state was not there after its token was raised"))?;
-        let table = session.state.table.as_ref().map(|table| Name::resolve(db, table)).transpose()?;
-        swap::finish(db, pipeline, table.as_ref())?;
-        if session.state.schema.is_none() && !adopt::has_loaded(db, pipeline)? {
-            swap::sweep(db, pipeline)?;
         }
-        Ok(session)
+    }
+
+    fn take(&self, raise_token: fn(&Db, &str) -> Result<i64>) -> Result<i64> {
+        state::create(&self.db)?;
+        let step = Step::begin(&self.db, false)?;
+        let token = raise_token(&self.db, &self.pipeline)?;
+        crash::at(Point::TakeCommit, || step.commit().map_err(to("take the pipeline")))?;
+        Ok(token)
     }
 
     fn load_chunk(&mut self, plan: &LoadPlan<'_>, chunk: &mut dyn Chunk) -> Result<Counts> {
@@ -101,24 +130,34 @@ impl MysqlSession {
         }
         self.made = None;
         let db = &self.db;
+        // Let go after the transaction, and after what follows a commit.
+        let _turn = if rehearsing { None } else { Some(Turn::take(db, &self.pipeline, &self.stop)?) };
         self.hold()?;
         let target = &plan.target;
         let pipeline = target.pipeline;
         let table = &pipeline.destination.table;
         let name = Name::resolve(db, table)?;
+        let shape = Shape::new(pipeline, target.schema, moment_type(target));
         // Of this table: a pipeline that moved to another one starts afresh there.
         let loaded = !plan.forget && self.state.schema.is_some() && self.state.table.as_ref() == Some(table);
-        state::refuse_shared(db, &self.pipeline, table, &name)?;
-        if loaded {
-            state::refuse_other_load(db, &self.pipeline, pipeline.load)?;
-        } else if !plan.forget {
-            let seen = self.seen(&name);
-            refusal::adopt(pipeline, &self.state, &adopt::Found { db, name: &seen, pipeline: &pipeline.name })?;
-        }
-        let shape = Shape::new(pipeline, target.schema, moment_type(target));
-        let place = match &mut self.rehearsed {
-            Some(rehearsed) => rehearsed.place(db, plan, &name, &shape, loaded)?,
-            None => prepare(db, plan, &name, &shape, loaded)?,
+        let place = match (&mut self.rehearsed, self.beside) {
+            (_, Some(_)) => {
+                beside::look(db, &self.pipeline, &mut self.state, plan, &name, &shape)?;
+                Place { name: name.clone(), created: false, replaces: Replaces::Nothing }
+            }
+            (rehearsed, None) => {
+                state::refuse_shared(db, &self.pipeline, table, &name)?;
+                if loaded {
+                    state::refuse_other_load(db, &self.pipeline, pipeline.load)?;
+                } else if !plan.forget {
+                    let seen = rehearsed.as_ref().and_then(|r| r.seen(&name)).unwrap_or_else(|| name.clone());
+                    refusal::adopt(pipeline, &self.state, &adopt::Found { db, name: &seen, pipeline: &pipeline.name })?;
+                }
+                match rehearsed {
+                    Some(rehearsed) => rehearsed.place(db, plan, &name, &shape, loaded)?,
+                    None => prepare(db, plan, &name, &shape, loaded)?,
+                }
+            }
         };
 
         if place.created && !rehearsing {
@@ -139,7 +178,9 @@ impl MysqlSession {
         }
         let found =
             ddl::table(db, &place.name)?.ok_or_else(|| Error::internal("the table was not there after it was made"))?;
-        let mut fresh = match self.fresh.take() {
+        // What is known of the table holds as long as nobody else loads it; and a part of it may have been empty before.
+        let alone = beside::token(db, &self.pipeline)?.is_none() && plan.within.is_none();
+        let mut fresh = match self.fresh.take().filter(|_| alone) {
             Some(known) => known,
             None => Fresh::new(place.created || merge::is_empty(db, &place.name)?),
         };
@@ -149,8 +190,12 @@ impl MysqlSession {
         incoming.desk.write()?;
         counts.removed += forgotten;
         let commit = incoming.chunk.seal(counts, lineage)?;
-        state::write(db, &self.pipeline, table, self.state.token, &commit, incoming.desk.beside.boundary)?;
-        if pipeline.load == Load::Append {
+        let boundary = incoming.desk.beside.boundary;
+        match self.beside {
+            None => state::write(db, &self.pipeline, table, self.state.token, &commit, boundary)?,
+            Some(token) => beside::write(db, &self.pipeline, token, &commit)?,
+        }
+        if pipeline.load == Load::Append && self.beside.is_none() {
             merge::sweep_lineage(db, &self.pipeline)?;
         }
         self.stop.check()?;
@@ -160,8 +205,11 @@ impl MysqlSession {
             swap::finish(db, &self.pipeline, Some(&name))?;
         }
         self.fresh = Some(fresh);
-        self.state = state::read(db, &self.pipeline)?
-            .ok_or_else(|| Error::internal("the state was not there after a commit"))?;
+        // Beside runs it is the one that was looked at: what a run has committed since shows at the next load.
+        if self.beside.is_none() {
+            self.state = state::read(db, &self.pipeline)?
+                .ok_or_else(|| Error::internal("the state was not there after a commit"))?;
+        }
         Ok(commit.run.counts)
     }
 
@@ -169,10 +217,16 @@ impl MysqlSession {
     fn hold(&self) -> Result<()> {
         let Some(lock) = &self.lock else { return Ok(()) };
         lock.check(&self.db)?;
-        match state::token(&self.db, &self.pipeline)? {
-            Some(newest) if newest != self.state.token => Err(refusal::fenced(&self.pipeline)),
-            _ => Ok(()),
-        }
+        if self.is_fenced(&self.db)? { Err(refusal::fenced(&self.pipeline)) } else { Ok(()) }
+    }
+
+    /// Whether a newer holder of this session's lock is known.
+    fn is_fenced(&self, db: &Db) -> Result<bool> {
+        let (newest, own) = match self.beside {
+            None => (state::token(db, &self.pipeline)?, self.state.token),
+            Some(token) => (beside::token(db, &self.pipeline)?, token),
+        };
+        Ok(newest.is_some_and(|newest| newest != own))
     }
 
     /// The table as this session sees it.
@@ -254,10 +308,8 @@ impl Session for MysqlSession {
         }
         // A session whose connection was taken from it may have been taken over, too.
         if self.lock.is_some() && error.code() != Code::Fenced && self.db.is_closed() {
-            let newest = self.looking(|db| state::token(db, &self.pipeline));
-            if let Ok(Some(newest)) = newest
-                && newest != self.state.token
-            {
+            // Where that cannot be told, either, the error says enough.
+            if self.looking(|db| self.is_fenced(db)).is_ok_and(|fenced| fenced) {
                 return Err(refusal::fenced(&self.pipeline).cause(error));
             }
         }
@@ -269,6 +321,14 @@ impl Session for MysqlSession {
         match state::present(&self.db)? {
             true => receipts::rejected_slices(&self.db, &self.pipeline),
             false => Ok(HashSet::new()),
+        }
+    }
+
+    fn intervals(&self, column: &str) -> Result<Vec<IntervalEntry>> {
+        // A rehearsal finds no state tables where nothing was ever loaded.
+        match state::present(&self.db)? {
+            true => intervals::read(&self.db, &self.pipeline, Some(column)),
+            false => Ok(Vec::new()),
         }
     }
 
@@ -284,8 +344,8 @@ impl Session for MysqlSession {
         let own = if closed { Some(self.destination.connect()?) } else { None };
         let db = own.as_ref().unwrap_or(&self.db);
         let step = Step::begin(db, false)?;
-        // A run that was fenced off may still say how it ended, but no longer speaks for the files.
-        if state::token(db, &self.pipeline)? == Some(self.state.token) {
+        // A run that was fenced off may still say how it ended, but no longer speaks for the files; nor do loads beside runs.
+        if self.beside.is_none() && state::token(db, &self.pipeline)? == Some(self.state.token) {
             let mut kept = Vec::new();
             for (name, entry) in files {
                 match entry {

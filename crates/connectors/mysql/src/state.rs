@@ -4,6 +4,7 @@ use crate::{
     boundary::Boundary,
     ddl::Name,
     failure::{code, to},
+    intervals,
     link::{Db, Owned},
     literal::{self, optional, text},
     receipts,
@@ -22,7 +23,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 /// Tables of format 1, by their names without the prefix. They live in the database that the URL names. What may be longer
 /// than a key can be (files, keys) is found by its hash, `id`.
-pub(crate) const TABLES: [(&str, &str); 10] = [
+pub(crate) const TABLES: [(&str, &str); 12] = [
     (
         "state",
         "pipeline varchar(255) PRIMARY KEY, token bigint NOT NULL, `table` longtext, `schema` longtext, source_schema longtext,
@@ -71,7 +72,17 @@ pub(crate) const TABLES: [(&str, &str); 10] = [
          deleted tinyint(1) NOT NULL, PRIMARY KEY (pipeline, id, `at`)",
     ),
     ("swaps", "pipeline varchar(255) PRIMARY KEY, `database` varchar(64) NOT NULL, `table` varchar(64) NOT NULL"),
+    (
+        "intervals",
+        "pipeline varchar(255) NOT NULL, id binary(16) NOT NULL, `column` longtext NOT NULL, type longtext NOT NULL,
+         `from` longtext NOT NULL, until longtext NOT NULL, run varchar(64) NOT NULL, `rows` bigint NOT NULL, highest longtext,
+         settled tinyint(1) NOT NULL, loaded_at datetime(6) NOT NULL, PRIMARY KEY (pipeline, id)",
+    ),
+    (LAST, "pipeline varchar(255) PRIMARY KEY, token bigint NOT NULL"),
 ];
+
+/// The table that is made after all others: some came into use later than the first ones.
+const LAST: &str = "beside";
 
 /// Who makes the state tables of a database first; the others wait, and find them made.
 const MAKING: &str = "floodmark: state tables";
@@ -79,6 +90,15 @@ const MAKING: &str = "floodmark: state tables";
 /// The place of a text that is too long for a key.
 pub(crate) fn id(text: &str) -> String {
     literal::bytes(&xxh3_128(text.as_bytes()).to_be_bytes())
+}
+
+/// Whether one of the state tables is there, by its name without the prefix.
+pub(crate) fn there(db: &Db, table: &str) -> Result<bool> {
+    match db.query(&format!("SELECT 1 FROM _floodmark_{table} LIMIT 0")) {
+        Ok(_) => Ok(true),
+        Err(failure) if failure.code() == code::NO_SUCH_TABLE => Ok(false),
+        Err(failure) => Err(to("read the state")(failure)),
+    }
 }
 
 /// Whether the state tables are there; an error when a newer Floodmark wrote them.
@@ -98,12 +118,12 @@ pub(crate) fn present(db: &Db) -> Result<bool> {
 /// Creates the state tables where they are missing. Each is made alone, and found made where a run died behind it; the
 /// format, which says that all are there, comes last.
 pub(crate) fn create(db: &Db) -> Result<()> {
-    if present(db)? {
+    if present(db)? && there(db, LAST)? {
         return Ok(());
     }
     let fail = to("create the state tables");
     db.query(&format!("SELECT GET_LOCK({}, 60)", text(MAKING))).map_err(&fail)?;
-    let made = make(db, "CREATE TABLE IF NOT EXISTS").and_then(|()| {
+    let made = make(db, "CREATE TABLE IF NOT EXISTS", &mut |_| Ok(true)).and_then(|()| {
         let sql = format!("INSERT IGNORE INTO _floodmark_meta VALUES (1, {FORMAT})");
         crash::at(Point::CreateState, || db.execute(&sql).map_err(&fail))
     });
@@ -111,18 +131,29 @@ pub(crate) fn create(db: &Db) -> Result<()> {
     made.map(|_| ())
 }
 
-/// Makes tables that go with the connection, for a rehearsal in a database without state.
+/// Makes those that are missing as tables that go with the connection, for a rehearsal.
 pub(crate) fn create_temporary(db: &Db) -> Result<()> {
-    make(db, "CREATE TEMPORARY TABLE IF NOT EXISTS")?;
+    let present = present(db)?;
+    if present && there(db, LAST)? {
+        return Ok(());
+    }
+    make(db, "CREATE TEMPORARY TABLE", &mut |table| there(db, table).map(|there| !there))?;
+    if present {
+        return Ok(());
+    }
     let sql = format!("INSERT IGNORE INTO _floodmark_meta VALUES (1, {FORMAT})");
     crash::at(Point::Temporary, || db.execute(&sql).map_err(to("create the state tables")))?;
     Ok(())
 }
 
-fn make(db: &Db, create: &str) -> Result<()> {
+/// `wanted`: which of the tables.
+fn make(db: &Db, create: &str, wanted: &mut dyn FnMut(&str) -> Result<bool>) -> Result<()> {
     let kind = format!("ENGINE = InnoDB ROW_FORMAT = DYNAMIC CHARACTER SET utf8mb4 COLLATE {}", db.server.exact());
     let meta = ("meta", "id bigint PRIMARY KEY, format bigint NOT NULL");
     for (table, columns) in [meta].iter().chain(&TABLES) {
+        if !wanted(table)? {
+            continue;
+        }
         let sql = format!("{create} _floodmark_{table} ({columns}) {kind}");
         crash::at(Point::CreateState, || db.execute(&sql).map_err(to("create the state tables")))?;
     }
@@ -229,6 +260,7 @@ pub(crate) fn write(
 ) -> Result<()> {
     write_position(db, pipeline, table, token, commit, boundary)?;
     receipts::forget_rejects(db, pipeline, commit)?;
+    intervals::write(db, pipeline, commit)?;
     receipts::write_run(db, &commit.run)
 }
 
@@ -380,14 +412,15 @@ pub(crate) fn widen_memories(db: &Db, pipeline: &Pipeline, column: &str, to_type
 
 /// Forgets all of a pipeline but its token, runs and rejects.
 pub(crate) fn forget(db: &Db, pipeline: &str) -> Result<()> {
-    for table in ["tombstones", "kept", "moments", "lineage"] {
+    for table in ["tombstones", "kept", "moments", "lineage", "intervals"] {
         let sql = format!("DELETE FROM _floodmark_{table} WHERE pipeline = {}", text(pipeline));
         crash::at(Point::Forget, || db.execute(&sql).map_err(to("reset the state")))?;
     }
     forget_position(db, pipeline)
 }
 
-/// Forgets where a pipeline stands. Tombstones stay: what was deleted must not come back because a position moved (P5).
+/// Forgets where a pipeline stands. Tombstones stay: what was deleted must not come back because a position moved (P5). So do
+/// receipts of intervals, whose rows are there wherever the position is.
 pub(crate) fn forget_position(db: &Db, pipeline: &str) -> Result<()> {
     let fail = to("reset the state");
     for table in ["files", "boundary"] {

@@ -132,6 +132,20 @@ pub(crate) fn finish(db: &Db, pipeline: &str, table: Option<&Name>) -> Result<()
     Ok(())
 }
 
+/// A new table that holds the rows and is not in its place yet: only a run may put it there.
+pub(crate) fn refuse_unfinished(db: &Db, pipeline: &str) -> Result<()> {
+    let sql = format!("SELECT 1 FROM _floodmark_swaps WHERE pipeline = {}", text(pipeline));
+    match db.query_opt(&sql).map_err(to("look for a new table"))? {
+        None => Ok(()),
+        Some(_) => Err(Error::new(
+            Code::DestinationBusy,
+            format!("a full refresh of pipeline {pipeline:?} was broken off when its new table was to take the old one's place"),
+        )
+        .state("nothing was written")
+        .help(format!("`floodmark run {pipeline}` puts the new table there"))),
+    }
+}
+
 fn drop_table(db: &Db, name: &Name) -> Result<()> {
     let sql = format!("DROP TABLE IF EXISTS {name}");
     crash::at(Point::DropTable, || db.execute(&sql).map_err(to("drop a table of an earlier run")))?;

@@ -7,7 +7,7 @@
 use super::{
     Incoming, Job, Outcome, append,
     moments::Moments,
-    same_key,
+    part, same_key,
     stage::{self, Column, DELETE, PLACE, Stage},
     write::EXACT_KEY,
 };
@@ -90,7 +90,7 @@ impl Merge<'_> {
         let names: Vec<String> = key.iter().map(|k| literal::name(k)).collect();
         // Of the key's first row: its copies have the same.
         let firsts = format!("SELECT {KEY} AS n, MIN({PLACE}) AS p FROM {} GROUP BY {KEY}", rows.name);
-        let first = Stage::derive(job.db, "_floodmark_first", &firsts)?;
+        let first = Stage::derive(job.db, "_floodmark_first", "", &firsts)?;
         let listed: Vec<String> = names.iter().map(|n| format!("s.{n}")).collect();
         let query = format!(
             "SELECT s.{KEY}, {} FROM {} f JOIN {} s ON s.{KEY} = f.n AND s.{PLACE} = f.p",
@@ -211,7 +211,10 @@ impl Merge<'_> {
     fn close_absent(&mut self) -> Result<()> {
         let (job, fail) = (self.job, to("close absent rows"));
         let same = same_key(self.history.columns[..self.history.key].iter().map(String::as_str), "k.", "t.");
-        let absent = format!("t.is_current = 1 AND NOT EXISTS (SELECT 1 FROM {KEYS} k WHERE {same})");
+        let mut absent = format!("t.is_current = 1 AND NOT EXISTS (SELECT 1 FROM {KEYS} k WHERE {same})");
+        if job.plan.within.is_some() {
+            absent.push_str(&format!(" AND {}", part::condition(job)?));
+        }
         let any = format!("SELECT EXISTS (SELECT 1 FROM {} t WHERE {absent})", job.name);
         if job.db.query_one(&any).map_err(&fail)?.number(0) != Some(1) {
             return Ok(());

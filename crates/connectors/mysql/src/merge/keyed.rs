@@ -4,7 +4,7 @@ use super::{
     Fresh, Incoming, Job, Outcome, append,
     look::look,
     memory::Memory,
-    same_key,
+    part, same_key,
     seen::Seen,
     stage::{Column, Stage},
     window::same_window,
@@ -77,7 +77,7 @@ impl<'a> Merge<'a> {
                 let index: Vec<&str> = columns.iter().map(String::as_str).collect();
                 Stage::make(job.db, name, columns.iter().map(of).collect::<Result<_>>()?, &index)
             };
-            let windows = match pipeline.window.is_empty() {
+            let windows = match pipeline.window.is_empty() || job.is_window() {
                 true => None,
                 false => Some(stage("_floodmark_windows", &pipeline.window)?),
             };
@@ -201,6 +201,9 @@ impl<'a> Merge<'a> {
         let (job, pipeline) = (self.job, self.job.plan.target.pipeline);
         let same = same_key(pipeline.key.iter().map(String::as_str), "k.", "t.");
         let mut condition = format!("NOT EXISTS (SELECT 1 FROM {} k WHERE {same})", absent.keys.name);
+        if job.plan.within.is_some() {
+            condition.push_str(&format!(" AND {}", part::condition(job)?));
+        }
         if let Some(windows) = &absent.windows {
             let equal = same_window(job, "w.", "t.");
             condition.push_str(&format!(" AND EXISTS (SELECT 1 FROM {} w WHERE {equal})", windows.name));

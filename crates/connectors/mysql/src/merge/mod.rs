@@ -7,9 +7,11 @@ mod lineage;
 mod look;
 mod memory;
 mod moments;
+mod part;
 mod seen;
 mod stage;
 mod window;
+mod within;
 mod write;
 
 pub(crate) use floodmark_merge::fresh::Fresh;
@@ -46,6 +48,13 @@ pub(crate) struct Job<'a> {
 impl Job<'_> {
     fn schema(&self) -> &Schema {
         self.plan.target.schema
+    }
+
+    /// Whether the part of the table that the chunk is all of counts as the window of a `delete_insert`.
+    fn is_window(&self) -> bool {
+        let within = self.plan.within.as_ref();
+        within
+            .is_some_and(|within| matches!(self.plan.target.pipeline.window.as_slice(), [one] if *one == within.column))
     }
 }
 
@@ -92,7 +101,10 @@ pub(crate) fn run(job: &Job<'_>, fresh: &mut Fresh, incoming: &mut Incoming<'_>)
     let pipeline = job.plan.target.pipeline;
     let keyed = !pipeline.key.is_empty();
     match pipeline.load {
+        Load::Append if job.plan.within.is_some() => within::add(job, incoming),
         Load::Append => append::run(job, incoming),
+        Load::Overwrite if !keyed && job.plan.within.is_some() => within::replace(job, incoming),
+        Load::DeleteInsert if !keyed && job.is_window() => within::replace(job, incoming),
         Load::Overwrite if !keyed => {
             // Not TRUNCATE, which would commit: readers keep what they see until the end, and wait for nothing.
             let sql = format!("DELETE FROM {}", job.name);

@@ -51,10 +51,10 @@ impl Stage {
         Ok(Stage { name: name.to_owned(), columns: columns.into_iter().map(|c| c.taken).collect() })
     }
 
-    /// A temporary table of what a query finds.
-    pub(super) fn derive(db: &Db, name: &str, query: &str) -> Result<Stage> {
+    /// A temporary table of what a query finds. `definition`: more of it, in parentheses.
+    pub(super) fn derive(db: &Db, name: &str, definition: &str, query: &str) -> Result<Stage> {
         Stage::drop(db, name)?;
-        let sql = format!("CREATE TEMPORARY TABLE {name} ENGINE = InnoDB AS {query}");
+        let sql = format!("CREATE TEMPORARY TABLE {name} {definition} ENGINE = InnoDB AS {query}");
         crash::at(Point::Temporary, || db.execute(&sql).map_err(to("make a temporary table")))?;
         Ok(Stage { name: name.to_owned(), columns: Vec::new() })
     }
@@ -82,14 +82,14 @@ impl Stage {
 pub(super) type Note<'n> = &'n mut dyn FnMut(&[cell::Cells<'_>], usize) -> Result<Vec<i64>>;
 
 /// Sends every batch into a temporary table: its columns, its place in the source, from 1, whether a row marks a delete,
-/// and what `note` gives into `noted`.
+/// and what `note` gives into `noted`. Returns the number of rows.
 pub(super) fn fill(
     job: &Job<'_>,
     stage: &Stage,
     incoming: &mut Incoming<'_>,
     noted: &[&str],
     note: Note<'_>,
-) -> Result<()> {
+) -> Result<u64> {
     let mut place = 0i64;
     let mut run = Run::new(incoming);
     while let Some(schema) = run.begin()? {
@@ -122,7 +122,7 @@ pub(super) fn fill(
             })
         })?;
     }
-    Ok(())
+    Ok(place as u64)
 }
 
 /// The columns of a temporary table beside the rows' own, which can have no such names.

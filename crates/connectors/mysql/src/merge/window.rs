@@ -32,7 +32,7 @@ type Windows = HashMap<Vec<Option<Vec<u8>>>, Held>;
 pub(super) fn run(job: &Job<'_>, incoming: &mut Incoming<'_>) -> Result<Outcome> {
     let pipeline = job.plan.target.pipeline;
     let (db, fail) = (job.db, to("replace a window"));
-    let stage = make(job)?;
+    let stage = make(job, &[])?;
     let mut windows: Windows = HashMap::new();
     let (mut cell_bytes, mut bytes) = (Vec::new(), Vec::new());
     stage::fill(job, &stage, incoming, &[], &mut |cells, row| {
@@ -144,12 +144,12 @@ fn look(job: &Job<'_>, covered: &Stage, windows: &mut Windows) -> Result<()> {
     Ok(())
 }
 
-/// A temporary table with the target's columns, and a row's place and mark.
-pub(super) fn make(job: &Job<'_>) -> Result<Stage> {
+/// A temporary table with the target's columns, and a row's place and mark. `index`: the columns it is looked up by.
+pub(super) fn make(job: &Job<'_>, index: &[&str]) -> Result<Stage> {
     let mut columns: Vec<Column> = job.schema().columns.iter().map(|c| Column::of(job, &c.name, c.data_type)).collect();
     columns.push(Column::own(PLACE, DataType::BigInt));
     columns.push(Column::own(stage::DELETE, DataType::Bool));
-    Stage::make(job.db, "_floodmark_stage", columns, &[])
+    Stage::make(job.db, "_floodmark_stage", columns, index)
 }
 
 /// The condition that two rows are of the same window, NULLs being equal: ours is `left` (a name with its point), the table's

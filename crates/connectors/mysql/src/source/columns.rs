@@ -102,6 +102,28 @@ pub(crate) fn wanted(columns: &[Column], plan: &Schema) -> Vec<Wanted> {
     plan.columns.iter().filter_map(of).collect()
 }
 
+/// By what the server puts rows into the order of a column's values, as they are once they are read as that type; nothing
+/// where it has another order, or none.
+pub(crate) fn order(column: &Column, data_type: DataType) -> Option<String> {
+    use DataType as T;
+    let name = format!("t.{}", quote(&column.name));
+    match (column.kind, data_type) {
+        (Kind::Int { .. } | Kind::Bits, T::Bool | T::BigInt | T::Decimal(..))
+        | (Kind::Decimal { .. }, T::BigInt | T::Decimal(..))
+        | (Kind::Bytes, T::Bytes)
+        | (Kind::Date | Kind::Local, T::Date | T::Timestamp { .. })
+        | (Kind::Time, T::Time)
+        | (Kind::Moment, T::TimestampTz { .. }) => Some(name),
+        (Kind::Real { .. }, T::Double) => Some(format!("{name} * 1e0")),
+        // By the bytes of its UTF-8, and not by the column's collation.
+        (Kind::Text, T::Text) => Some(format!("CAST(CONVERT({name} USING utf8mb4) AS BINARY)")),
+        (Kind::Int { filled: false } | Kind::Decimal { filled: false }, T::Text) => {
+            Some(format!("CAST(CAST({name} AS CHAR) AS BINARY)"))
+        }
+        _ => None,
+    }
+}
+
 /// The list of a SELECT from `t`.
 pub(crate) fn list(wanted: &[Wanted]) -> String {
     if wanted.is_empty() {

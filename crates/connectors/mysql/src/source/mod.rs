@@ -1,5 +1,5 @@
 //! MySQL and MariaDB as a source: a table, a view or a query, read in one consistent snapshot, row by row as the server sends
-//! them.
+//! them. One connection sees that snapshot, so that several readings go one after the other.
 
 mod bad;
 mod catalog;
@@ -17,11 +17,14 @@ mod snapshot;
 pub use catalog::catalog;
 
 use crate::{address::Address, interrupt::Interrupt, link::Db};
+use columns::{Kind, Wanted};
+use failure::to;
 use floodmark_connect::{
     BadRow, Batches, Files, ReadPlan, Slice, Source, Stop, Survey, SurveyRequest,
-    source::{Glance, Glimpse},
+    cells::ColumnBuilder,
+    source::{Extent, Glance, Glimpse},
 };
-use floodmark_core::{Result, pipeline::Relation, url::ConnectionUrl};
+use floodmark_core::{Code, DataType, Error, Result, Schema, Value, pipeline::Relation, url::ConnectionUrl};
 use horizon::Horizon;
 use read::Reading;
 use snapshot::Snapshot;
@@ -74,12 +77,54 @@ impl MysqlSource {
     }
 }
 
+impl Snapshot {
+    /// What its rows are put in order by.
+    fn order(&self, name: &str, plan: &Schema) -> Result<String> {
+        let column = self.columns.iter().find(|c| c.name == name);
+        let planned = plan.get(name).map(|planned| planned.data_type).or(column.map(|c| c.natural));
+        column.zip(planned).and_then(|(column, planned)| columns::order(column, planned)).ok_or_else(|| {
+            let wanted = planned.map_or_else(|| "its values".to_owned(), |planned| format!("values of type {planned}"));
+            Error::new(Code::Unsafe, format!("the server cannot sort column {name:?} as {wanted}"))
+                .state("nothing was written")
+                .help("give the column that type in the source, with `query: SELECT …`")
+        })
+    }
+
+    /// The lowest and the highest value of a column.
+    fn extent(&self, db: &Db, name: &str, data_type: DataType) -> Result<Option<Extent>> {
+        // Of bits the server makes a number.
+        let column = self.columns.iter().find(|c| c.name == name).filter(|c| c.kind != Kind::Bits);
+        let Some((column, order)) = column.and_then(|c| Some((c, columns::order(c, data_type)?))) else {
+            return Ok(None);
+        };
+        let quoted = format!("t.{}", names::quote(name));
+        let odd = range::odd(column, &quoted);
+        let condition = if odd.is_empty() { String::new() } else { format!(" WHERE NOT (FALSE{odd})") };
+        let sql = format!("SELECT MIN({order}), MAX({order}) FROM {}{condition}", self.found.from);
+        let row = db.query_one(&sql).map_err(to("find the lowest and the highest value of a column"))?;
+        let (Some(low), Some(high)) = (row.bytes(0), row.bytes(1)) else { return Ok(Some(None)) };
+        let wanted = Wanted { name: name.to_owned(), kind: column.kind, data_type };
+        let (mut built, mut scratch) = (ColumnBuilder::new(data_type)?, Vec::new());
+        for end in [low, high] {
+            if !cells::read(&wanted, end, &mut scratch).is_some_and(|cell| built.append(cell)) {
+                return Ok(None);
+            }
+        }
+        let array = built.finish();
+        Ok(Some(Some((Value::from_array(&array, 0, data_type)?, Value::from_array(&array, 1, data_type)?))))
+    }
+}
+
 impl Source for MysqlSource {
     fn slices(&self) -> Result<Vec<Slice>> {
         let db = self.connect()?;
         let name = relation::find(&db, &self.relation)?.name;
         self.keep(db);
         Ok(vec![Slice { path: name.clone().into(), name, size: 0, modified: 0 }])
+    }
+
+    fn sorts(&self) -> bool {
+        true
     }
 
     fn files(&self) -> Option<&dyn Files> {
@@ -117,6 +162,16 @@ impl Source for MysqlSource {
         })
     }
 
+    fn extent(&self, column: &str, data_type: DataType, stop: &Stop) -> Result<Option<Extent>> {
+        let snapshot = self.surveyed(stop)?;
+        let db = snapshot.take(stop)?;
+        let watched = Interrupt::start(&self.address, db.server.id, stop);
+        let extent = snapshot.extent(&db, column, data_type);
+        drop(watched);
+        snapshot.give_back((!db.is_closed()).then_some(db));
+        extent.map_err(|error| stop.check().err().unwrap_or(error))
+    }
+
     fn read(&self, _: &Slice, plan: &ReadPlan, stop: &Stop) -> Result<Box<dyn Batches>> {
         let snapshot = self.surveyed(stop)?;
         let wanted = columns::wanted(&snapshot.columns, &plan.schema);
@@ -125,6 +180,10 @@ impl Source for MysqlSource {
         if let Some(condition) = range.and_then(|range| range::condition(&snapshot.columns, range)) {
             select.push_str(" WHERE ");
             select.push_str(&condition);
+        }
+        if let Some(range) = range.filter(|_| plan.sorted) {
+            select.push_str(" ORDER BY ");
+            select.push_str(&snapshot.order(&range.column, &plan.schema)?);
         }
         let (address, stop, skip) = (self.address.clone(), stop.clone(), plan.skip_rows);
         Ok(Box::new(Reading { snapshot, address, wanted, select, skip, stop }.start()?))

@@ -22,6 +22,10 @@ pub(crate) fn condition(columns: &[Column], range: &Range) -> Option<String> {
         let (value, compared) = comparison(column, &name, until, Edge::Until)?;
         parts.push(format!("{compared} <= {value}"));
     }
+    if let Some(before) = &bounds.before {
+        let (value, compared) = comparison(column, &name, before, Edge::Until)?;
+        parts.push(format!("{compared} < {value}"));
+    }
     if parts.is_empty() && range.nulls {
         return None;
     }
@@ -34,7 +38,7 @@ pub(crate) fn condition(columns: &[Column], range: &Range) -> Option<String> {
 
 /// Values that no cursor has and that the server sorts before all others. Where rows without a cursor are to be seen, so are
 /// these.
-fn odd(column: &Column, name: &str) -> String {
+pub(crate) fn odd(column: &Column, name: &str) -> String {
     match column.kind {
         Kind::Date => format!(" OR {name} < DATE'0001-01-01'"),
         Kind::Local | Kind::Moment => format!(" OR {name} < TIMESTAMP'0001-01-01 00:00:00'"),
@@ -103,7 +107,7 @@ mod tests {
     const INT: Kind = Kind::Int { filled: false };
 
     fn said(kind: Kind, from: Option<Value>, exclusive: bool, until: Option<Value>, nulls: bool) -> Option<String> {
-        let range = Range { column: "at".into(), bounds: Bounds { from, exclusive, until }, nulls };
+        let range = Range { column: "at".into(), bounds: Bounds { from, exclusive, until, before: None }, nulls };
         condition(&[Column::new("at", kind, DataType::Text)], &range)
     }
 
@@ -142,6 +146,21 @@ mod tests {
         assert_eq!(
             said(Kind::Local, nanos(1), false, nanos(1), false),
             is("t.`at` >= TIMESTAMP'1970-01-01 00:00:00' AND t.`at` <= TIMESTAMP'1970-01-01 00:00:00.000001'")
+        );
+    }
+
+    #[test]
+    fn the_end_of_an_interval_is_none_of_it() {
+        let said = |kind, from, before| {
+            let bounds = Bounds { from: Some(from), exclusive: false, until: None, before: Some(before) };
+            condition(&[Column::new("at", kind, DataType::Text)], &Range { column: "at".into(), bounds, nulls: false })
+        };
+        let is = |text: &str| Some(text.to_owned());
+        assert_eq!(said(INT, Value::Int(1), Value::Int(2)), is("t.`at` >= 1 AND t.`at` < 2"));
+        // The server holds whole microseconds: what lies before a part of one lies before the next.
+        assert_eq!(
+            said(Kind::Moment, Value::TimestampTz(0), Value::TimestampTz(1)),
+            is("t.`at` >= TIMESTAMP'1970-01-01 00:00:00' AND t.`at` < TIMESTAMP'1970-01-01 00:00:00.000001'")
         );
     }
 

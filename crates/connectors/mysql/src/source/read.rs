@@ -63,7 +63,7 @@ pub(crate) struct Incoming {
 
 impl Reading {
     pub(crate) fn start(self) -> Result<Incoming> {
-        let db = self.snapshot.take()?;
+        let db = self.snapshot.take(&self.stop)?;
         let (id, address, stop) = (db.server.id, self.address.clone(), self.stop.clone());
         let (send, batches) = sync_channel(AHEAD);
         let snapshot = Arc::clone(&self.snapshot);
@@ -140,12 +140,10 @@ impl Iterator for Incoming {
             }
             Err(_) => {
                 self.batches = None;
-                match self.thread.take().map(JoinHandle::join) {
-                    Some(Ok(Some(db))) => self.snapshot.give_back(db),
-                    Some(Err(_)) => return Some(Err(Error::internal("the reading thread panicked"))),
-                    Some(Ok(None)) | None => {}
-                }
-                None
+                let ended = self.thread.take()?.join();
+                let panicked = ended.is_err();
+                self.snapshot.give_back(ended.ok().flatten());
+                panicked.then(|| Err(Error::internal("the reading thread panicked")))
             }
         }
     }
@@ -160,11 +158,10 @@ impl Drop for Incoming {
         if ended {
             end_statement(&self.address, self.id);
         }
-        let Ok(Some(db)) = thread.join() else { return };
+        let db = thread.join().ok().flatten();
         // Where the statement was over by itself, its end may befall the next one.
-        if !ended || db.execute("DO 0").is_ok() || db.execute("DO 0").is_ok() {
-            self.snapshot.give_back(db);
-        }
+        let is_whole = |db: &Db| !ended || db.execute("DO 0").is_ok() || db.execute("DO 0").is_ok();
+        self.snapshot.give_back(db.filter(is_whole));
     }
 }
 

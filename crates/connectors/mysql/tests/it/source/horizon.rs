@@ -81,7 +81,7 @@ fn p4_what_is_committed_late_lies_beyond_the_horizon() {
     let rows = drain(open(&source, &surveyed.schema, None)).unwrap().rows;
     assert!(rows.iter().all(|row| row[4] != "late") && rows.iter().any(|row| row[4] == "later"));
     slow.run("COMMIT");
-    let bounds = Bounds { from: surveyed.horizon, exclusive: true, until: None };
+    let bounds = Bounds { from: surveyed.horizon, exclusive: true, until: None, before: None };
     survey(&source, None).unwrap();
     let range = Range { column: "at".into(), bounds, nulls: false };
     let rows = drain(open(&source, &surveyed.schema, Some(range))).unwrap().rows;

@@ -5,6 +5,7 @@ mod horizon;
 mod names;
 mod reading;
 mod snapshot;
+mod sorted;
 mod types;
 
 use floodmark_connect::{BadRow, Batches, Range, ReadPlan, Source, Stop, Survey, SurveyRequest};

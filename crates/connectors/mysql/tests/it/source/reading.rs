@@ -22,7 +22,7 @@ fn the_server_reads_the_range_alone() {
     let source = table(&database, "t");
     let schema = survey(&source, None).unwrap().schema;
     let covered = |column: &str, from: Option<Value>, exclusive, until: Option<Value>, nulls| {
-        let range = Range { column: column.into(), bounds: Bounds { from, exclusive, until }, nulls };
+        let range = Range { column: column.into(), bounds: Bounds { from, exclusive, until, before: None }, nulls };
         drain(open(&source, &schema, Some(range))).unwrap().covered
     };
     let int = |n| Some(Value::Decimal(n, 0));
@@ -60,7 +60,7 @@ fn texts_are_compared_by_their_bytes() {
     let source = table(&database, "t");
     let schema = survey(&source, None).unwrap().schema;
     let from = |text: &str, exclusive| {
-        let bounds = Bounds { from: Some(Value::Text(text.into())), exclusive, until: None };
+        let bounds = Bounds { from: Some(Value::Text(text.into())), exclusive, until: None, before: None };
         let range = Range { column: "x".into(), bounds, nulls: false };
         let mut rows: Vec<String> = drain(open(&source, &schema, Some(range))).unwrap().rows.concat();
         rows.sort();
