@@ -231,31 +231,22 @@ pub(super) fn axes(destination: &dyn Destination) {
             let ids = ["0", "1", "2", "3", "4"];
             let mut all: Vec<Line<'_>> = ids.iter().zip(values).map(|(id, at)| line(&[id, at])).collect();
             all.push(line(&["5", "-"]));
-            let whole = |sheet: &mut Sheet| {
-                sheet.scene.within = None;
-                sheet.scene.forget = true;
-                sheet.load(sheet.open(destination, false).as_mut(), &all).unwrap();
-                sheet.scene.forget = false;
-            };
-            whole(&mut sheet);
+            sheet.load(sheet.open(destination, false).as_mut(), &all).unwrap();
+            let mut session = sheet.open(destination, true);
             for (from, until) in [(0, 1), (0, 4), (1, 2), (1, 3), (2, 3), (2, 4), (3, 4)] {
                 let why = format!("{data_type} [{}, {}) {keyed}", values[from], values[until]);
                 sheet.within("at", values[from], values[until]);
                 let part = (until - from) as u64;
-                let mut session = sheet.open(destination, true);
+                let mut load = |lines| told(&sheet.load(session.as_mut(), lines).unwrap());
+                // With a key all in the part are absent, and they alone: then they come back.
                 if keyed {
-                    // All in the part are absent, and they alone.
-                    let counts = sheet.load(session.as_mut(), &[]).unwrap();
-                    assert_eq!(told(&counts), [0, 0, 0, 0, part], "{why}");
-                    drop(session);
-                    let left = [&all[..from], &all[until..]].concat();
-                    sheet.expect(destination, &left, &why);
-                    whole(&mut sheet);
+                    assert_eq!(load(&[]), [0, 0, 0, 0, part], "{why}");
+                    assert_eq!(load(&all[from..until]), [part, 0, part, 0, 0], "{why}: back");
                 } else {
-                    let counts = sheet.load(session.as_mut(), &all[from..until]).unwrap();
-                    assert_eq!(told(&counts), [part, part, 0, 0, 0], "{why}");
+                    assert_eq!(load(&all[from..until]), [part, part, 0, 0, 0], "{why}");
                 }
             }
+            drop(session);
             sheet.expect(destination, &all, "all of it");
         }
     }
