@@ -9,6 +9,7 @@ pub mod cells;
 pub mod conformance;
 pub mod crash;
 pub mod destination;
+pub mod digests;
 pub mod kept;
 pub mod refusal;
 pub mod rehearsal;

@@ -1,6 +1,6 @@
 //! What a source must do.
 
-use crate::Stop;
+use crate::{Stop, digests::Digests};
 use arrow::array::RecordBatch;
 use floodmark_core::{Code, DataType, Error, Result, Schema, Value, watermark::Bounds};
 use std::{collections::HashMap, sync::Arc};
@@ -138,6 +138,11 @@ pub trait Source: Send + Sync {
     /// Where the slices are files: each loaded once, with a receipt in the file ledger, its rows known by their position.
     /// `None` where they are tables or queries, which every run reads anew, and whose rows come in no order.
     fn files(&self) -> Option<&dyn Files>;
+
+    /// Where a database can hash its rows itself. `None`: rows are read, and hashed by whoever reads them.
+    fn digests(&self) -> Option<&dyn Digests> {
+        None
+    }
 
     /// The columns of the slices as far as that is cheap to tell: headers, first rows, footers, catalogs.
     fn glance(&self, slices: &[Slice], request: &SurveyRequest, stop: &Stop) -> Result<Glance>;

@@ -5,6 +5,7 @@
 pub mod accounting;
 pub mod catalog;
 pub mod clock;
+pub mod encoding;
 pub mod error;
 pub mod event;
 pub mod fingerprint;

@@ -4,6 +4,7 @@ mod attempt;
 mod backfill;
 mod by_file;
 mod cast;
+pub mod diff;
 mod extract;
 pub mod inspect;
 mod load;

@@ -4,7 +4,7 @@ use floodmark_connect::{Destination, Source};
 use floodmark_core::{
     Code, Error, Result,
     catalog::Catalog,
-    pipeline::{DatabaseSource, SourceSpec},
+    pipeline::{DatabaseSource, Relation, SourceSpec},
     url::ConnectionUrl,
 };
 
@@ -18,6 +18,24 @@ pub fn source(spec: &SourceSpec) -> Result<Box<dyn Source>> {
             "sqlite" => Ok(Box::new(floodmark_sqlite::SqliteSource::new(url, relation.clone())?)),
             other => Err(unknown(other, "source")),
         },
+    }
+}
+
+/// The same for a comparison, which reads it again and again and sees one state of it; only the rows for which a condition
+/// in its own SQL holds. Files know none: whoever reads them judges.
+pub fn compared(spec: &SourceSpec, condition: Option<&str>) -> Result<Box<dyn Source>> {
+    let SourceSpec::Database(DatabaseSource { url, relation }) = spec else { return source(spec) };
+    let filtered = |condition: &str| -> Result<Relation> {
+        Ok(match url.scheme() {
+            "mysql" | "mariadb" => floodmark_mysql::filtered(relation, condition),
+            "postgres" | "postgresql" => floodmark_postgres::filtered(relation, condition)?,
+            _ => floodmark_sqlite::filtered(relation, condition),
+        })
+    };
+    let relation = condition.map_or_else(|| Ok(relation.clone()), filtered)?;
+    match url.scheme() {
+        "sqlite" => Ok(Box::new(floodmark_sqlite::SqliteSource::new(url, relation)?.lasting())),
+        _ => source(&SourceSpec::Database(DatabaseSource { url: url.clone(), relation })),
     }
 }
 

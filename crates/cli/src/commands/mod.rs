@@ -2,6 +2,7 @@
 
 mod backfill;
 mod check;
+mod diff;
 mod explain;
 mod fingerprint;
 mod init;
@@ -80,6 +81,7 @@ pub(crate) fn dispatch(cx: &Context, command: Command) -> Result<u8, Failure> {
         Command::Plan(args) => plan::plan(cx, &args),
         Command::Prove(args) => prove::prove(cx, &args),
         Command::Backfill(args) => backfill::backfill(cx, &args),
+        Command::Diff(args) => diff::diff(cx, &args),
         Command::Check(args) => check::check(cx, &args),
         Command::State(args) => state::state(cx, &args),
         Command::Runs(args) => runs::runs(cx, &args),

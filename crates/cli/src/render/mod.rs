@@ -2,7 +2,9 @@
 
 pub(crate) mod certificate;
 pub(crate) mod coverage;
+pub(crate) mod comparison;
 pub(crate) mod error;
+pub(crate) mod html;
 pub(crate) mod json;
 pub(crate) mod layout;
 pub(crate) mod preview;

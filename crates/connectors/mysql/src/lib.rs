@@ -37,4 +37,4 @@ mod wire;
 pub mod types;
 
 pub use destination::MysqlDestination;
-pub use source::{MysqlSource, catalog};
+pub use source::{MysqlSource, catalog, filtered};

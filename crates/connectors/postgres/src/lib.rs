@@ -34,4 +34,4 @@ mod tuples;
 pub mod types;
 
 pub use destination::PostgresDestination;
-pub use source::{PostgresSource, catalog};
+pub use source::{PostgresSource, catalog, filtered};

@@ -27,4 +27,4 @@ mod writeback;
 pub mod types;
 
 pub use destination::SqliteDestination;
-pub use source::{SqliteSource, catalog};
+pub use source::{SqliteSource, catalog, filtered};

@@ -49,7 +49,6 @@ pub(crate) struct Column {
     empty: bool,
 }
 
-#[cfg(test)]
 impl Column {
     /// A column whose type says all of its values.
     pub(crate) fn new(name: &str, kind: Kind, natural: DataType) -> Self {

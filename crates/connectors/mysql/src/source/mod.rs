@@ -5,6 +5,7 @@ mod bad;
 mod catalog;
 mod cells;
 mod columns;
+mod digests;
 mod failure;
 mod horizon;
 mod names;
@@ -15,6 +16,7 @@ mod sessions;
 mod snapshot;
 
 pub use catalog::catalog;
+pub use relation::filtered;
 
 use crate::{address::Address, interrupt::Interrupt, link::Db};
 use columns::{Kind, Wanted};
@@ -22,6 +24,7 @@ use failure::to;
 use floodmark_connect::{
     BadRow, Batches, Files, ReadPlan, Slice, Source, Stop, Survey, SurveyRequest,
     cells::ColumnBuilder,
+    digests::Digests,
     source::{Extent, Glance, Glimpse},
 };
 use floodmark_core::{Code, DataType, Error, Result, Schema, Value, pipeline::Relation, url::ConnectionUrl};
@@ -129,6 +132,10 @@ impl Source for MysqlSource {
 
     fn files(&self) -> Option<&dyn Files> {
         None
+    }
+
+    fn digests(&self) -> Option<&dyn Digests> {
+        Some(self)
     }
 
     fn glance(&self, slices: &[Slice], request: &SurveyRequest, _: &Stop) -> Result<Glance> {

@@ -49,13 +49,13 @@ pub(crate) fn odd(column: &Column, name: &str) -> String {
 
 /// Which end of the range a value is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Edge {
+pub(super) enum Edge {
     From,
     Until,
 }
 
 /// The value as a literal, and the column as it is compared with that.
-fn comparison(column: &Column, name: &str, value: &Value, edge: Edge) -> Option<(String, String)> {
+pub(super) fn comparison(column: &Column, name: &str, value: &Value, edge: Edge) -> Option<(String, String)> {
     let plain = |literal: String| Some((literal, name.to_owned()));
     match (column.kind, value) {
         (Kind::Int { .. } | Kind::Decimal { .. } | Kind::Bits, Value::Int(_) | Value::Decimal(..)) => {

@@ -52,6 +52,19 @@ pub(crate) fn find(db: &Db, relation: &Relation) -> Result<Found> {
     })
 }
 
+/// The rows of a relation for which a condition in the server's SQL holds.
+pub fn filtered(relation: &Relation, condition: &str) -> Relation {
+    let from = match relation {
+        Relation::Table(written) => {
+            let (database, table) = split(written);
+            database.map_or_else(|| quote(&table), |database| format!("{}.{}", quote(&database), quote(&table)))
+        }
+        Relation::Query(sql) => query(sql).from,
+    };
+    // The line's end is for a comment at the end of the condition.
+    Relation::Query(format!("SELECT * FROM {from} WHERE ({condition}\n)"))
+}
+
 fn query(sql: &str) -> Found {
     let sql = sql.trim().trim_end_matches(';');
     // The line's end is for a comment at the end of the query.

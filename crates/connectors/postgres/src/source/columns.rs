@@ -45,7 +45,6 @@ pub(crate) struct Column {
 
 impl Column {
     /// A column whose type says all of its values.
-    #[cfg(test)]
     pub(crate) fn new(name: &str, kind: Kind, natural: DataType) -> Self {
         Column { name: name.into(), kind, natural, guessed: false }
     }

@@ -6,6 +6,7 @@ mod catalog;
 mod changes;
 mod columns;
 mod decode;
+mod digests;
 pub(crate) mod failure;
 mod horizon;
 mod parse;
@@ -20,10 +21,12 @@ use columns::Kind;
 use failure::to;
 use floodmark_connect::{
     BadRow, Batches, Files, ReadPlan, Slice, Source, Stop, Survey, SurveyRequest,
+    digests::Digests,
     source::{Extent, Glance, Glimpse},
 };
 use floodmark_core::{Code, DataType, Error, Result, Schema, Value, pipeline::Relation, url::ConnectionUrl};
 use read::Reading;
+pub use relation::filtered;
 use snapshot::Snapshot;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -120,6 +123,10 @@ impl Source for PostgresSource {
 
     fn files(&self) -> Option<&dyn Files> {
         None
+    }
+
+    fn digests(&self) -> Option<&dyn Digests> {
+        Some(self)
     }
 
     fn glance(&self, slices: &[Slice], request: &SurveyRequest, _: &Stop) -> Result<Glance> {

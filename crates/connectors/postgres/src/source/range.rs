@@ -37,13 +37,13 @@ pub(crate) fn condition(columns: &[Column], range: &Range, utf8: bool) -> Option
 
 /// Which end of the range a value is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Edge {
+pub(super) enum Edge {
     From,
     Until,
 }
 
 /// The value as a literal, and the column as it is compared with that.
-fn comparison(column: &Column, value: &Value, edge: Edge, utf8: bool) -> Option<(String, String)> {
+pub(super) fn comparison(column: &Column, value: &Value, edge: Edge, utf8: bool) -> Option<(String, String)> {
     let name = format!("t.{}", quote(&column.name));
     let typed = |text: String, of: &str| Some((format!("{}::{of}", literal(&text)), name.clone()));
     match (column.kind, value) {

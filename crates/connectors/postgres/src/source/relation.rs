@@ -56,6 +56,22 @@ pub(crate) fn find(db: &Db, relation: &Relation) -> Result<Found> {
     })
 }
 
+/// The rows of a relation for which a condition in the server's SQL holds.
+///
+/// # Errors
+/// Where the name cannot be read.
+pub fn filtered(relation: &Relation, condition: &str) -> Result<Relation> {
+    let from = match relation {
+        Relation::Table(written) => {
+            let (schema, table) = split(written).map_err(|error| error.or_state("nothing was written"))?;
+            schema.map_or_else(|| quote(&table), |schema| format!("{}.{}", quote(&schema), quote(&table)))
+        }
+        Relation::Query(sql) => query(sql).from,
+    };
+    // The line's end is for a comment at the end of the condition.
+    Ok(Relation::Query(format!("SELECT * FROM {from} WHERE ({condition}\n)")))
+}
+
 fn query(sql: &str) -> Found {
     let sql = sql.trim().trim_end_matches(';');
     // The line's end is for a comment at the end of the query.

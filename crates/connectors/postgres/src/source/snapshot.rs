@@ -37,6 +37,8 @@ pub(crate) struct Snapshot {
     pub(crate) columns: Vec<Column>,
     /// Texts are in UTF-8 on the server, too.
     pub(crate) utf8: bool,
+    /// The server's version, as it has it in one number.
+    pub(crate) version: i32,
     /// The number that the next transaction gets.
     pub(crate) next: i64,
     /// By which another connection sees the same.
@@ -58,9 +60,10 @@ impl Snapshot {
             Some(cursor) => Some((cursor, Watch::begin(&db)?)),
             None => None,
         };
-        let utf8: bool = db
-            .query_one("SELECT current_setting('server_encoding') = 'UTF8'", &[])
-            .and_then(|row| row.try_get(0))
+        let sql = "SELECT current_setting('server_encoding') = 'UTF8', current_setting('server_version_num')::int";
+        let (utf8, version): (bool, i32) = db
+            .query_one(sql, &[])
+            .and_then(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
             .map_err(to("say its encoding"))?;
         let mut horizon = None;
         if let Some((cursor, watch)) = watch {
@@ -90,7 +93,7 @@ impl Snapshot {
             horizon = Some(Value::Int(oldest));
         }
         let columns = columns(&db, &found)?;
-        Ok((Snapshot { found, columns, utf8, next, id, db: Mutex::new(Some(db)) }, horizon))
+        Ok((Snapshot { found, columns, utf8, version, next, id, db: Mutex::new(Some(db)) }, horizon))
     }
 
     /// A connection that sees it.

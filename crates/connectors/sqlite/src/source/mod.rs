@@ -30,6 +30,8 @@ pub struct SqliteSource {
     origin: Origin,
     /// Of the last survey.
     snapshot: Mutex<Snapshot>,
+    /// For all reads that follow it, and not only for those at the same time.
+    lasting: bool,
 }
 
 impl SqliteSource {
@@ -38,7 +40,14 @@ impl SqliteSource {
     /// # Errors
     /// `FM0105` for a database in memory: it is empty.
     pub fn new(url: &ConnectionUrl, relation: Relation) -> Result<Self> {
-        Ok(SqliteSource { origin: Origin { path: path(url)?, relation }, snapshot: Mutex::default() })
+        let origin = Origin { path: path(url)?, relation };
+        Ok(SqliteSource { origin, snapshot: Mutex::default(), lasting: false })
+    }
+
+    /// Every read sees what the last survey saw. That transaction is held until there is another, or the source is dropped.
+    #[must_use]
+    pub fn lasting(self) -> Self {
+        SqliteSource { lasting: true, ..self }
     }
 
     fn snapshot(&self) -> Snapshot {
@@ -98,6 +107,16 @@ impl Origin {
             None => error.help("`sqlite3 FILE .tables` lists the tables"),
         }
     }
+}
+
+/// The rows of a relation for which a condition in SQL holds.
+pub fn filtered(relation: &Relation, condition: &str) -> Relation {
+    let from = match relation {
+        Relation::Table(table) => ddl::quote(table),
+        Relation::Query(sql) => format!("(\n{}\n)", sql.trim().trim_end_matches(';')),
+    };
+    // The line's end is for a comment at the end of the condition.
+    Relation::Query(format!("SELECT * FROM {from} WHERE ({condition}\n)"))
 }
 
 fn path(url: &ConnectionUrl) -> Result<PathBuf> {
@@ -189,7 +208,7 @@ impl Source for SqliteSource {
             Ok((db, schema))
         };
         let (db, schema) = look().map_err(|e: Error| stop.check().err().unwrap_or_else(|| self.origin.named(e)))?;
-        *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = Snapshot::new(db);
+        *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = Snapshot::new(db, self.lasting);
         let own = Arc::new(schema.clone());
         Ok(Survey {
             schema,

@@ -1,8 +1,8 @@
 //! The transaction that a survey opened, for the reads that follow.
 //!
 //! SQLite hands what a transaction sees to no other connection. Reads that go on at the same time therefore take turns at one,
-//! so that all of them see the same rows. With the last of them it goes: it would keep others from writing, or the log from
-//! being written back. A read that comes later begins another one.
+//! so that all of them see the same rows. With the last of them it goes, unless it is to last: it would keep others from
+//! writing, or the log from being written back. A read that comes later begins another one.
 
 use floodmark_connect::Stop;
 use floodmark_core::Result;
@@ -30,6 +30,8 @@ struct Turns {
     db: Option<Connection>,
     /// Reads that have it or want it.
     reads: usize,
+    /// It stays when nobody reads.
+    lasting: bool,
 }
 
 impl Snapshot {
@@ -37,9 +39,10 @@ impl Snapshot {
         self.0.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn new(db: Connection) -> Self {
+    /// `lasting`: it stays until it is dropped, whoever reads.
+    pub(super) fn new(db: Connection, lasting: bool) -> Self {
         let snapshot = Snapshot::default();
-        snapshot.turns().db = Some(db);
+        *snapshot.turns() = Turns { db: Some(db), reads: 0, lasting };
         snapshot
     }
 
@@ -90,7 +93,7 @@ impl Drop for Read {
         if let Some(db) = self.db.take() {
             turns.db = Some(db);
         }
-        if turns.reads == 0 {
+        if turns.reads == 0 && !turns.lasting {
             turns.db = None;
         }
         self.snapshot.0.returned.notify_all();

@@ -1,0 +1,130 @@
+//! `diff`: two tables or files, whatever they are in.
+
+use super::{Context, Failure, plan::DIFFERENCES};
+use crate::{
+    args::{DiffArgs, How},
+    render::{
+        comparison::{self, Words},
+        html,
+    },
+    signals,
+};
+use floodmark_core::{
+    Code, Error, Result,
+    clock::SystemClock,
+    event::Silent,
+    pipeline::{DatabaseSource, FileSource, Relation, SourceSpec},
+    url::{ConnectionUrl, DATABASES},
+};
+use floodmark_engine::{
+    Engine,
+    diff::{Comparison, Report, SideSpec},
+    registry,
+};
+use std::{collections::HashMap, path::Path, sync::Arc};
+
+/// `floodmark diff`
+pub(super) fn diff(cx: &Context, args: &DiffArgs) -> Result<u8, Failure> {
+    let first = Named::parse(&args.first, args.table.as_deref())?;
+    let second = Named::parse(&args.second, args.table.as_deref())?;
+    signals::watch(&cx.stop)?;
+    let key = match args.key.is_empty() {
+        true => first.key()?.or(second.key()?).unwrap_or_default(),
+        false => args.key.clone(),
+    };
+    let condition = args.how.condition.as_deref();
+    let comparison = Comparison {
+        key,
+        columns: args.how.columns.clone(),
+        by: args.how.by(None),
+        sampling: args.how.sampling(),
+        limit: args.how.limit,
+        ..Comparison::new([first.side(condition)?, second.side(condition)?])
+    };
+    let engine = Engine { clock: Arc::new(SystemClock), observer: Arc::new(Silent), stop: cx.stop.clone() };
+    let report = engine.diff(&comparison)?;
+    tell(cx, &args.how, &report)?;
+    Ok(if report.differs() { DIFFERENCES } else { 0 })
+}
+
+fn tell(cx: &Context, how: &How, report: &Report) -> Result<()> {
+    const WORDS: Words = Words { first: "first", second: "second" };
+    if cx.printer.json() {
+        cx.printer.object(&comparison::object(report, WORDS))?;
+    } else {
+        cx.printer.text(&comparison::text(report, WORDS))?;
+    }
+    match &how.html {
+        Some(path) => written(path, &html::page(report, WORDS)),
+        None => Ok(()),
+    }
+}
+
+/// Writes a report to a file.
+pub(super) fn written(path: &Path, page: &str) -> Result<()> {
+    std::fs::write(path, page)
+        .map_err(|e| Error::new(Code::Output, "the report cannot be written").in_file(path).cause(e))
+}
+
+/// A table or file as it was named.
+struct Named {
+    name: String,
+    spec: SourceSpec,
+}
+
+impl Named {
+    fn parse(text: &str, table: Option<&str>) -> Result<Named> {
+        if !is_database(text) {
+            let files = FileSource { patterns: vec![text.to_owned()], ..FileSource::default() };
+            if files.reads_stdin() {
+                return Err(Error::new(
+                    Code::BadArgument,
+                    "standard input can be read but once, and a comparison reads again",
+                )
+                .state("nothing was compared")
+                .help("write it to a file, and name that"));
+            }
+            return Ok(Named { name: text.to_owned(), spec: SourceSpec::Files(files) });
+        }
+        let (url, table) = match (text.rsplit_once('#'), table) {
+            (Some((url, table)), _) if !table.is_empty() => (url, table),
+            (_, Some(table)) => (text, table),
+            _ => {
+                let url = ConnectionUrl::parse(text)?;
+                return Err(Error::new(Code::BadArgument, format!("no table of {url} is named"))
+                    .state("nothing was compared")
+                    .help("write it behind the URL, `sqlite:///shop.db#orders`, or name it with --table"));
+            }
+        };
+        let url = ConnectionUrl::parse(url)?;
+        let relation = Relation::Table(table.to_owned());
+        Ok(Named { name: format!("{url}#{table}"), spec: SourceSpec::Database(DatabaseSource { url, relation }) })
+    }
+
+    /// The primary key, where it is a table that has one.
+    fn key(&self) -> Result<Option<Vec<String>>> {
+        let SourceSpec::Database(DatabaseSource { url, relation: Relation::Table(table) }) = &self.spec else {
+            return Ok(None);
+        };
+        let tables = registry::catalog(url)?.tables;
+        let is = |name: &str| name == table;
+        let found = tables.iter().find(|t| is(&t.written())).or_else(|| tables.iter().find(|t| t.bare && is(&t.name)));
+        Ok(found.map(|t| t.key.clone()).filter(|key| !key.is_empty()))
+    }
+
+    fn side(&self, condition: Option<&str>) -> Result<SideSpec> {
+        let judged = condition.filter(|_| self.spec.files().is_some());
+        Ok(SideSpec {
+            name: self.name.clone(),
+            source: registry::compared(&self.spec, condition)?,
+            condition: judged.map(str::to_owned),
+            range: None,
+            types: HashMap::new(),
+        })
+    }
+}
+
+/// Whether a source is a connection URL. A path may hold a colon, too.
+fn is_database(source: &str) -> bool {
+    source.split_once(':').is_some_and(|(scheme, _)| DATABASES.contains(&scheme.to_ascii_lowercase().as_str()))
+}

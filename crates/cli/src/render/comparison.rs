@@ -1,0 +1,251 @@
+//! How two tables differ: a line for the whole, facts, then the rows.
+
+use super::{
+    json, layout,
+    terminal::{self, agree, clean, count, number, style},
+};
+use floodmark_engine::diff::{Hashing, Kind, Report, RowDifference, Segment, Share, SideReport};
+use serde_json::{Map, Value, json};
+
+/// What the two are called.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Words {
+    pub(crate) first: &'static str,
+    pub(crate) second: &'static str,
+}
+
+/// Longer values are cut.
+const SHOWN: usize = 60;
+/// Ranges of the axis that are listed.
+const RANGES: usize = 5;
+/// Columns that are listed.
+const COLUMNS: usize = 8;
+
+/// For people.
+pub(crate) fn text(report: &Report, words: Words) -> String {
+    let mut out = layout::flow("", &head(report), 2);
+    let mut facts: Vec<(&str, String)> =
+        vec![(words.first, side(&report.left)), (words.second, side(&report.right)), ("compared", compared(report))];
+    let shape = &report.shape;
+    let listed = |names: &[String]| names.join(", ");
+    let mut shapes = Vec::new();
+    if !shape.only_left.is_empty() {
+        shapes.push(format!("only the {} has {}", words.first, listed(&shape.only_left)));
+    }
+    if !shape.only_right.is_empty() {
+        shapes.push(format!("only the {} has {}", words.second, listed(&shape.only_right)));
+    }
+    shapes.extend(shape.incomparable.iter().map(|(name, a, b)| {
+        format!("{name} is {a} in the {} and {b} in the {}, and was not compared", words.first, words.second)
+    }));
+    if !shape.as_text.is_empty() {
+        shapes.push(format!("compared as text, for values that are none of the type: {}", listed(&shape.as_text)));
+    }
+    if !shapes.is_empty() {
+        facts.push(("columns", shapes.join("; ")));
+    }
+    if let Some(sampling) = &report.sampling {
+        let looked = report.segments.iter().filter(|s| s.compared).count() as u64;
+        let share = match sampling.wanted {
+            Share::Segments(_) => count(looked, "segment"),
+            Share::Percent(percent) => format!("{} ({percent} %)", count(looked, "segment")),
+        };
+        facts.push(("sample", format!("{share} of {}, seed {}", number(report.segments.len() as u64), sampling.seed)));
+    }
+    if report.counts.all() > 0 {
+        facts.extend(place(report).map(|place| ("where", place)));
+        if !report.by_column.is_empty() {
+            facts.push(("differ in", by_column(report)));
+        }
+    }
+    out.push_str(&layout::facts(&facts));
+    if !report.samples.is_empty() {
+        out.push('\n');
+        out.push_str(&rows(report, words));
+    }
+    out
+}
+
+fn head(report: &Report) -> Vec<String> {
+    let counts = &report.counts;
+    let mut parts = Vec::new();
+    match report.differs() {
+        false => parts.push(format!("{}equal{}", style::GOOD, style::RESET)),
+        true if counts.all() == 0 => {
+            parts.push(format!("{}different columns{}, equal rows", style::ERROR, style::RESET))
+        }
+        true => {
+            let rows = agree(counts.all(), "row", "differs", "differ");
+            parts.push(format!("{}{rows}{}", style::ERROR, style::RESET));
+            let each = [("missing", counts.missing), ("extra", counts.extra), ("different", counts.different)];
+            parts.extend(each.iter().filter(|(_, n)| *n > 0).map(|(word, n)| format!("{} {word}", number(*n))));
+        }
+    }
+    parts.push(terminal::seconds(report.elapsed));
+    parts
+}
+
+fn side(side: &SideReport) -> String {
+    let how = if side.pushed { "hashed by its database" } else { "read" };
+    let read = match (side.pushed, side.transferred) {
+        (true, 0) => String::new(),
+        (true, n) => format!(", {} fetched", count(n, "row")),
+        (false, _) => String::new(),
+    };
+    format!("{}: {}, {how}{read}", side.name, count(side.rows, "row"))
+}
+
+fn compared(report: &Report) -> String {
+    let columns = count(report.columns.len() as u64, "column");
+    let segments = match &report.axis {
+        Some(axis) => format!("in {} of {axis}", count(report.segments.len() as u64, "range")),
+        None => "in parts by content".to_owned(),
+    };
+    match report.key.is_empty() {
+        true => format!("{columns} by content, {segments}"),
+        false => format!("{columns} by key {}, {segments}", report.key.join(", ")),
+    }
+}
+
+/// Where along the axis the differences lie.
+fn place(report: &Report) -> Option<String> {
+    let axis = report.axis.as_ref()?;
+    let mut ranges: Vec<String> = report
+        .differing()
+        .into_iter()
+        .map(|range| match range {
+            (None, None) => format!("all of {axis}"),
+            (Some(from), None) => format!("{axis} from {from}"),
+            (None, Some(until)) => format!("{axis} before {until}"),
+            (Some(from), Some(until)) => format!("{axis} from {from} to before {until}"),
+        })
+        .collect();
+    if report.segments.iter().any(|s| s.null && s.counts.all() > 0) {
+        ranges.insert(0, format!("rows without {axis}"));
+    }
+    let more = ranges.len().saturating_sub(RANGES);
+    ranges.truncate(RANGES);
+    if more > 0 {
+        ranges.push(format!("… and {more} more"));
+    }
+    Some(ranges.join("; "))
+}
+
+fn by_column(report: &Report) -> String {
+    let mut columns = report.by_column.clone();
+    columns.sort_by_key(|(_, rows)| std::cmp::Reverse(*rows));
+    let more = columns.len().saturating_sub(COLUMNS);
+    let mut listed: Vec<String> =
+        columns.iter().take(COLUMNS).map(|(name, rows)| format!("{name} ({})", count(*rows, "row"))).collect();
+    if more > 0 {
+        listed.push(format!("… and {}", count(more as u64, "column")));
+    }
+    listed.join(", ")
+}
+
+fn rows(report: &Report, words: Words) -> String {
+    let keyed = !report.key.is_empty();
+    let mut lines = Vec::new();
+    for sample in &report.samples {
+        let key = sample.key.iter().map(|(name, value)| format!("{name} {}", shown(value.as_deref())));
+        let mut key = key.collect::<Vec<_>>().join(", ");
+        if sample.times > 1 {
+            key.push_str(&format!(" ({} times)", number(sample.times)));
+        }
+        let word = sample.kind.name().to_owned();
+        if sample.columns.is_empty() {
+            lines.push(vec![word, String::new(), String::new(), String::new(), key]);
+            continue;
+        }
+        for (at, (name, first, second)) in sample.columns.iter().enumerate() {
+            let (word, key) = if at == 0 { (word.clone(), key.clone()) } else { (String::new(), String::new()) };
+            lines.push(vec![word, name.clone(), shown(first.as_deref()), shown(second.as_deref()), key]);
+        }
+    }
+    let heading = ["row", "column", words.first, words.second, if keyed { "key" } else { "content" }];
+    // Columns that nothing stands in are none.
+    let used: Vec<usize> = (0..heading.len()).filter(|at| lines.iter().any(|line| !line[*at].is_empty())).collect();
+    let heading: Vec<&str> = used.iter().map(|at| heading[*at]).collect();
+    let lines: Vec<Vec<String>> =
+        lines.into_iter().map(|line| used.iter().map(|at| line[*at].clone()).collect()).collect();
+    let mut out = layout::table(&heading, &lines, heading.len() - 1);
+    let told: u64 = report.samples.iter().map(|s| s.times).sum();
+    let more = report.counts.all().saturating_sub(told);
+    if more > 0 {
+        out.push_str(&format!("… and {} (--limit shows more)\n", count(more, "row")));
+    }
+    out
+}
+
+/// A value on one line, not too long of it.
+pub(crate) fn shown(value: Option<&str>) -> String {
+    let Some(text) = value else { return "NULL".to_owned() };
+    // Told from NULL, from nothing, and from a text with blanks at its end.
+    let quoted = text.is_empty() || text == "NULL" || text.trim() != text;
+    let text = clean(&text.replace('\n', "\\n"));
+    let text = match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    };
+    if quoted { format!("\"{text}\"") } else { text }
+}
+
+/// For programs.
+pub(crate) fn object(report: &Report, words: Words) -> Value {
+    let side = |side: &SideReport| {
+        json!({
+            "name": side.name, "rows": side.rows, "transferred": side.transferred,
+            "hashed_by": if side.pushed { "database" } else { "floodmark" },
+        })
+    };
+    let shape = &report.shape;
+    let incomparable: Vec<Value> = shape
+        .incomparable
+        .iter()
+        .map(|(name, a, b)| json!({"column": name, words.first: a.to_string(), words.second: b.to_string()}))
+        .collect();
+    let counts = &report.counts;
+    let segments: Vec<Value> =
+        report.segments.iter().filter(|s| s.counts.all() > 0).map(|s| segment(s, words)).collect();
+    let looked = report.segments.iter().filter(|s| s.compared).count();
+    json!({
+        "status": if report.differs() { "different" } else { "equal" },
+        words.first: side(&report.left),
+        words.second: side(&report.right),
+        "key": report.key,
+        "columns": report.columns,
+        format!("only_{}", words.first): shape.only_left,
+        format!("only_{}", words.second): shape.only_right,
+        "incomparable": incomparable,
+        "as_text": shape.as_text,
+        "rows": {"missing": counts.missing, "extra": counts.extra, "different": counts.different},
+        "by_column": report.by_column.iter().map(|(n, rows)| (n.clone(), json!(rows))).collect::<Map<_, _>>(),
+        "differences": report.samples.iter().map(|s| difference(s, words)).collect::<Vec<_>>(),
+        "axis": report.axis,
+        "segments": {"all": report.segments.len(), "compared": looked, "differing": segments},
+        "seed": report.sampling.map(|s| s.seed),
+        "hash": match report.hashed { Hashing::Native => "native", Hashing::Md5 => "md5", Hashing::Here => "xxh3" },
+        "transferred": report.left.transferred + report.right.transferred,
+        "seconds": json::seconds(report.elapsed),
+    })
+}
+
+fn segment(segment: &Segment, words: Words) -> Value {
+    json!({
+        "from": segment.from, "until": segment.until, "null": segment.null,
+        words.first: segment.left, words.second: segment.right,
+        "missing": segment.counts.missing, "extra": segment.counts.extra, "different": segment.counts.different,
+    })
+}
+
+fn difference(row: &RowDifference, words: Words) -> Value {
+    let key: Map<_, _> = row.key.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+    let both = |(name, a, b): &(String, Option<String>, Option<String>)| {
+        (name.clone(), json!({words.first: a, words.second: b}))
+    };
+    let mut value = json!({"difference": row.kind.name(), "key": key, "times": row.times});
+    if row.kind == Kind::Different {
+        value["columns"] = Value::Object(row.columns.iter().map(both).collect());
+    }
+    value
+}

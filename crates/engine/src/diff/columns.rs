@@ -1,0 +1,180 @@
+//! Which column of the one is held against which of the other.
+
+use super::report::Shape;
+use floodmark_connect::digests::Hashed;
+use floodmark_core::{Code, Column, DataType, Error, Result, Schema, encoding::Form, wording};
+
+/// A column that both have.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Pair {
+    /// What it is called in what is told.
+    pub(crate) name: String,
+    pub(crate) left: Column,
+    pub(crate) right: Column,
+    pub(crate) form: Form,
+    /// A NULL of the first agrees with any value of the second.
+    pub(crate) null_agrees: bool,
+}
+
+impl Pair {
+    /// How it is asked for on one side.
+    pub(crate) fn hashed(&self, left: bool) -> Hashed {
+        let column = if left { &self.left } else { &self.right };
+        Hashed { name: column.name.clone(), data_type: column.data_type, form: self.form, family: None }
+    }
+}
+
+/// What is compared.
+#[derive(Debug, Clone)]
+pub(crate) struct Paired {
+    /// The key's columns first.
+    pub(crate) pairs: Vec<Pair>,
+    /// How many of them are the key's.
+    pub(crate) key: usize,
+    pub(crate) shape: Shape,
+}
+
+/// What is asked of the columns.
+pub(crate) struct Wish<'a> {
+    pub(crate) key: &'a [String],
+    /// Only these beside the key.
+    pub(crate) columns: Option<&'a [String]>,
+    /// The first's name of a column of the second's name.
+    pub(crate) left_name: &'a dyn Fn(&str) -> String,
+    /// Columns of which a NULL in the first says nothing.
+    pub(crate) keeps: &'a dyn Fn(&str) -> bool,
+    /// Columns, by the second's names, that are compared as text because they hold what is no value of their type.
+    pub(crate) as_text: &'a [String],
+}
+
+/// Pairs the columns of two sides. A name that only the case of its letters tells from another is the same where no other
+/// is written like it.
+pub(crate) fn pair(left: &Schema, right: &Schema, wish: &Wish<'_>) -> Result<Paired> {
+    let mut shape = Shape { as_text: wish.as_text.to_vec(), ..Shape::default() };
+    let mut found: Vec<Pair> = Vec::new();
+    for column in &right.columns {
+        let wanted = (wish.left_name)(&column.name);
+        let Some(of_left) = get(left, &wanted) else {
+            shape.only_right.push(column.name.clone());
+            continue;
+        };
+        match Form::of(of_left.data_type, column.data_type) {
+            None => shape.incomparable.push((column.name.clone(), of_left.data_type, column.data_type)),
+            Some(form) => {
+                let form = if wish.as_text.contains(&column.name) { Form::Text } else { form };
+                let read = |c: &Column| {
+                    let as_text = form == Form::Text && c.data_type != DataType::Json;
+                    Column::new(&c.name, if as_text { DataType::Text } else { c.data_type })
+                };
+                found.push(Pair {
+                    name: column.name.clone(),
+                    left: read(of_left),
+                    right: read(column),
+                    form,
+                    null_agrees: (wish.keeps)(&column.name),
+                });
+            }
+        }
+    }
+    let paired = |c: &Column| {
+        found.iter().any(|p| p.left.name == c.name)
+            || shape.incomparable.iter().any(|(n, ..)| (wish.left_name)(n) == c.name)
+    };
+    shape.only_left = left.columns.iter().filter(|c| !paired(c)).map(|c| c.name.clone()).collect();
+    let both = [left, right];
+    let mut pairs = Vec::new();
+    for name in wish.key {
+        pairs.push(take(&mut found, name, "the key", &both, &shape)?);
+    }
+    match wish.columns {
+        None => pairs.append(&mut found),
+        Some(columns) => {
+            for name in columns.iter().filter(|name| !wish.key.contains(name)) {
+                pairs.push(take(&mut found, name, "--columns", &both, &shape)?);
+            }
+            // What was not asked for is no difference.
+            shape = Shape { as_text: shape.as_text, ..Shape::default() };
+        }
+    }
+    if pairs.is_empty() {
+        return Err(Error::new(Code::BadArgument, "the two have no column in common")
+            .state("nothing was compared")
+            .help(format!("the first has {}; the second has {}", left.names().join(", "), right.names().join(", "))));
+    }
+    Ok(Paired { pairs, key: wish.key.len(), shape })
+}
+
+fn get<'a>(schema: &'a Schema, name: &str) -> Option<&'a Column> {
+    schema.get(name).or_else(|| {
+        let mut alike = schema.columns.iter().filter(|c| c.name.eq_ignore_ascii_case(name));
+        alike.next().filter(|_| alike.next().is_none())
+    })
+}
+
+fn take(found: &mut Vec<Pair>, name: &str, what: &str, both: &[&Schema; 2], shape: &Shape) -> Result<Pair> {
+    if let Some(at) =
+        found.iter().position(|p| p.name == name).or_else(|| found.iter().position(|p| p.left.name == name))
+    {
+        return Ok(found.remove(at));
+    }
+    let error = |message: String| Error::new(Code::BadArgument, message).state("nothing was compared");
+    if let Some((_, a, b)) = shape.incomparable.iter().find(|(n, ..)| n == name) {
+        return Err(error(format!(
+            "column {name:?} of {what} is {a} in the first and {b} in the second: no two values of these are equal"
+        )));
+    }
+    let side = match both.map(|schema| get(schema, name).is_some()) {
+        [true, false] => "the second",
+        [false, true] => "the first",
+        _ => "both",
+    };
+    let known: Vec<&str> = found.iter().map(|p| p.name.as_str()).collect();
+    Err(error(format!("there is no column {name:?}, which {what} names, in {side}")).help(wording::suggest(
+        name,
+        "both have",
+        &known,
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use DataType::{BigInt, Bool, Bytes, Json, Text, TimestampTz};
+
+    fn paired(left: &Schema, right: &Schema, key: &[&str], columns: Option<&[&str]>) -> Result<Paired> {
+        let own = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
+        let (key, columns) = (own(key), columns.map(own));
+        let wish = Wish {
+            key: &key,
+            columns: columns.as_deref(),
+            left_name: &|name| name.to_owned(),
+            keeps: &|_| false,
+            as_text: &[],
+        };
+        pair(left, right, &wish)
+    }
+
+    #[test]
+    fn common_columns_are_compared_and_the_others_told() {
+        let left = Schema::new([("a", Text), ("id", BigInt), ("z", BigInt), ("raw", Bytes), ("J", Json)]);
+        let right = Schema::new([("id", BigInt), ("a", BigInt), ("raw", Text), ("new", Bool), ("j", Text)]);
+        let found = paired(&left, &right, &["id"], None).unwrap();
+        let names: Vec<&str> = found.pairs.iter().map(|p| p.name.as_str()).collect();
+        assert_eq!((names, found.key), (vec!["id", "a", "j"], 1));
+        assert_eq!((found.pairs[1].form, found.pairs[1].right.data_type), (Form::Text, Text));
+        assert_eq!((found.pairs[2].left.data_type, found.pairs[2].left.name.as_str()), (Json, "J"));
+        assert_eq!((found.shape.only_left, found.shape.only_right), (vec!["z".to_owned()], vec!["new".to_owned()]));
+        assert_eq!(found.shape.incomparable, [("raw".to_owned(), Bytes, Text)]);
+        let found = paired(&left, &right, &["id"], Some(&["a"])).unwrap();
+        assert!(!found.shape.differs() && found.pairs.len() == 2);
+    }
+
+    #[test]
+    fn a_column_that_is_nowhere_is_an_error_that_helps() {
+        let left = Schema::new([("id", BigInt), ("at", TimestampTz { nanos: false })]);
+        let right = Schema::new([("id", BigInt), ("at", BigInt)]);
+        assert!(format!("{:?}", paired(&left, &right, &["idd"], None).unwrap_err()).contains("did you mean \"id\"?"));
+        assert!(paired(&left, &right, &["at"], None).unwrap_err().message().contains("no two values"));
+        assert!(paired(&Schema::new([("x", Text)]), &right, &[], None).is_err());
+    }
+}

@@ -1,0 +1,475 @@
+//! How two tables differ, found by hashes of segments.
+//!
+//! Rows go into segments: ranges of a column's values, or, where the two order no column alike, parts of the space of hashes.
+//! Of each segment both sides tell how many rows it has and the sum of their hashes, worked out by the database itself
+//! where it can, else here from the rows. Segments that agree are done with. A large one that does not is cut into smaller
+//! ones and asked about again; of what is small the rows are fetched from both sides and compared one by one. So what is
+//! told of rows never depends on a hash, and what a database hashes in another way costs time alone.
+
+mod cells;
+mod columns;
+mod report;
+mod rows;
+mod side;
+mod split;
+
+pub use report::{Counts, Hashing, Kind, Report, RowDifference, Sampling, Segment, Shape, Share, SideReport};
+pub use side::SideSpec;
+pub use split::{By, Step};
+
+use crate::run::Engine;
+use columns::{Pair, Paired, Wish};
+use floodmark_connect::digests::{Ask, Split};
+use floodmark_core::{
+    Code, Error, Result, Value,
+    encoding::{Digest, Hash},
+};
+use rows::{Candidate, Fetched, Findings, Judge};
+use side::{Encoder, Side};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    time::Instant,
+};
+
+/// A segment with more rows is cut into smaller ones before its rows are fetched, where databases do the hashing.
+const SMALL: u64 = 10_000;
+/// Rows that are held in memory at a time, of both sides together.
+const AT_ONCE: u64 = 300_000;
+/// How often a segment is cut again.
+const DEPTH: u32 = 6;
+/// Parts that a large segment is cut into.
+const PARTS: u64 = 64;
+
+/// What is to be compared with what, and how.
+pub struct Comparison<'a> {
+    /// The first, and what is held against it.
+    pub sides: [SideSpec; 2],
+    /// Columns by which a row is known, by the second's names; none: by its content.
+    pub key: Vec<String>,
+    /// Only these columns beside the key.
+    pub columns: Option<Vec<String>>,
+    /// What segments are ranges of; `None` leaves it to the key.
+    pub by: Option<By>,
+    /// Only a share of the segments.
+    pub sampling: Option<Sampling>,
+    /// How many rows that differ are kept.
+    pub limit: usize,
+    /// The first's name of a column of the second.
+    pub left_name: Box<dyn Fn(&str) -> String + Sync + 'a>,
+    /// Columns of the second of which a NULL in the first says nothing.
+    pub keeps: Box<dyn Fn(&str) -> bool + Sync + 'a>,
+}
+
+impl<'a> Comparison<'a> {
+    /// Of two tables with the same names of columns.
+    pub fn new(sides: [SideSpec; 2]) -> Self {
+        Comparison {
+            sides,
+            key: Vec::new(),
+            columns: None,
+            by: None,
+            sampling: None,
+            limit: 20,
+            left_name: Box::new(str::to_owned),
+            keeps: Box::new(|_| false),
+        }
+    }
+}
+
+impl Engine {
+    /// Compares two tables. Neither is changed.
+    pub fn diff(&self, comparison: &Comparison<'_>) -> Result<Report> {
+        self.judged(comparison, &mut |_, _| true)
+    }
+
+    /// The same; `judge` says of a row that differs whether that is a difference.
+    pub(crate) fn judged(
+        &self,
+        comparison: &Comparison<'_>,
+        judge: &mut dyn FnMut(&Paired, &Candidate<'_>) -> bool,
+    ) -> Result<Report> {
+        let began = Instant::now();
+        let state = |error: Error| error.or_state("nothing was changed");
+        let [left, right] = &comparison.sides;
+        let stop = &self.stop;
+        let (left, right) = both(|| Side::open(left, true, stop), || Side::open(right, false, stop)).map_err(state)?;
+        let sides = [left, right];
+        let mut as_text: Vec<String> = Vec::new();
+        loop {
+            stop.check()?;
+            let wish = Wish {
+                key: &comparison.key,
+                columns: comparison.columns.as_deref(),
+                left_name: &comparison.left_name,
+                keeps: &comparison.keeps,
+                as_text: &as_text,
+            };
+            let paired = columns::pair(&sides[0].schema, &sides[1].schema, &wish)?;
+            let work = Work { engine: self, comparison, sides: &sides, paired: &paired };
+            match work.compare(&mut |candidate| judge(&paired, candidate)) {
+                Ok(report) => return Ok(Report { elapsed: began.elapsed(), ..report }),
+                // What is no value of its type is compared as the text it is.
+                Err(error) => match misfit(&error, &paired.pairs) {
+                    Some(name) if !as_text.contains(&name) => as_text.push(name),
+                    _ => return Err(state(error)),
+                },
+            }
+        }
+    }
+}
+
+/// The column that a value does not fit, by the second's name.
+fn misfit(error: &Error, pairs: &[Pair]) -> Option<String> {
+    let column = error.place().filter(|_| error.code() == Code::BadValue)?.column.as_ref()?;
+    let pair = pairs.iter().find(|p| p.left.name == *column || p.right.name == *column)?;
+    Some(pair.name.clone())
+}
+
+/// Two things at once.
+fn both<A: Send, B>(a: impl FnOnce() -> Result<A> + Send, b: impl FnOnce() -> Result<B>) -> Result<(A, B)> {
+    std::thread::scope(|scope| {
+        let a = scope.spawn(a);
+        let b = b();
+        let a = a.join().map_err(|_| Error::internal("a comparing thread panicked"))?;
+        Ok((a?, b?))
+    })
+}
+
+/// A comparison under way.
+struct Work<'w> {
+    engine: &'w Engine,
+    comparison: &'w Comparison<'w>,
+    sides: &'w [Side<'w>; 2],
+    paired: &'w Paired,
+}
+
+/// How both are asked, and who answers.
+struct Way {
+    hashing: Hashing,
+    /// Whose database works out hashes.
+    pushed: [bool; 2],
+    asks: [Ask; 2],
+}
+
+/// Number of rows and sum of hashes of a segment on both sides.
+type Digests = BTreeMap<u32, [Digest; 2]>;
+
+/// Segments of one way to part rows whose rows are to be fetched.
+struct Leaves {
+    asks: [Ask; 2],
+    /// With the rows of both sides, and the segment of the report they are told under.
+    segments: Vec<(u32, u64, u32)>,
+}
+
+impl Work<'_> {
+    fn compare(&self, judge: &mut Judge<'_>) -> Result<Report> {
+        let axis = self.axis()?;
+        let way = self.way(axis)?;
+        let chosen = self.chosen(&way);
+        let digests = self.digests(&way, chosen.as_deref())?;
+        let mut leaves = Vec::new();
+        let differing: Vec<(u32, u32)> =
+            digests.iter().filter(|(_, [a, b])| a != b).map(|(segment, _)| (*segment, *segment)).collect();
+        self.narrow(&way, &digests, differing, 0, &mut leaves)?;
+        // The key of a row says in which segment it is, unless segments go by something else.
+        let in_key = axis.is_some_and(|axis| axis < self.paired.key);
+        let crossing = self.paired.key > 0 && !in_key;
+        let (pairs, key) = (&self.paired.pairs, self.paired.key);
+        let mut findings = Findings::new(pairs, key, self.comparison.limit, crossing, judge);
+        for part in &leaves {
+            self.fetch(&way, part, &mut findings)?;
+        }
+        findings.finish();
+        let Findings { counts, by_column, by_segment, samples, .. } = findings;
+        let named = pairs.iter().map(|p| p.name.clone());
+        Ok(Report {
+            left: self.side(0, &way, &digests),
+            right: self.side(1, &way, &digests),
+            key: named.clone().take(key).collect(),
+            columns: named.clone().collect(),
+            shape: self.paired.shape.clone(),
+            counts,
+            by_column: named.zip(by_column).filter(|(_, rows)| *rows > 0).collect(),
+            samples,
+            axis: axis.map(|axis| pairs[axis].name.clone()),
+            segments: segments(&way.asks[1].split, &digests, &by_segment, chosen.as_deref()),
+            sampling: self.comparison.sampling.filter(|_| chosen.is_some()),
+            hashed: way.hashing,
+            elapsed: std::time::Duration::ZERO,
+        })
+    }
+
+    fn side(&self, at: usize, way: &Way, digests: &Digests) -> SideReport {
+        SideReport {
+            name: self.sides[at].name.to_owned(),
+            rows: digests.values().map(|of| of[at].rows).sum(),
+            transferred: self.sides[at].transferred(),
+            pushed: way.pushed[at],
+        }
+    }
+
+    /// The pair that segments are ranges of.
+    fn axis(&self) -> Result<Option<usize>> {
+        let Paired { pairs, key, .. } = self.paired;
+        let Some(by) = &self.comparison.by else { return Ok(pairs[..*key].iter().position(split::orders)) };
+        let at = pairs.iter().position(|p| p.name == by.column || p.left.name == by.column);
+        let refused = |message: String| Error::new(Code::BadArgument, message).state("nothing was compared");
+        let Some(at) = at else {
+            let known: Vec<&str> = pairs.iter().map(|p| p.name.as_str()).collect();
+            return Err(refused(format!("there is no column {:?} to part the rows by", by.column))
+                .help(floodmark_core::wording::suggest(&by.column, "compared are", &known)));
+        };
+        if !split::orders(&pairs[at]) {
+            return Err(refused(format!(
+                "rows cannot be parted by {:?}: the two need not order its values alike",
+                by.column
+            ))
+            .help("name a column of whole numbers, decimals, dates, times with a date, or texts"));
+        }
+        Ok(Some(at))
+    }
+
+    /// Who hashes, how, and where segments end.
+    fn way(&self, axis: Option<usize>) -> Result<Way> {
+        let stop = &self.engine.stop;
+        let mut rows = 0;
+        for side in self.sides {
+            if let Some(digests) = side.digests() {
+                rows = rows.max(digests.estimate(stop)?);
+            }
+        }
+        let content = Split::Content(split::bits(rows));
+        let mut way = self.hashing(|_| content.clone())?;
+        let Some(at) = axis else { return Ok(way) };
+        let pair = &self.paired.pairs[at];
+        let on = |bounds: &[Value]| {
+            let bounds = bounds.to_vec();
+            move |left: bool| Split::Axis { column: split::axis(pair, left), bounds: bounds.clone() }
+        };
+        way = self.hashing(on(&[]))?;
+        let step = self.comparison.by.as_ref().and_then(|by| by.step);
+        let about = split::values(rows);
+        let sampled = split::sample(self.sides, &way.asks, way.pushed, None, about, stop)?;
+        let wanted = split::segments(if rows == 0 { sampled.len() as u64 * 500 } else { rows });
+        let pushed = way.pushed;
+        // Fewer segments are better than rows that have to come here.
+        for most in [wanted, wanted.min(1024), wanted.min(256)] {
+            way = self.hashing(on(&split::bounds(pair, sampled.clone(), most, step)))?;
+            if way.pushed == pushed || step.is_some() {
+                break;
+            }
+        }
+        Ok(way)
+    }
+
+    /// The quickest way to hash that both have, with the rows parted so.
+    fn hashing(&self, split: impl Fn(bool) -> Split) -> Result<Way> {
+        let stop = &self.engine.stop;
+        let ask = |at: usize| Ask {
+            columns: self.paired.pairs.iter().map(|p| p.hashed(at == 0)).collect(),
+            native: false,
+            split: split(at == 0),
+            range: self.sides[at].range.cloned(),
+        };
+        let mut asks = [ask(0), ask(1)];
+        if let (Some(left), Some(right)) = (self.sides[0].digests(), self.sides[1].digests())
+            && let Some(said) = left.native(stop)?
+            && Some(said) == right.native(stop)?
+        {
+            let mut own = asks.clone();
+            own.iter_mut().for_each(|ask| ask.native = true);
+            let mut all = true;
+            for n in 0..self.paired.pairs.len() {
+                let family = match (left.family(&own[0].columns[n], stop)?, right.family(&own[1].columns[n], stop)?) {
+                    (Some(a), Some(b)) => a.of(b),
+                    _ => None,
+                };
+                all &= family.is_some();
+                own.iter_mut().for_each(|ask| ask.columns[n].family = family);
+            }
+            if all && left.can(&own[0], stop)? && right.can(&own[1], stop)? {
+                return Ok(Way { hashing: Hashing::Native, pushed: [true, true], asks: own });
+            }
+        }
+        let mut pushed = [false, false];
+        for at in 0..2 {
+            if let Some(digests) = self.sides[at].digests() {
+                pushed[at] = digests.can(&asks[at], stop)?;
+            }
+        }
+        let hashing = if pushed.contains(&true) { Hashing::Md5 } else { Hashing::Here };
+        asks.iter_mut().for_each(|ask| ask.native = false);
+        Ok(Way { hashing, pushed, asks })
+    }
+
+    /// The segments that are looked at, where that is not all.
+    fn chosen(&self, way: &Way) -> Option<Vec<u32>> {
+        let sampling = self.comparison.sampling?;
+        let all = way.asks[0].split.segments() as u64;
+        let wanted = match sampling.wanted {
+            Share::Segments(n) => n,
+            Share::Percent(percent) => (all as f64 * percent / 100.0).ceil() as u64,
+        }
+        .clamp(1, all);
+        let mut numbered: Vec<(u64, u32)> = (0..all as u32)
+            .map(|segment| (Hash::Here.of(format!("{} {segment}", sampling.seed).as_bytes()), segment))
+            .collect();
+        numbered.sort_unstable();
+        let mut chosen: Vec<u32> = numbered.into_iter().take(wanted as usize).map(|(_, segment)| segment).collect();
+        chosen.sort_unstable();
+        Some(chosen)
+    }
+
+    /// What both tell of the segments.
+    fn digests(&self, way: &Way, segments: Option<&[u32]>) -> Result<Digests> {
+        let (left, right) = both(|| self.told(0, way, segments), || self.told(1, way, segments))?;
+        let mut digests = Digests::new();
+        for (at, told) in [left, right].into_iter().enumerate() {
+            for (segment, digest) in told {
+                digests.entry(segment).or_default()[at] = digest;
+            }
+        }
+        Ok(digests)
+    }
+
+    fn told(&self, at: usize, way: &Way, segments: Option<&[u32]>) -> Result<Vec<(u32, Digest)>> {
+        let (side, ask) = (&self.sides[at], &way.asks[at]);
+        if let (true, Some(digests)) = (way.pushed[at], side.digests()) {
+            return digests.digests(ask, segments, &self.engine.stop);
+        }
+        let hash = if way.hashing == Hashing::Here { Hash::Here } else { Hash::Md5 };
+        let all = side.hash_here(&self.paired.pairs, &ask.split, hash)?;
+        Ok(all.into_iter().filter(|(s, _)| segments.is_none_or(|wanted| wanted.binary_search(s).is_ok())).collect())
+    }
+
+    /// Cuts large segments that differ into smaller ones, until those are left that differ and are small, or cannot be cut.
+    /// `differing`: with the segments of the report they are told under.
+    fn narrow(
+        &self,
+        way: &Way,
+        digests: &Digests,
+        differing: Vec<(u32, u32)>,
+        depth: u32,
+        leaves: &mut Vec<Leaves>,
+    ) -> Result<()> {
+        let rows = |segment: u32| digests.get(&segment).map_or(0, |[a, b]| a.rows.max(b.rows));
+        let by_databases = way.pushed == [true, true];
+        let mut small = Vec::new();
+        for (segment, told) in differing {
+            let cut = by_databases && depth < DEPTH && rows(segment) > SMALL && segment > 0;
+            match if cut { self.cut(way, segment)? } else { None } {
+                None => small.push((segment, digests.get(&segment).map_or(0, |[a, b]| a.rows + b.rows), told)),
+                Some((finer, parts)) => {
+                    let found = self.digests(&finer, Some(&parts))?;
+                    let differing = found.iter().filter(|(_, [a, b])| a != b).map(|(part, _)| (*part, told)).collect();
+                    self.narrow(&finer, &found, differing, depth + 1, leaves)?;
+                }
+            }
+        }
+        if !small.is_empty() {
+            leaves.push(Leaves { asks: way.asks.clone(), segments: small });
+        }
+        Ok(())
+    }
+
+    /// A segment in parts: how to ask for them, and which they are. `None` where its values are all alike.
+    fn cut(&self, way: &Way, segment: u32) -> Result<Option<(Way, Vec<u32>)>> {
+        let Split::Axis { column, bounds } = &way.asks[1].split else { return Ok(None) };
+        let Some(pair) = self.paired.pairs.iter().find(|p| p.right.name == column.name) else { return Ok(None) };
+        let stop = &self.engine.stop;
+        let sampled = split::sample(self.sides, &way.asks, way.pushed, Some(&[segment]), PARTS * 16, stop)?;
+        let (from, until) = floodmark_connect::digests::ends(bounds, (segment, segment));
+        let inner: Vec<Value> = split::bounds(pair, sampled, PARTS, None)
+            .into_iter()
+            .filter(|b| from.is_none_or(|from| b.compare(from) == Some(std::cmp::Ordering::Greater)))
+            .filter(|b| until.is_none_or(|until| b.compare(until) == Some(std::cmp::Ordering::Less)))
+            .collect();
+        if inner.is_empty() {
+            return Ok(None);
+        }
+        let first = if from.is_some() { 2 } else { 1 };
+        let parts: Vec<u32> = (first..=first + inner.len() as u32).collect();
+        let bounds: Vec<Value> = from.cloned().into_iter().chain(inner).chain(until.cloned()).collect();
+        let finer = self.hashing(|left| Split::Axis { column: split::axis(pair, left), bounds: bounds.clone() })?;
+        Ok((finer.pushed == way.pushed && finer.hashing == way.hashing).then_some((finer, parts)))
+    }
+
+    /// Fetches rows, so many at a time as fit into memory, and compares them.
+    fn fetch(&self, way: &Way, leaves: &Leaves, findings: &mut Findings<'_>) -> Result<()> {
+        let mut waiting = leaves.segments.as_slice();
+        while !waiting.is_empty() {
+            let mut rows = 0;
+            let fits = waiting.iter().position(|(_, n, _)| {
+                rows += n;
+                rows > AT_ONCE
+            });
+            let (now, later) = waiting.split_at(fits.unwrap_or(waiting.len()).max(1));
+            waiting = later;
+            let segments: Vec<u32> = now.iter().map(|(segment, ..)| *segment).collect();
+            let told: HashMap<u32, u32> = now.iter().map(|(segment, _, told)| (*segment, *told)).collect();
+            let (left, right) =
+                both(|| self.rows(0, way, leaves, &segments, &told), || self.rows(1, way, leaves, &segments, &told))?;
+            findings.take(left, right);
+        }
+        Ok(())
+    }
+
+    fn rows(
+        &self,
+        at: usize,
+        way: &Way,
+        leaves: &Leaves,
+        segments: &[u32],
+        told: &HashMap<u32, u32>,
+    ) -> Result<Vec<Fetched>> {
+        let (side, ask, pairs) = (&self.sides[at], &leaves.asks[at], &self.paired.pairs);
+        let wanted: HashSet<u32> = segments.iter().copied().collect();
+        let hash = if way.hashing == Hashing::Here { Hash::Here } else { Hash::Md5 };
+        let columns = side::columns(pairs, at == 0, &ask.split);
+        let mut encoder = Encoder::new(pairs, at == 0, &ask.split);
+        let mut out = Vec::new();
+        let pushed = way.pushed[at];
+        let mut take = |rows| {
+            let mut rows = encoder.over(&rows)?;
+            while let Some(row) = rows.next()? {
+                // By its hash a database has chosen already, and what it hashes is not always worked out here.
+                let segment = match row.segment {
+                    Some(segment) => segment,
+                    None if pushed => segments[0],
+                    None => ask.split.of_hash(hash.of(row.bytes)),
+                };
+                if wanted.contains(&segment) {
+                    let segment = told.get(&segment).copied().unwrap_or(segment);
+                    out.push(Fetched { row: row.bytes.into(), segment });
+                }
+            }
+            Ok(())
+        };
+        match pushed {
+            true => side.fetch(ask, segments, &columns, &mut take)?,
+            false => side.read(&columns, &mut take)?,
+        }
+        Ok(out)
+    }
+}
+
+/// The segments as they are told.
+fn segments(split: &Split, digests: &Digests, found: &HashMap<u32, Counts>, chosen: Option<&[u32]>) -> Vec<Segment> {
+    let Split::Axis { bounds, .. } = split else { return Vec::new() };
+    let text = |value: Option<&Value>| value.map(ToString::to_string);
+    let segment = |number: u32| {
+        let (from, until) = floodmark_connect::digests::ends(bounds, (number, number));
+        let [left, right] = digests.get(&number).copied().unwrap_or_default();
+        Segment {
+            from: text(from).filter(|_| number > 0),
+            until: text(until).filter(|_| number > 0),
+            null: number == 0,
+            left: left.rows,
+            right: right.rows,
+            counts: found.get(&number).copied().unwrap_or_default(),
+            compared: chosen.is_none_or(|chosen| chosen.binary_search(&number).is_ok()),
+        }
+    };
+    let all = 0..split.segments() as u32;
+    all.filter(|number| *number > 0 || digests.contains_key(number)).map(segment).collect()
+}

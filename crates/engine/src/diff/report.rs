@@ -1,0 +1,199 @@
+//! What a comparison found.
+
+use floodmark_core::DataType;
+use std::time::Duration;
+
+/// How two tables differ.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// What stands first.
+    pub left: SideReport,
+    /// What is held against it.
+    pub right: SideReport,
+    /// The columns rows are known by; empty where they are known by their content.
+    pub key: Vec<String>,
+    /// All columns that were compared, the key first.
+    pub columns: Vec<String>,
+    /// How the columns of the two differ.
+    pub shape: Shape,
+    /// Rows that differ.
+    pub counts: Counts,
+    /// By column, in how many rows it differs; only columns that do.
+    pub by_column: Vec<(String, u64)>,
+    /// Some of the rows that differ.
+    pub samples: Vec<RowDifference>,
+    /// What the segments are ranges of; `None` where rows went into them by their hash.
+    pub axis: Option<String>,
+    /// The segments, in the order of the axis; rows without a value of it first.
+    pub segments: Vec<Segment>,
+    /// Which of them were looked at, where that is not all.
+    pub sampling: Option<Sampling>,
+    /// How rows were hashed.
+    pub hashed: Hashing,
+    /// Wall time.
+    pub elapsed: Duration,
+}
+
+/// One of the two.
+#[derive(Debug, Clone, Default)]
+pub struct SideReport {
+    /// What it is called.
+    pub name: String,
+    /// Its rows.
+    pub rows: u64,
+    /// Rows that were read, and not only hashed where they are.
+    pub transferred: u64,
+    /// Its own database worked out the hashes.
+    pub pushed: bool,
+}
+
+/// How rows were hashed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Hashing {
+    /// By PostgreSQL's own functions.
+    Native,
+    /// By MD5 of the row encoding.
+    Md5,
+    /// Here, both of them.
+    #[default]
+    Here,
+}
+
+/// Which of two tables has which columns.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Shape {
+    /// Columns that only the first has.
+    pub only_left: Vec<String>,
+    /// Columns that only the second has.
+    pub only_right: Vec<String>,
+    /// Columns whose values are never equal, by their types.
+    pub incomparable: Vec<(String, DataType, DataType)>,
+    /// Columns that hold what is no value of their type, and are compared as text.
+    pub as_text: Vec<String>,
+}
+
+impl Shape {
+    /// Whether the two have the same columns.
+    pub fn differs(&self) -> bool {
+        !(self.only_left.is_empty() && self.only_right.is_empty() && self.incomparable.is_empty())
+    }
+}
+
+/// Rows that differ.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Rows of the first that the second lacks.
+    pub missing: u64,
+    /// Rows of the second that the first lacks.
+    pub extra: u64,
+    /// Rows that both have, and that are not the same.
+    pub different: u64,
+}
+
+impl Counts {
+    /// All of them.
+    pub fn all(&self) -> u64 {
+        self.missing + self.extra + self.different
+    }
+
+    pub(crate) fn add(&mut self, kind: Kind, rows: u64) {
+        *match kind {
+            Kind::Missing => &mut self.missing,
+            Kind::Extra => &mut self.extra,
+            Kind::Different => &mut self.different,
+        } += rows;
+    }
+}
+
+/// How a row differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// The second lacks it.
+    Missing,
+    /// The first lacks it.
+    Extra,
+    /// It is another one.
+    Different,
+}
+
+impl Kind {
+    /// As in `--format json`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Missing => "missing",
+            Kind::Extra => "extra",
+            Kind::Different => "different",
+        }
+    }
+}
+
+/// A row that differs. Values are texts as the row encoding has them; `None` is NULL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowDifference {
+    /// How.
+    pub kind: Kind,
+    /// The key; the whole row where there is none.
+    pub key: Vec<(String, Option<String>)>,
+    /// Of a row that is in both the columns that differ: name, first value, second value.
+    pub columns: Vec<(String, Option<String>, Option<String>)>,
+    /// How many such rows there are, where rows are known by their content.
+    pub times: u64,
+}
+
+/// A part of the axis.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Segment {
+    /// Where it begins, which belongs to it; `None`: at the beginning.
+    pub from: Option<String>,
+    /// Where it ends, which does not; `None`: at the end.
+    pub until: Option<String>,
+    /// Rows without a value of the axis.
+    pub null: bool,
+    /// Rows of the first.
+    pub left: u64,
+    /// Rows of the second.
+    pub right: u64,
+    /// How its rows differ.
+    pub counts: Counts,
+    /// Whether it was looked at.
+    pub compared: bool,
+}
+
+/// A share of the segments that is looked at.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sampling {
+    /// How many: a number, or a share.
+    pub wanted: Share,
+    /// What chooses them.
+    pub seed: u64,
+}
+
+/// How many of the segments.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Share {
+    /// So many.
+    Segments(u64),
+    /// So many in a hundred.
+    Percent(f64),
+}
+
+impl Report {
+    /// Whether there is any difference.
+    pub fn differs(&self) -> bool {
+        self.counts.all() > 0 || self.shape.differs()
+    }
+
+    /// Segments that hold rows which differ, neighbours as one.
+    pub fn differing(&self) -> Vec<(Option<&str>, Option<&str>)> {
+        let mut ranges: Vec<(Option<&str>, Option<&str>)> = Vec::new();
+        let mut last = None;
+        for (at, segment) in self.segments.iter().enumerate().filter(|(_, s)| s.counts.all() > 0 && !s.null) {
+            match ranges.last_mut() {
+                Some(range) if last == Some(at) => range.1 = segment.until.as_deref(),
+                _ => ranges.push((segment.from.as_deref(), segment.until.as_deref())),
+            }
+            last = Some(at + 1);
+        }
+        ranges
+    }
+}

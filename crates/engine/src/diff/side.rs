@@ -1,0 +1,272 @@
+//! One of the two tables: what of it is compared, and how its rows are hashed or read.
+
+use super::columns::Pair;
+use arrow::{
+    array::{BooleanArray, RecordBatch},
+    compute::filter_record_batch,
+};
+use floodmark_connect::{
+    Range, ReadPlan, Slice, Source, Stop, SurveyRequest,
+    digests::{Ask, Digests, Split},
+};
+use floodmark_core::{
+    Code, Column, Error, Result, Schema, Value,
+    encoding::{self, Digest, Hash},
+};
+use floodmark_sql::Condition;
+use std::{
+    cmp::Ordering,
+    collections::HashMap,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+/// What is compared.
+pub struct SideSpec {
+    /// What it is called in what is told.
+    pub name: String,
+    /// The source.
+    pub source: Box<dyn Source>,
+    /// A condition in SQL that is judged here, because the source knows none.
+    pub condition: Option<String>,
+    /// Only these rows.
+    pub range: Option<Range>,
+    /// Types to read columns as, in place of their own.
+    pub types: HashMap<String, floodmark_core::DataType>,
+}
+
+/// A side that was looked at.
+pub(crate) struct Side<'a> {
+    pub(crate) left: bool,
+    pub(crate) name: &'a str,
+    source: &'a dyn Source,
+    slices: Vec<Slice>,
+    /// All its columns.
+    pub(crate) schema: Schema,
+    condition: Option<Condition>,
+    pub(crate) range: Option<&'a Range>,
+    transferred: AtomicU64,
+    stop: &'a Stop,
+}
+
+impl<'a> Side<'a> {
+    pub(crate) fn open(spec: &'a SideSpec, left: bool, stop: &'a Stop) -> Result<Side<'a>> {
+        let source = spec.source.as_ref();
+        let slices = source.slices()?;
+        let request = SurveyRequest { pinned: spec.types.clone(), cursor: None };
+        let survey = source.survey(&slices, &request, stop)?;
+        let mut schema = survey.schema;
+        for column in &mut schema.columns {
+            column.data_type = spec.types.get(&column.name).copied().unwrap_or(column.data_type);
+        }
+        let condition = spec.condition.as_deref().map(|sql| condition(sql, &schema)).transpose()?;
+        let (name, range) = (spec.name.as_str(), spec.range.as_ref());
+        Ok(Side { left, name, source, slices, schema, condition, range, transferred: AtomicU64::new(0), stop })
+    }
+
+    pub(crate) fn transferred(&self) -> u64 {
+        self.transferred.load(Relaxed)
+    }
+
+    pub(crate) fn digests(&self) -> Option<&dyn Digests> {
+        self.source.digests()
+    }
+
+    /// All rows, batch by batch, with these columns at least; those that are not to be compared are left out.
+    pub(crate) fn read(&self, columns: &Schema, mut take: impl FnMut(RecordBatch) -> Result<()>) -> Result<()> {
+        let mut schema = columns.clone();
+        let beside = self.range.map(|r| r.column.as_str()).into_iter();
+        let judged = self.condition.iter().flat_map(|_| self.schema.names());
+        for name in beside.chain(judged) {
+            if schema.get(name).is_none() {
+                schema.columns.extend(self.schema.get(name).cloned());
+            }
+        }
+        let plan = ReadPlan { schema, range: self.range.cloned(), ..ReadPlan::default() };
+        for slice in &self.slices {
+            for batch in self.source.read(slice, &plan, self.stop)? {
+                self.stop.check()?;
+                let batch = batch?;
+                self.transferred.fetch_add(batch.covered, Relaxed);
+                if let Some(bad) = batch.bad.into_iter().next() {
+                    return Err(bad.error.state("nothing was changed"));
+                }
+                take(self.wanted(whole(batch.rows, &plan.schema)?)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows of some segments, with these columns at least, in whatever order.
+    pub(crate) fn fetch(
+        &self,
+        ask: &Ask,
+        segments: &[u32],
+        columns: &Schema,
+        mut take: impl FnMut(RecordBatch) -> Result<()>,
+    ) -> Result<()> {
+        let Some(digests) = self.digests() else { return self.read(columns, take) };
+        for batch in digests.rows(ask, segments, columns, self.stop)? {
+            self.stop.check()?;
+            let batch = batch?;
+            self.transferred.fetch_add(batch.covered, Relaxed);
+            if let Some(bad) = batch.bad.into_iter().next() {
+                return Err(bad.error.state("nothing was changed"));
+            }
+            take(whole(batch.rows, columns)?)?;
+        }
+        Ok(())
+    }
+
+    /// Number of rows and sum of hashes by segment, worked out from the rows themselves.
+    pub(crate) fn hash_here(&self, pairs: &[Pair], split: &Split, hash: Hash) -> Result<HashMap<u32, Digest>> {
+        let mut sums: HashMap<u32, Digest> = HashMap::new();
+        let columns = columns(pairs, self.left, split);
+        let mut encoder = Encoder::new(pairs, self.left, split);
+        self.read(&columns, |rows| {
+            let mut at = encoder.over(&rows)?;
+            while let Some(row) = at.next()? {
+                let hash = hash.of(row.bytes);
+                let segment = row.segment.unwrap_or_else(|| split.of_hash(hash));
+                sums.entry(segment).or_default().add(hash);
+            }
+            Ok(())
+        })?;
+        Ok(sums)
+    }
+
+    /// The rows of a batch that are compared.
+    fn wanted(&self, mut rows: RecordBatch) -> Result<RecordBatch> {
+        if let Some(condition) = &self.condition {
+            let schema = self.schema.to_arrow();
+            let columns = schema.fields().iter().map(|f| {
+                rows.column_by_name(f.name())
+                    .cloned()
+                    .ok_or_else(|| Error::internal("a column of a condition was not read"))
+            });
+            let judged = RecordBatch::try_new(schema.clone(), columns.collect::<Result<_>>()?)?;
+            rows = filter_record_batch(&rows, &condition.holds(&judged)?)?;
+        }
+        let Some(range) = self.range else { return Ok(rows) };
+        let column = self.schema.get(&range.column).ok_or_else(|| Error::internal("a range of no column"))?;
+        let array =
+            rows.column_by_name(&range.column).ok_or_else(|| Error::internal("a range's column was not read"))?;
+        let within = (0..rows.num_rows())
+            .map(|row| Ok(Some(within(range, &Value::from_array(array.as_ref(), row, column.data_type)?))))
+            .collect::<Result<BooleanArray>>()?;
+        Ok(filter_record_batch(&rows, &within)?)
+    }
+}
+
+/// Whether a value lies in a range.
+pub(crate) fn within(range: &Range, value: &Value) -> bool {
+    if value.is_null() {
+        return range.nulls;
+    }
+    let bounds = &range.bounds;
+    let after = bounds.from.as_ref().is_none_or(|from| match value.compare(from) {
+        Some(Ordering::Equal) => !bounds.exclusive,
+        order => order == Some(Ordering::Greater),
+    });
+    after && bounds.until.as_ref().is_none_or(|until| value.compare(until).is_some_and(Ordering::is_le))
+}
+
+fn condition(sql: &str, schema: &Schema) -> Result<Condition> {
+    Condition::new(sql, schema).map_err(|failure| {
+        Error::new(Code::BadArgument, format!("--where {sql:?} is no condition over the columns"))
+            .state("nothing was compared")
+            .help("write a comparison, as behind WHERE in SQL: \"status = 'paid'\"")
+            .cause(Error::from(failure))
+    })
+}
+
+/// A file may lack a column that another has.
+fn whole(rows: RecordBatch, schema: &Schema) -> Result<RecordBatch> {
+    if rows.num_columns() == schema.columns.len() {
+        return Ok(rows);
+    }
+    let arrow = schema.to_arrow();
+    let columns = arrow.fields().iter().map(|f| {
+        let own = rows.column_by_name(f.name()).cloned();
+        own.unwrap_or_else(|| arrow::array::new_null_array(f.data_type(), rows.num_rows()))
+    });
+    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+    Ok(RecordBatch::try_new_with_options(arrow.clone(), columns.collect(), &options)?)
+}
+
+/// The columns that are read of a side: those compared, and the axis.
+pub(crate) fn columns(pairs: &[Pair], left: bool, split: &Split) -> Schema {
+    let of = |pair: &Pair| if left { pair.left.clone() } else { pair.right.clone() };
+    let mut schema = Schema { columns: pairs.iter().map(of).collect() };
+    if let Split::Axis { column, .. } = split
+        && schema.get(&column.name).is_none()
+    {
+        schema.columns.push(Column::new(&column.name, column.data_type));
+    }
+    schema
+}
+
+/// Rows in the row encoding.
+pub(crate) struct Encoder<'p> {
+    /// By name and type, in the order of the encoding.
+    columns: Vec<&'p Column>,
+    split: &'p Split,
+    bytes: Vec<u8>,
+    scratch: String,
+}
+
+impl<'p> Encoder<'p> {
+    pub(crate) fn new(pairs: &'p [Pair], left: bool, split: &'p Split) -> Self {
+        let columns = pairs.iter().map(|p| if left { &p.left } else { &p.right }).collect();
+        Encoder { columns, split, bytes: Vec::new(), scratch: String::new() }
+    }
+
+    pub(crate) fn over<'e>(&'e mut self, rows: &'e RecordBatch) -> Result<Rows<'e, 'p>> {
+        let find = |name: &str| {
+            rows.schema().index_of(name).map_err(|_| Error::internal("a column that is compared was not read"))
+        };
+        let places = self.columns.iter().map(|c| find(&c.name)).collect::<Result<_>>()?;
+        let axis = match self.split {
+            Split::Axis { column, .. } => Some((find(&column.name)?, column.data_type)),
+            Split::Content(_) => None,
+        };
+        Ok(Rows { encoder: self, rows, places, axis, at: 0 })
+    }
+}
+
+/// The rows of a batch, one after the other.
+pub(crate) struct Rows<'e, 'p> {
+    encoder: &'e mut Encoder<'p>,
+    rows: &'e RecordBatch,
+    places: Vec<usize>,
+    axis: Option<(usize, floodmark_core::DataType)>,
+    at: usize,
+}
+
+/// A row.
+pub(crate) struct Encoded<'r> {
+    pub(crate) bytes: &'r [u8],
+    /// Its segment; `None` where that goes by its hash.
+    pub(crate) segment: Option<u32>,
+}
+
+impl Rows<'_, '_> {
+    pub(crate) fn next(&mut self) -> Result<Option<Encoded<'_>>> {
+        if self.at == self.rows.num_rows() {
+            return Ok(None);
+        }
+        let (row, encoder) = (self.at, &mut *self.encoder);
+        self.at += 1;
+        encoder.bytes.clear();
+        for (column, place) in encoder.columns.iter().zip(&self.places) {
+            let array = self.rows.column(*place).as_ref();
+            encoding::put_cell(array, row, column.data_type, &mut encoder.bytes, &mut encoder.scratch)?;
+        }
+        let segment = match self.axis {
+            None => None,
+            Some((place, data_type)) => {
+                Some(encoder.split.of_value(&Value::from_array(self.rows.column(place).as_ref(), row, data_type)?))
+            }
+        };
+        Ok(Some(Encoded { bytes: &encoder.bytes, segment }))
+    }
+}

@@ -1,0 +1,230 @@
+//! Where segments begin and end.
+
+use super::{columns::Pair, side::Side};
+use floodmark_connect::digests::{Ask, Hashed, Split};
+use floodmark_core::{Column, DataType, Result, Schema, Value, encoding::Form};
+use std::{cmp::Ordering, time::Duration};
+
+/// Rows of a segment, as far as that can be told beforehand; and how many segments there are at most.
+const ROWS: u64 = 1000;
+const MOST: u64 = 4096;
+/// Segments where nothing is known of how many rows there are.
+const UNKNOWN: u64 = 512;
+/// Sampled values for each segment.
+const VALUES: u64 = 8;
+
+/// What the segments are to be ranges of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct By {
+    /// The column, by its name in the second.
+    pub column: String,
+    /// How long a range is; `None`: so that ranges have about as many rows each.
+    pub step: Option<Step>,
+}
+
+/// The length of a range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// For dates and times.
+    Time(Duration),
+    /// For numbers.
+    Number(u64),
+}
+
+/// Whether both sides order the column's values alike.
+pub(crate) fn orders(pair: &Pair) -> bool {
+    let exact = |c: &Column| matches!(c.data_type, DataType::BigInt | DataType::Decimal(..));
+    match pair.form {
+        Form::Number => exact(&pair.left) && exact(&pair.right),
+        Form::Moment | Form::Instant | Form::Text => true,
+        Form::Bytes | Form::Time => false,
+    }
+}
+
+/// How many segments are made of so many rows.
+pub(crate) fn segments(rows: u64) -> u64 {
+    if rows == 0 { UNKNOWN } else { (rows / ROWS).clamp(1, MOST) }
+}
+
+/// Bits of hashes that tell as many segments.
+pub(crate) fn bits(rows: u64) -> u32 {
+    segments(rows).next_power_of_two().trailing_zeros()
+}
+
+/// How many values are asked for.
+pub(crate) fn values(rows: u64) -> u64 {
+    segments(rows) * VALUES
+}
+
+/// An axis without bounds.
+pub(crate) fn axis(pair: &Pair, left: bool) -> Hashed {
+    pair.hashed(left)
+}
+
+/// Bounds that part the sampled values into so many segments of about as many values, or, with a step, of that length.
+pub(crate) fn bounds(pair: &Pair, sampled: Vec<Value>, segments: u64, step: Option<Step>) -> Vec<Value> {
+    let mut values: Vec<Value> = sampled.into_iter().filter_map(|v| rounded(pair, v)).collect();
+    values.sort_by(|a, b| a.compare(b).unwrap_or(Ordering::Equal));
+    if let Some(step) = step
+        && let (Some(first), Some(last)) = (values.first(), values.last())
+        && let Some(bounds) = stepped(first, last, step)
+    {
+        return bounds;
+    }
+    let wanted = usize::try_from(segments).unwrap_or(usize::MAX);
+    let mut bounds: Vec<Value> = (1..wanted.min(values.len().max(1)))
+        .filter_map(|n| values.get(n * values.len() / wanted.min(values.len().max(1))).cloned())
+        .collect();
+    bounds.dedup();
+    // Nothing lies before the smallest that was seen, or nearly nothing.
+    if bounds.first() == values.first() {
+        bounds.drain(..bounds.len().min(1));
+    }
+    bounds
+}
+
+/// A value that both sides have, near that one.
+fn rounded(pair: &Pair, value: Value) -> Option<Value> {
+    const MICRO: i128 = 1000;
+    let whole = [&pair.left, &pair.right].iter().any(|c| c.data_type == DataType::BigInt);
+    let days = [&pair.left, &pair.right].iter().all(|c| c.data_type == DataType::Date);
+    Some(match value {
+        Value::Decimal(v, s) if whole => Value::Int(i64::try_from(v.div_euclid(10_i128.pow(u32::from(s)))).ok()?),
+        Value::Date(v) if !days => Value::Timestamp(i128::from(v) * 86_400_000_000_000),
+        Value::Timestamp(v) => Value::Timestamp(v - v.rem_euclid(MICRO)),
+        Value::TimestampTz(v) => Value::TimestampTz(v - v.rem_euclid(MICRO)),
+        Value::Text(text) if text.len() > 400 || text.contains('\0') => return None,
+        Value::Null => return None,
+        other => other,
+    })
+}
+
+fn stepped(first: &Value, last: &Value, step: Step) -> Option<Vec<Value>> {
+    let number = |value: &Value| match value {
+        Value::Int(v) => Some(i128::from(*v)),
+        Value::Date(v) => Some(i128::from(*v)),
+        Value::Timestamp(v) | Value::TimestampTz(v) => Some(*v),
+        _ => None,
+    };
+    let step = match (first, step) {
+        (Value::Int(_), Step::Number(n)) => i128::from(n),
+        (Value::Date(_), Step::Time(t)) => i128::from(t.as_secs().div_ceil(86_400)),
+        (Value::Timestamp(_) | Value::TimestampTz(_), Step::Time(t)) => i128::try_from(t.as_nanos()).ok()?,
+        _ => return None,
+    }
+    .max(1);
+    let (low, high) = (number(first)?, number(last)?);
+    let mut at = low - low.rem_euclid(step);
+    let mut bounds = Vec::new();
+    while at <= high && bounds.len() < MOST as usize {
+        at += step;
+        bounds.push(match first {
+            Value::Int(_) => Value::Int(i64::try_from(at).ok()?),
+            Value::Date(_) => Value::Date(i32::try_from(at).ok()?),
+            Value::Timestamp(_) => Value::Timestamp(at),
+            _ => Value::TimestampTz(at),
+        });
+    }
+    Some(bounds)
+}
+
+/// Some values of the axis, of the side that gives them more cheaply.
+pub(crate) fn sample(
+    sides: &[Side<'_>; 2],
+    asks: &[Ask; 2],
+    pushed: [bool; 2],
+    segments: Option<&[u32]>,
+    about: u64,
+    stop: &floodmark_connect::Stop,
+) -> Result<Vec<Value>> {
+    for at in [1, 0] {
+        if let (true, Some(digests)) = (pushed[at], sides[at].digests()) {
+            let values = digests.sample(&asks[at], segments, about, stop)?;
+            // A table without rows tells nothing of the other.
+            if !values.is_empty() {
+                return Ok(values);
+            }
+        }
+    }
+    for at in [1, 0] {
+        let values = read(&sides[at], &asks[at].split, about)?;
+        if !values.is_empty() {
+            return Ok(values);
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// Every so many-th value of a column, more sparsely the more there are.
+fn read(side: &Side<'_>, split: &Split, about: u64) -> Result<Vec<Value>> {
+    let Split::Axis { column, .. } = split else { return Ok(Vec::new()) };
+    let schema = Schema::new([(column.name.as_str(), column.data_type)]);
+    let (mut kept, mut every, mut seen) = (Vec::new(), 1_u64, 0_u64);
+    side.read(&schema, |rows| {
+        let at = rows.schema().index_of(&column.name)?;
+        for row in 0..rows.num_rows() {
+            seen += 1;
+            if seen.is_multiple_of(every) {
+                let value = Value::from_array(rows.column(at).as_ref(), row, column.data_type)?;
+                kept.extend(Some(value).filter(|v| !v.is_null()));
+            }
+            if kept.len() as u64 > about * 2 {
+                let mut odd = false;
+                kept.retain(|_| {
+                    odd = !odd;
+                    odd
+                });
+                every *= 2;
+            }
+        }
+        Ok(())
+    })?;
+    Ok(kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(left: DataType, right: DataType) -> Pair {
+        Pair {
+            name: "k".into(),
+            left: Column::new("k", left),
+            right: Column::new("k", right),
+            form: Form::of(left, right).unwrap(),
+            null_agrees: false,
+        }
+    }
+
+    #[test]
+    fn bounds_part_the_values_evenly() {
+        let whole = pair(DataType::BigInt, DataType::Decimal(9, 2));
+        let sampled: Vec<Value> = (0..100).rev().map(|n| Value::Decimal(n * 100 + 50, 2)).collect();
+        assert_eq!(bounds(&whole, sampled, 4, None), [25, 50, 75].map(Value::Int));
+        assert_eq!(bounds(&whole, vec![Value::Int(7); 50], 4, None), []);
+        assert_eq!(bounds(&whole, Vec::new(), 4, None), []);
+        assert_eq!(bounds(&whole, vec![Value::Int(1), Value::Int(2)], 100, None), [Value::Int(2)]);
+    }
+
+    #[test]
+    fn steps_begin_at_whole_ones() {
+        let moment = DataType::Timestamp { nanos: false };
+        let at = |hours: i128| Value::Timestamp(hours * 3_600_000_000_000);
+        let day = Some(Step::Time(Duration::from_secs(86_400)));
+        let found = bounds(&pair(moment, moment), vec![at(25), at(70)], 9, day);
+        assert_eq!(found, [at(48), at(72)]);
+        let number = pair(DataType::BigInt, DataType::BigInt);
+        assert_eq!(
+            bounds(&number, vec![Value::Int(-5), Value::Int(12)], 9, Some(Step::Number(10))),
+            [0, 10, 20].map(Value::Int)
+        );
+    }
+
+    #[test]
+    fn only_what_both_order_alike_is_an_axis() {
+        use DataType::{BigInt, Bool, Bytes, Date, Double, Text};
+        let of = |a, b| orders(&pair(a, b));
+        assert!(of(BigInt, DataType::Decimal(9, 2)) && of(Text, Text) && of(Date, Date));
+        assert!(!of(BigInt, Double) && !of(Bool, Bool) && !of(Bytes, Bytes));
+    }
+}
