@@ -77,11 +77,13 @@ pub fn put(value: &Value, out: &mut Vec<u8>, scratch: &mut String) {
     put_bytes(bytes, out);
 }
 
-/// The same of a cell of a column that travels as [`DataType::to_arrow`] says.
+/// The same of a cell of a column that travels as [`DataType::to_arrow`] says. Text is taken for what the database wrote of
+/// a value of this form.
 pub fn put_cell(
     array: &dyn Array,
     row: usize,
     data_type: DataType,
+    form: Form,
     out: &mut Vec<u8>,
     scratch: &mut String,
 ) -> Result<()> {
@@ -93,7 +95,11 @@ pub fn put_cell(
     // Copies are saved of what is most of a table's bytes.
     match data_type {
         DataType::Text | DataType::Json if *array.data_type() == dt::DataType::Utf8 => {
-            put_bytes(array.as_string::<i32>().value(row).as_bytes(), out);
+            let text = array.as_string::<i32>().value(row);
+            match form {
+                Form::Text => put_bytes(text.as_bytes(), out),
+                _ => put_bytes(normal(text, form, scratch), out),
+            }
         }
         DataType::Bytes if *array.data_type() == dt::DataType::Binary => {
             put_hex(array.as_binary::<i32>().value(row), out);
@@ -104,6 +110,29 @@ pub fn put_cell(
 }
 
 const DAY: i128 = 86_400_000_000_000;
+
+/// What a database wrote of a value, in the way in which it is written here; what is no such value stays as it is.
+fn normal<'s>(text: &str, form: Form, scratch: &'s mut String) -> &'s [u8] {
+    let text = match form {
+        Form::Instant => text.strip_suffix(":00").filter(|t| t.ends_with("+00")).unwrap_or(text),
+        _ => text,
+    };
+    let text = if form == Form::Instant { text.strip_suffix("+00").unwrap_or(text) } else { text };
+    scratch.push_str(text);
+    let fraction = text.split_once('.').is_some_and(|(_, behind)| behind.bytes().all(|b| b.is_ascii_digit()));
+    if fraction && matches!(form, Form::Number | Form::Moment | Form::Instant | Form::Time) {
+        let kept = text.trim_end_matches('0').trim_end_matches('.').len();
+        scratch.truncate(kept);
+    }
+    match (form, scratch.as_str()) {
+        (Form::Number, "-0") => scratch.replace_range(.., "0"),
+        (Form::Moment, date) if date.len() == 10 && text::parse_date(date.as_bytes()).is_some() => {
+            scratch.push_str(" 00:00:00");
+        }
+        _ => {}
+    }
+    scratch.as_bytes()
+}
 
 fn put_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     put_length(bytes.len(), out);
@@ -253,8 +282,28 @@ mod tests {
         for value in values {
             let array = value.to_scalar(DataType::Decimal(9, 2)).unwrap().into_inner();
             let (mut out, mut scratch) = (Vec::new(), String::new());
-            put_cell(&array, 0, DataType::Decimal(9, 2), &mut out, &mut scratch).unwrap();
+            put_cell(&array, 0, DataType::Decimal(9, 2), Form::Number, &mut out, &mut scratch).unwrap();
             assert_eq!(String::from_utf8(out).unwrap(), cell(value));
+        }
+    }
+
+    #[test]
+    fn what_a_database_writes_is_what_is_written_here() {
+        for (form, text, expected) in [
+            (Form::Number, "1.50", "1.5"),
+            (Form::Number, "100", "100"),
+            (Form::Number, "-0.00", "0"),
+            (Form::Number, "NaN", "NaN"),
+            (Form::Number, "1.x0", "1.x0"),
+            (Form::Moment, "2024-01-01", "2024-01-01 00:00:00"),
+            (Form::Moment, "2024-01-01 10:00:00.250000", "2024-01-01 10:00:00.25"),
+            (Form::Moment, "infinity", "infinity"),
+            (Form::Instant, "2024-01-01 10:00:00+00", "2024-01-01 10:00:00"),
+            (Form::Instant, "2024-01-01 10:00:00.50+00:00", "2024-01-01 10:00:00.5"),
+            (Form::Time, "24:00:00.000000", "24:00:00"),
+            (Form::Bytes, "1.00", "1.00"),
+        ] {
+            assert_eq!(normal(text, form, &mut String::new()), expected.as_bytes(), "{form:?} {text}");
         }
     }
 

@@ -39,7 +39,10 @@ pub(crate) fn text(report: &Report, words: Words) -> String {
         format!("{name} is {a} in the {} and {b} in the {}, and was not compared", words.first, words.second)
     }));
     if !shape.as_text.is_empty() {
-        shapes.push(format!("compared as text, for values that are none of the type: {}", listed(&shape.as_text)));
+        shapes.push(format!(
+            "compared as the texts of their databases, for values that are none of the type: {}",
+            listed(&shape.as_text)
+        ));
     }
     if !shapes.is_empty() {
         facts.push(("columns", shapes.join("; ")));

@@ -43,7 +43,8 @@ pub(crate) struct Wish<'a> {
     pub(crate) left_name: &'a dyn Fn(&str) -> String,
     /// Columns of which a NULL in the first says nothing.
     pub(crate) keeps: &'a dyn Fn(&str) -> bool,
-    /// Columns, by the second's names, that are compared as text because they hold what is no value of their type.
+    /// Columns, by the second's names, that are read as the text their databases write, because they hold what is no value of
+    /// our type.
     pub(crate) as_text: &'a [String],
 }
 
@@ -61,9 +62,9 @@ pub(crate) fn pair(left: &Schema, right: &Schema, wish: &Wish<'_>) -> Result<Pai
         match Form::of(of_left.data_type, column.data_type) {
             None => shape.incomparable.push((column.name.clone(), of_left.data_type, column.data_type)),
             Some(form) => {
-                let form = if wish.as_text.contains(&column.name) { Form::Text } else { form };
+                let written = form == Form::Text || wish.as_text.contains(&column.name);
                 let read = |c: &Column| {
-                    let as_text = form == Form::Text && c.data_type != DataType::Json;
+                    let as_text = written && c.data_type != DataType::Json;
                     Column::new(&c.name, if as_text { DataType::Text } else { c.data_type })
                 };
                 found.push(Pair {

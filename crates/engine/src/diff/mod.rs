@@ -232,10 +232,10 @@ impl Work<'_> {
     /// Who hashes, how, and where segments end.
     fn way(&self, axis: Option<usize>) -> Result<Way> {
         let stop = &self.engine.stop;
-        let mut rows = 0;
+        let mut rows = None;
         for side in self.sides {
             if let Some(digests) = side.digests() {
-                rows = rows.max(digests.estimate(stop)?);
+                rows = rows.max(Some(digests.estimate(stop)?).filter(|rows| *rows > 0));
             }
         }
         let content = Split::Content(split::bits(rows));
@@ -249,8 +249,8 @@ impl Work<'_> {
         way = self.hashing(on(&[]))?;
         let step = self.comparison.by.as_ref().and_then(|by| by.step);
         let about = split::values(rows);
-        let sampled = split::sample(self.sides, &way.asks, way.pushed, None, about, stop)?;
-        let wanted = split::segments(if rows == 0 { sampled.len() as u64 * 500 } else { rows });
+        let (sampled, counted) = split::sample(self.sides, &way.asks, way.pushed, None, about, stop)?;
+        let wanted = split::segments(counted.or(rows));
         let pushed = way.pushed;
         // Fewer segments are better than rows that have to come here.
         for most in [wanted, wanted.min(1024), wanted.min(256)] {
@@ -377,7 +377,7 @@ impl Work<'_> {
         let Split::Axis { column, bounds } = &way.asks[1].split else { return Ok(None) };
         let Some(pair) = self.paired.pairs.iter().find(|p| p.right.name == column.name) else { return Ok(None) };
         let stop = &self.engine.stop;
-        let sampled = split::sample(self.sides, &way.asks, way.pushed, Some(&[segment]), PARTS * 16, stop)?;
+        let (sampled, _) = split::sample(self.sides, &way.asks, way.pushed, Some(&[segment]), PARTS * 16, stop)?;
         let (from, until) = floodmark_connect::digests::ends(bounds, (segment, segment));
         let inner: Vec<Value> = split::bounds(pair, sampled, PARTS, None)
             .into_iter()

@@ -11,7 +11,7 @@ use floodmark_connect::{
 };
 use floodmark_core::{
     Code, Column, Error, Result, Schema, Value,
-    encoding::{self, Digest, Hash},
+    encoding::{self, Digest, Form, Hash},
 };
 use floodmark_sql::Condition;
 use std::{
@@ -65,6 +65,11 @@ impl<'a> Side<'a> {
 
     pub(crate) fn transferred(&self) -> u64 {
         self.transferred.load(Relaxed)
+    }
+
+    /// Values of a column were given, which are a part of a row each.
+    pub(crate) fn sampled(&self, values: usize) {
+        self.transferred.fetch_add(values as u64, Relaxed);
     }
 
     pub(crate) fn digests(&self) -> Option<&dyn Digests> {
@@ -208,7 +213,7 @@ pub(crate) fn columns(pairs: &[Pair], left: bool, split: &Split) -> Schema {
 /// Rows in the row encoding.
 pub(crate) struct Encoder<'p> {
     /// By name and type, in the order of the encoding.
-    columns: Vec<&'p Column>,
+    columns: Vec<(&'p Column, Form)>,
     split: &'p Split,
     bytes: Vec<u8>,
     scratch: String,
@@ -216,7 +221,7 @@ pub(crate) struct Encoder<'p> {
 
 impl<'p> Encoder<'p> {
     pub(crate) fn new(pairs: &'p [Pair], left: bool, split: &'p Split) -> Self {
-        let columns = pairs.iter().map(|p| if left { &p.left } else { &p.right }).collect();
+        let columns = pairs.iter().map(|p| (if left { &p.left } else { &p.right }, p.form)).collect();
         Encoder { columns, split, bytes: Vec::new(), scratch: String::new() }
     }
 
@@ -224,7 +229,7 @@ impl<'p> Encoder<'p> {
         let find = |name: &str| {
             rows.schema().index_of(name).map_err(|_| Error::internal("a column that is compared was not read"))
         };
-        let places = self.columns.iter().map(|c| find(&c.name)).collect::<Result<_>>()?;
+        let places = self.columns.iter().map(|(c, _)| find(&c.name)).collect::<Result<_>>()?;
         let axis = match self.split {
             Split::Axis { column, .. } => Some((find(&column.name)?, column.data_type)),
             Split::Content(_) => None,
@@ -257,9 +262,9 @@ impl Rows<'_, '_> {
         let (row, encoder) = (self.at, &mut *self.encoder);
         self.at += 1;
         encoder.bytes.clear();
-        for (column, place) in encoder.columns.iter().zip(&self.places) {
+        for ((column, form), place) in encoder.columns.iter().zip(&self.places) {
             let array = self.rows.column(*place).as_ref();
-            encoding::put_cell(array, row, column.data_type, &mut encoder.bytes, &mut encoder.scratch)?;
+            encoding::put_cell(array, row, column.data_type, *form, &mut encoder.bytes, &mut encoder.scratch)?;
         }
         let segment = match self.axis {
             None => None,

@@ -9,7 +9,7 @@ use std::{cmp::Ordering, time::Duration};
 const ROWS: u64 = 1000;
 const MOST: u64 = 4096;
 /// Segments where nothing is known of how many rows there are.
-const UNKNOWN: u64 = 512;
+const UNKNOWN: u64 = 64;
 /// Sampled values for each segment.
 const VALUES: u64 = 8;
 
@@ -36,23 +36,25 @@ pub(crate) fn orders(pair: &Pair) -> bool {
     let exact = |c: &Column| matches!(c.data_type, DataType::BigInt | DataType::Decimal(..));
     match pair.form {
         Form::Number => exact(&pair.left) && exact(&pair.right),
-        Form::Moment | Form::Instant | Form::Text => true,
+        Form::Text => true,
+        // What is read as text has no order.
+        Form::Moment | Form::Instant => [&pair.left, &pair.right].iter().all(|c| c.data_type != DataType::Text),
         Form::Bytes | Form::Time => false,
     }
 }
 
 /// How many segments are made of so many rows.
-pub(crate) fn segments(rows: u64) -> u64 {
-    if rows == 0 { UNKNOWN } else { (rows / ROWS).clamp(1, MOST) }
+pub(crate) fn segments(rows: Option<u64>) -> u64 {
+    rows.map_or(UNKNOWN, |rows| (rows / ROWS).clamp(1, MOST))
 }
 
 /// Bits of hashes that tell as many segments.
-pub(crate) fn bits(rows: u64) -> u32 {
+pub(crate) fn bits(rows: Option<u64>) -> u32 {
     segments(rows).next_power_of_two().trailing_zeros()
 }
 
 /// How many values are asked for.
-pub(crate) fn values(rows: u64) -> u64 {
+pub(crate) fn values(rows: Option<u64>) -> u64 {
     segments(rows) * VALUES
 }
 
@@ -128,7 +130,7 @@ fn stepped(first: &Value, last: &Value, step: Step) -> Option<Vec<Value>> {
     Some(bounds)
 }
 
-/// Some values of the axis, of the side that gives them more cheaply.
+/// Some values of the axis, of the side that gives them more cheaply; and how many rows that has, where they were counted.
 pub(crate) fn sample(
     sides: &[Side<'_>; 2],
     asks: &[Ask; 2],
@@ -136,28 +138,29 @@ pub(crate) fn sample(
     segments: Option<&[u32]>,
     about: u64,
     stop: &floodmark_connect::Stop,
-) -> Result<Vec<Value>> {
+) -> Result<(Vec<Value>, Option<u64>)> {
     for at in [1, 0] {
         if let (true, Some(digests)) = (pushed[at], sides[at].digests()) {
             let values = digests.sample(&asks[at], segments, about, stop)?;
+            sides[at].sampled(values.len());
             // A table without rows tells nothing of the other.
             if !values.is_empty() {
-                return Ok(values);
+                return Ok((values, None));
             }
         }
     }
-    for at in [1, 0] {
-        let values = read(&sides[at], &asks[at].split, about)?;
+    for at in [1, 0].into_iter().filter(|at| !pushed[*at]) {
+        let (values, rows) = read(&sides[at], &asks[at].split, about)?;
         if !values.is_empty() {
-            return Ok(values);
+            return Ok((values, Some(rows)));
         }
     }
-    Ok(Vec::new())
+    Ok((Vec::new(), Some(0)))
 }
 
 /// Every so many-th value of a column, more sparsely the more there are.
-fn read(side: &Side<'_>, split: &Split, about: u64) -> Result<Vec<Value>> {
-    let Split::Axis { column, .. } = split else { return Ok(Vec::new()) };
+fn read(side: &Side<'_>, split: &Split, about: u64) -> Result<(Vec<Value>, u64)> {
+    let Split::Axis { column, .. } = split else { return Ok((Vec::new(), 0)) };
     let schema = Schema::new([(column.name.as_str(), column.data_type)]);
     let (mut kept, mut every, mut seen) = (Vec::new(), 1_u64, 0_u64);
     side.read(&schema, |rows| {
@@ -179,7 +182,7 @@ fn read(side: &Side<'_>, split: &Split, about: u64) -> Result<Vec<Value>> {
         }
         Ok(())
     })?;
-    Ok(kept)
+    Ok((kept, seen))
 }
 
 #[cfg(test)]

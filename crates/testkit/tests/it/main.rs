@@ -4,6 +4,7 @@
 
 mod cases;
 mod crash;
+mod diff;
 mod kill;
 mod lesson;
 mod model;

@@ -94,7 +94,7 @@ impl Digests for MysqlSource {
         let snapshot = self.surveyed(stop)?;
         let conditions = Statement { snapshot: &snapshot, ask }.conditions(Some(segments))?;
         let list = columns::list(&columns::wanted(&snapshot.columns, schema));
-        let sql = format!("SELECT {list} FROM {} WHERE {}", snapshot.found.from, conditions.join(" AND "));
+        let sql = format!("SELECT {list} FROM {}{}", snapshot.found.from, filter(&conditions));
         Ok(Box::new(self.reading(snapshot, schema, sql, stop)?))
     }
 }
@@ -151,8 +151,7 @@ impl Statement<'_> {
     fn digests(&self, segments: Option<&[u32]>) -> Result<String> {
         let hash = self.hash().ok_or_else(unasked)?;
         let conditions = self.conditions(segments)?;
-        let condition =
-            if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
+        let condition = filter(&conditions);
         let segment = match &self.ask.split {
             Split::Content(bits) => content(*bits, "h"),
             Split::Axis { .. } => "s".to_owned(),
@@ -281,6 +280,10 @@ impl Statement<'_> {
     }
 }
 
+fn filter(conditions: &[String]) -> String {
+    if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) }
+}
+
 /// Nothing is asked but what `can` said yes to.
 fn unasked() -> Error {
     Error::internal("hashes were asked for that the server cannot work out")
@@ -328,7 +331,15 @@ fn encoded(column: &Column, form: Form) -> Option<String> {
         (Form::Number, Kind::Decimal { filled: true }) => trimmed(characters(&format!("{name} + 0")), scale),
         (Form::Number, Kind::Decimal { filled: false }) => trimmed(characters(&name), scale),
         (Form::Number, Kind::Real { .. }) => {
-            format!("IF({name} = 0, '0', {})", characters(&format!("{name} * 1e0")))
+            let text = characters(&format!("{name} * 1e0"));
+            // A text with an exponent becomes a decimal exactly where that has room for seventeen digits.
+            let digits = |scale: u8| trimmed(characters(&format!("CAST({text} AS DECIMAL(65,{scale}))")), scale);
+            format!(
+                "CASE WHEN {name} = 0 THEN '0' WHEN ABS({name}) BETWEEN 1e-3 AND 9e14 THEN {text} \
+                 WHEN ABS({name}) BETWEEN 9e14 AND 1e50 THEN {} WHEN ABS({name}) BETWEEN 1e-12 AND 1e-3 THEN {} ELSE {text} END",
+                digits(10),
+                digits(30)
+            )
         }
         (Form::Text, Kind::Text | Kind::Json) => format!("CONVERT({name} USING utf8mb4)"),
         (Form::Bytes, Kind::Bytes) => format!("LOWER(HEX({name}))"),

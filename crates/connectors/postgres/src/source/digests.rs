@@ -90,7 +90,7 @@ impl Digests for PostgresSource {
             &snapshot.columns,
             &Schema::new([(column.name.as_str(), column.data_type)]),
         ));
-        let sql = if snapshot.found.plain && segments.is_none() && rows > about * 10 {
+        let sql = if snapshot.found.plain && segments.is_none() && rows > PAGES {
             let percent = (about as f64 / rows as f64 * 100.0).clamp(0.000_1, 100.0);
             format!("SELECT {select} FROM {from} TABLESAMPLE SYSTEM ({percent}) REPEATABLE (1) WHERE {conditions}")
         } else {
@@ -128,10 +128,13 @@ impl Digests for PostgresSource {
         let snapshot = self.surveyed(stop)?;
         let conditions = Statement { snapshot: &snapshot, ask }.conditions(Some(segments))?;
         let list = columns::list(&columns::wanted(&snapshot.columns, schema));
-        let sql = format!("SELECT {list} FROM {} WHERE {}", snapshot.found.from, conditions.join(" AND "));
+        let sql = format!("SELECT {list} FROM {}{}", snapshot.found.from, filter(&conditions));
         Ok(Box::new(self.reading(snapshot, schema, sql, stop)?))
     }
 }
+
+/// Of a table with more rows whole pages are looked at, and not every row.
+const PAGES: u64 = 200_000;
 
 const WORK: &str = "work out hashes of its rows";
 
@@ -196,8 +199,7 @@ impl Statement<'_> {
     fn digests(&self, segments: Option<&[u32]>) -> Result<String> {
         let hash = self.hash().ok_or_else(unasked)?;
         let conditions = self.conditions(segments)?;
-        let condition =
-            if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
+        let condition = filter(&conditions);
         let from = &self.snapshot.found.from;
         Ok(match self.segment()? {
             Some(segment) => {
@@ -376,6 +378,10 @@ struct Axis {
     collate: &'static str,
 }
 
+fn filter(conditions: &[String]) -> String {
+    if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) }
+}
+
 /// Nothing is asked but what `can` said yes to.
 fn unasked() -> Error {
     Error::internal("hashes were asked for that the server cannot work out")
@@ -408,8 +414,14 @@ fn encoded(column: &Column, form: Form) -> Option<String> {
         (Form::Number, Kind::Bool) => format!("{name}::int::text"),
         (Form::Number, Kind::Int2 | Kind::Int4 | Kind::Int8 | Kind::Oid) => format!("{name}::text"),
         (Form::Number, Kind::Numeric) => format!("trim_scale({name})::text"),
+        // The server writes the shortest digits, with an exponent where there are many zeros; to a number without limits
+        // it makes the text exactly, and the double itself not.
         (Form::Number, Kind::Float4 | Kind::Float8) => {
-            format!("CASE WHEN {name} = 0 THEN '0' ELSE {name}::float8::text END")
+            let text = format!("{name}::float8::text");
+            format!(
+                "CASE WHEN {name} = 0 THEN '0' WHEN abs({name}) BETWEEN 1e-4 AND 9e14 THEN {text} \
+                 ELSE trim_scale({text}::numeric)::text END"
+            )
         }
         (Form::Text, Kind::Bytes) => return None,
         (Form::Text, _) => format!("{name}::text"),
