@@ -81,6 +81,7 @@ codes! {
     Interrupted      = "FM0602", Interrupted, "interrupted by a signal";
     Transform        = "FM0603", Failed, "the SQL transform failed";
     Output           = "FM0604", Failed, "the output cannot be written";
+    Unverified       = "FM0605", Failed, "the table cannot be verified";
     Internal         = "FM0901", Failed, "Floodmark has a defect";
 }
 

@@ -15,6 +15,7 @@ pub mod prove;
 pub mod registry;
 mod run;
 mod shape;
+pub mod verify;
 
 pub use backfill::{BackfillOptions, Backfilled, Coverage};
 pub use floodmark_connect::Stop;

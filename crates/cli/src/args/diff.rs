@@ -23,6 +23,23 @@ pub(crate) struct DiffArgs {
     pub(crate) how: How,
 }
 
+/// `floodmark verify`
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// Pipelines to verify; all where none is named
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+    /// Say how late rows came that are missing or old, and the `lookback` with which a run reads them
+    #[arg(long)]
+    pub(crate) late: bool,
+    /// Where what the table should hold is made, if the source alone does not tell, and removed again [default: the system's
+    /// temporary folder]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) scratch: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) how: How,
+}
+
 /// How two tables are compared, and what is told of it.
 #[derive(Debug, Args)]
 pub(crate) struct How {

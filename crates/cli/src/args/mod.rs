@@ -9,7 +9,7 @@ mod store;
 mod tools;
 
 pub(crate) use backfill::BackfillArgs;
-pub(crate) use diff::{DiffArgs, How};
+pub(crate) use diff::{DiffArgs, How, VerifyArgs};
 pub(crate) use load::LoadArgs;
 pub(crate) use run::{CheckArgs, Elsewhere, PlanArgs, ProveArgs, RunArgs, Wait};
 pub(crate) use state::{StateArgs, StateCommand};
@@ -94,6 +94,8 @@ pub(crate) enum Command {
     Prove(ProveArgs),
     /// Load a range of a pipeline's history, interval by interval, and show what of it is in
     Backfill(BackfillArgs),
+    /// Compare a pipeline's table with its source, and name the rows that are missing, too many or different
+    Verify(VerifyArgs),
     /// Compare two tables or files, in whatever databases they are, and name the rows that differ
     Diff(DiffArgs),
     /// Check the pipeline file, its connections and sources, and say what is unsafe

@@ -15,6 +15,7 @@ mod run;
 mod runs;
 mod state;
 mod state_file;
+mod verify;
 
 use crate::{
     args::{self, Command, Global},
@@ -81,6 +82,7 @@ pub(crate) fn dispatch(cx: &Context, command: Command) -> Result<u8, Failure> {
         Command::Plan(args) => plan::plan(cx, &args),
         Command::Prove(args) => prove::prove(cx, &args),
         Command::Backfill(args) => backfill::backfill(cx, &args),
+        Command::Verify(args) => verify::verify(cx, &args),
         Command::Diff(args) => diff::diff(cx, &args),
         Command::Check(args) => check::check(cx, &args),
         Command::State(args) => state::state(cx, &args),

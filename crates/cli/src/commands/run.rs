@@ -21,6 +21,7 @@ use floodmark_core::{
 use floodmark_engine::{
     BackfillOptions, Backfilled, Engine, Outcome, Previewed, RunOptions, Status,
     prove::{Certificate, Means},
+    verify::{Request, Verification},
 };
 use std::{
     collections::BTreeMap,
@@ -98,6 +99,13 @@ impl Runner {
         let engine = Engine { clock, observer, stop: cx.stop.clone() };
         let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
         Ok(Runner { engine, progress, told, width, several: names.len() > 1 })
+    }
+
+    /// Verifies a pipeline. Nothing is printed but what happens on the way.
+    pub(super) fn verify(&self, pipeline: &Pipeline, request: &Request<'_>) -> Result<Verification> {
+        let found = self.engine.verify(pipeline, request);
+        self.progress.close(&pipeline.name);
+        found
     }
 
     /// Runs a pipeline. Nothing is printed but what happens on the way.

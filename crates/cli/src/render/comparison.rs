@@ -4,7 +4,10 @@ use super::{
     json, layout,
     terminal::{self, agree, clean, count, number, style},
 };
-use floodmark_engine::diff::{Hashing, Kind, Report, RowDifference, Segment, Share, SideReport};
+use floodmark_engine::{
+    diff::{Hashing, Kind, Report, RowDifference, Segment, Share, SideReport},
+    verify::{Late, Verification, Way},
+};
 use serde_json::{Map, Value, json};
 
 /// What the two are called.
@@ -23,7 +26,47 @@ const COLUMNS: usize = 8;
 
 /// For people.
 pub(crate) fn text(report: &Report, words: Words) -> String {
-    let mut out = layout::flow("", &head(report), 2);
+    whole(String::new(), report, words, report.differs(), Vec::new())
+}
+
+/// Of a pipeline.
+pub(crate) fn verified(found: &Verification, words: Words) -> String {
+    let report = &found.report;
+    let mut facts = Vec::new();
+    if let Some((column, value)) = &found.watermark {
+        let mut parts = vec![format!("{column} {value}")];
+        if found.not_loaded > 0 {
+            parts.push(format!("{} beyond it, not loaded yet", count(found.not_loaded, "row")));
+        }
+        if report.changed_since > 0 {
+            parts.push(format!("{} changed since", count(report.changed_since, "row")));
+        }
+        facts.push(("watermark", parts.join("; ")));
+    }
+    if let Some(late) = &found.late {
+        facts.push(("late", told_late(late)));
+    }
+    let lead = format!("{}  ", terminal::title(&found.pipeline));
+    whole(lead, report, words, found.differs(), facts)
+}
+
+fn told_late(late: &Late) -> String {
+    let mut parts = Vec::new();
+    if late.missing > 0 {
+        parts.push(format!("{} came behind the watermark", count(late.missing, "row")));
+    }
+    if late.changed > 0 {
+        parts.push(format!("{} changed behind it", count(late.changed, "row")));
+    }
+    let lookback = match &late.lookback {
+        Some(lookback) => format!("`lookback: {lookback}` reads them"),
+        None => "an `append` reads nothing behind it: give the pipeline a key and `load: upsert`".to_owned(),
+    };
+    format!("{}; the oldest is {}, {} behind: {lookback}", parts.join(", "), late.oldest, late.behind)
+}
+
+fn whole(lead: String, report: &Report, words: Words, differs: bool, more: Vec<(&'static str, String)>) -> String {
+    let mut out = layout::flow(&lead, &head(report, differs), 2);
     let mut facts: Vec<(&str, String)> =
         vec![(words.first, side(&report.left)), (words.second, side(&report.right)), ("compared", compared(report))];
     let shape = &report.shape;
@@ -61,6 +104,7 @@ pub(crate) fn text(report: &Report, words: Words) -> String {
             facts.push(("differ in", by_column(report)));
         }
     }
+    facts.extend(more);
     out.push_str(&layout::facts(&facts));
     if !report.samples.is_empty() {
         out.push('\n');
@@ -69,10 +113,10 @@ pub(crate) fn text(report: &Report, words: Words) -> String {
     out
 }
 
-fn head(report: &Report) -> Vec<String> {
+fn head(report: &Report, differs: bool) -> Vec<String> {
     let counts = &report.counts;
     let mut parts = Vec::new();
-    match report.differs() {
+    match differs {
         false => parts.push(format!("{}equal{}", style::GOOD, style::RESET)),
         true if counts.all() == 0 => {
             parts.push(format!("{}different columns{}, equal rows", style::ERROR, style::RESET))
@@ -231,6 +275,29 @@ pub(crate) fn object(report: &Report, words: Words) -> Value {
         "transferred": report.left.transferred + report.right.transferred,
         "seconds": json::seconds(report.elapsed),
     })
+}
+
+/// Of a pipeline: what `diff` prints of its source and its table, with what is known of the pipeline.
+pub(crate) fn verified_object(found: &Verification, words: Words) -> Value {
+    let mut value = json!({"pipeline": found.pipeline});
+    if let (Value::Object(all), Value::Object(report)) = (&mut value, object(&found.report, words)) {
+        all.extend(report);
+    }
+    value["status"] = json!(if found.differs() { "different" } else { "equal" });
+    value["expected"] = json!(match found.way {
+        Way::Direct => "source",
+        Way::Loaded => "loaded",
+    });
+    value["watermark"] =
+        json!(found.watermark.as_ref().map(|(column, value)| json!({"column": column, "value": value})));
+    value["not_loaded"] = json!(found.not_loaded);
+    value["changed_since"] = json!(found.report.changed_since);
+    value["late"] = json!(found.late.as_ref().map(|late| json!({
+        "missing": late.missing, "changed": late.changed, "oldest": late.oldest, "behind": late.behind,
+        "lookback": late.lookback,
+    })));
+    value["notes"] = json!(found.notes);
+    value
 }
 
 fn segment(segment: &Segment, words: Words) -> Value {

@@ -46,6 +46,10 @@ pub(crate) struct Wish<'a> {
     /// Columns, by the second's names, that are read as the text their databases write, because they hold what is no value of
     /// our type.
     pub(crate) as_text: &'a [String],
+    /// Columns of neither.
+    pub(crate) ignored: &'a [&'a str],
+    /// The key's columns and no others.
+    pub(crate) keys_only: bool,
 }
 
 /// Pairs the columns of two sides. A name that only the case of its letters tells from another is the same where no other
@@ -53,7 +57,8 @@ pub(crate) struct Wish<'a> {
 pub(crate) fn pair(left: &Schema, right: &Schema, wish: &Wish<'_>) -> Result<Paired> {
     let mut shape = Shape { as_text: wish.as_text.to_vec(), ..Shape::default() };
     let mut found: Vec<Pair> = Vec::new();
-    for column in &right.columns {
+    let told = |c: &&Column| !wish.ignored.contains(&c.name.as_str());
+    for column in right.columns.iter().filter(told) {
         let wanted = (wish.left_name)(&column.name);
         let Some(of_left) = get(left, &wanted) else {
             shape.only_right.push(column.name.clone());
@@ -81,13 +86,14 @@ pub(crate) fn pair(left: &Schema, right: &Schema, wish: &Wish<'_>) -> Result<Pai
         found.iter().any(|p| p.left.name == c.name)
             || shape.incomparable.iter().any(|(n, ..)| (wish.left_name)(n) == c.name)
     };
-    shape.only_left = left.columns.iter().filter(|c| !paired(c)).map(|c| c.name.clone()).collect();
+    shape.only_left = left.columns.iter().filter(told).filter(|c| !paired(c)).map(|c| c.name.clone()).collect();
     let both = [left, right];
     let mut pairs = Vec::new();
     for name in wish.key {
         pairs.push(take(&mut found, name, "the key", &both, &shape)?);
     }
     match wish.columns {
+        None if wish.keys_only => {}
         None => pairs.append(&mut found),
         Some(columns) => {
             for name in columns.iter().filter(|name| !wish.key.contains(name)) {
@@ -151,6 +157,8 @@ mod tests {
             left_name: &|name| name.to_owned(),
             keeps: &|_| false,
             as_text: &[],
+            ignored: &[],
+            keys_only: false,
         };
         pair(left, right, &wish)
     }

@@ -18,13 +18,20 @@ pub use side::SideSpec;
 pub use split::{By, Step};
 
 use crate::run::Engine;
-use columns::{Pair, Paired, Wish};
-use floodmark_connect::digests::{Ask, Split};
+pub(crate) use cells::cells;
+pub(crate) use columns::Paired;
+use columns::{Pair, Wish};
+use floodmark_connect::{
+    Range,
+    digests::{Ask, Split},
+};
 use floodmark_core::{
     Code, Error, Result, Value,
     encoding::{Digest, Hash},
 };
-use rows::{Candidate, Fetched, Findings, Judge};
+pub(crate) use rows::Candidate;
+
+use rows::{Fetched, Findings, Judge};
 use side::{Encoder, Side};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -58,6 +65,12 @@ pub struct Comparison<'a> {
     pub left_name: Box<dyn Fn(&str) -> String + Sync + 'a>,
     /// Columns of the second of which a NULL in the first says nothing.
     pub keeps: Box<dyn Fn(&str) -> bool + Sync + 'a>,
+    /// Columns that say something of rows and are none of their content.
+    pub ignored: &'a [&'a str],
+    /// Rows of the first that are counted apart: what differs of their keys is no difference.
+    pub beyond: Option<Range>,
+    /// The keys alone are compared, and no other column.
+    pub keys_only: bool,
 }
 
 impl<'a> Comparison<'a> {
@@ -72,6 +85,9 @@ impl<'a> Comparison<'a> {
             limit: 20,
             left_name: Box::new(str::to_owned),
             keeps: Box::new(|_| false),
+            ignored: &[],
+            beyond: None,
+            keys_only: false,
         }
     }
 }
@@ -103,11 +119,22 @@ impl Engine {
                 left_name: &comparison.left_name,
                 keeps: &comparison.keeps,
                 as_text: &as_text,
+                ignored: comparison.ignored,
+                keys_only: comparison.keys_only,
             };
             let paired = columns::pair(&sides[0].schema, &sides[1].schema, &wish)?;
             let work = Work { engine: self, comparison, sides: &sides, paired: &paired };
-            match work.compare(&mut |candidate| judge(&paired, candidate)) {
-                Ok(report) => return Ok(Report { elapsed: began.elapsed(), ..report }),
+            let mut since = 0;
+            let compared = work.beyond().and_then(|(beyond, keys)| {
+                let report = work.compare(&mut |candidate| {
+                    let moved = keys.contains(candidate.key);
+                    since += u64::from(moved);
+                    !moved && judge(&paired, candidate)
+                })?;
+                Ok(Report { beyond, ..report })
+            });
+            match compared {
+                Ok(report) => return Ok(Report { elapsed: began.elapsed(), changed_since: since, ..report }),
                 // What is no value of its type is compared as the text it is.
                 Err(error) => match misfit(&error, &paired.pairs) {
                     Some(name) if !as_text.contains(&name) => as_text.push(name),
@@ -195,8 +222,31 @@ impl Work<'_> {
             segments: segments(&way.asks[1].split, &digests, &by_segment, chosen.as_deref()),
             sampling: self.comparison.sampling.filter(|_| chosen.is_some()),
             hashed: way.hashing,
+            beyond: 0,
+            changed_since: 0,
             elapsed: std::time::Duration::ZERO,
         })
+    }
+
+    /// How many rows of the first are counted apart, and the keys they have.
+    fn beyond(&self) -> Result<(u64, HashSet<Box<[u8]>>)> {
+        let Some(range) = &self.comparison.beyond else { return Ok((0, HashSet::new())) };
+        let pairs = &self.paired.pairs[..self.paired.key];
+        let split = Split::Content(0);
+        let (mut rows, mut keys) = (0, HashSet::new());
+        let mut encoder = Encoder::new(pairs, true, &split);
+        self.sides[0].read_range(&side::columns(pairs, true, &split), Some(range), |batch| {
+            rows += batch.num_rows() as u64;
+            // Without a key nothing says which row another one was.
+            if !pairs.is_empty() {
+                let mut batch = encoder.over(&batch)?;
+                while let Some(row) = batch.next()? {
+                    keys.insert(row.bytes.into());
+                }
+            }
+            Ok(())
+        })?;
+        Ok((rows, keys))
     }
 
     fn side(&self, at: usize, way: &Way, digests: &Digests) -> SideReport {

@@ -30,6 +30,10 @@ pub struct Report {
     pub sampling: Option<Sampling>,
     /// How rows were hashed.
     pub hashed: Hashing,
+    /// Rows of the first that were counted apart.
+    pub beyond: u64,
+    /// Rows of the second that differ, and whose row in the first was counted apart.
+    pub changed_since: u64,
     /// Wall time.
     pub elapsed: Duration,
 }

@@ -77,16 +77,26 @@ impl<'a> Side<'a> {
     }
 
     /// All rows, batch by batch, with these columns at least; those that are not to be compared are left out.
-    pub(crate) fn read(&self, columns: &Schema, mut take: impl FnMut(RecordBatch) -> Result<()>) -> Result<()> {
+    pub(crate) fn read(&self, columns: &Schema, take: impl FnMut(RecordBatch) -> Result<()>) -> Result<()> {
+        self.read_range(columns, self.range, take)
+    }
+
+    /// The same with a range in the place of its own.
+    pub(crate) fn read_range(
+        &self,
+        columns: &Schema,
+        range: Option<&Range>,
+        mut take: impl FnMut(RecordBatch) -> Result<()>,
+    ) -> Result<()> {
         let mut schema = columns.clone();
-        let beside = self.range.map(|r| r.column.as_str()).into_iter();
+        let beside = range.map(|r| r.column.as_str()).into_iter();
         let judged = self.condition.iter().flat_map(|_| self.schema.names());
         for name in beside.chain(judged) {
             if schema.get(name).is_none() {
                 schema.columns.extend(self.schema.get(name).cloned());
             }
         }
-        let plan = ReadPlan { schema, range: self.range.cloned(), ..ReadPlan::default() };
+        let plan = ReadPlan { schema, range: range.cloned(), ..ReadPlan::default() };
         for slice in &self.slices {
             for batch in self.source.read(slice, &plan, self.stop)? {
                 self.stop.check()?;
@@ -95,7 +105,7 @@ impl<'a> Side<'a> {
                 if let Some(bad) = batch.bad.into_iter().next() {
                     return Err(bad.error.state("nothing was changed"));
                 }
-                take(self.wanted(whole(batch.rows, &plan.schema)?)?)?;
+                take(self.wanted(whole(batch.rows, &plan.schema)?, range)?)?;
             }
         }
         Ok(())
@@ -140,7 +150,7 @@ impl<'a> Side<'a> {
     }
 
     /// The rows of a batch that are compared.
-    fn wanted(&self, mut rows: RecordBatch) -> Result<RecordBatch> {
+    fn wanted(&self, mut rows: RecordBatch, range: Option<&Range>) -> Result<RecordBatch> {
         if let Some(condition) = &self.condition {
             let schema = self.schema.to_arrow();
             let columns = schema.fields().iter().map(|f| {
@@ -151,8 +161,9 @@ impl<'a> Side<'a> {
             let judged = RecordBatch::try_new(schema.clone(), columns.collect::<Result<_>>()?)?;
             rows = filter_record_batch(&rows, &condition.holds(&judged)?)?;
         }
-        let Some(range) = self.range else { return Ok(rows) };
-        let column = self.schema.get(&range.column).ok_or_else(|| Error::internal("a range of no column"))?;
+        let Some(range) = range else { return Ok(rows) };
+        // What a database keeps beside its rows it alone can judge by.
+        let Some(column) = self.schema.get(&range.column) else { return Ok(rows) };
         let array =
             rows.column_by_name(&range.column).ok_or_else(|| Error::internal("a range's column was not read"))?;
         let within = (0..rows.num_rows())

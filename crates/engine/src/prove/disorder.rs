@@ -9,7 +9,7 @@ use floodmark_connect::{
     source::{Extent, Glance},
 };
 use floodmark_core::{Code, DataType, Error, Result};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 /// Pieces that change places with each other: rows move at most so far, and so much is in memory.
 const WINDOW: usize = 16;
@@ -27,6 +27,8 @@ pub(crate) struct Disorder {
     pub(crate) reverse: bool,
     /// Only so many of the last slices are there.
     pub(crate) last: Option<usize>,
+    /// Only slices of these names are there.
+    pub(crate) only: Option<HashSet<String>>,
 }
 
 /// A source seen through a disorder. Batches with bad rows stay as they are: their numbers are those of the source.
@@ -38,6 +40,9 @@ pub(crate) struct Disordered {
 impl Source for Disordered {
     fn slices(&self) -> Result<Vec<Slice>> {
         let mut slices = self.inner.slices()?;
+        if let Some(only) = &self.how.only {
+            slices.retain(|slice| only.contains(&slice.name));
+        }
         if let Some(last) = self.how.last {
             slices.drain(..slices.len().saturating_sub(last));
         }

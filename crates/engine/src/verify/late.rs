@@ -1,0 +1,142 @@
+//! Rows that came, or changed, behind the watermark: the runs read beyond it, and never saw them.
+
+use crate::diff::{Candidate, Kind, Paired, cells};
+use floodmark_core::{
+    Value, encoding,
+    pipeline::{Load, Pipeline},
+    state::Mark,
+};
+use std::cmp::Ordering;
+
+const SECOND: i128 = 1_000_000_000;
+
+/// Late rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Late {
+    /// Rows that the table lacks.
+    pub missing: u64,
+    /// Rows that the table has as they were before.
+    pub changed: u64,
+    /// The lowest cursor among them.
+    pub oldest: String,
+    /// How far that is behind the watermark.
+    pub behind: String,
+    /// The `lookback` with which the next run reads all of them; `None` where the strategy takes none.
+    pub lookback: Option<String>,
+}
+
+/// Looks at the rows that differ.
+pub(super) struct Finder<'a> {
+    mark: Option<&'a Mark>,
+    /// The watermark as a cell.
+    cell: Vec<u8>,
+    /// Rows at the watermark are read by the next run.
+    inclusive: bool,
+    lookback: bool,
+    /// Rows at the watermark that are missing until then.
+    pub(super) waiting: u64,
+    missing: u64,
+    changed: u64,
+    oldest: Option<Value>,
+}
+
+impl<'a> Finder<'a> {
+    pub(super) fn new(pipeline: &Pipeline, mark: Option<&'a Mark>) -> Self {
+        let mark = mark.filter(|_| pipeline.cursor().is_some());
+        let mut cell = Vec::new();
+        if let Some(mark) = mark {
+            encoding::put(&mark.value, &mut cell, &mut String::new());
+        }
+        Finder {
+            mark,
+            cell,
+            inclusive: pipeline.watermark.as_ref().is_some_and(|w| !w.exclusive || w.lookback.is_some()),
+            lookback: pipeline.load != Load::Append,
+            waiting: 0,
+            missing: 0,
+            changed: 0,
+            oldest: None,
+        }
+    }
+
+    /// Whether a row that differs is a difference.
+    pub(super) fn judge(&mut self, paired: &Paired, candidate: &Candidate<'_>) -> bool {
+        let (Some(mark), Some(row)) = (self.mark, candidate.left) else { return true };
+        let Some(at) = paired.pairs.iter().position(|p| p.name == mark.column) else { return true };
+        let Some(Some(cursor)) = cells(row).get(at).copied() else { return true };
+        let text = String::from_utf8_lossy(cursor);
+        let mut cell = Vec::new();
+        encoding::put(&Value::Text(text.clone().into_owned()), &mut cell, &mut String::new());
+        if cell == self.cell && self.inclusive {
+            let missing = candidate.kind == Kind::Missing;
+            self.waiting += u64::from(missing);
+            return !missing;
+        }
+        match candidate.kind {
+            Kind::Missing => self.missing += 1,
+            Kind::Different => self.changed += 1,
+            Kind::Extra => return true,
+        }
+        // The encoding has an instant without the zone, which is always the same.
+        let zone = if matches!(mark.value, Value::TimestampTz(_)) { "+00:00" } else { "" };
+        let value = Value::parse(&format!("{text}{zone}"), mark.data_type);
+        let older =
+            |value: &Value| self.oldest.as_ref().is_none_or(|oldest| value.compare(oldest) == Some(Ordering::Less));
+        if let Some(value) = value.filter(older) {
+            self.oldest = Some(value);
+        }
+        true
+    }
+
+    /// What was late; `None` where nothing was.
+    pub(super) fn found(&self) -> Option<Late> {
+        let (mark, oldest) = (self.mark?, self.oldest.as_ref()?);
+        let behind = behind(&mark.value, oldest)?;
+        Some(Late {
+            missing: self.missing,
+            changed: self.changed,
+            oldest: oldest.to_string(),
+            lookback: self.lookback.then(|| behind.clone()),
+            behind,
+        })
+    }
+}
+
+/// How far a value lies behind the watermark, rounded up to what can be read: `90s`, `15m`, `3h`, `2d`, or a number.
+fn behind(mark: &Value, oldest: &Value) -> Option<String> {
+    let whole = |span: i128, unit: i128| (span + unit - 1).div_euclid(unit);
+    Some(match (mark, oldest) {
+        (Value::Int(a), Value::Int(b)) => (i128::from(*a) - i128::from(*b)).to_string(),
+        (Value::Decimal(a, s), Value::Decimal(b, t)) if s == t => {
+            whole(a.checked_sub(*b)?, 10_i128.pow(u32::from(*s))).to_string()
+        }
+        (Value::Date(a), Value::Date(b)) => format!("{}d", i64::from(*a) - i64::from(*b)),
+        (Value::Timestamp(a), Value::Timestamp(b)) | (Value::TimestampTz(a), Value::TimestampTz(b)) => {
+            let seconds = whole(a - b, SECOND).max(1);
+            match seconds {
+                s if s <= 120 => format!("{s}s"),
+                s if s <= 120 * 60 => format!("{}m", whole(s, 60)),
+                s if s <= 48 * 3600 => format!("{}h", whole(s, 3600)),
+                s => format!("{}d", whole(s, 86_400)),
+            }
+        }
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_distance_is_rounded_up_to_a_unit_one_reads() {
+        let at = |seconds: i128| Value::Timestamp(seconds * SECOND);
+        let of = |seconds| behind(&at(1_000_000), &at(1_000_000 - seconds)).unwrap();
+        assert_eq!([1, 90, 121, 7200, 7201, 172_800, 172_801].map(of), ["1s", "90s", "3m", "120m", "3h", "48h", "3d"]);
+        assert_eq!(behind(&Value::Timestamp(SECOND), &Value::Timestamp(1)).as_deref(), Some("1s"));
+        assert_eq!(behind(&Value::Date(10), &Value::Date(3)).as_deref(), Some("7d"));
+        assert_eq!(behind(&Value::Int(10), &Value::Int(-3)).as_deref(), Some("13"));
+        assert_eq!(behind(&Value::Decimal(105, 1), &Value::Decimal(11, 1)).as_deref(), Some("10"));
+        assert_eq!(behind(&Value::Text("b".into()), &Value::Text("a".into())), None);
+    }
+}

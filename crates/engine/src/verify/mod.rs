@@ -1,0 +1,280 @@
+//! What a pipeline's table holds, held against what it should hold.
+//!
+//! What it should hold is what the source holds as far as it was loaded: up to the stored watermark, and out of the files of
+//! the ledger. Where a row of the table is a row of a table of the source ([`plain`]) the two are compared as they are. Else
+//! the pipeline itself says what the source makes: it is loaded from its beginning into a database in a temporary folder, and
+//! that table is compared.
+
+mod expected;
+mod late;
+mod plain;
+
+pub use late::Late;
+
+use crate::{
+    diff::{By, Comparison, Report, Sampling, SideSpec},
+    registry,
+    run::Engine,
+};
+use floodmark_connect::Range;
+use floodmark_core::{
+    Code, Error, Result, Value,
+    event::Event,
+    pipeline::{CursorNulls, DatabaseSource, Deletes, Load, Pipeline, Relation, SourceSpec},
+    state::State,
+    watermark::Bounds,
+};
+use std::{collections::HashMap, path::Path};
+
+/// How often it is begun again because a run committed meanwhile.
+const TRIES: u32 = 3;
+
+/// Columns that Floodmark keeps of a row beside its content.
+fn control(pipeline: &Pipeline) -> &'static [&'static str] {
+    match (pipeline.load, pipeline.deletes) {
+        (Load::Scd2, _) => &["valid_from", "valid_to", "is_current"],
+        (_, Deletes::Soft) => &["is_deleted"],
+        _ => &[],
+    }
+}
+
+/// What is asked of a verification.
+#[derive(Debug, Clone)]
+pub struct Request<'a> {
+    /// Only these columns beside the key.
+    pub columns: Option<Vec<String>>,
+    /// Only rows for which a condition holds, in the SQL of the databases.
+    pub condition: Option<String>,
+    /// What rows are parted by.
+    pub by: Option<By>,
+    /// Only a share of the segments.
+    pub sampling: Option<Sampling>,
+    /// How many rows that differ are kept.
+    pub limit: usize,
+    /// Whether it is told how late rows came that are missing.
+    pub late: bool,
+    /// The folder in which what should be there is made, in a folder of its own that is gone afterwards.
+    pub scratch: &'a Path,
+}
+
+/// How it was found out what the table should hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// From the source's table as it is.
+    Direct,
+    /// By loading the pipeline from its beginning.
+    Loaded,
+}
+
+/// What was found.
+#[derive(Debug)]
+pub struct Verification {
+    /// The pipeline.
+    pub pipeline: String,
+    /// Source and table.
+    pub report: Report,
+    /// How.
+    pub way: Way,
+    /// Up to where rows were compared: the watermark's column and value.
+    pub watermark: Option<(String, String)>,
+    /// Rows of the source that the next run reads: they are missing, and no difference.
+    pub not_loaded: u64,
+    /// Rows that are missing or old because they came, or changed, behind the watermark.
+    pub late: Option<Late>,
+    /// What else there is to know.
+    pub notes: Vec<String>,
+}
+
+impl Verification {
+    /// Whether the table holds something else than it should. Columns that came or went since the last run are none.
+    pub fn differs(&self) -> bool {
+        self.report.counts.all() > 0 || !self.report.shape.incomparable.is_empty()
+    }
+}
+
+impl Engine {
+    /// Compares a pipeline's table with what it should hold. Nothing is changed.
+    ///
+    /// # Errors
+    /// Where the pipeline was never loaded, or what it should hold cannot be told; that there are differences is none.
+    pub fn verify(&self, pipeline: &Pipeline, request: &Request<'_>) -> Result<Verification> {
+        let found = self.verified(pipeline, request);
+        self.observer.observe(&Event::Finished { pipeline: pipeline.name.clone() });
+        found.map_err(|error| error.or_state("nothing was changed"))
+    }
+
+    fn verified(&self, pipeline: &Pipeline, request: &Request<'_>) -> Result<Verification> {
+        if pipeline.source.reads_stdin() {
+            return Err(unverified("standard input is read by now, and there is nothing to compare the table with")
+                .help("write it to a file, and name that as the source"));
+        }
+        if pipeline.at_least_once {
+            return Err(unverified(
+                "`append: at_least_once` adds the rows again on every run: nothing says what the table should hold",
+            )
+            .help("leave out `append: at_least_once`: without it every row is added once"));
+        }
+        let mut tries = 1;
+        loop {
+            self.stop.check()?;
+            let before = state(pipeline)?;
+            let mut found = self.once(pipeline, request, &before)?;
+            let settled = !found.differs() || state(pipeline)?.updated_at == before.updated_at;
+            if settled || tries == TRIES {
+                if !settled {
+                    found.notes.push(
+                        "runs committed each time while the two were compared: some of what differs may be their work"
+                            .into(),
+                    );
+                }
+                return Ok(found);
+            }
+            tries += 1;
+        }
+    }
+
+    fn once(&self, pipeline: &Pipeline, request: &Request<'_>, state: &State) -> Result<Verification> {
+        let refused = plain::why_not(pipeline)?;
+        let mut notes = Vec::new();
+        let (way, expected) = match refused {
+            None => (Way::Direct, None),
+            Some(why) => {
+                tracing::info!(
+                    "{}: loaded from its beginning to know what the table should hold: {why}",
+                    pipeline.name
+                );
+                let what = "what the table should hold, loaded from its beginning".to_owned();
+                self.observer.observe(&Event::Trial { pipeline: pipeline.name.clone(), what });
+                (Way::Loaded, Some(expected::load(self, pipeline, state, request.scratch, &mut notes)?))
+            }
+        };
+        let by = if way == Way::Direct { Names::Source } else { Names::Table };
+        let from = source_name(pipeline);
+        let mut left = match &expected {
+            None => side(&pipeline.source, from, false, pipeline, request)?,
+            Some(expected) => side(&expected.source(), from, true, pipeline, request)?,
+        };
+        let into = format!("{}#{}", pipeline.destination.url, pipeline.destination.table);
+        let right = side(&table(pipeline), into, true, pipeline, request)?;
+        if way == Way::Direct {
+            left.types = crate::names::survey_request(pipeline, state.schema.as_ref()).pinned;
+        }
+        let mark = state.watermark.as_ref().filter(|_| pipeline.watermark.is_some());
+        let hidden = pipeline.watermark.as_ref().is_some_and(|w| w.hidden);
+        let mut beyond = None;
+        if let (Some(mark), Some(spec)) = (mark, &pipeline.watermark) {
+            let column = match by {
+                Names::Source => crate::names::source_name(pipeline, &spec.column).to_owned(),
+                Names::Table => spec.column.clone(),
+            };
+            let nulls = spec.nulls != CursorNulls::Exclude;
+            let from = spec.start.as_ref().and_then(|start| Value::parse(start, mark.data_type));
+            // What has a row's number as its watermark is read again from there on, and nothing tells its rows otherwise.
+            if !hidden {
+                let bounds = Bounds { from, exclusive: spec.exclusive, until: Some(mark.value.clone()) };
+                left.range = Some(Range { column: column.clone(), bounds, nulls });
+            }
+            let bounds = Bounds { from: Some(mark.value.clone()), exclusive: !hidden, until: None };
+            beyond = Some(Range { column, bounds, nulls: false }).filter(|_| way == Way::Direct || !hidden);
+        }
+        let keyed = !pipeline.key.is_empty() && pipeline.load != Load::Append;
+        let left_name = |name: &str| match by {
+            Names::Source => crate::names::source_name(pipeline, name).to_owned(),
+            Names::Table => name.to_owned(),
+        };
+        let comparison = Comparison {
+            key: if keyed { pipeline.key.clone() } else { Vec::new() },
+            columns: request.columns.clone().map(|columns| with_cursor(pipeline, columns)),
+            by: request.by.clone(),
+            sampling: request.sampling,
+            limit: request.limit,
+            left_name: Box::new(left_name),
+            keeps: Box::new(|name| plain::keeps(pipeline, name)),
+            ignored: control(pipeline),
+            beyond,
+            // What is in the table is what came first, which the source may no longer hold.
+            keys_only: pipeline.load == Load::InsertOnly,
+            ..Comparison::new([left, right])
+        };
+        let mut late = late::Finder::new(pipeline, mark);
+        let report = self.judged(&comparison, &mut |paired, candidate| late.judge(paired, candidate))?;
+        if state.pending.is_some() {
+            notes.push("a load is unfinished: the next run goes on with it".into());
+        }
+        let not_loaded = report.beyond + late.waiting;
+        Ok(Verification {
+            pipeline: pipeline.name.clone(),
+            not_loaded: not_loaded.saturating_sub(if keyed { report.changed_since } else { 0 }),
+            watermark: mark.map(|m| (m.column.clone(), m.value.to_string())),
+            late: request.late.then(|| late.found()).flatten(),
+            report,
+            way,
+            notes,
+        })
+    }
+}
+
+/// Whose names a column of the first goes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Names {
+    Source,
+    Table,
+}
+
+/// The watermark's column is compared in any case: by it a row is known to be late, or of a later run.
+fn with_cursor(pipeline: &Pipeline, mut columns: Vec<String>) -> Vec<String> {
+    if let Some(cursor) = pipeline.cursor().filter(|c| !columns.contains(&c.column)) {
+        columns.push(cursor.column.clone());
+    }
+    columns
+}
+
+/// What is remembered of the pipeline.
+fn state(pipeline: &Pipeline) -> Result<State> {
+    let destination = registry::destination(&pipeline.destination.url)?;
+    let known = if destination.exists() { destination.ledger()?.state(&pipeline.name)? } else { None };
+    let loaded =
+        known.filter(|state| state.schema.is_some() && state.table.as_ref() == Some(&pipeline.destination.table));
+    loaded.ok_or_else(|| {
+        unverified(&format!("{:?} was never loaded into {:?}", pipeline.name, pipeline.destination.table))
+            .help(format!("load it: floodmark run {}", pipeline.name))
+            .help("two tables that no pipeline joins are compared by `floodmark diff`")
+    })
+}
+
+fn unverified(message: &str) -> Error {
+    Error::new(Code::Unverified, message).state("nothing was changed")
+}
+
+/// The pipeline's table, as a source.
+fn table(pipeline: &Pipeline) -> SourceSpec {
+    let relation = Relation::Table(pipeline.destination.table.clone());
+    SourceSpec::Database(DatabaseSource { url: pipeline.destination.url.clone(), relation })
+}
+
+/// A side, without the rows that are not in force. `marked`: it is a table that Floodmark made, with marks on such rows.
+fn side(spec: &SourceSpec, name: String, marked: bool, pipeline: &Pipeline, request: &Request<'_>) -> Result<SideSpec> {
+    let history = (marked && pipeline.load == Load::Scd2).then_some("is_current");
+    let deleted = (marked && pipeline.deletes == Deletes::Soft && pipeline.load != Load::Scd2)
+        .then_some("is_deleted IS NULL OR NOT is_deleted");
+    let conditions: Vec<String> = request
+        .condition
+        .as_deref()
+        .into_iter()
+        .chain(history)
+        .chain(deleted)
+        .map(|condition| format!("({condition}\n)"))
+        .collect();
+    let condition = (!conditions.is_empty()).then(|| conditions.join(" AND "));
+    let source = registry::compared(spec, condition.as_deref())?;
+    Ok(SideSpec { name, source, condition: None, range: None, types: HashMap::new() })
+}
+
+/// What the source is called.
+fn source_name(pipeline: &Pipeline) -> String {
+    match &pipeline.source {
+        SourceSpec::Files(files) => files.patterns.join(", "),
+        SourceSpec::Database(DatabaseSource { url, relation: Relation::Table(table) }) => format!("{url}#{table}"),
+        SourceSpec::Database(DatabaseSource { url, .. }) => format!("a query of {url}"),
+    }
+}
