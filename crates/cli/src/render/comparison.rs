@@ -53,16 +53,16 @@ pub(crate) fn verified(found: &Verification, words: Words) -> String {
 fn told_late(late: &Late) -> String {
     let mut parts = Vec::new();
     if late.missing > 0 {
-        parts.push(format!("{} came behind the watermark", count(late.missing, "row")));
+        parts.push(format!("{} missing", count(late.missing, "row")));
     }
     if late.changed > 0 {
-        parts.push(format!("{} changed behind it", count(late.changed, "row")));
+        parts.push(format!("{} changed", count(late.changed, "row")));
     }
     let lookback = match &late.lookback {
-        Some(lookback) => format!("`lookback: {lookback}` reads them"),
-        None => "an `append` reads nothing behind it: give the pipeline a key and `load: upsert`".to_owned(),
+        Some(lookback) => format!("`lookback: {lookback}` reads all of them"),
+        None => "no `lookback` reads them".to_owned(),
     };
-    format!("{}; the oldest is {}, {} behind: {lookback}", parts.join(", "), late.oldest, late.behind)
+    format!("{} behind the watermark, the oldest {} at {}: {lookback}", parts.join(" and "), late.behind, late.oldest)
 }
 
 fn whole(lead: String, report: &Report, words: Words, differs: bool, more: Vec<(&'static str, String)>) -> String {
@@ -156,7 +156,7 @@ fn compared(report: &Report) -> String {
 
 /// Where along the axis the differences lie.
 fn place(report: &Report) -> Option<String> {
-    let axis = report.axis.as_ref()?;
+    let axis = report.axis.as_ref().filter(|_| report.segments.len() > 1)?;
     let mut ranges: Vec<String> = report
         .differing()
         .into_iter()

@@ -11,9 +11,21 @@ fn help() {
 #[test]
 fn help_of_each_command() {
     let scratch = Scratch::new();
-    for command in
-        ["init", "run", "plan", "prove", "check", "state", "runs", "rejects", "fingerprint", "explain", "completions"]
-    {
+    for command in [
+        "init",
+        "run",
+        "plan",
+        "prove",
+        "verify",
+        "diff",
+        "check",
+        "state",
+        "runs",
+        "rejects",
+        "fingerprint",
+        "explain",
+        "completions",
+    ] {
         insta::assert_snapshot!(format!("help_{command}"), scratch.ok(&[command, "-h"]));
     }
 }

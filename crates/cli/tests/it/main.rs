@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper that panics is a test that fails")]
 
 mod check;
+mod compare;
 mod from_mysql;
 mod from_postgres;
 mod help;

@@ -20,7 +20,7 @@ const BY_HAND: [(Code, &str); 6] = [
     (Code::Internal, "a defect that no input brings about"),
 ];
 
-const SCENES: [(Code, Scene); 36] = [
+const SCENES: [(Code, Scene); 37] = [
     (Code::ConfigRead, |s| s.run(&["run"])),
     (Code::ConfigInvalid, |s| file(s, "key: id\nwatermrk: updated_at", &[])),
     (Code::Reference, |s| file(s, "key: id\nwatermark: ${CURSOR}", &[])),
@@ -182,6 +182,11 @@ const SCENES: [(Code, Scene); 36] = [
         let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let mut command = s.command(&["schema"]);
         s.ran(&command.stdout(full).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap())
+    }),
+    (Code::Unverified, |s| {
+        orders(s, "key: id");
+        s.write("data/orders.csv", "id\n1\n");
+        s.run(&["verify"])
     }),
 ];
 

@@ -6,7 +6,7 @@ use arrow::{
     compute::filter_record_batch,
 };
 use floodmark_connect::{
-    Range, ReadPlan, Slice, Source, Stop, SurveyRequest,
+    Batches, Range, ReadPlan, Slice, Source, Stop, SurveyRequest,
     digests::{Ask, Digests, Split},
 };
 use floodmark_core::{
@@ -98,15 +98,9 @@ impl<'a> Side<'a> {
         }
         let plan = ReadPlan { schema, range: range.cloned(), ..ReadPlan::default() };
         for slice in &self.slices {
-            for batch in self.source.read(slice, &plan, self.stop)? {
-                self.stop.check()?;
-                let batch = batch?;
-                self.transferred.fetch_add(batch.covered, Relaxed);
-                if let Some(bad) = batch.bad.into_iter().next() {
-                    return Err(bad.error.state("nothing was changed"));
-                }
-                take(self.wanted(whole(batch.rows, &plan.schema)?, range)?)?;
-            }
+            self.taken(self.source.read(slice, &plan, self.stop)?, &mut |rows| {
+                take(self.wanted(whole(rows, &plan.schema)?, range)?)
+            })?;
         }
         Ok(())
     }
@@ -120,16 +114,23 @@ impl<'a> Side<'a> {
         mut take: impl FnMut(RecordBatch) -> Result<()>,
     ) -> Result<()> {
         let Some(digests) = self.digests() else { return self.read(columns, take) };
-        for batch in digests.rows(ask, segments, columns, self.stop)? {
+        self.taken(digests.rows(ask, segments, columns, self.stop)?, &mut |rows| take(whole(rows, columns)?))
+    }
+
+    /// Takes all rows there are. After one that does not fit the others are passed over, and not left where they are: a
+    /// statement that is broken off takes the state of the database with it that all others are to see, too.
+    fn taken(&self, batches: Box<dyn Batches>, take: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<()> {
+        let mut misfit = None;
+        for batch in batches {
             self.stop.check()?;
             let batch = batch?;
             self.transferred.fetch_add(batch.covered, Relaxed);
-            if let Some(bad) = batch.bad.into_iter().next() {
-                return Err(bad.error.state("nothing was changed"));
+            misfit = misfit.or_else(|| batch.bad.into_iter().next().map(|bad| bad.error.state("nothing was changed")));
+            if misfit.is_none() {
+                take(batch.rows)?;
             }
-            take(whole(batch.rows, columns)?)?;
         }
-        Ok(())
+        misfit.map_or(Ok(()), Err)
     }
 
     /// Number of rows and sum of hashes by segment, worked out from the rows themselves.

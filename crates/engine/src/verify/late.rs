@@ -21,7 +21,8 @@ pub struct Late {
     pub oldest: String,
     /// How far that is behind the watermark.
     pub behind: String,
-    /// The `lookback` with which the next run reads all of them; `None` where the strategy takes none.
+    /// The `lookback` with which the next run reads all of them; `None` where none does: an `append` takes none, and of
+    /// files those are read that changed.
     pub lookback: Option<String>,
 }
 
@@ -51,7 +52,7 @@ impl<'a> Finder<'a> {
             mark,
             cell,
             inclusive: pipeline.watermark.as_ref().is_some_and(|w| !w.exclusive || w.lookback.is_some()),
-            lookback: pipeline.load != Load::Append,
+            lookback: pipeline.load != Load::Append && pipeline.source.files().is_none(),
             waiting: 0,
             missing: 0,
             changed: 0,
@@ -131,7 +132,7 @@ mod tests {
     #[test]
     fn a_distance_is_rounded_up_to_a_unit_one_reads() {
         let at = |seconds: i128| Value::Timestamp(seconds * SECOND);
-        let of = |seconds| behind(&at(1_000_000), &at(1_000_000 - seconds)).unwrap();
+        let of = |seconds: i128| behind(&at(1_000_000), &at(1_000_000 - seconds)).unwrap();
         assert_eq!([1, 90, 121, 7200, 7201, 172_800, 172_801].map(of), ["1s", "90s", "3m", "120m", "3h", "48h", "3d"]);
         assert_eq!(behind(&Value::Timestamp(SECOND), &Value::Timestamp(1)).as_deref(), Some("1s"));
         assert_eq!(behind(&Value::Date(10), &Value::Date(3)).as_deref(), Some("7d"));

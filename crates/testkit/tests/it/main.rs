@@ -11,3 +11,4 @@ mod model;
 #[cfg(unix)]
 mod postgres;
 mod types;
+mod verify;

@@ -75,12 +75,17 @@ pub(crate) fn counts(report: &Value) -> [u64; 3] {
 
 /// The rows that differ, each in a line.
 pub(crate) fn told(report: &Value) -> Vec<String> {
+    told_as(report, "first", "second")
+}
+
+/// The same where the two are called so.
+pub(crate) fn told_as(report: &Value, first: &str, second: &str) -> Vec<String> {
     let text = |value: &Value| value.as_str().unwrap_or("NULL").to_owned();
     let row = |row: &Value| {
         let key: Vec<String> = row["key"].as_object().unwrap().values().map(text).collect();
         let columns = row["columns"].as_object().into_iter().flatten();
         let columns: Vec<String> =
-            columns.map(|(name, both)| format!(" {name} {}→{}", text(&both["first"]), text(&both["second"]))).collect();
+            columns.map(|(name, both)| format!(" {name} {}→{}", text(&both[first]), text(&both[second]))).collect();
         format!("{} {}{}", row["difference"].as_str().unwrap(), key.join(","), columns.concat())
     };
     let mut rows: Vec<String> = report["differences"].as_array().unwrap().iter().map(row).collect();
