@@ -171,10 +171,10 @@ impl Engine {
             let from = spec.start.as_ref().and_then(|start| Value::parse(start, mark.data_type));
             // What has a row's number as its watermark is read again from there on, and nothing tells its rows otherwise.
             if !hidden {
-                let bounds = Bounds { from, exclusive: spec.exclusive, until: Some(mark.value.clone()) };
+                let bounds = Bounds { from, exclusive: spec.exclusive, until: Some(mark.value.clone()), before: None };
                 left.range = Some(Range { column: column.clone(), bounds, nulls });
             }
-            let bounds = Bounds { from: Some(mark.value.clone()), exclusive: !hidden, until: None };
+            let bounds = Bounds { from: Some(mark.value.clone()), exclusive: !hidden, until: None, before: None };
             beyond = Some(Range { column, bounds, nulls: false }).filter(|_| way == Way::Direct || !hidden);
         }
         let keyed = !pipeline.key.is_empty() && pipeline.load != Load::Append;
