@@ -195,8 +195,8 @@ pub trait Destination: Send + Sync {
     fn fingerprint(&self, table: &str) -> Result<Fingerprint>;
 
     /// A private copy of the whole database inside `folder`, in which `without` was never loaded: its table is dropped and
-    /// its state and rejects are forgotten, as a full refresh would. Returns its URL. A database that is not there is
-    /// copied as one that is not there.
+    /// its state and rejects are forgotten, as a full refresh would. Returns its URL, which holds no password, as other
+    /// processes are told it. A database that is not there is copied as one that is not there.
     ///
     /// It is one committed state of the database, also while others write to it, and nothing of the original is changed:
     /// no file of it, no lock, no state. What the folder held under that name before is not looked at.

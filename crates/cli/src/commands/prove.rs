@@ -65,7 +65,9 @@ fn exit_code(found: &Certificate) -> u8 {
 fn command(program: &Path, file: &Path, errand: &Errand<'_>) -> Command {
     let mut command = Command::new(program);
     command.arg("run").arg(errand.pipeline).arg("--file").arg(file);
-    command.args(["--quiet", "--format", "json", "--into", &errand.into.to_string()]);
+    // As it is, and not as it is shown: where a password or a key is kept is hidden there.
+    let into = format!("{}:{}", errand.into.scheme(), errand.into.written());
+    command.args(["--quiet", "--format", "json", "--into", &into]);
     command.args(["--at", &errand.at.to_rfc3339()]);
     if let Some(rows) = errand.commit_every {
         command.args(["--commit-every", &rows.to_string()]);
