@@ -84,8 +84,11 @@ pub(crate) const TABLES: [(&str, &str); 12] = [
 /// The table that is made after all others: some came into use later than the first ones.
 const LAST: &str = "beside";
 
-/// Who makes the state tables of a database first; the others wait, and find them made.
-const MAKING: &str = "floodmark: state tables";
+/// The lock of who makes the state tables of a database first; the others wait, and find them made. Its name counts on the
+/// whole server.
+fn making(db: &Db) -> String {
+    format!("floodmark state {:032x}", xxh3_128(db.server.database.as_bytes()))
+}
 
 /// The place of a text that is too long for a key.
 pub(crate) fn id(text: &str) -> String {
@@ -122,12 +125,13 @@ pub(crate) fn create(db: &Db) -> Result<()> {
         return Ok(());
     }
     let fail = to("create the state tables");
-    db.query(&format!("SELECT GET_LOCK({}, 60)", text(MAKING))).map_err(&fail)?;
+    let making = text(&making(db));
+    db.query(&format!("SELECT GET_LOCK({making}, 60)")).map_err(&fail)?;
     let made = make(db, "CREATE TABLE IF NOT EXISTS", &mut |_| Ok(true)).and_then(|()| {
         let sql = format!("INSERT IGNORE INTO _floodmark_meta VALUES (1, {FORMAT})");
         crash::at(Point::CreateState, || db.execute(&sql).map_err(&fail))
     });
-    db.query(&format!("SELECT RELEASE_LOCK({})", text(MAKING))).map_err(&fail)?;
+    db.query(&format!("SELECT RELEASE_LOCK({making})")).map_err(&fail)?;
     made.map(|_| ())
 }
 
