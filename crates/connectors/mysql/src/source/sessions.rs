@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 /// InnoDB makes the list of its transactions anew for one who looks when nobody has looked for a tenth of a second.
 const PAUSE: Duration = Duration::from_millis(110);
 
+/// How many of these pauses are made in one, where others look, too: the more look, the less often each of them may.
+const LONGEST: u32 = 8;
+
 /// How long a list that is new is waited for, where others look at it all the time.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -129,7 +132,7 @@ fn list(db: &Db, stop: &Stop) -> Result<Result<Vec<Owned>, Held>> {
     // A transaction of our own is in the list, with the statement that it ran when the list was made: so one is known that was
     // made for an earlier look.
     db.execute(BEGIN).map_err(to(LOOK))?;
-    let (since, mut turn) = (Instant::now(), 0_u64);
+    let (since, mut turn) = (Instant::now(), 0);
     loop {
         turn += 1;
         let token = format!("floodmark looks {turn}");
@@ -152,7 +155,7 @@ fn list(db: &Db, stop: &Stop) -> Result<Result<Vec<Owned>, Held>> {
         if since.elapsed() > PATIENCE {
             return Ok(Err(STALE));
         }
-        std::thread::sleep(uneven(PAUSE));
+        std::thread::sleep(uneven(PAUSE * turn.min(LONGEST)));
     }
 }
 
