@@ -30,7 +30,7 @@ const SSL_MODES: [(&str, SslMode); 5] = [
 ];
 
 /// Parameters of a URL, and the variable that stands in for each. Written with `-` or `_`.
-const PARAMETERS: [(&str, &str); 13] = [
+const PARAMETERS: [(&str, &str); 14] = [
     ("host", "MYSQL_HOST"),
     ("port", "MYSQL_TCP_PORT"),
     ("socket", "MYSQL_UNIX_PORT"),
@@ -44,6 +44,7 @@ const PARAMETERS: [(&str, &str); 13] = [
     ("ssl_key", ""),
     ("connect_timeout", ""),
     ("tcp_user_timeout", ""),
+    ("lock_wait_timeout", ""),
 ];
 
 /// Where a server of this machine listens: Debian's socket, Fedora's, and that of the source's own default.
@@ -79,6 +80,7 @@ pub(crate) struct Address {
     pub(crate) key: Option<PathBuf>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) user_timeout: Option<Duration>,
+    pub(crate) lock_wait: Option<Duration>,
 }
 
 impl fmt::Display for Address {
@@ -147,6 +149,7 @@ impl Address {
             key: given.get("ssl_key").map(PathBuf::from),
             timeout: given.duration("connect_timeout", Duration::from_secs)?,
             user_timeout: given.duration("tcp_user_timeout", Duration::from_millis)?,
+            lock_wait: given.duration("lock_wait_timeout", Duration::from_secs)?,
         })
     }
 
@@ -168,6 +171,7 @@ impl Address {
             ("ssl-cert", self.certificate.as_deref().map(path)),
             ("ssl-key", self.key.as_deref().map(path)),
             ("connect-timeout", self.timeout.map(|t| t.as_secs().to_string())),
+            ("lock-wait-timeout", self.lock_wait.map(|t| t.as_secs().to_string())),
         ];
         let query: Vec<String> = parameters
             .into_iter()

@@ -5,7 +5,7 @@ use crate::{
     codec, copy,
     ddl::{self, Name},
     differences,
-    failure::to,
+    failure::{NO_WRITES, to},
     ledger::MysqlLedger,
     link::Db,
     literal,
@@ -47,7 +47,7 @@ impl MysqlDestination {
     fn hold(&self, name: LockName<'_>, run: &str, wait: Option<Duration>, stop: &Stop) -> Result<(Db, Lock)> {
         let db = crash::at(Point::OpenDatabase, || Db::connect(&self.address, &format!("floodmark run {run}")))?;
         state::present(&db)?;
-        let lock = Lock::acquire(&db, name, wait, stop)?;
+        let lock = Lock::acquire(&db, name, Some(run), wait, stop)?;
         Ok((db, lock))
     }
 }
@@ -78,14 +78,15 @@ impl Destination for MysqlDestination {
         if row.number(0) == Some(1) {
             return Err(Error::new(Code::DestinationOpen, "the server takes no writes")
                 .state("nothing was written")
-                .help("name the primary server, not a replica, and see read_only"));
+                .help(NO_WRITES));
         }
         Ok(())
     }
 
     fn open(&self, pipeline: &str, run: &str, wait: Option<Duration>, stop: &Stop) -> Result<Box<dyn Session>> {
         let held = self.hold(LockName::Pipeline(pipeline), run, wait, stop)?;
-        Ok(Box::new(MysqlSession::open(self.clone(), held, pipeline, stop)?))
+        let opened = MysqlSession::open(self.clone(), held, pipeline, stop);
+        Ok(Box::new(opened.map_err(|error| error.or_state("nothing was written"))?))
     }
 
     fn open_beside(&self, pipeline: &str, run: &str, wait: Option<Duration>, stop: &Stop) -> Result<Box<dyn Session>> {

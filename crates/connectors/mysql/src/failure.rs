@@ -1,7 +1,7 @@
 //! From the server's errors to ours.
 
 use floodmark_core::{Code, Error};
-use std::{fmt, io};
+use std::{fmt, io, time::Duration};
 
 /// What went wrong on a connection.
 #[derive(Debug)]
@@ -10,6 +10,8 @@ pub(crate) enum Failure {
     Server { code: u16, message: String },
     /// The connection is gone, or was never made.
     Lost(io::Error),
+    /// Nothing was said in so long, from the beginning.
+    Silent(Duration),
     /// No TLS could be agreed on.
     Tls(io::Error),
     /// The server does not speak TLS, and the URL asks for it.
@@ -35,6 +37,7 @@ impl fmt::Display for Failure {
         match self {
             Failure::Server { code, message } => write!(f, "{message} (error {code})"),
             Failure::Lost(error) | Failure::Tls(error) => write!(f, "{error}"),
+            Failure::Silent(limit) => write!(f, "no answer in {} s", limit.as_secs()),
             Failure::NoTls => f.write_str("the server does not speak TLS"),
             Failure::Clear => {
                 f.write_str("the server wants the password itself, over a connection that others can read")
@@ -49,6 +52,15 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 impl Failure {
+    /// Whether a connection that stood was cut off, rather than none could be had.
+    pub(crate) fn is_cut(&self) -> bool {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+        matches!(self, Failure::Lost(error) if matches!(
+            error.kind(),
+            BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof
+        ))
+    }
+
     /// The number of the server's error; 0 where it said nothing.
     pub(crate) fn code(&self) -> u16 {
         match self {
@@ -62,7 +74,9 @@ impl Failure {
 pub(crate) mod code {
     pub(crate) const TOO_MANY_CONNECTIONS: u16 = 1040;
     pub(crate) const DUPLICATE_KEY: u16 = 1062;
+    pub(crate) const NO_SUCH_SESSION: u16 = 1094;
     pub(crate) const NO_SUCH_TABLE: u16 = 1146;
+    pub(crate) const PACKET_TOO_LARGE: u16 = 1153;
     pub(crate) const LOCK_WAIT: u16 = 1205;
     pub(crate) const DEADLOCK: u16 = 1213;
     pub(crate) const PRIVILEGE: u16 = 1227;
@@ -86,7 +100,9 @@ pub(crate) fn failed(doing: &str, failure: Failure) -> Error {
         Failure::Refused(error) => error,
         Failure::Server { code: number, .. } => {
             let (code, help) = remedy(number);
-            let error = Error::new(code, message).state(state).help(help).cause(failure);
+            let error = Error::new(code, message).help(help).cause(failure);
+            // What is written before a server takes no writes any more is for the run to say.
+            let error = if takes_no_writes(number) { error } else { error.state(state) };
             if passes(number) { error.transient() } else { error }
         }
         Failure::Lost(_) if !connecting => {
@@ -97,9 +113,18 @@ pub(crate) fn failed(doing: &str, failure: Failure) -> Error {
                 .transient()
         }
         Failure::Protocol(_) if !connecting => Error::new(Code::DestinationWrite, message).state(state).cause(failure),
-        _ => Error::new(Code::DestinationOpen, message).state(state).help(unreachable_help(&failure)).cause(failure),
+        _ => {
+            let cut = failure.is_cut();
+            let error =
+                Error::new(Code::DestinationOpen, message).state(state).help(unreachable_help(&failure)).cause(failure);
+            if cut { error.transient() } else { error }
+        }
     }
 }
+
+/// What to do about a server that takes no writes.
+pub(crate) const NO_WRITES: &str =
+    "name the primary server, not a replica, and see read_only: this one takes no writes";
 
 /// What to do where no connection comes about.
 pub(crate) fn unreachable_help(failure: &Failure) -> &'static str {
@@ -110,6 +135,9 @@ pub(crate) fn unreachable_help(failure: &Failure) -> &'static str {
              out to, or ask for less: ssl-mode=verify_ca takes any name, ssl-mode=required any certificate"
         }
         Failure::Clear => "let it be reached by TLS (ssl-mode=required) or by its socket",
+        Failure::Silent(_) => {
+            "check that it is a MySQL or MariaDB server that runs, and what stands between; connect-timeout=60 in the URL waits longer"
+        }
         Failure::Method(_) => {
             "give the user another method: mysql_native_password, caching_sha2_password, or over TLS mysql_clear_password"
         }
@@ -120,11 +148,16 @@ pub(crate) fn unreachable_help(failure: &Failure) -> &'static str {
 }
 
 /// Whether the same may succeed a moment later: a deadlock, a server that is full, starting or stopping, a session that was
-/// ended.
+/// ended. A lock that somebody kept for as long as a run waits is kept on purpose.
 pub(crate) fn passes(number: u16) -> bool {
-    matches!(number, code::TOO_MANY_CONNECTIONS | code::LOCK_WAIT | code::DEADLOCK)
+    matches!(number, code::TOO_MANY_CONNECTIONS | code::DEADLOCK)
         // Shutdown in progress, connection killed, aborted connection, lost in a query, killed by idleness, read-only for a moment.
         || matches!(number, 1053 | 1152 | 1158..=1161 | 1184 | 1927 | 3168 | 3169 | 4031)
+}
+
+/// Read-only: by an option, in a transaction, for a moment, in a group.
+fn takes_no_writes(number: u16) -> bool {
+    matches!(number, 1290 | 1792 | 1836 | 3100)
 }
 
 fn remedy(number: u16) -> (Code, &'static str) {
@@ -142,10 +175,7 @@ fn remedy(number: u16) -> (Code, &'static str) {
             Code::DestinationWrite,
             "the statement was stopped, by a person or by a time limit of the server: run again",
         ),
-        1290 | 1792 | 1836 | 3100 => (
-            Code::DestinationOpen,
-            "the server takes no writes: name the primary server, not a replica, and see read_only",
-        ),
+        _ if takes_no_writes(number) => (Code::DestinationOpen, NO_WRITES),
         1049 => (Code::DestinationOpen, "there is no such database: check the name, or create it with CREATE DATABASE"),
         1044 | 1045 | 1130 | 1698 => {
             (Code::DestinationOpen, "check the user, the password, and from where the user may connect (SHOW GRANTS)")
@@ -169,7 +199,7 @@ fn remedy(number: u16) -> (Code, &'static str) {
             Code::TableShape,
             "a row or a key would be larger than the server's tables can hold: load fewer or narrower columns",
         ),
-        1153 => {
+        code::PACKET_TOO_LARGE => {
             (Code::DestinationWrite, "a value is larger than the server takes at once: raise max_allowed_packet there")
         }
         1053 | 1927 | 3168 | 3169 | 4031 => (

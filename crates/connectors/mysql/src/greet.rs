@@ -8,7 +8,7 @@ use crate::{
     wire::{Fields, failure_of},
 };
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY as SHA1, SHA256, digest};
-use std::time::Duration;
+use std::{io::ErrorKind, time::Duration};
 
 const LONG_PASSWORD: u32 = 1;
 /// An update says how many rows it found, also where they were as it would make them.
@@ -46,6 +46,17 @@ struct Greeting {
 /// A connection on which commands may be sent. `application` is shown to whoever looks at the server's sessions.
 pub(crate) fn connect(address: &Address, application: &str) -> Result<Packets, Failure> {
     let timeout = address.timeout.unwrap_or(CONNECT);
+    greet(address, application, timeout).map_err(|failure| match failure {
+        Failure::Lost(error) | Failure::Tls(error)
+            if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
+        {
+            Failure::Silent(timeout)
+        }
+        other => other,
+    })
+}
+
+fn greet(address: &Address, application: &str, timeout: Duration) -> Result<Packets, Failure> {
     let mut packets = match &address.place {
         Place::Tcp(host, port) => Packets::tcp(host, *port, timeout, address.user_timeout.unwrap_or(SILENCE))?,
         Place::Socket(path) => Packets::socket(path)?,

@@ -38,7 +38,7 @@ impl Books for MysqlLedger {
 
     fn change<T>(&self, pipeline: &str, work: impl FnOnce(&Db) -> Result<T>) -> Result<T> {
         let db = self.destination.connect()?;
-        let lock = Lock::acquire(&db, Name::Pipeline(pipeline), Some(Duration::ZERO), &Stop::default())?;
+        let lock = Lock::acquire(&db, Name::Pipeline(pipeline), None, Some(Duration::ZERO), &Stop::default())?;
         let done = (|| {
             state::create(&db)?;
             // A load beside runs needs no lock of the pipeline.

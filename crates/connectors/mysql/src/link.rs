@@ -2,7 +2,7 @@
 
 use crate::{
     address::Address,
-    failure::{Failed, Failure, failed, to},
+    failure::{Failed, Failure, code, failed, to},
     greet,
     wire::{Answer, Column, Done, Row, Wire},
 };
@@ -10,8 +10,7 @@ use floodmark_core::{Code, Error, Result};
 use std::{cell::RefCell, cell::RefMut, time::Duration};
 
 /// What a session is made to be, first to last. A client that is killed is noticed by the end of its connection; one that is
-/// gone with its network, by silence. A lock of another program is waited for no longer than a person would. Any of these
-/// may be unknown to some server, or out of a user's reach.
+/// gone with its network, by silence. Any of these may be unknown to some server, or out of a user's reach.
 const SETTINGS: [&str; 16] = [
     "time_zone = '+00:00'",
     "autocommit = 1",
@@ -22,16 +21,22 @@ const SETTINGS: [&str; 16] = [
     // Locks lie on the rows that were found, and not on the room between them.
     "transaction_isolation = 'READ-COMMITTED'",
     "tx_isolation = 'READ-COMMITTED'",
-    "innodb_lock_wait_timeout = 60",
-    "lock_wait_timeout = 60",
     // Rows are read and made between two statements, which may take long.
     "wait_timeout = 28800",
     "net_read_timeout = 900",
     "net_write_timeout = 900",
     "idle_write_transaction_timeout = 900",
+    "idle_readonly_transaction_timeout = 0",
+    "idle_transaction_timeout = 0",
     "max_statement_time = 0",
     "max_execution_time = 0",
 ];
+
+/// How long a lock of another program is waited for, unless the URL says otherwise: no longer than a person would.
+const LOCK_WAIT: Duration = Duration::from_secs(60);
+
+/// What there is to be locked: rows, and what a table is.
+const LOCK_WAITS: [&str; 2] = ["innodb_lock_wait_timeout", "lock_wait_timeout"];
 
 /// Text is what it says, numbers that do not fit are errors, 0 is a number like others.
 const MODE: &str =
@@ -78,7 +83,9 @@ impl Db {
     pub(crate) fn connect_to(address: &Address, application: &str, failed: Failed) -> Result<Db> {
         let doing = format!("connect to {}", address.place);
         let mut wire = Wire::over(greet::connect(address, application).map_err(|f| failed(&doing, f))?);
-        for setting in SETTINGS {
+        let wait = address.lock_wait.unwrap_or(LOCK_WAIT).as_secs();
+        let waits = LOCK_WAITS.map(|name| format!("{name} = {wait}"));
+        for setting in SETTINGS.into_iter().chain(waits.iter().map(String::as_str)) {
             match wire.ask(&format!("SET SESSION {setting}")) {
                 Err(failure) if failure.code() == 0 => return Err(failed(&doing, failure)),
                 _ => {}
@@ -128,10 +135,21 @@ impl Db {
         Ok(())
     }
 
+    /// Sends a statement, and reads how its answer begins. One that the server would not take whole is not sent: it would end
+    /// the connection over it, and the transaction that could be gone on with.
+    fn ask(&self, wire: &mut Wire, sql: &str) -> Result<Answer, Failure> {
+        // Its kind takes one byte more.
+        if sql.len() + 1 >= self.server.packet {
+            let message = format!("a statement of {} bytes is larger than max_allowed_packet", sql.len());
+            return Err(Failure::Server { code: code::PACKET_TOO_LARGE, message });
+        }
+        wire.ask(sql)
+    }
+
     /// One statement that gives no rows.
     pub(crate) fn execute(&self, sql: &str) -> Result<Done, Failure> {
         let mut wire = self.wire.borrow_mut();
-        match wire.ask(sql)? {
+        match self.ask(&mut wire, sql)? {
             Answer::Done(done) => Ok(done),
             Answer::Columns(_) => {
                 while wire.row()?.is_some() {}
@@ -147,7 +165,7 @@ impl Db {
     /// The rows of a query, one after the other. Nothing else of this connection may be used before their end.
     pub(crate) fn stream(&self, sql: &str) -> Result<Rows<'_>, Failure> {
         let mut wire = self.wire.borrow_mut();
-        let (columns, ended) = match wire.ask(sql)? {
+        let (columns, ended) = match self.ask(&mut wire, sql)? {
             Answer::Columns(columns) => (columns, false),
             Answer::Done(_) => (Vec::new(), true),
             Answer::Wanted => {
@@ -181,11 +199,12 @@ impl Db {
     /// Gives rows to `LOAD DATA LOCAL`; `feed` may use nothing else of this connection meanwhile.
     pub(crate) fn load_local(&self, sql: &str, feed: impl FnOnce(&mut Local<'_>) -> Result<()>) -> Result<Done> {
         let mut wire = self.wire.borrow_mut();
-        match wire.ask(sql).map_err(to("take rows"))? {
+        match self.ask(&mut wire, sql).map_err(to("take rows"))? {
             Answer::Wanted => {}
             _ => return Err(Error::internal("a LOAD DATA LOCAL asked for no file")),
         }
-        let mut local = Local { wire: &mut wire, buffer: Vec::with_capacity(2 * PART) };
+        let part = PART.min(self.server.packet / 2);
+        let mut local = Local { wire: &mut wire, buffer: Vec::with_capacity(2 * part), part };
         let fed = feed(&mut local).and_then(|()| local.hand_over());
         // Also where feeding failed: the server waits for an end before it can be told to roll back.
         let given = wire.given().map_err(to("take rows"));
@@ -225,7 +244,7 @@ impl Db {
     }
 }
 
-/// How much is handed to the network at once.
+/// How much is handed to the network at once, where the server takes as much.
 const PART: usize = 128 << 10;
 
 /// A file that is written while the server reads it.
@@ -233,16 +252,18 @@ pub(crate) struct Local<'a> {
     wire: &'a mut Wire,
     /// What is not handed over yet: callers write here.
     pub(crate) buffer: Vec<u8>,
+    /// How much is handed over at once. A row may be larger.
+    part: usize,
 }
 
 impl Local<'_> {
     /// To be called after each row.
     pub(crate) fn passed(&mut self) -> Result<()> {
-        if self.buffer.len() >= PART { self.hand_over() } else { Ok(()) }
+        if self.buffer.len() >= self.part { self.hand_over() } else { Ok(()) }
     }
 
     fn hand_over(&mut self) -> Result<()> {
-        self.wire.give(&self.buffer).map_err(to("take rows"))?;
+        self.buffer.chunks(self.part).try_for_each(|part| self.wire.give(part)).map_err(to("take rows"))?;
         self.buffer.clear();
         Ok(())
     }

@@ -1,7 +1,11 @@
 //! The locks of a pipeline: named locks of the server's session (`GET_LOCK`), which die with it. Their names count on the
 //! whole server, so the database is part of them.
 
-use crate::{failure::to, link::Db, literal::text};
+use crate::{
+    failure::{code, to},
+    link::Db,
+    literal::text,
+};
 use floodmark_connect::Stop;
 use floodmark_core::{Code, Error, Result};
 use std::{
@@ -14,6 +18,9 @@ const POLL: Duration = Duration::from_millis(50);
 
 /// How long a lock may be taken before it counts as held: the server needs a moment to notice that a client is gone.
 const GLANCE: Duration = Duration::from_millis(400);
+
+/// How long a session that was ended may take to go.
+const PARTING: Duration = Duration::from_secs(10);
 
 /// How many seconds one statement waits for a turn: the next one looks first whether it is to go on.
 const PATIENCE: u32 = 60;
@@ -57,14 +64,36 @@ pub(crate) struct Lock {
     name: String,
 }
 
+/// The name of a second lock, which says whose the first one is.
+fn name_of(run: &str) -> String {
+    format!("floodmark run {:032x}", xxh3_128(run.as_bytes()))
+}
+
 impl Lock {
-    /// Takes the lock, waiting at most `wait` (`None`: for ever).
-    pub(crate) fn acquire(db: &Db, name: Name<'_>, wait: Option<Duration>, stop: &Stop) -> Result<Lock> {
+    /// Takes a lock, for a run where there is one, waiting at most `wait` (`None`: for ever).
+    ///
+    /// A session that this very run lost may hold it still: on a network that swallows packets the server learns of the
+    /// loss much later than the run does. That one is ended.
+    pub(crate) fn acquire(
+        db: &Db,
+        name: Name<'_>,
+        run: Option<&str>,
+        wait: Option<Duration>,
+        stop: &Stop,
+    ) -> Result<Lock> {
         let lock = Lock { name: name.of(db) };
-        let sql = format!("SELECT GET_LOCK({}, 0)", text(&lock.name));
-        until_free(db, name, wait, stop, || {
-            Ok(db.query_one(&sql).map_err(to("take the pipeline's lock"))?.number(0) == Some(1))
-        })?;
+        let fail = to("take the pipeline's lock");
+        let get = |name: &str| format!("SELECT GET_LOCK({}, 0)", text(name));
+        let sql = get(&lock.name);
+        let take = || Ok(db.query_one(&sql).map_err(&fail)?.number(0) == Some(1));
+        if !take()? {
+            let ended = run.map_or(Ok(false), |run| end_earlier(db, &lock.name, run))?;
+            let wait = if ended { wait.map(|wait| wait.max(PARTING)) } else { wait };
+            until_free(db, name, wait, stop, take)?;
+        }
+        if let Some(run) = run {
+            db.query(&get(&name_of(run))).map_err(&fail)?;
+        }
         Ok(lock)
     }
 
@@ -126,6 +155,20 @@ impl Drop for Turn<'_> {
     }
 }
 
+/// Ends the session of an earlier attempt of a run, where that holds the lock; whether it does.
+fn end_earlier(db: &Db, lock: &str, run: &str) -> Result<bool> {
+    let fail = to("end the session that was lost");
+    let sql = format!("SELECT IS_USED_LOCK({}), IS_USED_LOCK({})", text(lock), text(&name_of(run)));
+    let row = db.query_one(&sql).map_err(&fail)?;
+    let Some(holder) = row.number::<u64>(0).filter(|holder| row.number(1) == Some(*holder)) else { return Ok(false) };
+    match db.execute(&format!("KILL {holder}")) {
+        // It went by itself.
+        Err(failure) if failure.code() == code::NO_SUCH_SESSION => {}
+        done => drop(done.map_err(&fail)?),
+    }
+    Ok(true)
+}
+
 /// Waits at most `wait` until nobody holds the pipeline's lock, and takes nothing.
 pub(crate) fn look(db: &Db, pipeline: &str, wait: Option<Duration>, stop: &Stop) -> Result<()> {
     let name = Name::Pipeline(pipeline);
@@ -155,7 +198,7 @@ fn until_free(
 
 fn busy(db: &Db, name: Name<'_>) -> Error {
     let sql = format!(
-        "SELECT id, user, host FROM information_schema.processlist WHERE id = IS_USED_LOCK({})",
+        "SELECT p.id, p.user, p.host FROM information_schema.processlist p WHERE p.id = IS_USED_LOCK({})",
         text(&name.of(db))
     );
     // Sessions of others are shown only to those who may see them.
@@ -163,9 +206,20 @@ fn busy(db: &Db, name: Name<'_>) -> Error {
         .query_opt(&sql)
         .ok()
         .flatten()
-        .and_then(|row| Some(format!("session {} of {:?} from {}", row.text(0)?, row.text(1)?, row.text(2)?)));
-    let holder = holder.unwrap_or_else(|| "another session of the server".to_owned());
+        .and_then(|row| Some((row.text(0)?.to_owned(), format!("{:?} from {}", row.text(1)?, row.text(2)?))));
+    let (help, holder) = match holder {
+        Some((id, who)) => (
+            format!("where its program is gone for good and the server has not noticed, end it there: `KILL {id}`"),
+            format!("session {id} of {who}"),
+        ),
+        None => (
+            "where its program is gone for good and the server has not noticed, end it there: see SHOW PROCESSLIST"
+                .to_owned(),
+            "another session of the server".to_owned(),
+        ),
+    };
     Error::new(Code::Busy, format!("{name} {holder}"))
         .state("this run wrote nothing; the other one goes on")
         .help("let it finish, or wait for it with `--wait`")
+        .help(help)
 }

@@ -58,7 +58,9 @@ impl Packets {
                 Ok(stream) => {
                     stream.set_nodelay(true)?;
                     let socket = SockRef::from(&stream);
-                    let alive = TcpKeepalive::new().with_time(silence / 3).with_interval(silence / 6);
+                    // The system counts in seconds.
+                    let part = |of: u32| (silence / of).max(Duration::from_secs(1));
+                    let alive = TcpKeepalive::new().with_time(part(3)).with_interval(part(6));
                     socket.set_tcp_keepalive(&alive)?;
                     #[cfg(target_os = "linux")]
                     socket.set_tcp_user_timeout(Some(silence))?;

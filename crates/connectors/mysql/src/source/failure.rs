@@ -15,7 +15,11 @@ pub(crate) fn failed(doing: &str, failure: Failure) -> Error {
                 .cause(failure)
                 .transient();
         }
-        _ => return Error::new(Code::SourceRead, message).help(unreachable_help(&failure)).cause(failure),
+        _ => {
+            let cut = failure.is_cut();
+            let error = Error::new(Code::SourceRead, message).help(unreachable_help(&failure)).cause(failure);
+            return if cut { error.transient() } else { error };
+        }
     };
     let (code, help) = match number {
         1049 => (Code::SourceMissing, "there is no such database: check the URL"),
