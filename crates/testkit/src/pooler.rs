@@ -2,14 +2,14 @@
 
 use crate::{
     project,
-    server::{free_port, give, privileges},
+    server::{free_port, postgres::give, program},
     store::Postgres,
 };
 use std::{
     fs,
     net::{SocketAddr, TcpStream},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -39,12 +39,12 @@ impl Pooler {
         let file = folder.path().join("pgbouncer.ini");
         fs::write(&file, settings).map_err(io)?;
         // Where Debian puts it is not on everybody's path.
-        let program = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"].into_iter().find(|path| Path::new(path).exists());
-        let program = program.ok_or("pgbouncer is missing: `cargo xtask services up` installs it")?;
+        let path = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"].map(Path::new).into_iter().find(|path| path.exists());
+        let path = path.ok_or("pgbouncer is missing: `cargo xtask services up` installs it")?;
         let log = fs::File::create(folder.path().join("log")).map_err(io)?;
-        let mut command = Command::new("setpriv");
-        command.args(privileges(folder.path())?).args([program, "-q"]).arg(&file).current_dir("/");
-        let process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().map_err(io)?;
+        let mut command = program(path, folder.path())?;
+        command.arg("-q").arg(&file);
+        let process = command.stdout(Stdio::null()).stderr(log).spawn().map_err(io)?;
         let pooler = Pooler { folder, process, address: SocketAddr::from(([127, 0, 0, 1], port)) };
         let since = Instant::now();
         while TcpStream::connect(pooler.address).is_err() {

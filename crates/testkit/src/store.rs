@@ -141,10 +141,7 @@ impl Store {
                 "SELECT attname::text FROM pg_attribute
                  WHERE attrelid = to_regclass('{table}') AND attnum > 0 AND NOT attisdropped ORDER BY attnum"
             ),
-            Store::Mysql(_) => format!(
-                "SELECT column_name FROM information_schema.columns WHERE table_schema = DATABASE()
-                 AND table_name = '{table}' AND column_name <> '_floodmark_row' ORDER BY ordinal_position"
-            ),
+            Store::Mysql(mysql) => return mysql.columns(table),
         };
         Ok(self.query(root, &sql)?.rows.iter().flatten().map(Cell::to_string).collect())
     }

@@ -1,7 +1,7 @@
 //! Loads out of MySQL and MariaDB.
 
 use crate::support::Scratch;
-use floodmark_testkit::mariadb::Database;
+use floodmark_testkit::Mysql;
 use std::{
     process::Stdio,
     thread,
@@ -23,11 +23,11 @@ fn names(scratch: &Scratch) -> String {
 
 /// P4: a row whose transaction began before a run, and is committed after it, is loaded by the next run, once.
 fn a_late_commit_is_loaded(load: &str, cursor: &str) {
-    let (shop, scratch) = (Database::new(), Scratch::new());
+    let (shop, scratch) = (Mysql::empty().unwrap(), Scratch::new());
     let mut client = shop.client();
     client.run(ORDERS);
     let url = shop.url();
-    let mut args = vec!["load", &url, "sqlite:///copy.db", "--source-table", "orders"];
+    let mut args = vec!["load", url, "sqlite:///copy.db", "--source-table", "orders"];
     args.extend(["--load", load, "--watermark", cursor]);
     if load != "append" {
         args.extend(["--key", "id"]);
@@ -75,7 +75,7 @@ fn p4_a_late_commit_is_loaded_by_an_append_by_number() {
 
 #[test]
 fn a_pipeline_file_names_a_table_or_a_query() {
-    let (shop, scratch) = (Database::new(), Scratch::new());
+    let (shop, scratch) = (Mysql::empty().unwrap(), Scratch::new());
     let mut client = shop.client();
     client.run(ORDERS);
     scratch.write(
@@ -115,13 +115,13 @@ pipelines:
 /// Numbers that no type of 64 bits holds, and days that are none.
 #[test]
 fn what_the_server_has_beside_others_is_exact_or_told() {
-    let (shop, scratch) = (Database::new(), Scratch::new());
+    let (shop, scratch) = (Mysql::empty().unwrap(), Scratch::new());
     shop.client().run(
         "SET sql_mode = ''; CREATE TABLE t (id bigint unsigned PRIMARY KEY, paid tinyint(1), day date);
          INSERT INTO t VALUES (18446744073709551615, 2, '2024-01-01'), (1, 0, '0000-00-00')",
     );
     let url = shop.url();
-    let args = ["load", &url, "sqlite:///copy.db", "--table", "t", "--key", "id"];
+    let args = ["load", url, "sqlite:///copy.db", "--table", "t", "--key", "id"];
     let ran = scratch.run(&args);
     assert_eq!(ran.code, 1, "{ran:?}");
     for said in ["FM0301", "0000-00-00", "column \"day\"", "nullif(day"] {
@@ -143,7 +143,7 @@ fn what_the_server_has_beside_others_is_exact_or_told() {
 /// A connection that goes in the middle of its rows: nothing of them is loaded, and the next attempt loads them all.
 #[test]
 fn a_source_that_breaks_off_is_read_again() {
-    let (shop, scratch) = (Database::new(), Scratch::new());
+    let (shop, scratch) = (Mysql::empty().unwrap(), Scratch::new());
     let mut client = shop.client();
     client.run(
         "CREATE TABLE t (id int, x text); INSERT INTO t SELECT seq, repeat('x', 40) FROM seq_1_to_150000;
@@ -151,7 +151,7 @@ fn a_source_that_breaks_off_is_read_again() {
     );
     let url = shop.url();
     let query = "SELECT id + IF(id = 140000 AND (SELECT open FROM gate) = 0, SLEEP(60), 0) AS id, x FROM t";
-    let args = ["load", &url, "sqlite:///copy.db", "--table", "t", "--key", "id", "--query", query];
+    let args = ["load", url, "sqlite:///copy.db", "--table", "t", "--key", "id", "--query", query];
     let child = scratch.command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
     let asleep =

@@ -1,11 +1,7 @@
 //! MariaDB, looked at by its own command line client.
 
 use super::look::{Database, Destination, Look, settled};
-use crate::{
-    cell::Cell,
-    dump::Rows,
-    mysql::{self, quote},
-};
+use crate::{cell::Cell, dump::Rows, mysql};
 use std::path::Path;
 
 /// Databases on the tests' server, one for each project.
@@ -60,8 +56,7 @@ impl Database for mysql::Mysql {
         let mut schema = self.query(SCHEMA)?.lines();
         schema.sort();
         look.content.insert("schema".into(), schema);
-        for name in self.tables("")? {
-            let mut rows = self.query(&format!("SELECT * FROM {}", quote(&name)))?;
+        for (name, mut rows) in self.rows_of_tables("")? {
             without_numbers(&name, &mut rows);
             settled(&mut look, &name, &mut rows);
         }

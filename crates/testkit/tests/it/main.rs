@@ -9,6 +9,10 @@ mod kill;
 mod lesson;
 mod model;
 #[cfg(unix)]
+mod mysql;
+#[cfg(unix)]
 mod postgres;
+#[cfg(unix)]
+mod servers;
 mod types;
 mod verify;

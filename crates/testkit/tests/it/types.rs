@@ -7,7 +7,7 @@ use arrow::{
     },
     datatypes::{Field, Schema},
 };
-use floodmark_testkit::{Postgres, floodmark, mariadb, scratch};
+use floodmark_testkit::{Mysql, Postgres, floodmark, scratch};
 use std::{fs::File, path::Path, process::Command, sync::Arc};
 
 /// The largest decimal there is.
@@ -93,9 +93,12 @@ fn every_type_goes_to_every_database_and_back() {
     writer.close().unwrap();
 
     let postgres = Postgres::empty().unwrap();
-    let mysql = mariadb::Database::new();
-    let databases =
-        [("sqlite", "sqlite:///values.db".to_owned()), ("postgres", postgres.url().to_owned()), ("mysql", mysql.url())];
+    let mysql = Mysql::empty().unwrap();
+    let databases = [
+        ("sqlite", "sqlite:///values.db".to_owned()),
+        ("postgres", postgres.url().to_owned()),
+        ("mysql", mysql.url().to_owned()),
+    ];
     let print = |url: &str, table: &str| run(path, &["fingerprint", url, table]);
     for (from, source) in &databases {
         copy(path, "values.parquet", "", source, "t");

@@ -3,16 +3,16 @@
 use floodmark_connect::conformance;
 use floodmark_core::url::ConnectionUrl;
 use floodmark_mysql::MysqlDestination;
-use floodmark_testkit::mariadb::Database;
+use floodmark_testkit::Mysql;
 
-fn destination(database: &Database) -> MysqlDestination {
-    MysqlDestination::new(&ConnectionUrl::parse(&database.url()).unwrap()).unwrap()
+fn destination(database: &Mysql) -> MysqlDestination {
+    MysqlDestination::new(&ConnectionUrl::parse(database.url()).unwrap()).unwrap()
 }
 
 #[test]
 fn conformance() {
     for (name, test) in conformance::ALL {
-        let database = Database::new();
+        let database = Mysql::empty().unwrap();
         eprintln!("{name}");
         test(&destination(&database));
     }
@@ -21,7 +21,7 @@ fn conformance() {
 /// A session whose connection is gone, and that comes back after another one took its place.
 #[test]
 fn a_zombie_is_fenced() {
-    let database = Database::new();
+    let database = Mysql::empty().unwrap();
     let lose = || {
         let mut client = database.client();
         let holder = format!(

@@ -12,14 +12,17 @@ mod tls;
 #[cfg(target_os = "linux")]
 mod xmin;
 
-use floodmark_testkit::floodmark;
-use project::Project;
+use crate::servers::said;
+use floodmark_testkit::{Postgres, floodmark};
 use std::{
     fs,
     process::Command,
     thread,
     time::{Duration, Instant},
 };
+
+/// A project with a PostgreSQL.
+pub(crate) type Project = crate::servers::project::Project<Postgres>;
 
 const FIRST: &str = "id,v,name\n1,1,a\n2,1,b\n";
 const SECOND: &str = "id,v,name\n2,2,B\n3,1,c\n";

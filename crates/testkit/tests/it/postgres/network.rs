@@ -1,283 +1,48 @@
-//! A network that fails: it drops the connection, swallows what is on its way, closes one direction, takes its time.
+//! A network that fails on its way to a PostgreSQL.
 
-use super::project::{Project, said};
+use super::said;
+use crate::servers::{
+    Hosted,
+    scene::{
+        append, cut_anywhere, cut_at_commits, delta, first_load, gone_for_good, half_closed, history, never_answers,
+        reading, silent_source, slow, swallowed,
+    },
+};
 use floodmark_testkit::{
     Postgres,
-    crash::{Look, written},
-    proxy::{Fault, Place, Proxy, Way},
+    proxy::{Fault, Place, Way},
 };
 use std::{
-    process::Output,
-    sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
-/// Limits of the two ends that a test can wait for.
-const SOON: &str = "&keepalives_idle=1&keepalives_interval=1&keepalives_count=2&tcp_user_timeout=2000";
-
-/// What a run begins from, and what it leaves when nothing is in its way.
-struct Scene {
-    name: &'static str,
-    project: Project,
-    before: Look,
-    after: Look,
-    /// Bytes of the unbroken run, up and down.
-    bytes: [u64; 2],
-}
-
-/// One project of a scene, and the network to its server.
-struct Trial<'a> {
-    scene: &'a Scene,
-    project: Project,
-    proxy: Proxy,
-}
-
-impl Scene {
-    /// The project as it is now, before a run.
-    fn of(name: &'static str, project: Project) -> Scene {
-        let before = project.look();
-        let mut scene = Scene { name, project, after: before.clone(), before, bytes: [0; 2] };
-        let unbroken = scene.begin("");
-        unbroken.project.loads();
-        let (after, bytes) = (unbroken.project.look(), [Way::Up, Way::Down].map(|way| unbroken.proxy.passed(way)));
-        drop(unbroken);
-        assert_ne!(after.content, scene.before.content, "{name}: there is nothing to load");
-        (scene.after, scene.bytes) = (after, bytes);
-        scene
-    }
-
-    fn begin(&self, more: &str) -> Trial<'_> {
-        let mut project = self.project.copy();
-        let proxy = Proxy::to(project.database.address().unwrap()).unwrap();
-        let url = project.database.url_at(proxy.address(), more);
-        project.point_to(&url);
-        Trial { scene: self, project, proxy }
-    }
-
-    /// Places all over the bytes of one way, from the first to nearly the last, which [`Scene::end`] is: how many bytes there
-    /// are differs by a few, with the digits of process numbers and times.
-    fn places(&self, way: Way, number: u64) -> Vec<Place> {
-        let all = self.bytes[way as usize];
-        let last = all - all / 20;
-        (0..=number).map(|n| Place::Byte((last * n / number).max(1))).collect()
-    }
-
-    fn end(&self, way: Way) -> Place {
-        Place::Byte(self.bytes[way as usize])
-    }
-}
-
-impl Trial<'_> {
-    /// Runs to the end; the fault must have struck.
-    fn run(&self, what: &str) -> (Output, Duration) {
-        let since = Instant::now();
-        let ran = self.project.run();
-        assert!(self.proxy.has_struck(), "{what}: the fault did not strike\n{}", said(&ran));
-        (ran, since.elapsed())
-    }
-
-    /// The run that met the fault came to its end by itself.
-    fn heals(&self, what: &str) -> Duration {
-        let (ran, took) = self.run(what);
-        assert!(ran.status.success(), "{what}: it ended with {:?}\n{}", ran.status, said(&ran));
-        self.is_as_unbroken(what, &said(&ran));
-        took
-    }
-
-    /// The same where the fault comes so late that it may meet nothing any more.
-    fn heals_at_its_end(&self, what: &str) {
-        let ran = self.project.run();
-        assert!(ran.status.success(), "{what}: it ended with {:?}\n{}", ran.status, said(&ran));
-        self.is_as_unbroken(what, &said(&ran));
-    }
-
-    /// The run that met the fault is killed, and the next one completes it.
-    fn killed(&self, what: &str) {
-        let mut child = self.project.start();
-        let since = Instant::now();
-        while !self.proxy.has_struck() {
-            assert!(since.elapsed() < Duration::from_secs(60), "{what}: the fault did not strike");
-            thread::sleep(Duration::from_millis(5));
-        }
-        thread::sleep(Duration::from_millis(100));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let ran = self.project.run();
-        assert!(ran.status.success(), "{what}: the run after it ended with {:?}\n{}", ran.status, said(&ran));
-        self.is_as_unbroken(what, &said(&ran));
-    }
-
-    fn is_as_unbroken(&self, what: &str, said: &str) {
-        let look = self.project.look();
-        let what = format!("{}, {what}", self.scene.name);
-        for (table, rows) in &self.scene.after.content {
-            assert!(look.content.get(table) == Some(rows), "{what}: {table} differs\n{said}");
-        }
-        assert_eq!(look.content.len(), self.scene.after.content.len(), "{what}: tables\n{said}");
-        // A run that had nothing left to do read the table once more.
-        let sums = |look: &Look| {
-            let sums = look.since(&self.scene.before);
-            if self.project.reads { written(&sums) } else { sums }
-        };
-        assert_eq!(sums(&look), sums(&self.scene.after), "{what}: receipts\n{said}");
-    }
-}
-
-/// Most of a trial's time is waiting, so that many go at once.
-fn all<T: Sync>(trials: &[T], try_it: impl Fn(&T) + Sync) {
-    let next = AtomicUsize::new(0);
-    thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| {
-                while let Some(trial) = trials.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    try_it(trial);
-                }
-            });
-        }
-    });
-}
-
-/// What is expected of a run that is cut.
-enum Expected {
-    Heals,
-    IsKilled,
-    HealsAtItsEnd,
-}
-
-/// Cuts runs all over their bytes.
-fn cut_anywhere(scenes: &[Scene]) {
-    let mut trials = Vec::new();
-    for (number, scene) in scenes.iter().enumerate() {
-        for way in [Way::Up, Way::Down] {
-            let expected = |n: usize| if (n + number).is_multiple_of(2) { Expected::Heals } else { Expected::IsKilled };
-            let places = scene.places(way, 6).into_iter().enumerate();
-            trials.extend(places.map(|(n, place)| (scene, way, place, expected(n))));
-            trials.push((scene, way, scene.end(way), Expected::HealsAtItsEnd));
-        }
-    }
-    all(&trials, |(scene, way, place, expected)| {
-        let trial = scene.begin("");
-        trial.proxy.plan(*way, *place, Fault::Reset);
-        let what = format!("cut at {place:?} {way:?}");
-        match expected {
-            Expected::Heals => drop(trial.heals(&what)),
-            Expected::IsKilled => trial.killed(&what),
-            Expected::HealsAtItsEnd => trial.heals_at_its_end(&what),
-        }
-    });
-}
-
-fn rows(ids: impl Iterator<Item = u32>, version: u32) -> String {
-    let lines = ids.map(|id| format!("{id},{version},name {id} as of {version}\n"));
-    std::iter::once("id,v,name\n".to_owned()).chain(lines).collect()
-}
-
-/// Files of a thousand rows, each a chunk where that is how many are committed.
-fn files(project: &Project, ids: std::ops::Range<u32>, version: u32) {
-    for (number, first) in ids.clone().step_by(1000).enumerate() {
-        project.file(&format!("{version}{number}.csv"), &rows(first..ids.end.min(first + 1000), version));
-    }
-}
-
-fn first_load() -> Scene {
-    let project = Project::new("    load: upsert\n    key: id\n    version: v\n    commit_every: 1000\n");
-    files(&project, 0..3000, 1);
-    Scene::of("a first load", project)
-}
-
-fn delta() -> Scene {
-    let project = Project::new("    load: upsert\n    key: id\n    watermark: v\n    commit_every: 1000\n");
-    files(&project, 0..3000, 1);
-    project.loads();
-    files(&project, 2000..4000, 2);
-    Scene::of("a delta", project)
-}
-
-fn append() -> Scene {
-    let project = Project::new("    load: append\n    commit_every: 1000\n");
-    files(&project, 0..1000, 1);
-    project.loads();
-    files(&project, 0..3000, 2);
-    Scene::of("an append", project)
-}
-
-fn history() -> Scene {
-    let project = Project::new("    load: scd2\n    key: id\n    version: v\n");
-    files(&project, 0..1000, 1);
-    project.loads();
-    files(&project, 500..2500, 2);
-    Scene::of("a history", project)
-}
-
-/// A table of another database, of which some rows changed since it was read.
-fn reading(load: &str) -> Scene {
-    let project = Project::reading(Postgres::empty().unwrap(), &format!("    {load}\n    watermark: v\n"));
-    let mut client = project.client();
-    let table = "CREATE TABLE s (id int PRIMARY KEY, v bigint NOT NULL, name text);
-                 INSERT INTO s SELECT g, 1, repeat('x', 40) FROM generate_series(1, 3000) g";
-    client.batch_execute(table).unwrap();
-    project.loads();
-    let change = "UPDATE s SET v = 2, name = 'new' WHERE id % 3 = 0;
-                  INSERT INTO s SELECT g, 2, repeat('y', 40) FROM generate_series(3001, 9000) g";
-    client.batch_execute(change).unwrap();
-    drop(client);
-    Scene::of("a table that is read", project)
+fn empty() -> Postgres {
+    Postgres::empty().unwrap()
 }
 
 #[test]
 fn p2_a_load_cut_anywhere_heals_itself_or_is_completed_by_the_next_run() {
-    let scenes = [first_load(), delta(), append(), history()];
-    cut_anywhere(&scenes);
+    cut_anywhere(&[first_load(empty()), delta(empty()), append(empty()), history(empty())]);
 }
 
-/// The transactions of a run: its token, its chunks, with the last of them its position. The cut comes before the server
-/// has read the whole word, or when it has done what it says and the answer is on its way.
 #[test]
 fn p2_p9_a_commit_that_is_cut_off_is_done_once() {
-    let scenes = [first_load(), append()];
-    let mut trials = Vec::new();
-    for scene in &scenes {
-        for number in 1..=4 {
-            trials.push((scene, Place::Within("COMMIT\0", number), Fault::Reset));
-            trials.push((scene, Place::Behind("COMMIT\0", number), Fault::Reset));
-            trials.push((scene, Place::Behind("COMMIT\0", number), Fault::LoseAnswer));
-        }
-    }
-    all(&trials, |(scene, place, fault)| {
-        let trial = scene.begin("");
-        trial.proxy.plan(Way::Up, *place, *fault);
-        trial.heals(&format!("{fault:?} at {place:?}"));
-    });
+    cut_at_commits(&[first_load(empty()), append(empty())]);
 }
 
-/// Neither end is told. The program gives up by its limits, and ends the session that the server still believes in.
+/// The server alone would wait for a quarter of an hour.
 #[test]
 fn p2_a_load_on_a_network_that_swallows_everything_heals_itself() {
-    let scenes = [first_load(), delta()];
-    let mut trials = Vec::new();
-    for scene in &scenes {
-        let [up, down] = scene.bytes;
-        trials.push((scene, Way::Up, Place::Byte(up / 3)));
-        trials.push((scene, Way::Up, Place::Byte(up * 2 / 3)));
-        trials.push((scene, Way::Down, Place::Byte(down / 2)));
-        trials.push((scene, Way::Up, Place::Behind("COMMIT\0", 3)));
-    }
-    all(&trials, |(scene, way, place)| {
-        // The server alone would wait for a quarter of an hour.
-        let trial =
-            scene.begin(&format!("{SOON}&options=-c%20tcp_keepalives_idle%3D900%20-c%20tcp_user_timeout%3D900000"));
-        trial.proxy.plan(*way, *place, Fault::Swallow);
-        let took = trial.heals(&format!("swallowed from {place:?} {way:?} on"));
-        assert!(took < Duration::from_secs(30), "it took {took:?}");
-    });
+    let patient = "&options=-c%20tcp_keepalives_idle%3D900%20-c%20tcp_user_timeout%3D900000";
+    swallowed(&[first_load(empty()), delta(empty())], &format!("{}{patient}", Postgres::SOON));
 }
 
 /// The server is told of the client's limits, so that a pipeline whose client is gone without a word is free in time.
 #[test]
 fn p2_a_client_that_vanished_without_a_word_lets_go_when_the_limits_say_so() {
-    let scene = first_load();
-    let trial = scene.begin(SOON);
+    let scene = first_load(empty());
+    let trial = scene.begin(Postgres::SOON);
     trial.proxy.plan(Way::Up, Place::Byte(scene.bytes[0] / 2), Fault::Swallow);
     let mut child = trial.project.start();
     while !trial.proxy.has_struck() {
@@ -297,84 +62,30 @@ fn p2_a_client_that_vanished_without_a_word_lets_go_when_the_limits_say_so() {
 
 #[test]
 fn p2_a_load_whose_connection_is_closed_in_one_direction_heals_itself() {
-    let scenes = [first_load(), delta()];
-    let mut trials = Vec::new();
-    for scene in &scenes {
-        for close in [Way::Up, Way::Down] {
-            trials.extend([3, 2].map(|part| (scene, Place::Byte(scene.bytes[0] / part), close)));
-            trials.push((scene, Place::Behind("COMMIT\0", 2), close));
-        }
-    }
-    all(&trials, |(scene, place, close)| {
-        let trial = scene.begin(SOON);
-        trial.proxy.plan(Way::Up, *place, Fault::Close(*close));
-        trial.heals(&format!("{close:?} closed at {place:?}"));
-    });
+    half_closed(&[first_load(empty()), delta(empty())]);
 }
 
 #[test]
 fn p8_a_slow_network_changes_nothing() {
-    for scene in [delta(), reading("key: id")] {
-        let trial = scene.begin(SOON);
-        trial.proxy.set_delay(Duration::from_millis(20));
-        let ran = trial.project.run();
-        assert!(ran.status.success() && !said(&ran).contains("trying again"), "{}", said(&ran));
-        trial.is_as_unbroken("slowly", &said(&ran));
-    }
+    slow(&[delta(empty()), reading(empty(), "key: id")]);
 }
 
-/// A server that cannot be reached for a while, and longer than that.
 #[test]
 fn a_server_that_is_gone_for_good_is_an_error_and_nothing_is_changed() {
-    let scene = delta();
-    let trial = scene.begin("");
-    trial.proxy.plan(Way::Up, Place::Byte(scene.bytes[0] / 2), Fault::Reset);
-    let child = trial.project.start();
-    while !trial.proxy.has_struck() {
-        thread::sleep(Duration::from_millis(2));
-    }
-    trial.proxy.set_down(true);
-    let ran = child.wait_with_output().unwrap();
-    assert_eq!(ran.status.code(), Some(1), "{}", said(&ran));
-    assert_eq!(said(&ran).matches("trying again in").count(), 4, "{}", said(&ran));
-    assert!(said(&ran).contains("FM04"), "{}", said(&ran));
-    trial.proxy.set_down(false);
-    let ran = trial.project.run();
-    assert!(ran.status.success(), "{}", said(&ran));
-    trial.is_as_unbroken("after all of it", &said(&ran));
+    gone_for_good(&delta(empty()));
 }
 
 #[test]
 fn p2_a_source_cut_anywhere_is_read_again() {
-    let scenes = [reading("key: id"), reading("load: append")];
-    cut_anywhere(&scenes);
+    cut_anywhere(&[reading(empty(), "key: id"), reading(empty(), "load: append")]);
 }
 
 #[test]
 fn p2_a_source_that_is_silent_or_half_closed_is_read_again() {
-    let scene = reading("key: id");
-    let half = Place::Byte(scene.bytes[1] / 2);
-    let faults = [Fault::Swallow, Fault::Close(Way::Down), Fault::Close(Way::Up)];
-    all(&faults, |fault| {
-        let trial = scene.begin(SOON);
-        trial.proxy.plan(Way::Down, half, *fault);
-        let took = trial.heals(&format!("{fault:?} amid its rows"));
-        assert!(took < Duration::from_secs(30), "it took {took:?}");
-    });
+    silent_source(&reading(empty(), "key: id"));
 }
 
-/// Something that takes connections and never says a word: a server that hangs, or no server at all.
 #[test]
 fn a_server_that_never_answers_is_given_up() {
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    for mut project in [Project::upsert(), Project::reading(Postgres::empty().unwrap(), "    key: id\n")] {
-        project.file("a.csv", "id,v,name\n1,1,a\n");
-        let url = project.database.url_at(silent.local_addr().unwrap(), "&connect_timeout=1");
-        project.point_to(&url);
-        let since = Instant::now();
-        let ran = project.run();
-        assert!(since.elapsed() < Duration::from_secs(10), "it took {:?}", since.elapsed());
-        assert_eq!(ran.status.code(), Some(1), "{}", said(&ran));
-        assert!(said(&ran).contains("no answer in 1 s") && said(&ran).contains("connect_timeout"), "{}", said(&ran));
-    }
+    never_answers::<Postgres>();
 }

@@ -1,6 +1,6 @@
 //! Behind a pooler: sessions of one's own are all a run needs; connections that change between transactions are told.
 
-use super::project::{Project, said};
+use super::{Project, said};
 use floodmark_testkit::{
     Postgres,
     crash::{await_stopped, send},

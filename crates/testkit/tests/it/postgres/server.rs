@@ -1,14 +1,13 @@
 //! Servers in trouble: restarted, full, locked, or not to be written to.
 
-use super::project::{Project, said};
+use super::{Project, said};
+use crate::servers::{Hosted as _, tries_again};
 use floodmark_testkit::{
     Postgres,
-    crash::{Look, await_stopped, send, written},
-    server::Server,
+    crash::{await_stopped, send},
+    server::postgres::Server,
 };
 use std::{
-    io::{BufRead, BufReader},
-    process::Child,
     thread,
     time::{Duration, Instant},
 };
@@ -16,12 +15,6 @@ use std::{
 const UPSERT: &str = "    load: upsert\n    key: id\n    version: v\n";
 const FIRST: &str = "id,v,name\n1,1,a\n2,1,b\n";
 const SECOND: &str = "id,v,name\n2,2,B\n3,1,c\n";
-
-/// A table to read from, and then what changes in it.
-const TABLE: &str = "CREATE TABLE s (id int PRIMARY KEY, v bigint NOT NULL, name text);
-                     INSERT INTO s SELECT g, 1, repeat('x', 40) FROM generate_series(1, 20000) g";
-const CHANGE: &str = "UPDATE s SET v = 2, name = 'new' WHERE id % 3 = 0;
-                      INSERT INTO s SELECT g, 2, repeat('y', 40) FROM generate_series(20001, 30000) g";
 
 fn loading(server: &Server, more: &str) -> Project {
     let project = Project::loading(Postgres::empty_on(&server.url(), more).unwrap(), UPSERT);
@@ -33,24 +26,10 @@ fn loading(server: &Server, more: &str) -> Project {
 
 fn reading(server: &Server) -> Project {
     let project = Project::reading(Postgres::empty_on(&server.url(), "").unwrap(), "    key: id\n    watermark: v\n");
-    project.client().batch_execute(TABLE).unwrap();
+    project.database.make_source(20000);
     project.loads();
-    project.client().batch_execute(CHANGE).unwrap();
+    project.database.change_source(20001, 30000);
     project
-}
-
-/// What a run leaves that nothing disturbs.
-fn unbroken(project: &Project) -> Look {
-    let unbroken = project.copy();
-    unbroken.loads();
-    unbroken.look()
-}
-
-fn is_as_unbroken(project: &Project, before: &Look, unbroken: &Look, what: &str) {
-    let look = project.look();
-    assert_eq!(look.content, unbroken.content, "{what}");
-    // What was committed before the server went is read, but not written, again.
-    assert_eq!(written(&look.since(before)), written(&unbroken.since(before)), "{what}: receipts");
 }
 
 #[test]
@@ -61,7 +40,7 @@ fn p2_a_server_that_is_restarted_in_mid_load_is_waited_for() {
         (&load, &["take-commit", "mid-chunk", "load-commit", "load-commit:after"][..]),
         (&read, &["surveyed", "mid-extract"][..]),
     ] {
-        let (before, after) = (origin.look(), unbroken(origin));
+        let (before, after) = (origin.look(), origin.unbroken());
         for (number, point) in points.iter().enumerate() {
             let project = origin.copy();
             let child = project.start_at(&format!("{point}=stop"));
@@ -76,7 +55,7 @@ fn p2_a_server_that_is_restarted_in_mid_load_is_waited_for() {
             let ran = child.wait_with_output().unwrap();
             assert!(ran.status.success(), "{what}: {}", said(&ran));
             assert!(said(&ran).contains("trying again in"), "{what}: {}", said(&ran));
-            is_as_unbroken(&project, &before, &after, &what);
+            project.is_as_unbroken(&before, &after, &what);
         }
     }
 }
@@ -86,31 +65,19 @@ fn all_taken(server: &Server) -> Vec<postgres::Client> {
     std::iter::from_fn(|| server.connect().ok()).collect()
 }
 
-/// Waits until a run says that it tries again.
-fn tries_again(child: &mut Child) -> String {
-    let mut said = String::new();
-    let mut errors = BufReader::new(child.stderr.take().unwrap());
-    while !said.contains("trying again in") {
-        assert!(errors.read_line(&mut said).unwrap() > 0, "it ended: {said}");
-    }
-    // Nobody reads the rest, which is short.
-    child.stderr = Some(errors.into_inner());
-    said
-}
-
 #[test]
 fn a_server_with_all_its_connections_taken_is_told_and_tried_again() {
     let few = ["max_connections=12", "superuser_reserved_connections=0", "max_wal_senders=0"];
     let server = Server::start(&few).unwrap();
     for project in [loading(&server, ""), reading(&server)] {
-        let (before, after) = (project.look(), unbroken(&project));
+        let (before, after) = (project.look(), project.unbroken());
         let others = all_taken(&server);
         let mut child = project.start();
         let told = tries_again(&mut child);
         drop(others);
         let ran = child.wait_with_output().unwrap();
         assert!(ran.status.success(), "{told}{}", said(&ran));
-        is_as_unbroken(&project, &before, &after, "a run that waited");
+        project.is_as_unbroken(&before, &after, "a run that waited");
     }
     // For good, it is an error that says what to do.
     let project = loading(&server, "");
@@ -159,7 +126,7 @@ fn p4_a_standby_is_read_as_its_primary_is() {
     let database = Postgres::empty_on(&primary.url(), "").unwrap();
     let mut project = Project::reading(database, "    key: id\n    watermark: v\n");
     let mut client = project.client();
-    client.batch_execute(TABLE).unwrap();
+    project.database.make_source(20000);
     let standby = primary.standby(&["max_standby_streaming_delay=0"]).unwrap();
     replayed(&primary, &standby);
     on(&mut project, &standby);
@@ -170,7 +137,7 @@ fn p4_a_standby_is_read_as_its_primary_is() {
     // It does not know the transactions of its primary: one that is open there commits rows that lie behind others.
     let mut late = project.client();
     late.batch_execute("BEGIN; INSERT INTO s VALUES (0, 2, 'late')").unwrap();
-    client.batch_execute(CHANGE).unwrap();
+    project.database.change_source(20001, 30000);
     client.batch_execute("INSERT INTO s VALUES (30001, 3, 'later')").unwrap();
     replayed(&primary, &standby);
     project.loads();
@@ -202,7 +169,7 @@ fn p4_a_standby_is_read_as_its_primary_is() {
 fn p10_a_standby_takes_no_load_until_it_is_promoted() {
     let primary = Server::start(&[]).unwrap();
     let mut project = loading(&primary, "");
-    let after = unbroken(&project);
+    let after = project.unbroken();
     let before = project.look();
     let standby = primary.standby(&[]).unwrap();
     on(&mut project, &standby);
@@ -238,15 +205,15 @@ fn p10_a_table_that_somebody_has_locked_is_told_and_left_as_it_is() {
         (Project::reading(Postgres::empty().unwrap(), "    key: id\n    watermark: v\n"), "s", "FM0202"),
     ] {
         if table == "s" {
-            project.client().batch_execute(TABLE).unwrap();
+            project.database.make_source(20000);
             project.loads();
-            project.client().batch_execute(CHANGE).unwrap();
+            project.database.change_source(20001, 30000);
         } else {
             project.file("a.csv", FIRST);
             project.loads();
             project.file("b.csv", SECOND);
         }
-        let (before, after) = (project.look(), unbroken(&project));
+        let (before, after) = (project.look(), project.unbroken());
         let patient = project.database.url().to_owned();
         project.point_to(&format!("{patient}&options=-c%20lock_timeout%3D700ms"));
         let mut other = project.client();
@@ -266,7 +233,7 @@ fn p10_a_table_that_somebody_has_locked_is_told_and_left_as_it_is() {
         other.batch_execute("COMMIT").unwrap();
         let ran = child.wait_with_output().unwrap();
         assert!(ran.status.success(), "{}", said(&ran));
-        is_as_unbroken(&project, &before, &after, "when the table was free");
+        project.is_as_unbroken(&before, &after, "when the table was free");
     }
 }
 

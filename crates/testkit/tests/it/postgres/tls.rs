@@ -1,6 +1,6 @@
 //! How a server is greeted: `sslmode` with certificates that suit it or not, those of clients, and passwords.
 
-use floodmark_testkit::{floodmark, scratch, server::Server};
+use floodmark_testkit::{floodmark, scratch, server::postgres::Server};
 use std::{path::Path, process::Command};
 use tempfile::TempDir;
 

@@ -1,11 +1,11 @@
 //! `watermark: xmin`: tables that have no column to tell what changed. Transactions of any database of a server count, so each
 //! test has a server of its own.
 
-use super::project::{Project, said};
+use super::{Project, said};
 use floodmark_testkit::{
     Postgres,
     crash::{await_stopped, send},
-    server::Server,
+    server::postgres::Server,
 };
 use postgres::Client;
 use std::{thread, time::Duration};

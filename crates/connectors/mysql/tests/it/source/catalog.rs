@@ -1,19 +1,19 @@
 //! Which tables there are.
 
-use super::{Database, all, table};
+use super::{Mysql, all, table};
 use floodmark_core::{Code, url::ConnectionUrl};
 use floodmark_mysql::catalog;
 
 #[test]
 fn tables_have_their_keys_and_what_is_no_table_of_its_own_is_marked() {
-    let (database, other) = (Database::new(), Database::new());
+    let (database, other) = (Mysql::empty().unwrap(), Mysql::empty().unwrap());
     database.client().run(
         "CREATE TABLE plain (x int, id int PRIMARY KEY); CREATE TABLE pair (b int, a int, c int UNIQUE, PRIMARY KEY (a, b));
          CREATE TABLE bare (x int); CREATE VIEW seen AS SELECT * FROM plain; CREATE TABLE _floodmark_state (x int);
          CREATE TABLE parts (id int PRIMARY KEY) PARTITION BY HASH (id) PARTITIONS 2",
     );
     other.client().run("CREATE TABLE `T.\"` (`K.` int PRIMARY KEY); INSERT INTO `T.\"` VALUES (7)");
-    let found = catalog(&ConnectionUrl::parse(&database.url()).unwrap()).unwrap();
+    let found = catalog(&ConnectionUrl::parse(database.url()).unwrap()).unwrap();
     let shown = |name: &str| -> Vec<String> {
         let of = found.tables.iter().filter(|t| t.schema.as_deref() == Some(name));
         of.map(|t| format!("{} {} {} [{}]", t.name, t.bare, t.own, t.key.join(","))).collect()

@@ -1,10 +1,10 @@
 //! How far the watermark may move while transactions are open.
 
-use super::{Database, drain, open, query, survey, table};
+use super::{Mysql, drain, open, query, survey, table};
 use floodmark_connect::{Range, Source, Stop, SurveyRequest};
 use floodmark_core::{Code, Value, pipeline::Relation, watermark::Bounds};
 use floodmark_mysql::MysqlSource;
-use floodmark_testkit::mariadb::Client;
+use floodmark_testkit::mysql::Client;
 use std::{
     sync::atomic::Ordering,
     thread,
@@ -13,8 +13,8 @@ use std::{
 
 const SECOND: i128 = 1_000_000_000;
 
-fn database() -> (Database, Client) {
-    let database = Database::new();
+fn database() -> (Mysql, Client) {
+    let database = Mysql::empty().unwrap();
     let mut client = database.client();
     client.run(
         "CREATE TABLE t (id int AUTO_INCREMENT PRIMARY KEY, at timestamp(6) NOT NULL DEFAULT current_timestamp(6), local datetime,

@@ -11,7 +11,7 @@ mod types;
 use floodmark_connect::{BadRow, Batches, Range, ReadPlan, Source, Stop, Survey, SurveyRequest};
 use floodmark_core::{DataType, Result, Schema, Value, pipeline::Relation, url::ConnectionUrl};
 use floodmark_mysql::MysqlSource;
-use floodmark_testkit::mariadb::Database;
+use floodmark_testkit::Mysql;
 
 /// Everything that was read.
 pub(crate) struct All {
@@ -24,12 +24,12 @@ pub(crate) fn source(url: &str, relation: Relation) -> MysqlSource {
     MysqlSource::new(&ConnectionUrl::parse(url).unwrap(), relation).unwrap()
 }
 
-pub(crate) fn table(database: &Database, name: &str) -> MysqlSource {
-    source(&database.url(), Relation::Table(name.to_owned()))
+pub(crate) fn table(database: &Mysql, name: &str) -> MysqlSource {
+    source(database.url(), Relation::Table(name.to_owned()))
 }
 
-pub(crate) fn query(database: &Database, sql: &str) -> MysqlSource {
-    source(&database.url(), Relation::Query(sql.to_owned()))
+pub(crate) fn query(database: &Mysql, sql: &str) -> MysqlSource {
+    source(database.url(), Relation::Query(sql.to_owned()))
 }
 
 pub(crate) fn survey(source: &MysqlSource, cursor: Option<&str>) -> Result<Survey> {

@@ -1,12 +1,12 @@
 //! What can be read, under which names, and what is said of what cannot.
 
-use super::{Database, all, drain, open, query, survey, table};
+use super::{Mysql, all, drain, open, query, survey, table};
 use floodmark_connect::Source;
 use floodmark_core::{Code, pipeline::Relation};
 
 #[test]
 fn tables_views_and_queries_are_read_alike() {
-    let database = Database::new();
+    let database = Mysql::empty().unwrap();
     let mut client = database.client();
     client.run(
         "CREATE TABLE plain (id int, t text, twice int AS (id * 2)); INSERT INTO plain (id, t) VALUES (1, 'a'), (2, NULL);
@@ -35,7 +35,7 @@ fn tables_views_and_queries_are_read_alike() {
 
 #[test]
 fn hostile_names_are_names() {
-    let database = Database::new();
+    let database = Mysql::empty().unwrap();
     let column = r#"c`"'\; DROP TABLE keep; --"#;
     database.client().run(&format!(
         "CREATE TABLE keep (id int); CREATE TABLE `T.``; --` (`{}` int); INSERT INTO `T.``; --` VALUES (1)",
@@ -49,7 +49,7 @@ fn hostile_names_are_names() {
 
 #[test]
 fn what_is_missing_is_told_with_what_was_meant() {
-    let (database, other) = (Database::new(), Database::new());
+    let (database, other) = (Mysql::empty().unwrap(), Mysql::empty().unwrap());
     database.client().run("CREATE TABLE orders (id int)");
     other.client().run("CREATE TABLE only_elsewhere (id int)");
     let told = |name: &str| {
@@ -64,14 +64,14 @@ fn what_is_missing_is_told_with_what_was_meant() {
     assert!(told(&"x".repeat(65)).contains("64 characters"));
     let error = survey(&query(&database, "SELECT * FROM nowhere"), None).unwrap_err();
     assert_eq!(error.code(), Code::SourceMissing, "{error:?}");
-    let nowhere = database.url().replacen("/fm_", "/nowhere_", 1);
+    let nowhere = database.url().replacen("/case_", "/nowhere_", 1);
     let error = super::source(&nowhere, Relation::Table("orders".into())).slices().unwrap_err();
     assert_eq!(error.code(), Code::SourceMissing, "{error:?}");
 }
 
 #[test]
 fn a_query_must_be_one_that_reads_and_names_its_columns() {
-    let database = Database::new();
+    let database = Mysql::empty().unwrap();
     let mut client = database.client();
     client.run(
         "CREATE TABLE t (id int);
@@ -98,14 +98,14 @@ fn a_query_must_be_one_that_reads_and_names_its_columns() {
 /// A query means here what it means to the server's other clients.
 #[test]
 fn a_query_is_read_as_the_server_reads_it() {
-    let database = Database::new();
+    let database = Mysql::empty().unwrap();
     let source = query(&database, r#"SELECT 'it\'s' AS a, "b" AS b"#);
     assert_eq!(all(&source).rows, [["it's", "b"]]);
 }
 
 #[test]
 fn a_user_needs_select_alone() {
-    let database = Database::new();
+    let database = Mysql::empty().unwrap();
     let mut client = database.client();
     client.run(
         "CREATE TABLE t (id int, at timestamp); INSERT INTO t VALUES (1, now()); CREATE TABLE closed (id int);
@@ -130,7 +130,7 @@ fn a_user_needs_select_alone() {
 
 #[test]
 fn who_is_not_let_in_is_told_without_the_password() {
-    let database = Database::new();
+    let database = Mysql::empty().unwrap();
     let told = |url: &str| {
         let error = super::source(url, Relation::Table("t".into())).slices().unwrap_err();
         assert_eq!(error.code(), Code::SourceRead, "{error:?}");

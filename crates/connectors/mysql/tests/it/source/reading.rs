@@ -1,6 +1,6 @@
 //! Ranges, and readings that end before their end.
 
-use super::{Database, drain, open, query, survey, table};
+use super::{Mysql, drain, open, query, survey, table};
 use floodmark_connect::{Range, ReadPlan, Source, Stop};
 use floodmark_core::{Code, Value, watermark::Bounds};
 use std::{
@@ -10,7 +10,7 @@ use std::{
 
 #[test]
 fn the_server_reads_the_range_alone() {
-    let database = Database::new();
+    let database = Mysql::empty().unwrap();
     database.client().run(
         "SET sql_mode = '';
          CREATE TABLE t (id bigint unsigned, at datetime(6), ts timestamp NULL, x varchar(9), n decimal(9,2), f float, d date);
@@ -53,7 +53,7 @@ fn the_server_reads_the_range_alone() {
 /// The cursor compares texts byte by byte; most collations do not.
 #[test]
 fn texts_are_compared_by_their_bytes() {
-    let database = Database::new();
+    let database = Mysql::empty().unwrap();
     database.client().run(
         "CREATE TABLE t (x varchar(9) COLLATE utf8mb4_general_ci); INSERT INTO t VALUES ('a'), ('B'), ('b '), ('b'), ('\u{e4}')",
     );
@@ -72,7 +72,7 @@ fn texts_are_compared_by_their_bytes() {
 
 #[test]
 fn rows_can_be_passed_over() {
-    let database = Database::new();
+    let database = Mysql::empty().unwrap();
     database
         .client()
         .run("CREATE TABLE t (n time); INSERT INTO t VALUES ('1:00'), ('25:00'), ('3:00'), ('25:00'), ('5:00')");
@@ -85,14 +85,14 @@ fn rows_can_be_passed_over() {
 }
 
 /// More rows than wait anywhere on the way.
-fn many(database: &Database) {
+fn many(database: &Mysql) {
     database
         .client()
         .run("CREATE TABLE t (id int, x text); INSERT INTO t SELECT seq, repeat('x', 200) FROM seq_1_to_400000");
 }
 
 /// Connections that send rows.
-fn sending(database: &Database) -> Vec<String> {
+fn sending(database: &Mysql) -> Vec<String> {
     let sql = format!(
         "SELECT id FROM information_schema.processlist WHERE db = '{}' AND command <> 'Sleep' AND id <> CONNECTION_ID()",
         database.name
@@ -102,7 +102,7 @@ fn sending(database: &Database) -> Vec<String> {
 
 #[test]
 fn a_killed_connection_is_an_error_and_no_end() {
-    let database = Database::new();
+    let database = Mysql::empty().unwrap();
     many(&database);
     let source = table(&database, "t");
     let schema = survey(&source, None).unwrap().schema;
@@ -123,7 +123,7 @@ fn a_killed_connection_is_an_error_and_no_end() {
 
 #[test]
 fn an_error_in_the_middle_is_told() {
-    let database = Database::new();
+    let database = Mysql::empty().unwrap();
     database.client().run("CREATE TABLE two (n int); INSERT INTO two VALUES (1), (2)");
     let source = query(&database, "SELECT IF(seq = 150000, (SELECT n FROM two), seq) AS n FROM seq_1_to_200000");
     let schema = survey(&source, None).unwrap().schema;
@@ -134,7 +134,7 @@ fn an_error_in_the_middle_is_told() {
 
 #[test]
 fn a_reader_that_goes_ends_the_statement_and_keeps_the_snapshot() {
-    let database = Database::new();
+    let database = Mysql::empty().unwrap();
     many(&database);
     let source = table(&database, "t");
     let schema = survey(&source, None).unwrap().schema;
@@ -149,7 +149,7 @@ fn a_reader_that_goes_ends_the_statement_and_keeps_the_snapshot() {
 
 #[test]
 fn a_stop_ends_a_statement_that_takes_its_time() {
-    let database = Database::new();
+    let database = Mysql::empty().unwrap();
     let source = query(&database, "SELECT SLEEP(1) AS x FROM seq_1_to_60");
     let schema = survey(&source, None).unwrap().schema;
     let stop = Stop::default();

@@ -1,6 +1,6 @@
 //! A run sees one state of the database.
 
-use super::{Database, all, drain, open, survey, table};
+use super::{Mysql, all, drain, open, survey, table};
 use std::{
     thread,
     time::{Duration, Instant},
@@ -10,7 +10,7 @@ const ROWS: &str = "CREATE TABLE t (id int, n int); INSERT INTO t SELECT seq, se
 
 #[test]
 fn what_is_read_is_what_was_there_when_it_was_surveyed() {
-    let database = Database::new();
+    let database = Mysql::empty().unwrap();
     let mut client = database.client();
     client.run(ROWS);
     let source = table(&database, "t");
@@ -27,7 +27,7 @@ fn what_is_read_is_what_was_there_when_it_was_surveyed() {
 /// A snapshot of before would see the table as empty, or not at all.
 #[test]
 fn a_truncate_waits_for_the_reader() {
-    let database = Database::new();
+    let database = Mysql::empty().unwrap();
     let mut client = database.client();
     client.run(ROWS);
     let source = table(&database, "t");

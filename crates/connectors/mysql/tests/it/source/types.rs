@@ -1,6 +1,6 @@
 //! Values of every type, and those that no type of ours holds.
 
-use super::{Database, all, drain, open, query, survey, table};
+use super::{Mysql, all, drain, open, query, survey, table};
 use floodmark_connect::{Source, SurveyRequest};
 use floodmark_core::{Code, DataType, Schema};
 use floodmark_mysql::types::READ;
@@ -85,7 +85,7 @@ const TYPES: &[(&str, &str, DataType, &str)] = &[
     ("year", "'0000'", DataType::BigInt, "0"),
 ];
 
-fn everything(database: &Database) {
+fn everything(database: &Mysql) {
     let columns: Vec<String> = (0..TYPES.len()).map(|n| format!("c{n} {}", TYPES[n].0)).collect();
     let values: Vec<&str> = TYPES.iter().map(|(_, value, ..)| *value).collect();
     let nulls = vec!["NULL"; TYPES.len()].join(", ");
@@ -99,7 +99,7 @@ fn everything(database: &Database) {
 
 #[test]
 fn every_type_arrives_exactly() {
-    let database = Database::new();
+    let database = Mysql::empty().unwrap();
     everything(&database);
     // Of a table, and of a query.
     for source in [table(&database, "t"), query(&database, "SELECT * FROM t;")] {
@@ -116,7 +116,7 @@ fn every_type_arrives_exactly() {
 
 #[test]
 fn every_type_can_be_had_as_text() {
-    let database = Database::new();
+    let database = Mysql::empty().unwrap();
     everything(&database);
     let source = table(&database, "t");
     let names = survey(&source, None).unwrap().schema;
@@ -139,7 +139,7 @@ fn every_type_can_be_had_as_text() {
 
 #[test]
 fn what_no_type_holds_is_a_bad_row_with_its_remedy() {
-    let database = Database::new();
+    let database = Mysql::empty().unwrap();
     database.client().run(
         "SET sql_mode = ''; SET time_zone = '+00:00';
          CREATE TABLE t (id int, n decimal(40,2), day date, at datetime, ts timestamp NULL, span time, b varbinary(9));
@@ -195,7 +195,7 @@ fn what_no_type_holds_is_a_bad_row_with_its_remedy() {
 /// A type pinned by an earlier load, or asked for.
 #[test]
 fn other_types_are_read_as_far_as_they_are_exact() {
-    let database = Database::new();
+    let database = Mysql::empty().unwrap();
     database.client().run(
         "CREATE TABLE t (i int, d date, s datetime, n decimal(10,2), x varchar(9), f double, b tinyint(1));
          INSERT INTO t VALUES (5, '2024-01-01', '2024-01-01', 3.00, '7', 0.25, 1),
@@ -220,7 +220,7 @@ fn other_types_are_read_as_far_as_they_are_exact() {
 
 #[test]
 fn a_number_of_too_many_digits_is_what_it_was_pinned_to() {
-    let database = Database::new();
+    let database = Mysql::empty().unwrap();
     database.client().run("CREATE TABLE t (n decimal(65,0), m decimal(9,1))");
     let pinned = [("n", DataType::Decimal(38, 18)), ("m", DataType::Decimal(38, 18))];
     let request = SurveyRequest { pinned: pinned.map(|(n, t)| (n.to_owned(), t)).into(), cursor: None };
@@ -235,7 +235,7 @@ fn a_number_of_too_many_digits_is_what_it_was_pinned_to() {
 /// Expressions have types, too.
 #[test]
 fn a_query_has_the_types_of_its_expressions() {
-    let database = Database::new();
+    let database = Mysql::empty().unwrap();
     let sql = "SELECT 1 AS i, 1.50 AS n, 'a' AS t, sum(x) AS s, count(*) AS c, avg(x) AS a, max(d) AS d, NULL AS e,
                  cast(1 AS unsigned) AS u, now() AS m
                FROM (SELECT 1 AS x, DATE'2024-01-01' AS d) AS q # the end";
@@ -250,7 +250,7 @@ fn a_query_has_the_types_of_its_expressions() {
 /// A double of any bits comes back as the same bits.
 #[test]
 fn doubles_are_the_same_bits() {
-    let database = Database::new();
+    let database = Mysql::empty().unwrap();
     let mut bits = 0x9e37_79b9_7f4a_7c15_u64;
     let mut values = Vec::new();
     while values.len() < 5000 {
@@ -274,7 +274,7 @@ fn doubles_are_the_same_bits() {
 
 #[test]
 fn types_are_read_as_the_page_says() {
-    let database = Database::new();
+    let database = Mysql::empty().unwrap();
     let columns: Vec<String> = READ.iter().enumerate().map(|(n, (t, _))| format!("c{n} {t}")).collect();
     database.client().run(&format!("CREATE TABLE t ({})", columns.join(", ")));
     let found = survey(&table(&database, "t"), None).unwrap().schema;

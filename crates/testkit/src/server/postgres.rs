@@ -1,29 +1,20 @@
-//! A PostgreSQL server of a test's own: it can be stopped and started, be followed by a standby, and have little room.
-//!
-//! The programs are those of the tests' server, and run as the user it runs as.
+//! A PostgreSQL server.
 
+use super::{Process, free_port, run};
 use crate::{
-    crash::send,
     project,
     store::{connect, said, server},
 };
 use postgres::Client;
 use std::{
-    fs::{self, File},
-    net::TcpListener,
+    fs,
     os::unix::fs::{MetadataExt, PermissionsExt, chown},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::{Mutex, PoisonError},
-    thread,
-    time::{Duration, Instant},
+    process::Command,
 };
 use tempfile::TempDir;
 
 const INITDB: [&str; 5] = ["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"];
-
-/// How long a server may take to answer, or to stop.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server that goes when this is dropped, and with the thread that started it.
 #[derive(Debug)]
@@ -32,7 +23,7 @@ pub struct Server {
     programs: PathBuf,
     settings: Vec<String>,
     port: u16,
-    process: Mutex<Option<Child>>,
+    process: Process,
 }
 
 impl Server {
@@ -93,7 +84,7 @@ impl Server {
             programs: row.get::<_, String>(0).into(),
             settings: settings.iter().map(|&s| s.to_owned()).collect(),
             port: free_port()?,
-            process: Mutex::default(),
+            process: Process::default(),
         };
         fill(&made)?;
         made.begin(room)?;
@@ -117,18 +108,7 @@ impl Server {
 
     /// Stops it, as `pg_ctl stop` does: `fast` ends the sessions, `immediate` leaves all as it is.
     pub fn stop(&self, mode: &str) -> Result<(), String> {
-        let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(mut child) = process.take() else { return Ok(()) };
-        send(&child, if mode == "fast" { "INT" } else { "QUIT" })?;
-        let since = Instant::now();
-        while child.try_wait().map_err(|e| e.to_string())?.is_none() {
-            if since.elapsed() > PATIENCE {
-                let _ = child.kill();
-                return Err(format!("the server does not stop:\n{}", self.log()));
-            }
-            thread::sleep(Duration::from_millis(10));
-        }
-        Ok(())
+        self.process.stop(if mode == "fast" { "INT" } else { "QUIT" }, &self.log())
     }
 
     /// Has the next transaction get that number, in that epoch of 2^32. The server is stopped.
@@ -154,30 +134,18 @@ impl Server {
     }
 
     fn begin(&self, room: Option<u32>) -> Result<(), String> {
-        let log = File::options().create(true).append(true).open(self.folder.path().join("log"));
-        let log = log.map_err(|e| e.to_string())?;
         let mut command = match room {
             None => self.program("postgres")?,
-            Some(megabytes) => self.in_little_room(megabytes)?,
+            Some(megabytes) => {
+                super::in_little_room(&self.programs.join("postgres"), self.folder.path(), &self.small(), megabytes)?
+            }
         };
         command.arg("-D").arg(self.data()).arg("-k").arg(self.folder.path()).args(["-p", &self.port.to_string()]);
         let usual = ["listen_addresses=127.0.0.1", "fsync=off", "full_page_writes=off", "autovacuum=off"];
         for setting in usual.into_iter().chain(self.settings.iter().map(String::as_str)) {
             command.args(["-c", setting]);
         }
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
-        let mut child = child.map_err(|e| format!("the server cannot be started: {e}"))?;
-        let since = Instant::now();
-        while self.connect().is_err() {
-            let ended = child.try_wait().map_err(|e| e.to_string())?.is_some();
-            if ended || since.elapsed() > PATIENCE {
-                let _ = child.kill();
-                return Err(format!("the server does not start:\n{}", self.log()));
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-        *self.process.lock().unwrap_or_else(PoisonError::into_inner) = Some(child);
-        Ok(())
+        self.process.start(command, &self.log(), || self.connect().is_ok())
     }
 
     fn data(&self) -> PathBuf {
@@ -188,69 +156,24 @@ impl Server {
         self.folder.path().join("small")
     }
 
-    fn log(&self) -> String {
-        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    fn log(&self) -> PathBuf {
+        self.folder.path().join("log")
     }
 
-    /// A program of the server's. It refuses to run as root; and it ends with us, however we end.
     fn program(&self, name: &str) -> Result<Command, String> {
-        let mut command = Command::new("setpriv");
-        command
-            .args(privileges(self.folder.path())?)
-            .arg(self.programs.join(name))
-            .current_dir("/")
-            .stdin(Stdio::null());
-        Ok(command)
+        super::program(&self.programs.join(name), self.folder.path())
     }
-
-    /// The server in a mount namespace of its own, where the tablespace's folder is a file system of that size. It needs no
-    /// root: who is not is given the right within a user namespace.
-    fn in_little_room(&self, megabytes: u32) -> Result<Command, String> {
-        let mut command = Command::new("unshare");
-        if fs::metadata("/proc/self").map_err(|e| e.to_string())?.uid() != 0 {
-            command.args(["--user", "--map-current-user", "--keep-caps"]);
-        }
-        let owner = fs::metadata(self.folder.path()).map_err(|e| e.to_string())?;
-        let options = format!("size={megabytes}m,mode=0700,uid={},gid={}", owner.uid(), owner.gid());
-        let script = format!("mount -t tmpfs -o {options} small \"$0\" && exec setpriv \"$@\"");
-        command.args(["--mount", "sh", "-c", &script]).arg(self.small());
-        command.args(privileges(self.folder.path())?).arg(self.programs.join("postgres")).current_dir("/");
-        Ok(command)
-    }
-}
-
-/// A port that nobody listens at.
-pub(crate) fn free_port() -> Result<u16, String> {
-    TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).map(|at| at.port()).map_err(|e| e.to_string())
 }
 
 /// Gives a file or folder to the user that the tests' server runs as.
 pub(crate) fn give(path: &Path) -> Result<(), String> {
     let mut shared = connect(&server()?)?;
     let row = shared.query_one("SHOW data_directory", &[]).map_err(|e| said(&e))?;
-    let owner = fs::metadata(row.get::<_, &str>(0)).map_err(|e| e.to_string())?;
-    chown(path, Some(owner.uid()), Some(owner.gid())).map_err(|e| e.to_string())
-}
-
-/// Arguments of `setpriv` for a server's program: it runs as the owner of its folder, and ends when we do.
-pub(crate) fn privileges(folder: &Path) -> Result<Vec<String>, String> {
-    let ours = fs::metadata("/proc/self").map_err(|e| e.to_string())?.uid();
-    let owner = fs::metadata(folder).map_err(|e| e.to_string())?;
-    let mut out = vec!["--pdeathsig=QUIT".to_owned()];
-    if ours == 0 {
-        out.extend([format!("--reuid={}", owner.uid()), format!("--regid={}", owner.gid()), "--clear-groups".into()]);
-    }
-    Ok(out)
+    super::give(path, Path::new(row.get::<_, &str>(0)))
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.stop("immediate");
     }
-}
-
-fn run(command: &mut Command) -> Result<(), String> {
-    let output = command.output().map_err(|e| format!("{}: {e}", Path::new(command.get_program()).display()))?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    if output.status.success() { Ok(()) } else { Err(format!("{command:?} ended with {}: {said}", output.status)) }
 }
