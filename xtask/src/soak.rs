@@ -1,4 +1,4 @@
-//! `cargo xtask soak`: random histories against the model, for as long as one likes; `--postgres`: into a server.
+//! `cargo xtask soak`: random histories against the model, for as long as one likes; `--postgres` or `--mysql`: into a server.
 
 use crate::{
     services::{Services, Use},
@@ -9,10 +9,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The command.
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
-    let usage = || "cargo xtask soak [--postgres] [--seed S] [--minutes N]".to_owned();
-    let (postgres, arguments) = match arguments {
-        [first, rest @ ..] if first == "--postgres" => (true, rest),
-        all => (false, all),
+    let usage = || "cargo xtask soak [--postgres|--mysql] [--seed S] [--minutes N]".to_owned();
+    let (server, arguments) = match arguments {
+        [first, rest @ ..] if ["--postgres", "--mysql"].contains(&first.as_str()) => (first.strip_prefix("--"), rest),
+        all => (None, all),
     };
     let mut seed = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
     let mut minutes = 60;
@@ -32,9 +32,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     test.args(["--", "--ignored", "--exact", "model::soak", "--nocapture"]);
     test.env("FLOODMARK_BIN", binary()).env("FLOODMARK_SEED", seed.to_string());
     test.env("FLOODMARK_SOAK_SECONDS", (minutes * 60).to_string());
-    if !postgres {
-        return shell::run(&mut test);
-    }
+    let Some(server) = server else { return shell::run(&mut test) };
     let services = Services::start(Use::Tests)?;
-    shell::run(test.envs(services.variables()).env("FLOODMARK_SOAK_ON", "postgres"))
+    shell::run(test.envs(services.variables()).env("FLOODMARK_SOAK_ON", server))
 }

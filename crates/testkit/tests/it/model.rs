@@ -47,7 +47,7 @@ fn p7_p8_order_and_split_do_not_matter() {
     deliver(1..=20, Destination::Sqlite);
 }
 
-// Fewer of them on the server, where every history has a database of its own.
+// Fewer of them on the servers, where every history has a database of its own.
 
 #[test]
 fn p1_to_p9_hold_on_random_histories_on_postgres() {
@@ -59,8 +59,18 @@ fn p7_p8_order_and_split_do_not_matter_on_postgres() {
     deliver(1..=4, Destination::Postgres);
 }
 
+#[test]
+fn p1_to_p9_hold_on_random_histories_on_mysql() {
+    play(1..=40, Destination::Mysql);
+}
+
+#[test]
+fn p7_p8_order_and_split_do_not_matter_on_mysql() {
+    deliver(1..=4, Destination::Mysql);
+}
+
 /// `cargo xtask soak`: histories nobody has seen yet, as long as one likes; the seed makes a failure again. With
-/// `FLOODMARK_SOAK_ON=postgres` they are loaded into the server.
+/// `FLOODMARK_SOAK_ON=postgres` or `=mysql` they are loaded into a server.
 #[test]
 #[ignore = "runs for as long as FLOODMARK_SOAK_SECONDS says"]
 fn soak() {
@@ -68,6 +78,7 @@ fn soak() {
     let seconds = env::var("FLOODMARK_SOAK_SECONDS").map_or(60, |text| text.parse().unwrap());
     let on = match env::var("FLOODMARK_SOAK_ON").as_deref() {
         Ok("postgres") => Destination::Postgres,
+        Ok("mysql") => Destination::Mysql,
         _ => Destination::Sqlite,
     };
     println!("seed {seed}, {seconds} s, {on:?}");
