@@ -342,3 +342,24 @@ fn p10_a_server_whose_disk_is_full_keeps_the_table_as_it_was() {
     assert!(ran.status.success(), "{}", said(&ran));
     assert_eq!(project.look().content["t"].len(), 16002);
 }
+
+/// The server ends the transaction that has written less.
+#[test]
+fn p2_a_load_that_is_the_victim_of_a_deadlock_is_tried_again() {
+    let server = Server::start(&[]).unwrap();
+    let project = loading(&server);
+    project.file("b.csv", "id,v,name\n1,2,A\n2,2,B\n");
+    let mut other = project.client();
+    other.run(
+        "CREATE TABLE more (id int PRIMARY KEY); BEGIN; INSERT INTO more SELECT seq FROM seq_1_to_1000;
+         UPDATE t SET name = 'x' WHERE id = 2",
+    );
+    let mut child = project.start();
+    project.found("info LIKE 'SELECT k.%FOR UPDATE'");
+    other.run("UPDATE t SET name = 'y' WHERE id = 1");
+    let told = tries_again(&mut child);
+    other.run("COMMIT");
+    let ran = child.wait_with_output().unwrap();
+    assert!(ran.status.success(), "{told}{}", said(&ran));
+    assert_eq!(project.rows(), [(1, "A".into()), (2, "B".into())]);
+}
