@@ -77,6 +77,11 @@ impl Store {
         }
     }
 
+    /// Whether making and changing a table commits by itself.
+    pub(crate) fn schema_commits(&self) -> bool {
+        matches!(self, Store::Mysql(_))
+    }
+
     /// Follows the URL that a project names, where that says which file it is.
     pub(crate) fn find(&mut self, project: &str) -> Result<(), String> {
         if let Store::Sqlite(file) = self {

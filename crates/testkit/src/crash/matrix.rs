@@ -247,7 +247,8 @@ impl Ready<'_> {
     }
 }
 
-/// Whether a row is the one of before in columns that became wider, with NULL in those that are new.
+/// Whether a row is the one of before in columns that became wider, with NULL in those that are new, or where the new one
+/// marks deletes, none.
 fn wider(row: &str, before: &str) -> bool {
     let cells = |row: &str| row.split(" | ").map(|cell| cell.trim_matches('"').to_owned()).collect::<Vec<_>>();
     let (row, before) = (cells(row), cells(before));
@@ -260,5 +261,5 @@ fn wider(row: &str, before: &str) -> bool {
     };
     row.len() >= before.len()
         && row.iter().zip(&before).all(|(new, old)| same(new, old))
-        && row[before.len()..].iter().all(|cell| cell == "NULL")
+        && row[before.len()..].iter().all(|cell| ["NULL", "false"].contains(&cell.as_str()))
 }

@@ -342,7 +342,14 @@ const DATE: usize = 10;
 
 /// The midnight of a date in `day`.
 fn as_moment(row: &mut Row) {
-    if let Some(Value::Text(text)) = row.get_mut("day")
+    if let Some(value) = row.get_mut("day") {
+        midnight(value);
+    }
+}
+
+/// The midnight of a date, where it is one.
+pub(super) fn midnight(value: &mut Value) {
+    if let Value::Text(text) = value
         && text.len() == DATE
     {
         text.push_str(" 00:00:00");
