@@ -114,3 +114,33 @@ fn a_new_database_that_is_being_written_to_is_waited_for() {
     SqliteDestination::new(&url).unwrap().open("p", "r", None, &Stop::default()).unwrap();
     done.join().unwrap();
 }
+
+/// State tables that were made before the newest of them came up: looking misses nothing, and the next who writes makes them.
+#[test]
+fn state_tables_of_before_get_those_that_came_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.db");
+    let url = ConnectionUrl::parse(&format!("sqlite:///{}", path.display())).unwrap();
+    let destination = SqliteDestination::new(&url).unwrap();
+    drop(destination.open("p", "r", None, &Stop::default()).unwrap());
+    let db = rusqlite::Connection::open(&path).unwrap();
+    let tables = || -> i64 {
+        let count = "SELECT count(*) FROM sqlite_schema WHERE name IN ('_floodmark_intervals', '_floodmark_beside')";
+        db.query_row(count, [], |r| r.get(0)).unwrap()
+    };
+    let before = || db.execute_batch("DROP TABLE _floodmark_intervals; DROP TABLE _floodmark_beside").unwrap();
+    before();
+    assert_eq!(destination.ledger().unwrap().intervals("p").unwrap(), []);
+    let rehearsal = destination.rehearse("p", None, &Stop::default()).unwrap();
+    assert_eq!(rehearsal.intervals("at").unwrap(), []);
+    drop(rehearsal);
+    assert_eq!(tables(), 0);
+    drop(destination.open("p", "r", None, &Stop::default()).unwrap());
+    assert_eq!(tables(), 2);
+    before();
+    drop(destination.open_beside("p", "r", None, &Stop::default()).unwrap());
+    assert_eq!(tables(), 2);
+    before();
+    destination.ledger().unwrap().change_state("p", StateChange::Forget).unwrap();
+    assert_eq!(tables(), 2);
+}
