@@ -86,6 +86,19 @@ pub(super) fn at_once(destination: &dyn Destination) {
     assert!(state().unwrap().files.is_empty());
 }
 
+pub(super) fn between_chunks(destination: &dyn Destination) {
+    let scene = Scene::new(Load::Upsert);
+    let mut run = scene.open(destination);
+    // The table was empty when the run began, and is not any more, by another's work.
+    scene.load(run.as_mut(), &[Row::new(1, "a", 5)]).unwrap();
+    beside(&scene).load(scene.open_beside(destination).as_mut(), &[Row::new(2, "b", 5), Row::new(3, "c", 1)]).unwrap();
+    let counts = scene.load(run.as_mut(), &[Row::new(2, "x", 4), Row::new(3, "C", 5), Row::new(4, "d", 1)]).unwrap();
+    assert_eq!((counts.stale, counts.updated, counts.inserted, counts.superseded), (1, 1, 1, 0));
+    drop(run);
+    let rows = [Row::new(1, "a", 5), Row::new(2, "b", 5), Row::new(3, "C", 5), Row::new(4, "d", 1)];
+    scene.expect(destination, &rows);
+}
+
 pub(super) fn busy(destination: &dyn Destination) {
     let scene = Scene::new(Load::Upsert);
     scene.load(scene.open(destination).as_mut(), &[Row::new(1, "a", 1)]).unwrap();

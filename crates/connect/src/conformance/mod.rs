@@ -48,6 +48,7 @@ pub const ALL: &[(&str, Test)] = &[
     ("a copy is a private one, without the pipeline", copies::copy),
     ("differences between two databases are told by row", copies::differences),
     ("a run and a load beside it go on at the same time", beside::at_once),
+    ("a load beside a run comes between its chunks", beside::between_chunks),
     ("one load at a time goes on beside runs", beside::busy),
     ("a load beside runs looks whether it still knows the table", beside::moved_on),
     ("a load beside runs changes nothing of the table", beside::changes_nothing),

@@ -271,4 +271,17 @@ pub(super) fn as_ever(destination: &dyn Destination) {
         after.push(line(&["7", "g", "7"]));
         sheet.expect(destination, &after, load.name());
     }
+    // Parts of one session, from an empty table on: each is counted against what the others left.
+    let mut sheet = Sheet::new(Load::Upsert, "parts", COLUMNS);
+    sheet.scene.pipeline.key = vec!["id".into()];
+    let mut session = sheet.open(destination, false);
+    let parts: [(&str, &str, &[[&str; 3]], [u64; 5]); 3] = [
+        ("0", "5", &[["1", "a", "0"], ["2", "b", "4"]], [2, 0, 2, 0, 0]),
+        ("5", "9", &[["1", "a", "7"], ["3", "c", "8"]], [2, 0, 1, 1, 0]),
+        ("0", "5", &[["2", "b", "4"]], [1, 1, 0, 0, 0]),
+    ];
+    for (from, until, rows, expected) in parts {
+        sheet.within("at", from, until);
+        assert_eq!(told(&sheet.load(session.as_mut(), &lines(rows)).unwrap()), expected, "[{from}, {until})");
+    }
 }
