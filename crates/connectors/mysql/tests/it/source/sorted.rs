@@ -9,12 +9,12 @@ fn made() -> Database {
     database.client().run(
         "SET sql_mode = ''; SET time_zone = '+00:00';
          CREATE TABLE t (id int, x varchar(2000) COLLATE utf8mb4_general_ci, c char(3), n decimal(9,2), z int(5) zerofill,
-                         d date, at timestamp(6) NULL, f float, e enum('b', 'a', 'C', 'A'), b bit(4), j json, u bigint unsigned);
+                         d date, at timestamp(6) NULL, f float, e enum('b', 'a', 'C', 'z'), b bit(4), j json, u bigint unsigned);
          INSERT INTO t VALUES
            (3, 'b', 'b', 10, 7, '2024-01-03', '2024-01-01 00:00:00.5', 0.1, 'b', 8, '1', 18446744073709551615),
            (1, 'B', 'B', 9.5, 40, '0999-12-31', '2024-01-01 00:00:00', 3e10, 'a', 2, '2', 9),
            (2, CONCAT(REPEAT('x', 1500), 'b'), 'x', -1.25, 8, '9999-12-31', '2024-01-01 01:00:00', -7, 'C', 4, '3', 10),
-           (0, CONCAT(REPEAT('x', 1500), 'a'), '', 0, 9, '2024-01-02', '1999-01-01 00:00:00', 0.25, 'A', 1, '0', 0),
+           (0, CONCAT(REPEAT('x', 1500), 'a'), '', 0, 9, '2024-01-02', '1999-01-01 00:00:00', 0.25, 'z', 1, '0', 0),
            (NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
          CREATE TABLE nothing (id int, d date); INSERT INTO nothing VALUES (NULL, '0000-00-00')",
     );
@@ -67,7 +67,7 @@ fn the_ends_of_a_column_are_those_of_the_survey() {
     assert_eq!(extent("id"), Some(Some((Value::Int(0), Value::Int(3)))));
     assert_eq!(extent("x"), Some(Some((text("B"), text(&format!("{}b", "x".repeat(1500)))))));
     assert_eq!(extent("c"), Some(Some((text(""), text("x")))));
-    assert_eq!(extent("e"), Some(Some((text("A"), text("b")))));
+    assert_eq!(extent("e"), Some(Some((text("C"), text("z")))));
     assert_eq!(extent("n"), Some(Some((Value::Decimal(-125, 2), Value::Decimal(1000, 2)))));
     assert_eq!(extent("z"), Some(Some((Value::Int(7), Value::Int(40)))));
     assert_eq!(extent("u"), Some(Some((Value::Decimal(0, 0), Value::Decimal(u64::MAX.into(), 0)))));
