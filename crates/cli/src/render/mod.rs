@@ -1,8 +1,8 @@
 //! Everything that is printed. Nothing outside this module writes to stdout or stderr.
 
 pub(crate) mod certificate;
-pub(crate) mod coverage;
 pub(crate) mod comparison;
+pub(crate) mod coverage;
 pub(crate) mod error;
 pub(crate) mod html;
 pub(crate) mod json;
