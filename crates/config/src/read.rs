@@ -208,7 +208,7 @@ impl Reader<'_> {
                 "false" => Ok(Value::Bool(false)),
                 _ => Err("write true or false".to_owned()),
             },
-            Kind::Count => values::count(&text).map(Value::Number),
+            Kind::Count => values::count(&text, field.default).map(Value::Number),
             Kind::Bytes => values::bytes(&text).map(|n| Value::Number(n as u64)),
             Kind::Span => values::span(&text).map(Value::Span),
             Kind::Limit => values::limit(&text).map(Value::Limit),

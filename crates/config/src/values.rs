@@ -60,9 +60,9 @@ pub(crate) fn whole(text: &str) -> Option<u64> {
     text.replace('_', "").parse().ok()
 }
 
-/// A whole number from 1.
-pub(crate) fn count(text: &str) -> Result<u64, String> {
-    whole(text).filter(|n| *n > 0).ok_or_else(|| "write a whole number from 1, such as 100000".to_owned())
+/// A whole number from 1. `default`: what it is when nothing is said.
+pub(crate) fn count(text: &str, default: &str) -> Result<u64, String> {
+    whole(text).filter(|n| *n > 0).ok_or_else(|| format!("write a whole number from 1, such as {default}"))
 }
 
 /// Bytes: `65536`, `64MiB`, `10 MB`.
@@ -237,7 +237,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_is_too_strange_to_be_refused(text in ".{0,12}") {
-            let _ = (span(&text), bytes(&text), limit(&text), character(&text), schedule(&text), count(&text));
+            let _ = (span(&text), bytes(&text), limit(&text), character(&text), schedule(&text), count(&text, "1"));
         }
 
         #[test]
