@@ -259,6 +259,13 @@ pub const FIELDS: &[Field] = &[
     .flag("source-tables"),
     Field::new("pipelines.*.source.exclude", Kind::List, "`tables`: patterns of tables that are left out.")
         .flag("source-exclude"),
+    Field::new(
+        "pipelines.*.source.readers",
+        Kind::Count,
+        "PostgreSQL: how many sessions at most read a large table, all of them one snapshot.",
+    )
+    .default("1")
+    .flag("source-readers"),
     // The destination.
     Field::new("pipelines.*.destination", RECORD, "Where rows go.").required(),
     Field::new("pipelines.*.destination.connection", Kind::Name, "A name from `connections`, or a connection URL."),

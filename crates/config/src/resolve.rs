@@ -167,7 +167,7 @@ fn source(
         }
         return SourceSpec::Files(files(source, reader.base));
     };
-    let of_tables = ["connection", "url", "table", "query", "exclude"];
+    let of_tables = ["connection", "url", "table", "query", "exclude", "readers"];
     if let Some(of_files) = source.fields.iter().find(|g| !of_tables.contains(&g.field.name())) {
         reader
             .out
@@ -202,6 +202,7 @@ fn source(
         Some(url) => SourceSpec::Database(DatabaseSource {
             url,
             relation: relation.unwrap_or_else(|| Relation::Table(String::new())),
+            readers: source.number("readers").and_then(|n| usize::try_from(n).ok()).unwrap_or(READERS),
         }),
         None => SourceSpec::Files(FileSource::default()),
     }

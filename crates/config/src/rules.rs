@@ -8,7 +8,8 @@ use crate::{
 use floodmark_core::{
     Code,
     pipeline::{
-        AbsentRows, ChangedFiles, CsvOptions, CursorNulls, FileFormat, Load, OnBadRow, OnNull, Pipeline, STDIN, XMIN,
+        AbsentRows, ChangedFiles, CsvOptions, CursorNulls, DatabaseSource, FileFormat, Load, OnBadRow, OnNull,
+        Pipeline, Relation, STDIN, SourceSpec, XMIN,
     },
 };
 use std::collections::HashSet;
@@ -344,8 +345,31 @@ impl Rules<'_> {
         }
     }
 
+    /// Several sessions see one snapshot on PostgreSQL alone, and only a table has parts that can be told from each other.
+    fn readers(&mut self, source: &Record) {
+        let Some(given) = source.get("readers") else { return };
+        let (what, help) = match &self.p.source {
+            SourceSpec::Files(_) if !source.has("files") => return,
+            SourceSpec::Files(_) => ("PostgreSQL, and files are read", "take it out: files are read by all processors"),
+            SourceSpec::Database(DatabaseSource { relation: Relation::Query(_), .. }) => {
+                ("tables, and a query is read by one session", "take it out, or name the table that it reads")
+            }
+            SourceSpec::Database(DatabaseSource { url, .. }) => match url.scheme() {
+                "mysql" | "mariadb" => (
+                    "PostgreSQL, and the source is MySQL or MariaDB",
+                    "take it out: on these servers no two sessions see one snapshot",
+                ),
+                "sqlite" => ("PostgreSQL, and the source is SQLite", "take it out"),
+                _ => return,
+            },
+        };
+        let message = format!("{} is about {what}", self.words.name("source.readers"));
+        self.out.add(Code::Unsafe, given.key, message).help(help);
+    }
+
     fn source(&mut self) {
         let Some(source) = self.record.record("source") else { return };
+        self.readers(source);
         let Some(files) = self.p.source.files() else {
             if let Some(given) = self.record.get("changed_files") {
                 self.out

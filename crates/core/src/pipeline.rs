@@ -103,6 +103,8 @@ pub struct DatabaseSource {
     pub url: ConnectionUrl,
     /// What of it.
     pub relation: Relation,
+    /// How many sessions read a large table at most.
+    pub readers: usize,
 }
 
 /// Rows of a database.
@@ -200,6 +202,8 @@ pub const STDIN: &str = "-";
 
 /// The default of `FileSource::max_row_bytes`.
 pub const MAX_ROW_BYTES: usize = 16 << 20;
+/// The default of `DatabaseSource::readers`.
+pub const READERS: usize = 1;
 /// The default of `Pipeline::commit_every`.
 pub const COMMIT_EVERY: u64 = 1_000_000;
 

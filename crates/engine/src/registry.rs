@@ -12,9 +12,11 @@ use floodmark_core::{
 pub fn source(spec: &SourceSpec) -> Result<Box<dyn Source>> {
     match spec {
         SourceSpec::Files(files) => Ok(Box::new(floodmark_files::FileSourceReader::new(files.clone())?)),
-        SourceSpec::Database(DatabaseSource { url, relation }) => match url.scheme() {
+        SourceSpec::Database(DatabaseSource { url, relation, readers }) => match url.scheme() {
             "mysql" | "mariadb" => Ok(Box::new(floodmark_mysql::MysqlSource::new(url, relation.clone())?)),
-            "postgres" | "postgresql" => Ok(Box::new(floodmark_postgres::PostgresSource::new(url, relation.clone())?)),
+            "postgres" | "postgresql" => {
+                Ok(Box::new(floodmark_postgres::PostgresSource::new(url, relation.clone(), *readers)?))
+            }
             "sqlite" => Ok(Box::new(floodmark_sqlite::SqliteSource::new(url, relation.clone())?)),
             other => Err(unknown(other, "source")),
         },

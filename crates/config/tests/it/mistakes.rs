@@ -2,7 +2,10 @@
 
 use super::{env, parse, pipeline};
 use floodmark_config::{Diagnostics, Project};
-use floodmark_core::{Code, Error};
+use floodmark_core::{
+    Code, Error,
+    pipeline::{READERS, SourceSpec},
+};
 use std::path::Path;
 
 #[test]
@@ -138,6 +141,28 @@ fn fields_about_files_are_not_for_tables() {
     let mistakes = parse(&text).unwrap_err();
     assert_eq!(mistakes.count(), 1, "{mistakes}");
     assert!(mistakes.to_string().contains("`changed_files` is about files"), "{mistakes}");
+}
+
+#[test]
+fn readers_are_for_tables_of_postgresql() {
+    let parsed = |source: &str| parse(&with_source(source).replace("load: append", "key: id"));
+    for (source, message) in [
+        ("{ url: sqlite:///s.db, table: o, readers: 2 }", "`readers` is about PostgreSQL, and the source is SQLite"),
+        ("{ url: 'mysql://u@h/d', table: o, readers: 1 }", "`readers` is about PostgreSQL, and the source is MySQL"),
+        ("{ url: 'postgres://u@h/d', query: SELECT 1, readers: 2 }", "`readers` is about tables, and a query is read"),
+        ("{ files: a.csv, readers: 2 }", "`readers` is about PostgreSQL, and files are read"),
+        ("{ url: 'postgres://u@h/d', table: o, readers: 0 }", "`0` is not a whole number from 1 for `readers`"),
+    ] {
+        let mistakes = parsed(source).unwrap_err();
+        assert_eq!(mistakes.count(), 1, "{mistakes}");
+        assert!(mistakes.to_string().contains(message), "{source}: {mistakes}");
+    }
+    let readers = |source: &str| match parsed(source).unwrap().pipelines.remove(0).source {
+        SourceSpec::Database(database) => database.readers,
+        SourceSpec::Files(files) => panic!("{files:?}"),
+    };
+    assert_eq!(readers("{ url: 'postgres://u@h/d', table: o, readers: 3 }"), 3);
+    assert_eq!(readers("{ url: 'postgres://u@h/d', table: o }"), READERS);
 }
 
 #[test]

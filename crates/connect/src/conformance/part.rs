@@ -275,6 +275,7 @@ pub(super) fn as_ever(destination: &dyn Destination) {
     let mut sheet = Sheet::new(Load::Upsert, "parts", COLUMNS);
     sheet.scene.pipeline.key = vec!["id".into()];
     let mut session = sheet.open(destination, false);
+    #[expect(clippy::type_complexity, reason = "a table")]
     let parts: [(&str, &str, &[[&str; 3]], [u64; 5]); 3] = [
         ("0", "5", &[["1", "a", "0"], ["2", "b", "4"]], [2, 0, 2, 0, 0]),
         ("5", "9", &[["1", "a", "7"], ["3", "c", "8"]], [2, 0, 1, 1, 0]),

@@ -20,7 +20,7 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    fn new(columns: usize) -> Self {
+    pub(crate) fn new(columns: usize) -> Self {
         Block { bytes: Vec::new(), cells: Vec::new(), columns, rows: 0 }
     }
 
@@ -57,24 +57,25 @@ enum Framed {
 }
 
 /// The stream, cut into rows.
-pub(crate) struct Rows<R> {
+pub(crate) struct Rows<'b, R> {
     stream: R,
     /// The beginning of a row whose end has not come yet.
     held: Vec<u8>,
-    block: Block,
+    block: &'b mut Block,
     begun: bool,
     ended: bool,
     closed: bool,
 }
 
-impl<R: BufRead> Rows<R> {
-    pub(crate) fn new(stream: R, columns: usize) -> Self {
-        Rows { stream, held: Vec::new(), block: Block::new(columns), begun: false, ended: false, closed: false }
+impl<'b, R: BufRead> Rows<'b, R> {
+    /// They are gathered in that block, one lot after the other.
+    pub(crate) fn new(stream: R, block: &'b mut Block) -> Self {
+        Rows { stream, held: Vec::new(), block, begun: false, ended: false, closed: false }
     }
 
     /// The next rows, `None` at the end; those before are gone then.
     pub(crate) fn next(&mut self) -> Result<Option<&Block>> {
-        let block = &mut self.block;
+        let block = &mut *self.block;
         block.clear();
         while !self.ended && !block.is_full() {
             let chunk = self.stream.fill_buf().map_err(sent)?;
@@ -103,7 +104,7 @@ impl<R: BufRead> Rows<R> {
             self.stream.consume(more);
             self.closed = more == 0;
         }
-        Ok((self.block.rows > 0).then_some(&self.block))
+        Ok((self.block.rows > 0).then_some(&*self.block))
     }
 }
 
@@ -176,7 +177,8 @@ mod tests {
         }
         stream.extend_from_slice(&(-1i16).to_be_bytes());
         for piece in 1..=stream.len() {
-            let mut reader = Rows::new(BufReader::with_capacity(piece, Cursor::new(&stream)), 2);
+            let mut block = Block::new(2);
+            let mut reader = Rows::new(BufReader::with_capacity(piece, Cursor::new(&stream)), &mut block);
             let block = reader.next().unwrap().unwrap();
             let came: Vec<[Cell<'_>; 2]> = (0..block.rows).map(|r| [block.cell(r, 0), block.cell(r, 1)]).collect();
             assert_eq!(came, rows, "in pieces of {piece}");
@@ -190,7 +192,8 @@ mod tests {
         stream.extend_from_slice(&1i16.to_be_bytes());
         put(&mut stream, Some(b"ab"));
         for length in 0..=stream.len() {
-            let mut reader = Rows::new(Cursor::new(&stream[..length]), 1);
+            let mut block = Block::new(1);
+            let mut reader = Rows::new(Cursor::new(&stream[..length]), &mut block);
             assert!(reader.next().is_err(), "{length}");
         }
     }

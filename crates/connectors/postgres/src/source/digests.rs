@@ -13,6 +13,7 @@ use super::{
     PostgresSource,
     columns::{self, Column, Kind},
     failure::to,
+    parts::Select,
     range::{self, Edge},
     read::Reading,
     snapshot::Snapshot,
@@ -85,19 +86,15 @@ impl Digests for PostgresSource {
         conditions.push(format!("{name} IS NOT NULL"));
         let conditions = conditions.join(" AND ");
         let rows = snapshot.found.estimate;
-        let from = &snapshot.found.from;
-        let select = columns::list(&columns::wanted(
-            &snapshot.columns,
-            &Schema::new([(column.name.as_str(), column.data_type)]),
-        ));
-        let sql = if snapshot.found.plain && segments.is_none() && rows > PAGES {
+        let mut select = Select { condition: Some(conditions), ..Select::default() };
+        if snapshot.found.alone && segments.is_none() && rows > PAGES {
             let percent = (about as f64 / rows as f64 * 100.0).clamp(0.000_1, 100.0);
-            format!("SELECT {select} FROM {from} TABLESAMPLE SYSTEM ({percent}) REPEATABLE (1) WHERE {conditions}")
+            select.sample = format!(" TABLESAMPLE SYSTEM ({percent}) REPEATABLE (1)");
         } else {
-            format!("SELECT {select} FROM {from} WHERE {conditions} ORDER BY random() LIMIT {about}")
-        };
-        let batches =
-            self.reading(Arc::clone(&snapshot), &Schema::new([(column.name.as_str(), column.data_type)]), sql, stop)?;
+            select.rest = format!(" ORDER BY random() LIMIT {about}");
+        }
+        let schema = Schema::new([(column.name.as_str(), column.data_type)]);
+        let batches = self.reading(Arc::clone(&snapshot), &schema, select, stop)?;
         let mut values = Vec::new();
         for batch in batches {
             let rows = batch?.rows;
@@ -127,9 +124,8 @@ impl Digests for PostgresSource {
     fn rows(&self, ask: &Ask, segments: &[u32], schema: &Schema, stop: &Stop) -> Result<Box<dyn Batches>> {
         let snapshot = self.surveyed(stop)?;
         let conditions = Statement { snapshot: &snapshot, ask }.conditions(Some(segments))?;
-        let list = columns::list(&columns::wanted(&snapshot.columns, schema));
-        let sql = format!("SELECT {list} FROM {}{}", snapshot.found.from, filter(&conditions));
-        Ok(Box::new(self.reading(snapshot, schema, sql, stop)?))
+        let condition = (!conditions.is_empty()).then(|| conditions.join(" AND "));
+        Ok(Box::new(self.reading(snapshot, schema, Select { condition, ..Select::default() }, stop)?))
     }
 }
 
@@ -159,11 +155,13 @@ impl PostgresSource {
         &self,
         snapshot: Arc<Snapshot>,
         schema: &Schema,
-        select: String,
+        select: Select,
         stop: &Stop,
     ) -> Result<super::read::Incoming> {
         let wanted = columns::wanted(&snapshot.columns, schema);
-        Reading { snapshot, address: self.address.clone(), wanted, select, skip: 0, stop: stop.clone() }.start()
+        let select = Select { list: columns::list(&wanted), ..select };
+        let (address, stop) = (self.address.clone(), stop.clone());
+        Reading { snapshot, address, wanted, select, readers: 1, skip: 0, stop }.start()
     }
 }
 

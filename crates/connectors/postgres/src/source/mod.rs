@@ -10,6 +10,8 @@ mod digests;
 pub(crate) mod failure;
 mod horizon;
 mod parse;
+mod parts;
+mod queue;
 mod range;
 mod read;
 mod relation;
@@ -25,6 +27,7 @@ use floodmark_connect::{
     source::{Extent, Glance, Glimpse},
 };
 use floodmark_core::{Code, DataType, Error, Result, Schema, Value, pipeline::Relation, url::ConnectionUrl};
+use parts::Select;
 use read::Reading;
 pub use relation::filtered;
 use snapshot::Snapshot;
@@ -34,6 +37,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct PostgresSource {
     address: Address,
     relation: Relation,
+    /// So many sessions read a large table.
+    readers: usize,
     /// A connection that waits for its next use.
     idle: Mutex<Option<Db>>,
     /// What the last survey saw.
@@ -41,10 +46,10 @@ pub struct PostgresSource {
 }
 
 impl PostgresSource {
-    /// Nothing is connected to yet.
-    pub fn new(url: &ConnectionUrl, relation: Relation) -> Result<Self> {
+    /// Nothing is connected to yet. `readers`: how many sessions read a large table at most.
+    pub fn new(url: &ConnectionUrl, relation: Relation, readers: usize) -> Result<Self> {
         let address = Address::parse(url, &|name| std::env::var(name).ok())?;
-        Ok(PostgresSource { address, relation, idle: Mutex::default(), snapshot: Mutex::default() })
+        Ok(PostgresSource { address, relation, readers, idle: Mutex::default(), snapshot: Mutex::default() })
     }
 
     /// A connection outside a transaction: the one that waits, where it is still there.
@@ -173,7 +178,6 @@ impl Source for PostgresSource {
     fn read(&self, _: &Slice, plan: &ReadPlan, stop: &Stop) -> Result<Box<dyn Batches>> {
         let snapshot = self.surveyed(stop)?;
         let wanted = columns::wanted(&snapshot.columns, &plan.schema);
-        let mut select = format!("SELECT {} FROM {}", columns::list(&wanted), snapshot.found.from);
         let condition = match &plan.range {
             None => None,
             Some(range) if changes::counts(&self.relation, &range.column) => {
@@ -181,15 +185,13 @@ impl Source for PostgresSource {
             }
             Some(range) => range::condition(&snapshot.columns, range, snapshot.utf8),
         };
-        if let Some(condition) = condition {
-            select.push_str(" WHERE ");
-            select.push_str(&condition);
-        }
-        if let Some(range) = plan.range.as_ref().filter(|_| plan.sorted) {
-            select.push_str(" ORDER BY ");
-            select.push_str(&snapshot.order(&range.column, &plan.schema)?);
-        }
+        let rest = match plan.range.as_ref().filter(|_| plan.sorted) {
+            Some(range) => format!(" ORDER BY {}", snapshot.order(&range.column, &plan.schema)?),
+            None => String::new(),
+        };
+        let readers = if rest.is_empty() { self.readers } else { 1 };
+        let select = Select { list: columns::list(&wanted), condition, rest, ..Select::default() };
         let (address, stop, skip) = (self.address.clone(), stop.clone(), plan.skip_rows);
-        Ok(Box::new(Reading { snapshot, address, wanted, select, skip, stop }.start()?))
+        Ok(Box::new(Reading { snapshot, address, wanted, select, readers, skip, stop }.start()?))
     }
 }

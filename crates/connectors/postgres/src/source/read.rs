@@ -1,4 +1,4 @@
-//! Rows on their way here: the server sends, a thread decodes, and the engine takes.
+//! Rows on their way here: the server sends, threads decode, and the engine takes.
 
 use super::{
     bad,
@@ -6,6 +6,8 @@ use super::{
     columns::Wanted,
     decode,
     failure::to,
+    parts::{Parts, Select},
+    queue::{self, Queue},
     snapshot::Snapshot,
 };
 use crate::{
@@ -20,71 +22,85 @@ use arrow::{
 use floodmark_connect::{Batch, Stop};
 use floodmark_core::{Column, Error, Result, Schema};
 use std::{
-    sync::{
-        Arc,
-        mpsc::{Receiver, SyncSender, sync_channel},
-    },
+    sync::{Arc, OnceLock, Weak},
     thread::JoinHandle,
 };
 use tokio_postgres::CancelToken;
 
-/// Batches that wait to be taken.
+/// Batches that wait to be taken: of one reader, and of each one more.
 const AHEAD: usize = 4;
+const MORE: usize = 3;
+
+type Reader = queue::Reader<Parts, Batch>;
+type Turn<'r> = queue::Turn<'r, Parts, Batch>;
 
 /// What is read.
 pub(crate) struct Reading {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) address: Address,
     pub(crate) wanted: Vec<Wanted>,
-    /// The statement whose rows are copied.
-    pub(crate) select: String,
+    pub(crate) select: Select,
+    /// So many sessions at most.
+    pub(crate) readers: usize,
     pub(crate) skip: u64,
     pub(crate) stop: Stop,
 }
 
-/// Batches as they come. Dropped before the end it ends the statement.
+/// Batches as they come. Dropped before the end it ends the statements.
 pub(crate) struct Incoming {
-    batches: Option<Receiver<Result<Batch>>>,
-    thread: Option<JoinHandle<()>>,
-    cancel: CancelToken,
-    address: Address,
-    stop: Stop,
+    reading: Arc<Reading>,
+    queue: Arc<Queue<Parts, Batch>>,
+    /// None once the end has come, or an error.
+    sessions: Vec<Session>,
+    /// Rows that were taken.
+    passed: u64,
+}
+
+/// A session that reads, on a thread of its own.
+struct Session {
+    thread: JoinHandle<()>,
+    /// What ends its statement, once it is connected.
+    cancel: Arc<OnceLock<CancelToken>>,
 }
 
 impl Reading {
     pub(crate) fn start(self) -> Result<Incoming> {
         let db = self.snapshot.take(&self.address)?;
-        let (cancel, address, stop) = (db.cancel(), self.address.clone(), self.stop.clone());
-        let (send, batches) = sync_channel(AHEAD);
-        let thread = std::thread::spawn(move || {
-            let snapshot = Arc::clone(&self.snapshot);
-            match self.run(&db, &send) {
-                Ok(true) => snapshot.give_back(db),
-                Ok(false) => {}
-                Err(error) => {
-                    let _ = send.send(Err(error));
-                }
-            }
-        });
-        Ok(Incoming { batches: Some(batches), thread: Some(thread), cancel, address, stop })
+        let snapshot = &self.snapshot;
+        let parts = if self.readers > 1 { Parts::of(&db, snapshot, &self.select)? } else { None };
+        let parts = parts.unwrap_or_else(|| Parts::whole(&snapshot.found, self.select.clone()));
+        let readers = parts.employ(self.readers).max(1);
+        let queue = Arc::new(Queue::new(parts, AHEAD + MORE * (readers - 1)));
+        let reading = Arc::new(self);
+        let mut sessions = vec![Session::first(&reading, queue.reader(), db)?];
+        // Fewer do the same work.
+        sessions.extend((1..readers).map_while(|_| Session::another(&reading, queue.reader()).ok()));
+        Ok(Incoming { reading, queue, sessions, passed: 0 })
     }
 
-    /// Reads to the end; `false` where nobody wants more.
-    fn run(&self, db: &Db, send: &SyncSender<Result<Batch>>) -> Result<bool> {
+    /// Reads by one session, as long as there are parts and somebody wants them; whether it is whole then.
+    fn session(&self, reader: &Reader, db: &Db) -> bool {
         let _watch = Interrupt::start(&self.address, db.cancel(), &self.stop);
-        let sql = format!("COPY ({}) TO STDOUT (FORMAT binary)", self.select);
-        let mut rows = Rows::new(db.stream_out(&sql).map_err(to("read the rows"))?, self.wanted.len());
-        let mut passed = 0;
-        while let Some(block) = rows.next()? {
-            let first_row = passed + 1;
-            passed += block.rows as u64;
-            if passed <= self.skip {
-                continue;
+        let mut block = Block::new(self.wanted.len());
+        while let Some((part, turn)) = reader.begin() {
+            match self.part(db, &part, &turn, &mut block) {
+                Ok(true) => turn.end(),
+                Ok(false) => return false,
+                Err(error) => {
+                    turn.fail(error);
+                    return false;
+                }
             }
-            let batch = batch(block, &self.wanted, first_row)?;
-            let ahead = self.skip.saturating_sub(first_row - 1);
-            let batch = if ahead > 0 { without(batch, ahead) } else { batch };
-            if send.send(Ok(batch)).is_err() {
+        }
+        reader.is_done()
+    }
+
+    /// Reads one part; `false` where nobody wants more.
+    fn part(&self, db: &Db, part: &str, turn: &Turn<'_>, block: &mut Block) -> Result<bool> {
+        let sql = format!("COPY ({part}) TO STDOUT (FORMAT binary)");
+        let mut rows = Rows::new(db.stream_out(&sql).map_err(to("read the rows"))?, block);
+        while let Some(block) = rows.next()? {
+            if !turn.bring(batch(block, &self.wanted)?) {
                 return Ok(false);
             }
         }
@@ -92,42 +108,107 @@ impl Reading {
     }
 }
 
+impl Session {
+    /// The one that is connected. The snapshot is its own.
+    fn first(reading: &Arc<Reading>, reader: Reader, db: Db) -> Result<Session> {
+        let cancel = Arc::new(OnceLock::from(db.cancel()));
+        let reading = Arc::clone(reading);
+        let read = move || {
+            if reading.session(&reader, &db) {
+                reading.snapshot.give_back(db);
+            }
+        };
+        Ok(Session { thread: spawn(read)?, cancel })
+    }
+
+    /// One more. It connects while others read, and is left out where it cannot: they come to the parts it would have taken.
+    /// Until then it holds on to nothing that others wait for.
+    fn another(reading: &Arc<Reading>, reader: Reader) -> Result<Session> {
+        let statement = reading.select.from(&reading.snapshot.found.from, &[]);
+        let invitation = reading.snapshot.invite(&reading.address, &statement);
+        let cancel = Arc::new(OnceLock::new());
+        let (reading, own) = (Arc::downgrade(reading), Arc::clone(&cancel));
+        let read = move || match invitation.connect() {
+            Ok(db) => {
+                let _ = own.set(db.cancel());
+                if let Some(reading) = Weak::upgrade(&reading) {
+                    reading.session(&reader, &db);
+                }
+            }
+            Err(error) => tracing::info!(%error, "a table is read by one session less"),
+        };
+        Ok(Session { thread: spawn(read)?, cancel })
+    }
+
+    /// Waits for its end. One that is still connecting ends by itself: it finds nothing left to do.
+    fn join(self) {
+        if self.cancel.get().is_some() {
+            // Its panic was reported as an error already.
+            let _ = self.thread.join();
+        }
+    }
+}
+
+fn spawn(read: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+    let thread = std::thread::Builder::new().name("floodmark-read".into());
+    thread.spawn(read).map_err(|error| Error::internal("no thread can be started").cause(error))
+}
+
+impl Incoming {
+    fn step(&mut self) -> Result<Option<Batch>> {
+        let skip = self.reading.skip;
+        loop {
+            self.reading.stop.check()?;
+            let taken = self.queue.take().transpose();
+            let Some(batch) = taken.map_err(|error| self.reading.stop.check().err().unwrap_or(error))? else {
+                return Ok(None);
+            };
+            let before = self.passed;
+            self.passed += batch.covered;
+            if self.passed > skip {
+                let batch = behind(batch, before);
+                return Ok(Some(if before < skip { without(batch, skip - before) } else { batch }));
+            }
+        }
+    }
+
+    /// Ends all statements: nobody wants more.
+    fn break_off(&mut self) {
+        self.queue.close();
+        for session in &self.sessions {
+            if let Some(cancel) = session.cancel.get().filter(|_| !session.thread.is_finished()) {
+                end_statement(&self.reading.address, cancel);
+            }
+        }
+        self.sessions.drain(..).for_each(Session::join);
+    }
+}
+
 impl Iterator for Incoming {
     type Item = Result<Batch>;
 
     fn next(&mut self) -> Option<Result<Batch>> {
-        if let Err(stopped) = self.stop.check() {
-            self.batches = None;
-            return self.thread.as_ref().map(|_| Err(stopped));
+        if self.sessions.is_empty() {
+            return None;
         }
-        match self.batches.as_ref()?.recv() {
-            Ok(Ok(batch)) => Some(Ok(batch)),
-            Ok(Err(error)) => {
-                self.batches = None;
-                Some(Err(self.stop.check().err().unwrap_or(error)))
-            }
-            Err(_) => {
-                self.batches = None;
-                let ended = self.thread.take().is_none_or(|thread| thread.join().is_ok());
-                (!ended).then(|| Err(Error::internal("the reading thread panicked")))
-            }
+        let step = self.step().transpose();
+        match &step {
+            Some(Ok(_)) => {}
+            Some(Err(_)) => self.break_off(),
+            None => self.sessions.drain(..).for_each(Session::join),
         }
+        step
     }
 }
 
 impl Drop for Incoming {
     fn drop(&mut self) {
-        let Some(thread) = self.thread.take() else { return };
-        // Nobody listens from here on, and the statement ends: so does the thread, whichever it waits for.
-        self.batches = None;
-        if !thread.is_finished() {
-            end_statement(&self.address, &self.cancel);
-        }
-        let _ = thread.join();
+        self.break_off();
     }
 }
 
-fn batch(block: &Block, wanted: &[Wanted], first_row: u64) -> Result<Batch> {
+/// The rows of a block, counted from its first one.
+fn batch(block: &Block, wanted: &[Wanted]) -> Result<Batch> {
     let (mut arrays, mut lost) = (Vec::with_capacity(wanted.len()), Vec::new());
     let mut rows_lost = Vec::new();
     for (at, column) in wanted.iter().enumerate() {
@@ -145,11 +226,18 @@ fn batch(block: &Block, wanted: &[Wanted], first_row: u64) -> Result<Batch> {
         let mut keep = vec![true; block.rows];
         for (row, at) in lost {
             keep[row] = false;
-            bad.push(bad::row(block, wanted, row, at, first_row + row as u64));
+            bad.push(bad::row(block, wanted, row, at, row as u64 + 1));
         }
         rows = filter_record_batch(&rows, &BooleanArray::from(keep))?;
     }
-    Ok(Batch { rows, bad, first_row, covered: block.rows as u64 })
+    Ok(Batch { rows, bad, first_row: 1, covered: block.rows as u64 })
+}
+
+/// The batch with so many rows before it.
+fn behind(mut batch: Batch, before: u64) -> Batch {
+    batch.first_row += before;
+    batch.bad.iter_mut().for_each(|bad| bad.row += before);
+    batch
 }
 
 /// The batch without its first rows.

@@ -16,8 +16,8 @@ pub(crate) struct Found {
     pub(crate) from: String,
     /// Its quoted name, where it is a table: plain, or one with partitions.
     pub(crate) table: Option<String>,
-    /// Whether it has pages of its own to read by.
-    pub(crate) plain: bool,
+    /// Whether all of its rows are its own: it has no partitions or heirs.
+    pub(crate) alone: bool,
     /// How many rows the server believes it has.
     pub(crate) estimate: u64,
 }
@@ -34,7 +34,8 @@ pub(crate) fn find(db: &Db, relation: &Relation) -> Result<Found> {
     let read = to("find the table");
     let row = db
         .query_opt(
-            "SELECT n.nspname::text, c.relkind = 'r', c.relkind IN ('r', 'p'), greatest(c.reltuples, 0)::bigint
+            "SELECT n.nspname::text, c.relkind IN ('r', 'p'), greatest(c.reltuples, 0)::bigint,
+                    c.relkind = 'r' AND NOT c.relhassubclass
              FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
              WHERE c.relname::text = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
                AND CASE WHEN $2::text IS NULL THEN pg_table_is_visible(c.oid) ELSE n.nspname::text = $2 END",
@@ -42,16 +43,16 @@ pub(crate) fn find(db: &Db, relation: &Relation) -> Result<Found> {
         )
         .map_err(&read)?;
     let Some(row) = row else { return Err(missing(db, written, &table, schema.is_some())) };
-    let get = || -> Result<(String, bool, bool, i64), tokio_postgres::Error> {
+    let get = || -> Result<(String, bool, i64, bool), tokio_postgres::Error> {
         Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?))
     };
-    let (schema, plain, stored, estimate) = get().map_err(&read)?;
+    let (schema, stored, estimate, alone) = get().map_err(&read)?;
     let quoted = format!("{}.{}", quote(&schema), quote(&table));
     Ok(Found {
         name: format!("{schema}.{table}"),
         from: format!("{quoted} AS t"),
         table: stored.then_some(quoted),
-        plain,
+        alone,
         estimate: u64::try_from(estimate).unwrap_or(0),
     })
 }
@@ -76,7 +77,7 @@ fn query(sql: &str) -> Found {
     let sql = sql.trim().trim_end_matches(';');
     // The line's end is for a comment at the end of the query.
     let from = format!("({sql}\n) AS t");
-    Found { name: "query".into(), from, table: None, plain: false, estimate: 0 }
+    Found { name: "query".into(), from, table: None, alone: false, estimate: 0 }
 }
 
 /// `qualified`: a schema was named.

@@ -12,11 +12,12 @@ use floodmark_connect::Stop;
 use floodmark_core::{Result, Value, pipeline::Relation};
 use std::sync::{Mutex, PoisonError};
 
-/// What a transaction that reads begins with. A reader waits for a slow destination as long as it takes, which must not look
-/// to the server like a network that swallows packets; texts that a cast makes of values are written in one way; and rows
-/// come as they lie, not from where another reader of the table is just now. None of it outlasts the transaction, since
-/// behind a pooler the session may be another's then; nor is it of the session.
+/// What a transaction that reads begins with. A reader waits for a slow destination as long as it takes, which must look to
+/// the server neither like a network that swallows packets nor like a client that forgot its transaction; texts that a cast
+/// makes of values are written in one way; and rows come as they lie, not from where another reader of the table is just now.
+/// None of it outlasts the transaction, since behind a pooler the session may be another's then; nor is it of the session.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL tcp_user_timeout = 0; \
+                     SET LOCAL idle_in_transaction_session_timeout = 0; \
                      SET LOCAL bytea_output = hex; SET LOCAL extra_float_digits = 1; SET LOCAL TimeZone = 'UTC'; \
                      SET LOCAL DateStyle = 'ISO, YMD'; SET LOCAL IntervalStyle = 'postgres'; \
                      SET LOCAL synchronize_seqscans = off";
@@ -35,6 +36,8 @@ pub(crate) fn columns(db: &Db, found: &Found) -> Result<Vec<Column>> {
 pub(crate) struct Snapshot {
     pub(crate) found: Found,
     pub(crate) columns: Vec<Column>,
+    /// How large the table is, where all of its rows are its own.
+    pub(crate) bytes: Option<u64>,
     /// Texts are in UTF-8 on the server, too.
     pub(crate) utf8: bool,
     /// The server's version, as it has it in one number.
@@ -83,37 +86,62 @@ impl Snapshot {
         if let Some(table) = &found.table {
             db.execute_batch(&format!("LOCK TABLE {table} IN ACCESS SHARE MODE")).map_err(to("lock the table"))?;
         }
-        let sql = "SELECT pg_export_snapshot(), txid_snapshot_xmin(s), txid_snapshot_xmax(s),
+        let sql = "SELECT pg_export_snapshot(), txid_snapshot_xmin(s), txid_snapshot_xmax(s), pg_table_size($3::text::regclass),
                           pg_advisory_xact_lock_shared($1, $2) FROM txid_current_snapshot() s";
-        let (id, oldest, next): (String, i64, i64) = db
-            .query_one(sql, &[&READS.0, &READS.1])
-            .and_then(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)))
+        let (id, oldest, next, bytes): (String, i64, i64, Option<i64>) = db
+            .query_one(sql, &[&READS.0, &READS.1, &found.table])
+            .and_then(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?)))
             .map_err(&begin)?;
+        let bytes = bytes.filter(|_| found.alone).and_then(|bytes| u64::try_from(bytes).ok());
         if counted {
             horizon = Some(Value::Int(oldest));
         }
         let columns = columns(&db, &found)?;
-        Ok((Snapshot { found, columns, utf8, version, next, id, db: Mutex::new(Some(db)) }, horizon))
+        Ok((Snapshot { found, columns, bytes, utf8, version, next, id, db: Mutex::new(Some(db)) }, horizon))
     }
 
     /// A connection that sees it.
     pub(crate) fn take(&self, address: &Address) -> Result<Db> {
         let own = self.db.lock().unwrap_or_else(PoisonError::into_inner).take();
-        own.map_or_else(|| self.another(address), Ok)
+        own.map_or_else(|| self.another(address).connect(), Ok)
     }
 
     /// Another connection that sees it.
-    fn another(&self, address: &Address) -> Result<Db> {
-        let db = connect(address)?;
-        let sql = format!("{BEGIN}; SET TRANSACTION SNAPSHOT {}", literal(&self.id));
-        let import = to("read by the snapshot of another connection");
-        db.execute_batch(&sql).map_err(&import)?;
-        db.execute("SELECT pg_advisory_xact_lock_shared($1, $2)", &[&READS.0, &READS.1]).map_err(&import)?;
-        Ok(db)
+    fn another(&self, address: &Address) -> Invitation {
+        let sql = format!(
+            "{BEGIN}; SET TRANSACTION SNAPSHOT {}; SELECT pg_advisory_xact_lock_shared({}, {})",
+            literal(&self.id),
+            READS.0,
+            READS.1
+        );
+        Invitation { address: address.clone(), sql }
+    }
+
+    /// Another connection that sees it, and holds every lock that reading by parts of that statement needs: on tables and on
+    /// their indexes. Who asks for one of these to himself (`TRUNCATE`, `REINDEX`) waits for the first connection, and a
+    /// second one that asked later would wait behind him, without end.
+    pub(crate) fn invite(&self, address: &Address, statement: &str) -> Invitation {
+        let Invitation { address, sql } = self.another(address);
+        Invitation { address, sql: format!("{sql}; SET LOCAL lock_timeout = '1s'; EXPLAIN {statement}") }
     }
 
     /// The connection is whole, and free again.
     pub(crate) fn give_back(&self, db: Db) {
         self.db.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(db);
+    }
+}
+
+/// What another connection needs to see a snapshot. It keeps nothing on the server, and comes to nothing once the snapshot
+/// is over.
+pub(crate) struct Invitation {
+    address: Address,
+    sql: String,
+}
+
+impl Invitation {
+    pub(crate) fn connect(&self) -> Result<Db> {
+        let db = connect(&self.address)?;
+        db.execute_batch(&self.sql).map_err(to("read by the snapshot of another connection"))?;
+        Ok(db)
     }
 }

@@ -35,7 +35,7 @@ fn a_server_without_tls_is_not_taken_for_one_with_a_wrong_certificate() {
     let port = database.url().written().split_once("port=").unwrap().1.to_owned();
     let url = |rest: &str| ConnectionUrl::parse(&format!("postgres://postgres@127.0.0.1:{port}/{rest}")).unwrap();
     let destination = |rest: &str| PostgresDestination::new(&url(rest)).unwrap().probe().unwrap_err();
-    let source = PostgresSource::new(&url("postgres?sslmode=require"), Relation::Table("t".into())).unwrap();
+    let source = PostgresSource::new(&url("postgres?sslmode=require"), Relation::Table("t".into()), 1).unwrap();
     for error in [destination("postgres?sslmode=require"), source.slices().unwrap_err()] {
         let advice = error.advice().join("\n");
         assert!(advice.contains("does not speak TLS") && !advice.contains("certificate"), "{advice}");

@@ -80,7 +80,6 @@ const ALLOWED: &[(&str, &str, usize, &str)] = &[
     ("connectors/postgres/src/merge/write.rs", ".copy_in(", 1, "called at `insert` and `temporary`"),
     ("connectors/postgres/src/rehearsal.rs", ".execute_batch(", 1, "begins a transaction that is never committed"),
     ("connectors/postgres/src/source/horizon.rs", ".execute_batch(", 2, READS),
-    ("connectors/postgres/src/source/snapshot.rs", ".execute(", 1, READS),
     ("connectors/postgres/src/source/snapshot.rs", ".execute_batch(", 3, READS),
     ("connectors/postgres/src/touched.rs", ".execute_batch(", 1, "made in a transaction that is never committed"),
     ("connectors/sqlite/src/copy.rs", ".execute_batch(", 3, COPY),

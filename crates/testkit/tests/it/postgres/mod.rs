@@ -6,6 +6,8 @@ mod network;
 mod pooler;
 mod project;
 #[cfg(target_os = "linux")]
+mod readers;
+#[cfg(target_os = "linux")]
 mod server;
 #[cfg(target_os = "linux")]
 mod tls;

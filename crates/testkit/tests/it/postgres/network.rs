@@ -21,6 +21,20 @@ fn empty() -> Postgres {
     Postgres::empty().unwrap()
 }
 
+/// The same of a table that several sessions read: its rows are few, a page each.
+fn large() -> Scene {
+    let project = Project::reading(Postgres::empty().unwrap(), "    key: id\n    watermark: v\n").by(2);
+    let mut client = project.client();
+    let table = "CREATE TABLE s (id int PRIMARY KEY, v bigint NOT NULL, name text) WITH (fillfactor = 10);
+                 INSERT INTO s VALUES (0, 1, 'first')";
+    client.batch_execute(table).unwrap();
+    project.loads();
+    let rows = "INSERT INTO s SELECT g, 2, repeat('x', 750) FROM generate_series(1, 5000) g";
+    client.batch_execute(rows).unwrap();
+    drop(client);
+    Scene::of("a large table that is read", project)
+}
+
 #[test]
 fn p2_a_load_cut_anywhere_heals_itself_or_is_completed_by_the_next_run() {
     cut_anywhere(&[first_load(empty()), delta(empty()), append(empty()), history(empty())]);
@@ -78,6 +92,23 @@ fn a_server_that_is_gone_for_good_is_an_error_and_nothing_is_changed() {
 #[test]
 fn p2_a_source_cut_anywhere_is_read_again() {
     cut_anywhere(&[reading(empty(), "key: id"), reading(empty(), "load: append")]);
+}
+
+/// By any of its sessions: while they connect, while they read.
+#[test]
+fn p2_a_table_read_by_several_sessions_is_read_again_when_one_is_cut_off() {
+    let scene = large();
+    let [up, down] = scene.bytes;
+    let cuts =
+        [(Way::Up, up / 3), (Way::Up, up / 2), (Way::Down, down / 4), (Way::Down, down / 2), (Way::Down, down * 3 / 4)];
+    all(&cuts, |(way, byte)| {
+        let trial = scene.begin("");
+        trial.proxy.plan(*way, Place::Byte(*byte), Fault::Reset);
+        trial.heals(&format!("cut at byte {byte} {way:?}"));
+    });
+    let trial = scene.begin("");
+    trial.proxy.plan(Way::Down, Place::Byte(down / 2), Fault::Reset);
+    trial.killed("cut in its middle");
 }
 
 #[test]

@@ -67,11 +67,14 @@ fn p10_a_pooler_that_changes_connections_between_transactions_is_told() {
 /// nothing.
 #[test]
 fn p8_a_source_behind_a_pooler_is_what_it_is() {
-    let table = "CREATE TABLE s (id int PRIMARY KEY, v timestamptz NOT NULL, spans interval, ranges tstzrange);
-                 INSERT INTO s SELECT g, '2024-01-01 00:00:00Z', '1 day 02:00:00', tstzrange('2024-01-01Z', '2024-02-01Z')
+    // A row a page, so that it is large enough for several readers.
+    let table = "CREATE TABLE s (id int PRIMARY KEY, v timestamptz NOT NULL, spans interval, ranges tstzrange, pad text)
+                   WITH (fillfactor = 10);
+                 INSERT INTO s SELECT g, '2024-01-01 00:00:00Z', '1 day 02:00:00', tstzrange('2024-01-01Z', '2024-02-01Z'),
+                   repeat('x', 700)
                  FROM generate_series(1, 5000) g";
     let project = |mode: Option<&str>| {
-        let project = Project::reading(Postgres::empty().unwrap(), "    key: id\n    watermark: v\n");
+        let project = Project::reading(Postgres::empty().unwrap(), "    key: id\n    watermark: v\n").by(2);
         project.client().batch_execute(table).unwrap();
         let Some(mode) = mode else {
             project.loads();

@@ -3,11 +3,18 @@
 use super::Project;
 use ::postgres::Client;
 use std::{
-    thread,
+    fs, thread,
     time::{Duration, Instant},
 };
 
 impl Project {
+    /// Has so many sessions read the table.
+    pub(crate) fn by(self, readers: usize) -> Self {
+        let text = fs::read_to_string(self.yaml()).unwrap();
+        fs::write(self.yaml(), text.replace("table: s }", &format!("table: s, readers: {readers} }}"))).unwrap();
+        self
+    }
+
     pub(crate) fn client(&self) -> Client {
         self.database.connect().unwrap()
     }

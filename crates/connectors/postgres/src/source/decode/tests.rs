@@ -19,7 +19,7 @@ fn block(rows: usize, mut write: impl FnMut(usize, &mut Vec<u8>)) -> Block {
         write(row, &mut stream);
     }
     stream.extend_from_slice(&(-1i16).to_be_bytes());
-    Rows::new(Cursor::new(stream), 1).next().unwrap().unwrap().clone()
+    Rows::new(Cursor::new(stream), &mut Block::new(1)).next().unwrap().unwrap().clone()
 }
 
 fn encoded(values: &[Value], data_type: DataType) -> Block {

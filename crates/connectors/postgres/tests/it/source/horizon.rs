@@ -154,7 +154,7 @@ fn what_is_hidden_is_waited_for() {
     let (database, mut client) = database();
     let role = format!("blind_{}", std::process::id());
     client.batch_execute(&format!("CREATE ROLE {role} LOGIN; GRANT SELECT ON t TO {role}")).unwrap();
-    let blind = || PostgresSource::new(&database.url_as(&role), Relation::Table("t".into())).unwrap();
+    let blind = || PostgresSource::new(&database.url_as(&role), Relation::Table("t".into()), 1).unwrap();
     let mut open = database.client();
     open.batch_execute("BEGIN; SELECT 1").unwrap();
     let since = began(&mut open);

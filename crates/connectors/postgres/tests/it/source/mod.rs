@@ -3,6 +3,7 @@
 mod catalog;
 mod horizon;
 mod names;
+mod readers;
 mod reading;
 mod snapshot;
 mod sorted;
@@ -10,7 +11,10 @@ mod types;
 
 use crate::database::Database;
 use floodmark_connect::{BadRow, Batches, Range, ReadPlan, Source, Stop, Survey, SurveyRequest};
-use floodmark_core::{DataType, Result, Schema, Value, pipeline::Relation};
+use floodmark_core::{
+    DataType, Result, Schema, Value,
+    pipeline::{READERS, Relation},
+};
 use floodmark_postgres::PostgresSource;
 
 /// Everything that was read.
@@ -21,11 +25,16 @@ pub(crate) struct All {
 }
 
 pub(crate) fn table(database: &Database, name: &str) -> PostgresSource {
-    PostgresSource::new(&database.url(), Relation::Table(name.to_owned())).unwrap()
+    table_by(database, name, READERS)
+}
+
+/// A table that is read by so many sessions.
+pub(crate) fn table_by(database: &Database, name: &str, readers: usize) -> PostgresSource {
+    PostgresSource::new(&database.url(), Relation::Table(name.to_owned()), readers).unwrap()
 }
 
 pub(crate) fn query(database: &Database, sql: &str) -> PostgresSource {
-    PostgresSource::new(&database.url(), Relation::Query(sql.to_owned())).unwrap()
+    PostgresSource::new(&database.url(), Relation::Query(sql.to_owned()), READERS).unwrap()
 }
 
 pub(crate) fn survey(source: &PostgresSource, cursor: Option<&str>) -> Result<Survey> {

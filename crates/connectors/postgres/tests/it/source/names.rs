@@ -84,7 +84,7 @@ fn what_is_missing_is_told_with_what_was_meant() {
     assert_eq!(error.code(), Code::SourceMissing, "{error:?}");
     let nowhere = database.url().written().replacen("/fm_", "/nowhere_", 1);
     let url = floodmark_core::url::ConnectionUrl::parse(&format!("postgres:{nowhere}")).unwrap();
-    let error = PostgresSource::new(&url, Relation::Table("orders".into())).unwrap().slices().unwrap_err();
+    let error = PostgresSource::new(&url, Relation::Table("orders".into()), 1).unwrap().slices().unwrap_err();
     assert_eq!(error.code(), Code::SourceMissing, "{error:?}");
 }
 
@@ -125,7 +125,7 @@ fn a_user_needs_select_alone() {
              CREATE ROLE {role} LOGIN; GRANT SELECT ON t TO {role}; GRANT SELECT (id) ON half TO {role}"
         ))
         .unwrap();
-    let as_role = |relation| PostgresSource::new(&database.url_as(&role), relation).unwrap();
+    let as_role = |relation| PostgresSource::new(&database.url_as(&role), relation, 1).unwrap();
     let source = as_role(Relation::Table("t".into()));
     survey(&source, Some("at")).unwrap();
     assert_eq!(all(&source).rows.len(), 1);

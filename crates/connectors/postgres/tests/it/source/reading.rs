@@ -1,6 +1,6 @@
 //! Ranges, and readings that end before their end.
 
-use super::{Database, drain, open, survey, table};
+use super::{Database, drain, open, readers::copying, survey, table, table_by};
 use floodmark_connect::{Range, ReadPlan, Source, Stop};
 use floodmark_core::{Code, Value, watermark::Bounds};
 use std::{sync::atomic::Ordering, time::Duration};
@@ -63,17 +63,11 @@ fn many(database: &Database) {
     client.batch_execute(&format!("CREATE TABLE t (id int, x text); {rows}")).unwrap();
 }
 
-/// Backends that copy.
-fn copying(database: &Database) -> Vec<i32> {
-    let sql = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND query LIKE 'COPY%'";
-    database.client().query(sql, &[]).unwrap().iter().map(|row| row.get(0)).collect()
-}
-
 #[test]
 fn a_killed_backend_is_an_error_and_no_end() {
     let database = Database::new();
     many(&database);
-    let source = table(&database, "t");
+    let source = table_by(&database, "t", 1);
     let schema = survey(&source, None).unwrap().schema;
     let mut batches = open(&source, &schema, None);
     batches.next().unwrap().unwrap();
@@ -104,7 +98,7 @@ fn an_error_in_the_middle_is_told() {
 fn a_reader_that_goes_ends_the_statement() {
     let database = Database::new();
     many(&database);
-    let source = table(&database, "t");
+    let source = table_by(&database, "t", 1);
     let schema = survey(&source, None).unwrap().schema;
     let mut batches = open(&source, &schema, None);
     batches.next().unwrap().unwrap();
