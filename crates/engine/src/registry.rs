@@ -26,7 +26,7 @@ pub fn source(spec: &SourceSpec) -> Result<Box<dyn Source>> {
 /// The same for a comparison, which reads it again and again and sees one state of it; only the rows for which a condition
 /// in its own SQL holds. Files know none: whoever reads them judges.
 pub fn compared(spec: &SourceSpec, condition: Option<&str>) -> Result<Box<dyn Source>> {
-    let SourceSpec::Database(DatabaseSource { url, relation }) = spec else { return source(spec) };
+    let SourceSpec::Database(DatabaseSource { url, relation, readers }) = spec else { return source(spec) };
     let filtered = |condition: &str| -> Result<Relation> {
         Ok(match url.scheme() {
             "mysql" | "mariadb" => floodmark_mysql::filtered(relation, condition),
@@ -37,7 +37,7 @@ pub fn compared(spec: &SourceSpec, condition: Option<&str>) -> Result<Box<dyn So
     let relation = condition.map_or_else(|| Ok(relation.clone()), filtered)?;
     match url.scheme() {
         "sqlite" => Ok(Box::new(floodmark_sqlite::SqliteSource::new(url, relation)?.lasting())),
-        _ => source(&SourceSpec::Database(DatabaseSource { url: url.clone(), relation })),
+        _ => source(&SourceSpec::Database(DatabaseSource { url: url.clone(), relation, readers: *readers })),
     }
 }
 

@@ -98,12 +98,12 @@ impl Named {
         };
         let url = ConnectionUrl::parse(url)?;
         let relation = Relation::Table(table.to_owned());
-        Ok(Named { name: format!("{url}#{table}"), spec: SourceSpec::Database(DatabaseSource { url, relation }) })
+        Ok(Named { name: format!("{url}#{table}"), spec: SourceSpec::Database(DatabaseSource { url, relation, readers: 1 }) })
     }
 
     /// The primary key, where it is a table that has one.
     fn key(&self) -> Result<Option<Vec<String>>> {
-        let SourceSpec::Database(DatabaseSource { url, relation: Relation::Table(table) }) = &self.spec else {
+        let SourceSpec::Database(DatabaseSource { url, relation: Relation::Table(table), .. }) = &self.spec else {
             return Ok(None);
         };
         let tables = registry::catalog(url)?.tables;

@@ -28,7 +28,7 @@ impl Expected {
     /// Its table.
     pub(super) fn source(&self) -> SourceSpec {
         let relation = Relation::Table(TABLE.to_owned());
-        SourceSpec::Database(DatabaseSource { url: self.url.clone(), relation })
+        SourceSpec::Database(DatabaseSource { url: self.url.clone(), relation, readers: 1 })
     }
 }
 

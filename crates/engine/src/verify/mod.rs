@@ -249,7 +249,7 @@ fn unverified(message: &str) -> Error {
 /// The pipeline's table, as a source.
 fn table(pipeline: &Pipeline) -> SourceSpec {
     let relation = Relation::Table(pipeline.destination.table.clone());
-    SourceSpec::Database(DatabaseSource { url: pipeline.destination.url.clone(), relation })
+    SourceSpec::Database(DatabaseSource { url: pipeline.destination.url.clone(), relation, readers: 1 })
 }
 
 /// A side, without the rows that are not in force. `marked`: it is a table that Floodmark made, with marks on such rows.
@@ -274,7 +274,7 @@ fn side(spec: &SourceSpec, name: String, marked: bool, pipeline: &Pipeline, requ
 fn source_name(pipeline: &Pipeline) -> String {
     match &pipeline.source {
         SourceSpec::Files(files) => files.patterns.join(", "),
-        SourceSpec::Database(DatabaseSource { url, relation: Relation::Table(table) }) => format!("{url}#{table}"),
+        SourceSpec::Database(DatabaseSource { url, relation: Relation::Table(table), .. }) => format!("{url}#{table}"),
         SourceSpec::Database(DatabaseSource { url, .. }) => format!("a query of {url}"),
     }
 }

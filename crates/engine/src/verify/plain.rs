@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 /// Why not; `None`: they can.
 pub(super) fn why_not(pipeline: &Pipeline) -> Result<Option<String>> {
-    let SourceSpec::Database(DatabaseSource { url, relation }) = &pipeline.source else {
+    let SourceSpec::Database(DatabaseSource { url, relation, .. }) = &pipeline.source else {
         return Ok(Some("it reads files".into()));
     };
     let settings = [

@@ -51,7 +51,7 @@ pub(crate) struct Snapshot {
 
 /// The connection that sees it. There is one: the servers let no other connection see the same.
 enum Connection {
-    Free(Db),
+    Free(Box<Db>),
     /// Somebody reads by it.
     Taken,
     Lost,
@@ -78,7 +78,7 @@ impl Snapshot {
         // Looked at, the table is locked against changes of its definition until the transaction ends: who emptied it by
         // TRUNCATE meanwhile would have it look empty, or break off the reading.
         let columns = columns::of(&db, &found.from)?;
-        let connection = Mutex::new(Connection::Free(db));
+        let connection = Mutex::new(Connection::Free(Box::new(db)));
         Ok((Snapshot { found, columns, connection, free: Condvar::new() }, horizon))
     }
 
@@ -87,7 +87,7 @@ impl Snapshot {
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             match std::mem::replace(&mut *connection, Connection::Taken) {
-                Connection::Free(db) => return Ok(db),
+                Connection::Free(db) => return Ok(*db),
                 Connection::Lost => {
                     *connection = Connection::Lost;
                     return Err(Error::new(Code::SourceRead, "the source's snapshot was lost with its connection")
@@ -104,7 +104,7 @@ impl Snapshot {
 
     /// The connection is free again; `None` where it is not whole.
     pub(crate) fn give_back(&self, db: Option<Db>) {
-        *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = db.map_or(Connection::Lost, Connection::Free);
+        *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = db.map_or(Connection::Lost, |db| Connection::Free(Box::new(db)));
         self.free.notify_all();
     }
 }
