@@ -252,6 +252,9 @@ pub(super) fn axes(destination: &dyn Destination) {
     }
 }
 
+/// From where to where, the rows there, and what is told of them.
+type Part<'a> = (&'a str, &'a str, &'a [[&'a str; 3]], [u64; 5]);
+
 pub(super) fn as_ever(destination: &dyn Destination) {
     for load in [Load::Upsert, Load::InsertOnly, Load::DeleteInsert] {
         let mut sheet = Sheet::new(load, &format!("{load:?}"), COLUMNS);
@@ -275,8 +278,7 @@ pub(super) fn as_ever(destination: &dyn Destination) {
     let mut sheet = Sheet::new(Load::Upsert, "parts", COLUMNS);
     sheet.scene.pipeline.key = vec!["id".into()];
     let mut session = sheet.open(destination, false);
-    #[expect(clippy::type_complexity, reason = "a table")]
-    let parts: [(&str, &str, &[[&str; 3]], [u64; 5]); 3] = [
+    let parts: [Part<'_>; 3] = [
         ("0", "5", &[["1", "a", "0"], ["2", "b", "4"]], [2, 0, 2, 0, 0]),
         ("5", "9", &[["1", "a", "7"], ["3", "c", "8"]], [2, 0, 1, 1, 0]),
         ("0", "5", &[["2", "b", "4"]], [1, 1, 0, 0, 0]),

@@ -104,7 +104,8 @@ impl Snapshot {
 
     /// The connection is free again; `None` where it is not whole.
     pub(crate) fn give_back(&self, db: Option<Db>) {
-        *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = db.map_or(Connection::Lost, |db| Connection::Free(Box::new(db)));
+        *self.connection.lock().unwrap_or_else(PoisonError::into_inner) =
+            db.map_or(Connection::Lost, |db| Connection::Free(Box::new(db)));
         self.free.notify_all();
     }
 }

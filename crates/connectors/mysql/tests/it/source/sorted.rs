@@ -71,7 +71,7 @@ fn the_ends_of_a_column_are_those_of_the_survey() {
     assert_eq!(extent("n"), Some(Some((Value::Decimal(-125, 2), Value::Decimal(1000, 2)))));
     assert_eq!(extent("z"), Some(Some((Value::Int(7), Value::Int(40)))));
     assert_eq!(extent("u"), Some(Some((Value::Decimal(0, 0), Value::Decimal(u64::MAX.into(), 0)))));
-    assert_eq!(extent("f"), Some(Some((Value::Double(-7.0), Value::Double(3e10)))));
+    assert_eq!(extent("f"), Some(Some((Value::Double(-7.0), Value::Double(f64::from(3e10_f32))))));
     let day = |text: &str| Value::parse(text, DataType::Date).unwrap();
     assert_eq!(extent("d"), Some(Some((day("0999-12-31"), day("9999-12-31")))));
     let at = |text: &str| Value::parse(text, DataType::TimestampTz { nanos: false }).unwrap();
