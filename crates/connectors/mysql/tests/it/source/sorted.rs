@@ -1,11 +1,11 @@
 //! Rows in the order of a column, and its ends.
 
-use super::{Database, drain, survey, table};
+use super::{Mysql, drain, survey, table};
 use floodmark_connect::{Range, ReadPlan, Source, Stop};
 use floodmark_core::{Code, DataType, Schema, Value, watermark::Bounds};
 
-fn made() -> Database {
-    let database = Database::new();
+fn made() -> Mysql {
+    let database = Mysql::empty().unwrap();
     database.client().run(
         "SET sql_mode = ''; SET time_zone = '+00:00';
          CREATE TABLE t (id int, x varchar(2000) COLLATE utf8mb4_general_ci, c char(3), n decimal(9,2), z int(5) zerofill,
