@@ -28,6 +28,7 @@ text { fill: var(--faint); font-size: 12px; } .quiet { fill: var(--quiet); } .un
 .missing { fill: var(--missing); } .extra { fill: var(--extra); } .different { fill: var(--different); }
 .key { display: inline-block; width: .8em; height: .8em; margin: 0 .3em 0 1em; vertical-align: -.05em; }
 .key.missing { background: var(--missing); } .key.extra { background: var(--extra); } .key.different { background: var(--different); }
+td .key { margin-left: 0; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { color: var(--faint); font-weight: normal; } td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
@@ -47,13 +48,13 @@ pub(crate) fn page(report: &Report, words: Words) -> String {
         (true, 0) => ("differs", "Equal rows, different columns".to_owned()),
         (true, rows) => ("differs", agree(rows, "row", "differs", "differ")),
     };
+    let second = words.second;
     // Writing to a string cannot fail.
     let _ = writeln!(out, "<h1 class=\"{class}\">{title}</h1>");
     let _ = writeln!(
         out,
-        "<p class=\"faint\">{} missing in the {}, {} only there, {} different</p>",
+        "<p class=\"faint\">{} missing in the {second}, {} in the {second} alone, {} different</p>",
         number(counts.missing),
-        words.second,
         number(counts.extra),
         number(counts.different)
     );

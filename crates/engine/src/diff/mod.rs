@@ -23,7 +23,7 @@ pub(crate) use columns::Paired;
 use columns::{Pair, Wish};
 use floodmark_connect::{
     Range,
-    digests::{Ask, Split},
+    digests::{Ask, Split, ends},
 };
 use floodmark_core::{
     Code, Error, Result, Value,
@@ -34,6 +34,7 @@ pub(crate) use rows::Candidate;
 use rows::{Fetched, Findings, Judge};
 use side::{Encoder, Side};
 use std::{
+    cmp::Ordering,
     collections::{BTreeMap, HashMap, HashSet},
     time::Instant,
 };
@@ -44,8 +45,10 @@ const SMALL: u64 = 10_000;
 const AT_ONCE: u64 = 300_000;
 /// How often a segment is cut again.
 const DEPTH: u32 = 6;
-/// Parts that a large segment is cut into.
+/// Parts that a large segment is cut into at most, and that all of them are.
 const PARTS: u64 = 64;
+/// Fewer where a server takes no more.
+const PARTS_AT_ONCE: [u64; 3] = [8000, 1000, 240];
 
 /// What is to be compared with what, and how.
 pub struct Comparison<'a> {
@@ -180,6 +183,16 @@ struct Way {
 
 /// Number of rows and sum of hashes of a segment on both sides.
 type Digests = BTreeMap<u32, [Digest; 2]>;
+
+/// Large segments in parts.
+struct Cut {
+    /// How to ask for the parts.
+    finer: Way,
+    /// Which they are, with the segment of the report they are told under.
+    parts: BTreeMap<u32, u32>,
+    /// Segments whose values are all alike.
+    whole: Vec<(u32, u32)>,
+}
 
 /// Segments of one way to part rows whose rows are to be fetched.
 struct Leaves {
@@ -403,45 +416,88 @@ impl Work<'_> {
         leaves: &mut Vec<Leaves>,
     ) -> Result<()> {
         let rows = |segment: u32| digests.get(&segment).map_or(0, |[a, b]| a.rows.max(b.rows));
-        let by_databases = way.pushed == [true, true];
-        let mut small = Vec::new();
-        for (segment, told) in differing {
-            let cut = by_databases && depth < DEPTH && rows(segment) > SMALL && segment > 0;
-            match if cut { self.cut(way, segment)? } else { None } {
-                None => small.push((segment, digests.get(&segment).map_or(0, |[a, b]| a.rows + b.rows), told)),
-                Some((finer, parts)) => {
-                    let found = self.digests(&finer, Some(&parts))?;
-                    let differing = found.iter().filter(|(_, [a, b])| a != b).map(|(part, _)| (*part, told)).collect();
-                    self.narrow(&finer, &found, differing, depth + 1, leaves)?;
-                }
+        let cuts = way.pushed == [true, true] && depth < DEPTH;
+        // A few rows in each of many segments are found sooner by smaller ones than by fetching all of these.
+        let all: u64 = differing.iter().map(|(segment, _)| rows(*segment)).sum();
+        let small_enough = if all > AT_ONCE / 2 { SMALL / 20 } else { SMALL };
+        let (large, mut small): (Vec<_>, Vec<_>) =
+            differing.into_iter().partition(|(segment, _)| cuts && *segment > 0 && rows(*segment) > small_enough);
+        match if large.is_empty() { None } else { self.cut(way, &large)? } {
+            None => small.extend(large),
+            Some(Cut { finer, parts, whole }) => {
+                small.extend(whole);
+                let wanted: Vec<u32> = parts.keys().copied().collect();
+                let found = self.digests(&finer, Some(&wanted))?;
+                let differing = found.iter().filter(|(_, [a, b])| a != b);
+                let differing = differing.filter_map(|(part, _)| Some((*part, *parts.get(part)?))).collect();
+                self.narrow(&finer, &found, differing, depth + 1, leaves)?;
             }
         }
         if !small.is_empty() {
-            leaves.push(Leaves { asks: way.asks.clone(), segments: small });
+            small.sort_unstable();
+            let of = |segment: u32| digests.get(&segment).map_or(0, |[a, b]| a.rows + b.rows);
+            let segments = small.into_iter().map(|(segment, told)| (segment, of(segment), told)).collect();
+            leaves.push(Leaves { asks: way.asks.clone(), segments });
         }
         Ok(())
     }
 
-    /// A segment in parts: how to ask for them, and which they are. `None` where its values are all alike.
-    fn cut(&self, way: &Way, segment: u32) -> Result<Option<(Way, Vec<u32>)>> {
+    /// Large segments in parts. `None` where rows are not parted by values.
+    fn cut(&self, way: &Way, large: &[(u32, u32)]) -> Result<Option<Cut>> {
         let Split::Axis { column, bounds } = &way.asks[1].split else { return Ok(None) };
         let Some(pair) = self.paired.pairs.iter().find(|p| p.right.name == column.name) else { return Ok(None) };
         let stop = &self.engine.stop;
-        let (sampled, _) = split::sample(self.sides, &way.asks, way.pushed, Some(&[segment]), PARTS * 16, stop)?;
-        let (from, until) = floodmark_connect::digests::ends(bounds, (segment, segment));
-        let inner: Vec<Value> = split::bounds(pair, sampled, PARTS, None)
-            .into_iter()
-            .filter(|b| from.is_none_or(|from| b.compare(from) == Some(std::cmp::Ordering::Greater)))
-            .filter(|b| until.is_none_or(|until| b.compare(until) == Some(std::cmp::Ordering::Less)))
-            .collect();
-        if inner.is_empty() {
+        let numbers: Vec<u32> = large.iter().map(|(segment, _)| *segment).collect();
+        let most = PARTS_AT_ONCE[0].min(large.len() as u64 * PARTS);
+        let (sampled, _) = split::sample(self.sides, &way.asks, way.pushed, Some(&numbers), most * 4, stop)?;
+        let mut values: HashMap<u32, Vec<Value>> = HashMap::new();
+        for value in sampled {
+            values.entry(way.asks[1].split.of_value(&value)).or_default().push(value);
+        }
+        for at_once in PARTS_AT_ONCE {
+            let each = (at_once / large.len() as u64).clamp(2, PARTS);
+            let cut = self.parts(pair, bounds, large, &values, each)?;
+            if let Some(cut) = cut.filter(|cut| cut.finer.pushed == way.pushed && cut.finer.hashing == way.hashing) {
+                return Ok(Some(cut));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Large segments in so many parts each, by values of each. `None` where the values of all are alike.
+    fn parts(
+        &self,
+        pair: &Pair,
+        bounds: &[Value],
+        large: &[(u32, u32)],
+        values: &HashMap<u32, Vec<Value>>,
+        each: u64,
+    ) -> Result<Option<Cut>> {
+        let (mut all, mut cut, mut whole) = (Vec::new(), Vec::new(), Vec::new());
+        for (segment, told) in large {
+            let (from, until) = ends(bounds, (*segment, *segment));
+            let of_segment = values.get(segment).cloned().unwrap_or_default();
+            let inner: Vec<Value> = split::bounds(pair, of_segment, each, None)
+                .into_iter()
+                .filter(|b| from.is_none_or(|from| b.compare(from) == Some(Ordering::Greater)))
+                .filter(|b| until.is_none_or(|until| b.compare(until) == Some(Ordering::Less)))
+                .collect();
+            if inner.is_empty() {
+                whole.push((*segment, *told));
+                continue;
+            }
+            all.extend(from.filter(|from| all.last() != Some(*from)).cloned());
+            let first = all.len() as u32 + 1;
+            all.extend(inner);
+            cut.push((first..=all.len() as u32 + 1, *told));
+            all.extend(until.cloned());
+        }
+        if cut.is_empty() {
             return Ok(None);
         }
-        let first = if from.is_some() { 2 } else { 1 };
-        let parts: Vec<u32> = (first..=first + inner.len() as u32).collect();
-        let bounds: Vec<Value> = from.cloned().into_iter().chain(inner).chain(until.cloned()).collect();
-        let finer = self.hashing(|left| Split::Axis { column: split::axis(pair, left), bounds: bounds.clone() })?;
-        Ok((finer.pushed == way.pushed && finer.hashing == way.hashing).then_some((finer, parts)))
+        let finer = self.hashing(|left| Split::Axis { column: split::axis(pair, left), bounds: all.clone() })?;
+        let parts = cut.into_iter().flat_map(|(parts, told)| parts.map(move |part| (part, told))).collect();
+        Ok(Some(Cut { finer, parts, whole }))
     }
 
     /// Fetches rows, so many at a time as fit into memory, and compares them.
@@ -508,7 +564,7 @@ fn segments(split: &Split, digests: &Digests, found: &HashMap<u32, Counts>, chos
     let Split::Axis { bounds, .. } = split else { return Vec::new() };
     let text = |value: Option<&Value>| value.map(ToString::to_string);
     let segment = |number: u32| {
-        let (from, until) = floodmark_connect::digests::ends(bounds, (number, number));
+        let (from, until) = ends(bounds, (number, number));
         let [left, right] = digests.get(&number).copied().unwrap_or_default();
         Segment {
             from: text(from).filter(|_| number > 0),

@@ -97,6 +97,25 @@ impl<'a> Findings<'a> {
             unpaired.retain(|_, of_key| !cancelled(of_key));
             self.settle(unpaired);
         }
+        // Some of each kind say more than many of one.
+        let of = |kind| self.samples.iter().filter(|s| s.kind == kind).count();
+        let kinds: Vec<(Kind, usize)> = [Kind::Missing, Kind::Extra, Kind::Different]
+            .map(|kind| (kind, of(kind)))
+            .into_iter()
+            .filter(|(_, n)| *n > 0)
+            .collect();
+        let fair = self.limit / kinds.len().max(1);
+        let mut spare = self.limit - kinds.iter().map(|(_, n)| (*n).min(fair)).sum::<usize>().min(self.limit);
+        for (kind, there) in kinds {
+            let more = spare.min(there.saturating_sub(fair));
+            spare -= more;
+            let mut room = there.min(fair) + more;
+            self.samples.retain(|sample| {
+                let kept = sample.kind != kind || room > 0;
+                room -= usize::from(sample.kind == kind && kept);
+                kept
+            });
+        }
     }
 
     fn key_of<'r>(&self, row: &'r [u8]) -> &'r [u8] {
@@ -159,7 +178,7 @@ impl<'a> Findings<'a> {
     ) {
         self.counts.add(kind, times);
         self.by_segment.entry(segment).or_default().add(kind, times);
-        if self.samples.len() < self.limit {
+        if self.samples.iter().filter(|s| s.kind == kind).count() < self.limit {
             let named = self.pairs.iter().zip(cells(key)).map(|(pair, cell)| (pair.name.clone(), shown(cell)));
             self.samples.push(RowDifference { kind, key: named.collect(), columns, times });
         }

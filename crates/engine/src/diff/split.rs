@@ -11,7 +11,7 @@ const MOST: u64 = 4096;
 /// Segments where nothing is known of how many rows there are.
 const UNKNOWN: u64 = 64;
 /// Sampled values for each segment.
-const VALUES: u64 = 8;
+const VALUES: u64 = 4;
 
 /// What the segments are to be ranges of.
 #[derive(Debug, Clone, PartialEq)]

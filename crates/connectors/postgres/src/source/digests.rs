@@ -88,8 +88,13 @@ impl Digests for PostgresSource {
         let rows = snapshot.found.estimate;
         let mut select = Select { condition: Some(conditions), ..Select::default() };
         if snapshot.found.alone && segments.is_none() && rows > PAGES {
-            let percent = (about as f64 / rows as f64 * 100.0).clamp(0.000_1, 100.0);
+            // About one row of each page that is looked at: those of one page lie close together in a table that is in
+            // the order of its key, and say little more than one does.
+            let pages = (about as f64 / snapshot.found.pages.max(1) as f64).clamp(0.000_001, 1.0);
+            let share = (about as f64 / (rows as f64 * pages)).clamp(0.000_001, 1.0);
+            let percent = pages * 100.0;
             select.sample = format!(" TABLESAMPLE SYSTEM ({percent}) REPEATABLE (1)");
+            select.condition = select.condition.map(|condition| format!("{condition} AND random() < {share}"));
         } else {
             select.rest = format!(" ORDER BY random() LIMIT {about}");
         }

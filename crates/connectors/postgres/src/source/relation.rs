@@ -20,6 +20,8 @@ pub(crate) struct Found {
     pub(crate) alone: bool,
     /// How many rows the server believes it has.
     pub(crate) estimate: u64,
+    /// And how many pages.
+    pub(crate) pages: u64,
 }
 
 /// Names that are listed at most for one that is wrong.
@@ -35,7 +37,7 @@ pub(crate) fn find(db: &Db, relation: &Relation) -> Result<Found> {
     let row = db
         .query_opt(
             "SELECT n.nspname::text, c.relkind IN ('r', 'p'), greatest(c.reltuples, 0)::bigint,
-                    c.relkind = 'r' AND NOT c.relhassubclass
+                    c.relkind = 'r' AND NOT c.relhassubclass, c.relpages::bigint
              FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
              WHERE c.relname::text = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
                AND CASE WHEN $2::text IS NULL THEN pg_table_is_visible(c.oid) ELSE n.nspname::text = $2 END",
@@ -43,10 +45,10 @@ pub(crate) fn find(db: &Db, relation: &Relation) -> Result<Found> {
         )
         .map_err(&read)?;
     let Some(row) = row else { return Err(missing(db, written, &table, schema.is_some())) };
-    let get = || -> Result<(String, bool, i64, bool), tokio_postgres::Error> {
-        Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?))
+    let get = || -> Result<(String, bool, i64, bool, i64), tokio_postgres::Error> {
+        Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?, row.try_get(4)?))
     };
-    let (schema, stored, estimate, alone) = get().map_err(&read)?;
+    let (schema, stored, estimate, alone, pages) = get().map_err(&read)?;
     let quoted = format!("{}.{}", quote(&schema), quote(&table));
     Ok(Found {
         name: format!("{schema}.{table}"),
@@ -54,6 +56,7 @@ pub(crate) fn find(db: &Db, relation: &Relation) -> Result<Found> {
         table: stored.then_some(quoted),
         alone,
         estimate: u64::try_from(estimate).unwrap_or(0),
+        pages: u64::try_from(pages).unwrap_or(0),
     })
 }
 
@@ -77,7 +80,7 @@ fn query(sql: &str) -> Found {
     let sql = sql.trim().trim_end_matches(';');
     // The line's end is for a comment at the end of the query.
     let from = format!("({sql}\n) AS t");
-    Found { name: "query".into(), from, table: None, alone: false, estimate: 0 }
+    Found { name: "query".into(), from, table: None, alone: false, estimate: 0, pages: 0 }
 }
 
 /// `qualified`: a schema was named.
