@@ -158,9 +158,9 @@ fn compared(report: &Report) -> String {
 fn place(report: &Report) -> Option<String> {
     let axis = report.axis.as_ref().filter(|_| report.segments.len() > 1)?;
     let mut ranges: Vec<String> = report
-        .differing()
-        .into_iter()
-        .map(|range| match range {
+        .parts
+        .iter()
+        .map(|part| match (&part.from, &part.until) {
             (None, None) => format!("all of {axis}"),
             (Some(from), None) => format!("{axis} from {from}"),
             (None, Some(until)) => format!("{axis} before {until}"),

@@ -13,7 +13,7 @@ mod rows;
 mod side;
 mod split;
 
-pub use report::{Counts, Hashing, Kind, Report, RowDifference, Sampling, Segment, Shape, Share, SideReport};
+pub use report::{Counts, Hashing, Kind, Part, Report, RowDifference, Sampling, Segment, Shape, Share, SideReport};
 pub use side::SideSpec;
 pub use split::{By, Step};
 
@@ -23,7 +23,7 @@ pub(crate) use columns::Paired;
 use columns::{Pair, Wish};
 use floodmark_connect::{
     Range,
-    digests::{Ask, Split, ends},
+    digests::{Ask, Split, ends, runs},
 };
 use floodmark_core::{
     Code, Error, Result, Value,
@@ -233,6 +233,7 @@ impl Work<'_> {
             samples,
             axis: axis.map(|axis| pairs[axis].name.clone()),
             segments: segments(&way.asks[1].split, &digests, &by_segment, chosen.as_deref()),
+            parts: parts(&way.asks[1].split, &by_segment),
             sampling: self.comparison.sampling.filter(|_| chosen.is_some()),
             hashed: way.hashing,
             beyond: 0,
@@ -557,6 +558,18 @@ impl Work<'_> {
         }
         Ok(out)
     }
+}
+
+/// The parts of the axis that hold rows which differ.
+fn parts(split: &Split, found: &HashMap<u32, Counts>) -> Vec<Part> {
+    let Split::Axis { bounds, .. } = split else { return Vec::new() };
+    let mut segments: Vec<u32> = found.keys().copied().filter(|segment| *segment > 0).collect();
+    segments.sort_unstable();
+    let part = |run| {
+        let (from, until) = ends(bounds, run);
+        Part { from: from.cloned(), until: until.cloned() }
+    };
+    runs(&segments).into_iter().map(part).collect()
 }
 
 /// The segments as they are told.

@@ -1,6 +1,6 @@
 //! What a comparison found.
 
-use floodmark_core::DataType;
+use floodmark_core::{DataType, Value};
 use std::time::Duration;
 
 /// How two tables differ.
@@ -26,6 +26,8 @@ pub struct Report {
     pub axis: Option<String>,
     /// The segments, in the order of the axis; rows without a value of it first.
     pub segments: Vec<Segment>,
+    /// Where rows differ: parts of the axis, in its order, neighbours as one.
+    pub parts: Vec<Part>,
     /// Which of them were looked at, where that is not all.
     pub sampling: Option<Sampling>,
     /// How rows were hashed.
@@ -163,6 +165,15 @@ pub struct Segment {
     pub compared: bool,
 }
 
+/// A part of the axis, as values of the second: from the first, which belongs to it, to the second, which does not.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Part {
+    /// `None`: from the beginning.
+    pub from: Option<Value>,
+    /// `None`: to the end.
+    pub until: Option<Value>,
+}
+
 /// A share of the segments that is looked at.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sampling {
@@ -185,19 +196,5 @@ impl Report {
     /// Whether there is any difference.
     pub fn differs(&self) -> bool {
         self.counts.all() > 0 || self.shape.differs()
-    }
-
-    /// Segments that hold rows which differ, neighbours as one.
-    pub fn differing(&self) -> Vec<(Option<&str>, Option<&str>)> {
-        let mut ranges: Vec<(Option<&str>, Option<&str>)> = Vec::new();
-        let mut last = None;
-        for (at, segment) in self.segments.iter().enumerate().filter(|(_, s)| s.counts.all() > 0 && !s.null) {
-            match ranges.last_mut() {
-                Some(range) if last == Some(at) => range.1 = segment.until.as_deref(),
-                _ => ranges.push((segment.from.as_deref(), segment.until.as_deref())),
-            }
-            last = Some(at + 1);
-        }
-        ranges
     }
 }

@@ -1,6 +1,7 @@
 //! `floodmark diff`: the same content in any two databases is equal, and what differs is named.
 
 mod hostile;
+mod large;
 mod values;
 
 use floodmark_testkit::{Mysql, Postgres, floodmark, scratch};
