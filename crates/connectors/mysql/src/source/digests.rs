@@ -63,10 +63,14 @@ impl Digests for MysqlSource {
         let mut conditions = Statement { snapshot: &snapshot, ask }.conditions(segments)?;
         conditions.push(format!("t.{} IS NOT NULL", quote(&column.name)));
         let rows = snapshot.found.estimate;
-        // All of the rows are looked at, but only a share of them sent and sorted.
+        // All of the rows are looked at, but only a share of them sent and sorted: by lot, which falls alike each time, so
+        // that segments are the same while the rows are.
+        let name = format!("t.{}", quote(&column.name));
         let tail = match segments {
-            None if rows > about => format!(" AND RAND() < {:e}", about as f64 / rows as f64),
-            _ => format!(" ORDER BY RAND() LIMIT {about}"),
+            None if rows > about => {
+                format!(" AND CRC32({name}) < {}", (about as f64 / rows as f64 * f64::from(u32::MAX)) as u32)
+            }
+            _ => format!(" ORDER BY CRC32({name}), {name} LIMIT {about}"),
         };
         let schema = Schema::new([(column.name.as_str(), column.data_type)]);
         let list = columns::list(&columns::wanted(&snapshot.columns, &schema));

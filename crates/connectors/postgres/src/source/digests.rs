@@ -85,18 +85,21 @@ impl Digests for PostgresSource {
         let mut conditions = statement.conditions(segments)?;
         conditions.push(format!("{name} IS NOT NULL"));
         let conditions = conditions.join(" AND ");
+        // By lot, which falls alike each time, so that segments are the same while the rows are.
+        let lot = format!("hashtextextended({name}::text COLLATE \"C\", 1)");
         let rows = snapshot.found.estimate;
         let mut select = Select { condition: Some(conditions), ..Select::default() };
         if snapshot.found.alone && segments.is_none() && rows > PAGES {
             // About one row of each page that is looked at: those of one page lie close together in a table that is in
             // the order of its key, and say little more than one does.
             let pages = (about as f64 / snapshot.found.pages.max(1) as f64).clamp(0.000_001, 1.0);
-            let share = (about as f64 / (rows as f64 * pages)).clamp(0.000_001, 1.0);
+            let share = (about as f64 / (rows as f64 * pages) * f64::from(LOTS)).clamp(1.0, f64::from(LOTS)) as u32;
             let percent = pages * 100.0;
             select.sample = format!(" TABLESAMPLE SYSTEM ({percent}) REPEATABLE (1)");
-            select.condition = select.condition.map(|condition| format!("{condition} AND random() < {share}"));
+            let drawn = |condition| format!("{condition} AND ({lot} & {}) < {share}", LOTS - 1);
+            select.condition = select.condition.map(drawn);
         } else {
-            select.rest = format!(" ORDER BY random() LIMIT {about}");
+            select.rest = format!(" ORDER BY {lot}, {name} LIMIT {about}");
         }
         let schema = Schema::new([(column.name.as_str(), column.data_type)]);
         let batches = self.reading(Arc::clone(&snapshot), &schema, select, stop)?;
@@ -134,6 +137,8 @@ impl Digests for PostgresSource {
     }
 }
 
+/// Lots that are drawn of values; a power of two.
+const LOTS: u32 = 1 << 20;
 /// Of a table with more rows whole pages are looked at, and not every row.
 const PAGES: u64 = 200_000;
 
