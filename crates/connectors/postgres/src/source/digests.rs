@@ -86,7 +86,10 @@ impl Digests for PostgresSource {
         conditions.push(format!("{name} IS NOT NULL"));
         let conditions = conditions.join(" AND ");
         // By lot, which falls alike each time, so that segments are the same while the rows are.
-        let lot = format!("hashtextextended({name}::text COLLATE \"C\", 1)");
+        let lot = match snapshot.found.plain {
+            true => "hashtidextended(t.ctid, 1)".to_owned(),
+            false => format!("hashtextextended({name}::text COLLATE \"C\", 1)"),
+        };
         let rows = snapshot.found.estimate;
         let mut select = Select { condition: Some(conditions), ..Select::default() };
         if snapshot.found.alone && segments.is_none() && rows > PAGES {
