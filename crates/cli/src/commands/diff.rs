@@ -98,7 +98,10 @@ impl Named {
         };
         let url = ConnectionUrl::parse(url)?;
         let relation = Relation::Table(table.to_owned());
-        Ok(Named { name: format!("{url}#{table}"), spec: SourceSpec::Database(DatabaseSource { url, relation, readers: 1 }) })
+        Ok(Named {
+            name: format!("{url}#{table}"),
+            spec: SourceSpec::Database(DatabaseSource { url, relation, readers: 1 }),
+        })
     }
 
     /// The primary key, where it is a table that has one.

@@ -86,7 +86,7 @@ impl Digests for PostgresSource {
         conditions.push(format!("{name} IS NOT NULL"));
         let conditions = conditions.join(" AND ");
         // By lot, which falls alike each time, so that segments are the same while the rows are.
-        let lot = match snapshot.found.plain {
+        let lot = match snapshot.found.alone {
             true => "hashtidextended(t.ctid, 1)".to_owned(),
             false => format!("hashtextextended({name}::text COLLATE \"C\", 1)"),
         };
