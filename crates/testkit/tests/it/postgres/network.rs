@@ -1,11 +1,11 @@
 //! A network that fails on its way to a PostgreSQL.
 
-use super::said;
+use super::{Project, said};
 use crate::servers::{
     Hosted,
     scene::{
-        append, cut_anywhere, cut_at_commits, delta, first_load, gone_for_good, half_closed, history, never_answers,
-        reading, silent_source, slow, swallowed,
+        Scene, all, append, cut_anywhere, cut_at_commits, delta, first_load, gone_for_good, half_closed, history,
+        never_answers, reading, silent_source, slow, swallowed,
     },
 };
 use floodmark_testkit::{
@@ -22,7 +22,7 @@ fn empty() -> Postgres {
 }
 
 /// The same of a table that several sessions read: its rows are few, a page each.
-fn large() -> Scene {
+fn large() -> Scene<Postgres> {
     let project = Project::reading(Postgres::empty().unwrap(), "    key: id\n    watermark: v\n").by(2);
     let mut client = project.client();
     let table = "CREATE TABLE s (id int PRIMARY KEY, v bigint NOT NULL, name text) WITH (fillfactor = 10);

@@ -1,6 +1,6 @@
 //! A table that several sessions read.
 
-use super::project::{Project, said};
+use super::{Project, said};
 use floodmark_testkit::{
     Postgres,
     crash::{await_stopped, send},

@@ -32,7 +32,7 @@ pub(crate) struct Trial<'a, D> {
 
 impl<D: Hosted> Scene<D> {
     /// The project as it is now, before a run.
-    fn of(name: &'static str, project: Project<D>) -> Scene<D> {
+    pub(crate) fn of(name: &'static str, project: Project<D>) -> Scene<D> {
         let before = project.look();
         let mut scene = Scene { name, project, after: before.clone(), before, bytes: [0; 2] };
         let unbroken = scene.begin("");
