@@ -212,6 +212,21 @@ impl<'a> Ground<'a> {
         Ok(units)
     }
 
+    /// As far as transactions that are open in the source leave them settled: an `append` moves its watermark over what it
+    /// loads, and what they commit behind that would never be read.
+    pub(crate) fn before_horizon(&self, units: Vec<Unit>) -> Vec<Unit> {
+        let Some(horizon) = &self.horizon else { return units };
+        let ahead = |unit: Unit| {
+            let end = match unit.interval.until.compare(horizon) {
+                Some(Ordering::Greater) => horizon.clone(),
+                Some(_) => unit.interval.until.clone(),
+                None => return None,
+            };
+            Some(self.unit(Interval::new(unit.interval.from, end)?))
+        };
+        units.into_iter().filter_map(ahead).collect()
+    }
+
     pub(crate) fn unit(&self, interval: Interval) -> Unit {
         let until = &interval.until;
         let not_behind = |end: &Value| until.compare(end) != Some(Ordering::Greater);

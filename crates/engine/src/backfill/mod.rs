@@ -252,6 +252,25 @@ impl Engine {
                 );
             }
             let mut ground = work.ground(fill, &surveyed, &state, owner.intervals(fill.column)?, run)?;
+            let held = match pipeline.load {
+                Load::Append => {
+                    let settled = ground.before_horizon(held.clone());
+                    if settled.last() != held.last() {
+                        work.warn(
+                            "transactions that are open in the source may still commit rows there: what lies beyond them \
+                             waits for the next backfill or run"
+                                .into(),
+                        );
+                    }
+                    settled
+                }
+                _ => held,
+            };
+            if held.is_empty() && !run.counts.changed() {
+                run.status = "nothing_new".into();
+                run.finished_at = Some(self.clock.now());
+                return owner.record(run, &[]);
+            }
             let mut pass = Pass { work, fill, surveyed: &surveyed, held: true, done: &mut *done };
             return pass.load(owner.as_mut(), &mut ground, &held, true, run);
         }

@@ -1,8 +1,9 @@
 //! Rows that came, or changed, behind the watermark: the runs read beyond it, and never saw them.
 
+use super::filled::Filled;
 use crate::diff::{Candidate, Kind, Paired, cells};
 use floodmark_core::{
-    Value, encoding,
+    DataType, Value, encoding,
     pipeline::{Load, Pipeline},
     state::Mark,
 };
@@ -29,12 +30,14 @@ pub struct Late {
 /// Looks at the rows that differ.
 pub(super) struct Finder<'a> {
     mark: Option<&'a Mark>,
+    /// What backfills loaded, where there were any.
+    filled: Option<&'a Filled>,
     /// The watermark as a cell.
     cell: Vec<u8>,
     /// Rows at the watermark are read by the next run.
     inclusive: bool,
     lookback: bool,
-    /// Rows at the watermark that are missing until then.
+    /// Rows at the watermark that are missing until then, and those that neither a run nor a backfill has read.
     pub(super) waiting: u64,
     missing: u64,
     changed: u64,
@@ -42,7 +45,7 @@ pub(super) struct Finder<'a> {
 }
 
 impl<'a> Finder<'a> {
-    pub(super) fn new(pipeline: &Pipeline, mark: Option<&'a Mark>) -> Self {
+    pub(super) fn new(pipeline: &Pipeline, mark: Option<&'a Mark>, filled: Option<&'a Filled>) -> Self {
         let mark = mark.filter(|_| pipeline.cursor().is_some());
         let mut cell = Vec::new();
         if let Some(mark) = mark {
@@ -50,6 +53,7 @@ impl<'a> Finder<'a> {
         }
         Finder {
             mark,
+            filled,
             cell,
             inclusive: pipeline.watermark.as_ref().is_some_and(|w| !w.exclusive || w.lookback.is_some()),
             lookback: pipeline.load != Load::Append && pipeline.source.files().is_none(),
@@ -62,6 +66,10 @@ impl<'a> Finder<'a> {
 
     /// Whether a row that differs is a difference.
     pub(super) fn judge(&mut self, paired: &Paired, candidate: &Candidate<'_>) -> bool {
+        if self.unread(paired, candidate) {
+            self.waiting += 1;
+            return false;
+        }
         let (Some(mark), Some(row)) = (self.mark, candidate.left) else { return true };
         let Some(at) = paired.pairs.iter().position(|p| p.name == mark.column) else { return true };
         let Some(Some(cursor)) = cells(row).get(at).copied() else { return true };
@@ -78,15 +86,23 @@ impl<'a> Finder<'a> {
             Kind::Different => self.changed += 1,
             Kind::Extra => return true,
         }
-        // The encoding has an instant without the zone, which is always the same.
-        let zone = if matches!(mark.value, Value::TimestampTz(_)) { "+00:00" } else { "" };
-        let value = Value::parse(&format!("{text}{zone}"), mark.data_type);
+        let value = decoded(&text, mark.data_type);
         let older =
             |value: &Value| self.oldest.as_ref().is_none_or(|oldest| value.compare(oldest) == Some(Ordering::Less));
         if let Some(value) = value.filter(older) {
             self.oldest = Some(value);
         }
         true
+    }
+
+    /// Whether a row that is missing lies where neither a run nor a backfill has read.
+    fn unread(&self, paired: &Paired, candidate: &Candidate<'_>) -> bool {
+        let (Some(filled), Some(row), Kind::Missing) = (self.filled, candidate.left, candidate.kind) else {
+            return false;
+        };
+        let Some(at) = paired.pairs.iter().position(|p| p.name == filled.column) else { return false };
+        let Some(Some(cell)) = cells(row).get(at).copied() else { return false };
+        decoded(&String::from_utf8_lossy(cell), filled.data_type).is_some_and(|value| !filled.read(&value))
     }
 
     /// What was late; `None` where nothing was.
@@ -101,6 +117,12 @@ impl<'a> Finder<'a> {
             behind,
         })
     }
+}
+
+/// A value out of its cell: the encoding has an instant without the zone, which is always the same.
+fn decoded(cell: &str, data_type: DataType) -> Option<Value> {
+    let zone = if matches!(data_type, DataType::TimestampTz { .. }) { "+00:00" } else { "" };
+    Value::parse(&format!("{cell}{zone}"), data_type)
 }
 
 /// How far a value lies behind the watermark, rounded up to what can be read: `90s`, `15m`, `3h`, `2d`, or a number.

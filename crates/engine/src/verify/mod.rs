@@ -6,6 +6,7 @@
 //! that table is compared.
 
 mod expected;
+mod filled;
 mod late;
 mod plain;
 
@@ -16,6 +17,7 @@ use crate::{
     registry,
     run::Engine,
 };
+use filled::Filled;
 use floodmark_connect::Range;
 use floodmark_core::{
     Code, Error, Result, Value,
@@ -134,6 +136,9 @@ impl Engine {
     }
 
     fn once(&self, pipeline: &Pipeline, request: &Request<'_>, state: &State) -> Result<Verification> {
+        let mark = state.watermark.as_ref().filter(|_| pipeline.watermark.is_some());
+        let filled = Filled::of(pipeline, mark)?;
+        let whole = filled.as_ref().map(|_| without_start(pipeline));
         let refused = plain::why_not(pipeline)?;
         let mut notes = Vec::new();
         let (way, expected) = match refused {
@@ -145,7 +150,10 @@ impl Engine {
                 );
                 let what = "what the table should hold, loaded from its beginning".to_owned();
                 self.observer.observe(&Event::Trial { pipeline: pipeline.name.clone(), what });
-                (Way::Loaded, Some(expected::load(self, pipeline, state, request.scratch, &mut notes)?))
+                (
+                    Way::Loaded,
+                    Some(expected::load(self, whole.as_ref().unwrap_or(pipeline), state, request.scratch, &mut notes)?),
+                )
             }
         };
         let by = if way == Way::Direct { Names::Source } else { Names::Table };
@@ -159,7 +167,6 @@ impl Engine {
         if way == Way::Direct {
             left.types = crate::names::survey_request(pipeline, state.schema.as_ref()).pinned;
         }
-        let mark = state.watermark.as_ref().filter(|_| pipeline.watermark.is_some());
         let hidden = pipeline.watermark.as_ref().is_some_and(|w| w.hidden);
         let mut beyond = None;
         if let (Some(mark), Some(spec)) = (mark, &pipeline.watermark) {
@@ -168,7 +175,10 @@ impl Engine {
                 Names::Table => spec.column.clone(),
             };
             let nulls = spec.nulls != CursorNulls::Exclude;
-            let from = spec.start.as_ref().and_then(|start| Value::parse(start, mark.data_type));
+            let from = match &filled {
+                None => spec.start.as_ref().and_then(|start| Value::parse(start, mark.data_type)),
+                Some(filled) => filled.lowest(),
+            };
             // What has a row's number as its watermark is read again from there on, and nothing tells its rows otherwise.
             if !hidden {
                 let bounds = Bounds { from, exclusive: spec.exclusive, until: Some(mark.value.clone()), before: None };
@@ -196,7 +206,7 @@ impl Engine {
             keys_only: pipeline.load == Load::InsertOnly,
             ..Comparison::new([left, right])
         };
-        let mut late = late::Finder::new(pipeline, mark);
+        let mut late = late::Finder::new(pipeline, mark, filled.as_ref());
         let report = self.judged(&comparison, &mut |paired, candidate| late.judge(paired, candidate))?;
         if state.pending.is_some() {
             notes.push("a load is unfinished: the next run goes on with it".into());
@@ -212,6 +222,13 @@ impl Engine {
             notes,
         })
     }
+}
+
+/// What backfills loaded may lie before its `start`.
+fn without_start(pipeline: &Pipeline) -> Pipeline {
+    let mut pipeline = pipeline.clone();
+    pipeline.watermark.iter_mut().for_each(|spec| spec.start = None);
+    pipeline
 }
 
 /// Whose names a column of the first goes by.

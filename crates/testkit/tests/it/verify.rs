@@ -232,3 +232,24 @@ fn what_cannot_be_verified_says_why() {
     assert_eq!(verify(&places, 2, &["--columns", "nothing"])["error"]["code"], "FM0107");
     assert_eq!(verify(&places, 2, &["--by", "nothing"])["error"]["code"], "FM0107");
 }
+
+/// What backfills loaded before the `start` is compared, too; what lies between is not loaded yet.
+#[test]
+fn history_that_was_filled_in_is_compared_and_what_lies_between_is_not_loaded_yet() {
+    let places = Places::new();
+    let [(_, sqlite), (_, postgres), _] = places.databases();
+    filled(&places);
+    for more in ["", "    transform: SELECT id, upper(note) AS note, amount, updated_at FROM source\n"] {
+        let start = "    watermark: { column: updated_at, start: '2024-01-03' }\n";
+        pipeline(&places, &postgres, &sqlite, &format!("{start}{more}"));
+        let (ended, report) = places.json(&["run", "--full-refresh", "--yes"]);
+        assert_eq!(ended, 0, "{report:#}");
+        let (ended, report) = places.json(&["backfill", "orders", "--from", "2024-01-01", "--to", "2024-01-02"]);
+        assert_eq!((ended, &report["rows"]["inserted"]), (0, &1439.into()), "{report:#}");
+        let report = verify(&places, 0, &[]);
+        assert_eq!(report["not_loaded"], 1440, "{report:#}");
+        places.sqlite("DELETE FROM loaded WHERE id IN (5, 4000); UPDATE loaded SET amount = '0' WHERE id = 7");
+        let report = verify(&places, 4, &[]);
+        assert_eq!(counts(&report), [2, 0, 1], "{report:#}");
+    }
+}

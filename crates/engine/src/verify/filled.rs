@@ -1,0 +1,48 @@
+//! What backfills loaded of the watermark's axis, before the pipeline's `start` or beyond its watermark.
+
+use crate::registry;
+use floodmark_core::{DataType, Result, Value, interval::Interval, pipeline::Pipeline, state::Mark};
+use std::cmp::Ordering;
+
+/// Where runs and backfills have read.
+#[derive(Debug, Clone)]
+pub(super) struct Filled {
+    pub(super) column: String,
+    pub(super) data_type: DataType,
+    intervals: Vec<Interval>,
+    start: Option<Value>,
+    mark: Option<Value>,
+}
+
+impl Filled {
+    /// `None` where no backfill was.
+    pub(super) fn of(pipeline: &Pipeline, mark: Option<&Mark>) -> Result<Option<Filled>> {
+        let Some(spec) = pipeline.cursor() else { return Ok(None) };
+        let ledger = registry::destination(&pipeline.destination.url)?.ledger()?;
+        let mut entries = ledger.intervals(&pipeline.name)?;
+        entries.retain(|entry| entry.column == spec.column);
+        let Some(data_type) = entries.first().map(|entry| entry.data_type) else { return Ok(None) };
+        Ok(Some(Filled {
+            column: spec.column.clone(),
+            data_type,
+            intervals: entries.into_iter().map(|entry| entry.interval).collect(),
+            start: spec.start.as_deref().and_then(|start| Value::parse(start, data_type)),
+            mark: mark.map(|mark| mark.value.clone()),
+        }))
+    }
+
+    /// The lowest value that may be in.
+    pub(super) fn lowest(&self) -> Option<Value> {
+        let start = self.start.as_ref()?;
+        let lower = |a: &&Value, b: &&Value| a.compare(b).unwrap_or(Ordering::Equal);
+        self.intervals.iter().map(|interval| &interval.from).chain([start]).min_by(lower).cloned()
+    }
+
+    /// Whether a run or a backfill has read there.
+    pub(super) fn read(&self, value: &Value) -> bool {
+        let not_before = |start: &Value| value.compare(start) != Some(Ordering::Less);
+        let by_runs = self.mark.as_ref().is_some_and(|mark| value.compare(mark) != Some(Ordering::Greater))
+            && self.start.as_ref().is_none_or(not_before);
+        by_runs || self.intervals.iter().any(|interval| interval.holds(value))
+    }
+}

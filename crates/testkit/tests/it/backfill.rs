@@ -1,0 +1,126 @@
+//! `floodmark backfill` while other things go on: runs, another backfill, kills.
+
+use floodmark_testkit::{
+    crash::{await_stopped, send},
+    floodmark, scratch,
+};
+use serde_json::Value;
+use std::{
+    fs,
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+use tempfile::TempDir;
+
+/// Days of the source, before the pipeline's start and after it.
+const DAYS: i64 = 60;
+
+/// A table with some rows a day, and a pipeline that begins on its thirtieth day.
+fn project(load: &str) -> TempDir {
+    let folder = scratch().unwrap();
+    let db = rusqlite::Connection::open(folder.path().join("source.db")).unwrap();
+    db.execute_batch(&format!(
+        "CREATE TABLE s (id bigint, n bigint, day date);
+         WITH RECURSIVE d(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM d WHERE n < {DAYS} * 5 - 1)
+         INSERT INTO s SELECT n, n * 7, date('2024-01-01', (n / 5) || ' days') FROM d"
+    ))
+    .unwrap();
+    let yaml = format!(
+        "version: 1\npipelines:\n  t:\n    source: {{ url: 'sqlite:///source.db', table: s }}\n    \
+         destination: {{ url: 'sqlite:///out.db', table: t }}\n    watermark: {{ column: day, start: '2024-01-31' }}\n    \
+         commit_every: 10\n{load}"
+    );
+    fs::write(folder.path().join("floodmark.yaml"), yaml).unwrap();
+    folder
+}
+
+fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(floodmark().unwrap());
+    command.current_dir(folder).env("NO_COLOR", "1").args(["--format", "json"]).args(arguments).stdin(Stdio::null());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn told(child: Child) -> (Option<i32>, Value) {
+    let ran = child.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&ran.stdout).into_owned();
+    let object = text.lines().last().and_then(|line| serde_json::from_str(line).ok()).unwrap_or_default();
+    (ran.status.code(), object)
+}
+
+fn call(folder: &Path, arguments: &[&str]) -> (Option<i32>, Value) {
+    told(command(folder, arguments).spawn().unwrap())
+}
+
+const ALL: [&str; 6] = ["backfill", "t", "--from", "2024-01-01", "--to", "2024-01-31"];
+
+/// Stopped at a crash point.
+fn stopped(folder: &Path, at: &str) -> Child {
+    let child = command(folder, &ALL).env("FLOODMARK_CRASH", format!("{at}=stop")).spawn().unwrap();
+    await_stopped(&child).unwrap();
+    child
+}
+
+fn sum(folder: &Path) -> (i64, i64, i64) {
+    let db = rusqlite::Connection::open(folder.join("out.db")).unwrap();
+    db.query_row("SELECT count(*), count(DISTINCT id), sum(n) FROM t", [], |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+    })
+    .unwrap()
+}
+
+const LOADS: [&str; 4] = [
+    "    key: [id]\n",
+    "    load: insert_only\n    key: [id]\n",
+    "    load: append\n",
+    "    load: delete_insert\n    window: [day]\n",
+];
+
+fn whole() -> (i64, i64, i64) {
+    (DAYS * 5, DAYS * 5, (0..DAYS * 5).map(|n| n * 7).sum())
+}
+
+#[test]
+fn p7_runs_go_on_while_a_backfill_does() {
+    for load in LOADS {
+        let folder = project(load);
+        let (ended, report) = call(folder.path(), &["run"]);
+        assert_eq!((ended, &report["rows"]["inserted"]), (Some(0), &150.into()), "{load}: {report:#}");
+        let child = stopped(folder.path(), "committed:before:3");
+        let source = rusqlite::Connection::open(folder.path().join("source.db")).unwrap();
+        source.execute_batch("INSERT INTO s VALUES (1000, 1, '2024-03-05'); DELETE FROM s WHERE id = 999").unwrap();
+        let (ended, report) = call(folder.path(), &["run"]);
+        assert_eq!((ended, &report["rows"]["inserted"]), (Some(0), &1.into()), "{load}: {report:#}");
+        let (ended, report) = call(folder.path(), &ALL);
+        assert_eq!((ended, &report["status"]), (Some(3), &"busy".into()), "{load}: {report:#}");
+        send(&child, "CONT").unwrap();
+        let (ended, report) = told(child);
+        assert_eq!((ended, &report["rows"]["inserted"]), (Some(0), &150.into()), "{load}: {report:#}");
+        assert_eq!(report["watermark"]["after"], "2024-03-05", "{load}: it stays where the run left it: {report:#}");
+        let (rows, keys, total) = whole();
+        assert_eq!(sum(folder.path()), (rows + 1, keys + 1, total + 1), "{load}");
+        let (ended, report) = call(folder.path(), &["run"]);
+        assert_eq!((ended, &report["watermark"]["after"]), (Some(0), &"2024-03-05".into()), "{load}: {report:#}");
+        assert_eq!(sum(folder.path()).0, rows + 1, "{load}");
+    }
+}
+
+#[test]
+fn p2_p7_killed_again_and_again_it_goes_on_where_it_was() {
+    for load in LOADS {
+        let folder = project(load);
+        for at in ["mid-chunk:before:2", "committed:before:1", "load-commit:before:2", "load-commit:after:3", "sealed"]
+        {
+            let child = command(folder.path(), &ALL).env("FLOODMARK_CRASH", format!("{at}=abort")).spawn().unwrap();
+            assert_ne!(told(child).0, Some(0), "{load}: it did not meet {at}");
+        }
+        let (ended, report) = call(folder.path(), &ALL);
+        assert_eq!(ended, Some(0), "{load}: {report:#}");
+        let (ended, report) = call(folder.path(), &["run"]);
+        assert_eq!(ended, Some(0), "{load}: {report:#}");
+        assert_eq!(sum(folder.path()), whole(), "{load}");
+        let (ended, report) = call(folder.path(), &[&ALL[..], &["--force", "--by", "1w"]].concat());
+        assert_eq!((ended, &report["rows"]["inserted"]), (Some(0), &0.into()), "{load}: {report:#}");
+        assert_eq!(sum(folder.path()), whole(), "{load}");
+    }
+}
