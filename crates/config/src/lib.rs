@@ -41,5 +41,5 @@ pub use members::{Member, Members};
 pub use page::reference;
 pub use project::Project;
 pub use schema::json_schema;
-pub use values::step;
+pub use values::{duration as lasting, step};
 pub use words::as_flags;

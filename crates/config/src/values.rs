@@ -21,7 +21,7 @@ pub(crate) fn span(text: &str) -> Result<Span, String> {
 }
 
 /// A duration with its units.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+pub fn duration(text: &str) -> Result<Duration, String> {
     const HELP: &str = "write a number and a unit (ms, s, m, h, d, w), such as 90s, 15m or 1h30m";
     let mut total = Duration::ZERO;
     let mut rest = text.trim();

@@ -2,7 +2,7 @@
 
 use super::Store;
 use clap::{Args, Subcommand};
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 /// `floodmark state`
 #[derive(Debug, Args)]
@@ -33,6 +33,17 @@ pub(crate) enum StateCommand {
     Reset {
         /// The pipeline
         name: String,
+    },
+    /// Take old runs out of the ledger (asks first); what decides about rows stays
+    Prune {
+        /// The pipeline; all where none is named
+        name: Option<String>,
+        /// Runs that began longer ago than this: 90d, 12h
+        #[arg(long, value_name = "TIME", value_parser = floodmark_config::lasting)]
+        older_than: Duration,
+        /// So many of each pipeline's newest runs stay in any case
+        #[arg(long, value_name = "N", default_value = "10")]
+        keep: usize,
     },
     /// Print the state as JSON, to keep it or to move it
     Export {

@@ -10,6 +10,7 @@ use crate::{
     keepers::Keepers,
     render::{layout, terminal},
 };
+use chrono::{TimeDelta, Utc};
 use floodmark_connect::destination::{Ledger, StateChange};
 use floodmark_core::{
     Code, DataType, Error, Result, Value,
@@ -26,6 +27,7 @@ pub(super) fn state(cx: &Context, args: &StateArgs) -> Result<u8, Failure> {
         StateCommand::Show { name } => show(cx, &keepers, name.as_deref())?,
         StateCommand::Set { name, watermark } => set(cx, &keepers, name, watermark)?,
         StateCommand::Reset { name } => reset(cx, &keepers, name)?,
+        StateCommand::Prune { name, older_than, keep } => prune(cx, &keepers, name.as_deref(), *older_than, *keep)?,
         StateCommand::Export { name } => {
             let states = exported(&keepers, name.as_deref())?;
             let document = state_file::write(&states)?;
@@ -248,6 +250,33 @@ fn reset(cx: &Context, keepers: &Keepers, name: &str) -> Result<()> {
         return cx.printer.object(&json!({"pipeline": name, "reset": true}));
     }
     cx.printer.text(&format!("{name}: forgotten; the next run reads everything again\n"))
+}
+
+fn prune(cx: &Context, keepers: &Keepers, name: Option<&str>, older_than: Duration, keep: usize) -> Result<()> {
+    let far = || Error::new(Code::BadArgument, "--older-than goes back further than there are dates");
+    let before = TimeDelta::from_std(older_than).ok().and_then(|span| Utc::now().checked_sub_signed(span));
+    let before = before.ok_or_else(far)?;
+    let homes = homes(keepers, name)?;
+    let runs = wording::count(keep as u64, "newest run");
+    let what = format!(
+        "runs that began before {} go from the ledger of {}, but for the {runs} of each",
+        time(before),
+        homes.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
+    );
+    if homes.is_empty() {
+        return cx.printer.text("there is no pipeline whose runs could go\n");
+    }
+    cx.printer.confirm(&what, cx.global.yes)?;
+    for (name, ledger) in homes {
+        let gone = ledger.map_or(Ok(0), |mut ledger| ledger.prune_runs(&name, before, keep))?;
+        if cx.printer.json() {
+            cx.printer.object(&json!({"pipeline": name, "runs": gone}))?;
+        } else {
+            cx.printer
+                .text(&format!("{name}: {} taken out of the ledger\n", wording::agree(gone, "run", "was", "were")))?;
+        }
+    }
+    Ok(())
 }
 
 fn import(cx: &Context, keepers: &Keepers, file: &Path) -> Result<()> {
