@@ -135,6 +135,10 @@ pub trait Source: Send + Sync {
     /// Whether it gives rows in the order of a column where that is asked for.
     fn sorts(&self) -> bool;
 
+    /// Whether a range of the column gives its own rows and no others, so that ranges which meet can be read at the same
+    /// time. Elsewhere a range is a hint: a row may come with the range beside its own, too.
+    fn divides(&self, column: &str, data_type: DataType, stop: &Stop) -> Result<bool>;
+
     /// Where the slices are files: each loaded once, with a receipt in the file ledger, its rows known by their position.
     /// `None` where they are tables or queries, which every run reads anew, and whose rows come in no order.
     fn files(&self) -> Option<&dyn Files>;

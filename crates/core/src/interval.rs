@@ -55,7 +55,8 @@ fn later<'a>(a: &'a Value, b: &'a Value) -> &'a Value {
     if before(a, b) { b } else { a }
 }
 
-fn earlier<'a>(a: &'a Value, b: &'a Value) -> &'a Value {
+/// The lower of two values.
+pub fn earlier<'a>(a: &'a Value, b: &'a Value) -> &'a Value {
     if before(b, a) { b } else { a }
 }
 

@@ -36,12 +36,15 @@ pub(crate) fn verified(found: &Verification, words: Words) -> String {
     if let Some((column, value)) = &found.watermark {
         let mut parts = vec![format!("{column} {value}")];
         if found.not_loaded > 0 {
-            parts.push(format!("{} beyond it, not loaded yet", count(found.not_loaded, "row")));
+            parts.push(format!("{} not loaded yet", count(found.not_loaded, "row")));
         }
         if report.changed_since > 0 {
             parts.push(format!("{} changed since", count(report.changed_since, "row")));
         }
         facts.push(("watermark", parts.join("; ")));
+    } else if found.not_loaded > 0 {
+        let rows = count(found.not_loaded, "row");
+        facts.push(("not loaded", format!("{rows} that neither a run nor a backfill has read yet")));
     }
     if let Some(late) = &found.late {
         facts.push(("late", told_late(late)));

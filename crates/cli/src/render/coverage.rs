@@ -178,7 +178,12 @@ impl Picture {
         if self.missing.len() > LISTED {
             let _ = writeln!(out, "    and {} more", self.missing.len() - LISTED);
         }
-        let help = format!("fill them: floodmark backfill {} --missing", crate::shell::quote(pipeline));
+        let help = format!(
+            "fill them: floodmark backfill {} --missing --from {} --to {}",
+            crate::shell::quote(pipeline),
+            crate::shell::quote(&self.range.from.to_string()),
+            crate::shell::quote(&self.range.until.to_string())
+        );
         out.push_str(&layout::hanging(&format!("  {}help{}: {help}", style::HINT, style::RESET), 4));
         out
     }

@@ -70,7 +70,8 @@ pub(crate) fn outcome(outcome: &Outcome, width: usize) -> String {
 /// A backfill as a line, with what became of its intervals below.
 pub(crate) fn filled(filled: &Backfilled, width: usize) -> String {
     let mut out = outcome(&filled.outcome, width);
-    if filled.column.is_empty() || filled.outcome.status == Status::Busy {
+    let failed = filled.outcome.error.is_some() && filled.units == 0;
+    if filled.column.is_empty() || filled.outcome.status == Status::Busy || failed {
         return out;
     }
     let mut parts = vec![match (filled.loaded, filled.units) {

@@ -16,6 +16,7 @@ fn help_of_each_command() {
         "run",
         "plan",
         "prove",
+        "backfill",
         "verify",
         "diff",
         "check",

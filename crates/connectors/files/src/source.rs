@@ -242,6 +242,10 @@ impl Source for FileSourceReader {
         false
     }
 
+    fn divides(&self, _: &str, _: DataType, _: &Stop) -> Result<bool> {
+        Ok(false)
+    }
+
     fn files(&self) -> Option<&dyn Files> {
         Some(self)
     }

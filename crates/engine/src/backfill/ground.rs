@@ -6,9 +6,9 @@ use chrono::{DateTime, Utc};
 use floodmark_connect::source::Extent;
 use floodmark_core::{
     Code, DataType, Error, Result, Value,
-    interval::{Axis, Interval, Step, gaps},
+    interval::{Axis, Interval, Step, earlier, gaps},
     pipeline::{Load, Pipeline},
-    state::{IntervalEntry, Mark},
+    state::{IntervalEntry, State},
     watermark::bounds,
 };
 use std::cmp::Ordering;
@@ -88,6 +88,10 @@ pub(crate) struct Ground<'a> {
     pub(crate) own: bool,
     /// How far transactions that are open in the source leave it settled.
     horizon: Option<Value>,
+    /// Rows behind it are younger than `settle` says.
+    young: Option<Value>,
+    /// Where the runs that were began.
+    began: Option<Value>,
     now: Option<Value>,
     /// The source's lowest and highest value, where that can be told.
     pub(crate) extent: Option<Extent>,
@@ -98,7 +102,7 @@ impl<'a> Ground<'a> {
         work: &Work<'a>,
         fill: &Fill<'a>,
         data_type: DataType,
-        stored: Option<&Mark>,
+        state: &State,
         entries: Vec<IntervalEntry>,
         horizon: Option<Value>,
         now: DateTime<Utc>,
@@ -106,14 +110,19 @@ impl<'a> Ground<'a> {
         let (pipeline, column) = (work.pipeline, fill.column);
         let axis = Axis::new(column, data_type, pipeline.timezone)?;
         let own = pipeline.cursor().filter(|spec| spec.column == column);
+        let stored = state.watermark.as_ref().filter(|mark| mark.data_type == data_type);
         let mark = stored.filter(|_| own.is_some()).map(|mark| mark.value.clone());
-        let reach = match (own, &mark) {
-            (Some(spec), Some(mark)) => bounds(spec, Some(mark), data_type, now)?.from,
-            _ => None,
-        };
+        let read = own.map(|spec| bounds(spec, mark.as_ref(), data_type, now)).transpose()?;
+        let young = read.as_ref().and_then(|read| read.until.clone());
+        let reach = read.and_then(|read| read.from).filter(|_| mark.is_some());
         let start = own.and_then(|spec| spec.start.as_deref()).and_then(|start| Value::parse(start, data_type));
-        let at = axis.at(now);
-        Ok(Ground { column, axis, entries, reach, mark, start, own: own.is_some(), horizon, now: at, extent: None })
+        // It may have been another then.
+        let began = match &state.settings {
+            Some(settings) => settings.get("start").and_then(|start| Value::parse(start, data_type)),
+            None => start.clone(),
+        };
+        let (own, now) = (own.is_some(), axis.at(now));
+        Ok(Ground { column, axis, entries, reach, mark, start, own, horizon, young, began, now, extent: None })
     }
 
     /// Intervals that are in and will not change.
@@ -124,7 +133,7 @@ impl<'a> Ground<'a> {
     /// What the pipeline's runs have loaded: from where they began up to the watermark.
     fn run(&self) -> Option<Interval> {
         let mark = self.mark.clone()?;
-        let from = match (&self.start, &self.extent) {
+        let from = match (&self.began, &self.extent) {
             (Some(start), _) => start.clone(),
             (None, Some(Some((lowest, _)))) => lowest.clone(),
             _ => return None,
@@ -205,9 +214,15 @@ impl<'a> Ground<'a> {
         if fill.options.missing {
             done.extend(self.run());
         }
-        let mut units = Vec::new();
+        // Both lie in order: each unit meets the gaps from where the one before it ended.
+        let gaps = gaps(&range, &done);
+        let (mut units, mut at) = (Vec::new(), 0);
         for unit in self.axis.cut(&range, fill.step(&self.axis))? {
-            units.extend(gaps(&unit, &done).into_iter().map(|interval| self.unit(interval)));
+            while gaps.get(at).is_some_and(|gap| gap.until.compare(&unit.from) != Some(Ordering::Greater)) {
+                at += 1;
+            }
+            let met = gaps[at..].iter().map_while(|gap| gap.common(&unit));
+            units.extend(met.map(|interval| self.unit(interval)));
         }
         Ok(units)
     }
@@ -215,7 +230,13 @@ impl<'a> Ground<'a> {
     /// As far as transactions that are open in the source leave them settled: an `append` moves its watermark over what it
     /// loads, and what they commit behind that would never be read.
     pub(crate) fn before_horizon(&self, units: Vec<Unit>) -> Vec<Unit> {
-        let Some(horizon) = &self.horizon else { return units };
+        let horizon = match (&self.horizon, &self.young) {
+            (Some(horizon), Some(young)) => earlier(horizon, young),
+            (one, other) => match one.as_ref().or(other.as_ref()) {
+                Some(end) => end,
+                None => return units,
+            },
+        };
         let ahead = |unit: Unit| {
             let end = match unit.interval.until.compare(horizon) {
                 Some(Ordering::Greater) => horizon.clone(),
@@ -239,7 +260,8 @@ impl<'a> Ground<'a> {
             (false, _, Some(None)) => false,
             _ => true,
         };
-        let settled = over && self.horizon.as_ref().is_none_or(|h| !h.is_null() && not_behind(h));
+        let old = self.young.as_ref().is_none_or(&not_behind);
+        let settled = over && old && self.horizon.as_ref().is_none_or(|h| !h.is_null() && not_behind(h));
         Unit { interval, settled }
     }
 
@@ -290,7 +312,9 @@ impl<'a> Ground<'a> {
                 reached = entry.interval.until.clone();
             }
             let more = |value: &Value| highest.as_ref().is_none_or(|h| value.compare(h) == Some(Ordering::Greater));
-            if let Some(value) = entry.highest.as_ref().filter(|value| more(value)) {
+            let begun =
+                |value: &Value| self.start.as_ref().is_none_or(|start| value.compare(start) != Some(Ordering::Less));
+            if let Some(value) = entry.highest.as_ref().filter(|value| more(value) && begun(value)) {
                 highest = Some(value.clone());
             }
         }

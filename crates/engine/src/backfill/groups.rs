@@ -23,7 +23,7 @@ use floodmark_connect::{
 use floodmark_core::{
     Code, Column, DataType, Error, Result, Schema, Value,
     interval::Interval,
-    pipeline::{Load, Pipeline},
+    pipeline::{CursorNulls, Load, Pipeline},
     state::RunRecord,
     watermark::Bounds,
 };
@@ -170,8 +170,19 @@ impl Pass<'_, '_> {
             Some(Some((lowest, highest))) => (number(lowest)?.clamp(from, until), number(highest)?.clamp(from, until)),
             _ => (from, until),
         };
-        let jobs = self.fill.options.jobs.max(1) as i128;
-        let mut ends: Vec<i128> = (1..jobs).map(|n| low + (high - low) / jobs * n).collect();
+        let name = names::source_name(self.work.pipeline, self.fill.column);
+        let data_type = ground.axis.data_type;
+        let jobs = match self.work.source.divides(name, data_type, &self.work.engine.stop)? {
+            true => self.fill.options.jobs.max(1) as i128,
+            false => 1,
+        };
+        // A moment between two that the source can tell apart would be of both parts.
+        let least = match data_type {
+            DataType::Timestamp { .. } | DataType::TimestampTz { .. } => 1000,
+            _ => 1,
+        };
+        let mut ends: Vec<i128> =
+            (1..jobs).map(|n| (low + (high - low) / jobs * n).div_euclid(least) * least).collect();
         ends.retain(|end| from < *end && *end < until);
         ends.dedup();
         let mut ranges = Vec::new();
@@ -180,6 +191,9 @@ impl Pass<'_, '_> {
             ranges.extend(Interval::new(start, end.clone()).map(|part| self.range(&part)));
             start = end;
         }
+        // Rows without a value belong to no part, and are one too many where they are to fail.
+        let fails = self.work.pipeline.cursor().is_some_and(|w| w.nulls == CursorNulls::Fail && ground.own);
+        ranges.iter_mut().take(1).for_each(|range| range.nulls = fails);
         Ok(ranges)
     }
 
@@ -197,7 +211,7 @@ impl Pass<'_, '_> {
         if self.held {
             connected(pipeline, ground, &first.interval)?;
         }
-        let reaches = (append && self.held).then(|| ground.mark.clone());
+        let reaches = (append && self.held).then(|| ground.mark.clone().or_else(|| ground.start.clone()));
         let data_type = ground.axis.data_type;
         let tally = Tally::new(self.fill.column, data_type, units.iter().map(|unit| &unit.interval))?;
         let shaper = Shaper::of_units(pipeline, &schemas.target, work.can, tally, reaches.clone())?;

@@ -401,10 +401,9 @@ impl Work<'_> {
     ) -> Result<Ground<'g>> {
         let column = surveyed.schemas.target.get(fill.column);
         let data_type = column.ok_or_else(|| Error::internal("an axis without a type"))?.data_type;
-        let stored = state.watermark.as_ref().filter(|mark| mark.data_type == data_type);
         let horizon = surveyed.survey.horizon.as_ref();
         let horizon = horizon.map(|h| Value::parse(&h.to_string(), data_type).unwrap_or(Value::Null));
-        let mut ground = Ground::new(self, fill, data_type, stored, entries, horizon, run.started_at)?;
+        let mut ground = Ground::new(self, fill, data_type, state, entries, horizon, run.started_at)?;
         ground.extent = self.extent(fill, surveyed, data_type)?;
         Ok(ground)
     }

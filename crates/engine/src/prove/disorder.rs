@@ -60,6 +60,10 @@ impl Source for Disordered {
         self.how.shuffle.is_none() && self.inner.sorts()
     }
 
+    fn divides(&self, column: &str, data_type: DataType, stop: &Stop) -> Result<bool> {
+        self.inner.divides(column, data_type, stop)
+    }
+
     fn files(&self) -> Option<&dyn Files> {
         self.inner.files()
     }

@@ -130,6 +130,10 @@ impl Source for MysqlSource {
         true
     }
 
+    fn divides(&self, _: &str, _: DataType, _: &Stop) -> Result<bool> {
+        Ok(false)
+    }
+
     fn files(&self) -> Option<&dyn Files> {
         None
     }

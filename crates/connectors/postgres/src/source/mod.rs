@@ -126,6 +126,12 @@ impl Source for PostgresSource {
         true
     }
 
+    fn divides(&self, column: &str, data_type: DataType, stop: &Stop) -> Result<bool> {
+        let snapshot = self.surveyed(stop)?;
+        let found = snapshot.columns.iter().find(|c| c.name == column);
+        Ok(found.is_some_and(|c| c.natural == data_type && range::is_exact(c.kind)))
+    }
+
     fn files(&self) -> Option<&dyn Files> {
         None
     }

@@ -35,6 +35,14 @@ pub(crate) fn condition(columns: &[Column], range: &Range, utf8: bool) -> Option
     })
 }
 
+/// Whether the server compares such values as we do, with ends that are whole microseconds.
+pub(crate) fn is_exact(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Int2 | Kind::Int4 | Kind::Int8 | Kind::Numeric | Kind::Date | Kind::Timestamp | Kind::TimestampTz
+    )
+}
+
 /// Which end of the range a value is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Edge {

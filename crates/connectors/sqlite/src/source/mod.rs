@@ -170,6 +170,10 @@ impl Source for SqliteSource {
         true
     }
 
+    fn divides(&self, _: &str, _: DataType, _: &Stop) -> Result<bool> {
+        Ok(false)
+    }
+
     fn files(&self) -> Option<&dyn Files> {
         None
     }
