@@ -223,12 +223,14 @@ impl Ready<'_> {
             return Ok(());
         }
         let of = |look: &Look, name: &str| look.content.get(name).cloned().unwrap_or_default();
+        let defines = |look: &Look| of(look, "schema").iter().any(|line| line.contains("is_deleted"));
+        let marks = defines(found) && !defines(&self.before);
         let untouched = |name: &str| of(found, name) == of(&self.before, name);
         if schema_commits
             && !untouched("schema")
             && ["_floodmark_files", "_floodmark_boundary", "_floodmark_lineage"].into_iter().all(untouched)
             && of(found, "t").len() == of(&self.before, "t").len()
-            && of(found, "t").iter().zip(of(&self.before, "t")).all(|(row, before)| wider(row, &before))
+            && of(found, "t").iter().zip(of(&self.before, "t")).all(|(row, before)| wider(row, &before, marks))
         {
             return Ok(());
         }
@@ -247,9 +249,9 @@ impl Ready<'_> {
     }
 }
 
-/// Whether a row is the one of before in columns that became wider, with NULL in those that are new, or where the new one
-/// marks deletes, none.
-fn wider(row: &str, before: &str) -> bool {
+/// Whether a row is the one of before in columns that became wider, with NULL in those that are new. `marks`: one of these
+/// marks deletes, and there is none.
+fn wider(row: &str, before: &str, marks: bool) -> bool {
     let cells = |row: &str| row.split(" | ").map(|cell| cell.trim_matches('"').to_owned()).collect::<Vec<_>>();
     let (row, before) = (cells(row), cells(before));
     // `3` as `3.00`, a day as its midnight.
@@ -259,7 +261,9 @@ fn wider(row: &str, before: &str) -> bool {
             more.is_empty() || (more.starts_with(['.', ' ']) && more.chars().all(|c| ". 0:".contains(c)))
         })
     };
+    let new = row.get(before.len()..).unwrap_or_default();
     row.len() >= before.len()
         && row.iter().zip(&before).all(|(new, old)| same(new, old))
-        && row[before.len()..].iter().all(|cell| ["NULL", "false"].contains(&cell.as_str()))
+        && new.iter().all(|cell| cell == "NULL" || (marks && cell == "false"))
+        && new.iter().filter(|cell| *cell == "false").count() == usize::from(marks)
 }
