@@ -139,6 +139,18 @@ pub trait Digests: Send + Sync {
     fn rows(&self, ask: &Ask, segments: &[u32], schema: &Schema, stop: &Stop) -> Result<Box<dyn Batches>>;
 }
 
+/// The condition that a row lies in a run of segments, which is the same in every SQL: the first of them holds the rows
+/// without a value. `parts`: how the column compares with the ends that the run has.
+pub fn condition(name: &str, parts: &[String], run: (u32, u32)) -> String {
+    match run {
+        (0, 0) => format!("{name} IS NULL"),
+        (0, _) if parts.is_empty() => "true".to_owned(),
+        (0, _) => format!("{name} IS NULL OR {}", parts.join(" AND ")),
+        _ if parts.is_empty() => format!("{name} IS NOT NULL"),
+        _ => parts.join(" AND "),
+    }
+}
+
 /// The part of an axis that a run of segments covers, NULL apart: where it begins, and where it ends, which is no part of it.
 pub fn ends(bounds: &[Value], (first, last): (u32, u32)) -> (Option<&Value>, Option<&Value>) {
     let from = (first as usize).checked_sub(2).and_then(|at| bounds.get(at));

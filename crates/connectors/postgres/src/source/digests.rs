@@ -21,7 +21,7 @@ use super::{
 use crate::{ddl::quote, interrupt::Interrupt, link::Db};
 use floodmark_connect::{
     Batches, Stop,
-    digests::{Ask, Digests, Family, Hashed, Split, ends, runs},
+    digests::{Ask, Digests, Family, Hashed, Split, condition, ends, runs},
 };
 use floodmark_core::{
     Error, Result, Schema, Value,
@@ -273,9 +273,9 @@ impl Statement<'_> {
         Ok(conditions)
     }
 
-    fn run(&self, column: &Hashed, bounds: &[Value], (first, last): (u32, u32)) -> Option<String> {
+    fn run(&self, column: &Hashed, bounds: &[Value], run: (u32, u32)) -> Option<String> {
         let name = format!("t.{}", quote(&column.name));
-        let (from, until) = ends(bounds, (first, last));
+        let (from, until) = ends(bounds, run);
         let mut parts = Vec::new();
         for (value, operator) in [(from, ">="), (until, "<")] {
             if let Some(value) = value {
@@ -283,18 +283,15 @@ impl Statement<'_> {
                 parts.push(format!("{compared} {operator} {literal}"));
             }
         }
-        Some(match (first, last) {
-            (0, 0) => format!("{name} IS NULL"),
-            (0, _) if parts.is_empty() => "true".to_owned(),
-            (0, _) => format!("{name} IS NULL OR {}", parts.join(" AND ")),
-            _ if parts.is_empty() => format!("{name} IS NOT NULL"),
-            _ => parts.join(" AND "),
-        })
+        Some(condition(&name, &parts, run))
     }
 
     /// The condition of the range; `Some(None)` where there is none, `None` where it cannot be said exactly.
     fn range(&self) -> Option<Option<String>> {
         let Some(range) = &self.ask.range else { return Some(None) };
+        if range.bounds.before.is_some() {
+            return None;
+        }
         let column = found(self.snapshot, &range.column)?;
         let values = [&range.bounds.from, &range.bounds.until];
         if !values.into_iter().flatten().all(|value| is_exact(column.kind, value)) {
