@@ -168,7 +168,11 @@ impl Picture {
             let _ = write!(out, "\n  the watermark is {mark}\n");
         }
         if self.missing.is_empty() {
-            let _ = write!(out, "\n  nothing is missing in {}\n", self.range);
+            let _ = write!(
+                out,
+                "\n  nothing is missing in {}; what the source holds beyond it, `--missing` loads\n",
+                self.range
+            );
             return out;
         }
         let _ = write!(out, "\n  missing: {}\n", count(self.missing.len() as u64, "gap"));

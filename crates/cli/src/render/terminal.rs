@@ -75,7 +75,7 @@ pub(crate) fn filled(filled: &Backfilled, width: usize) -> String {
         return out;
     }
     let mut parts = vec![match (filled.loaded, filled.units) {
-        (_, 0) => format!("every interval of {} is in already", clean(&filled.column)),
+        (_, 0) => format!("every interval of {} is in already: `--force` loads them again", clean(&filled.column)),
         (loaded, units) if loaded == units => {
             format!("{} of {} loaded", count(units as u64, "interval"), clean(&filled.column))
         }

@@ -222,7 +222,7 @@ impl<'a> Ground<'a> {
                 at += 1;
             }
             let met = gaps[at..].iter().map_while(|gap| gap.common(&unit));
-            units.extend(met.map(|interval| self.unit(interval)));
+            units.extend(met.map(|interval| Unit { whole: unit.clone(), ..self.unit(interval) }));
         }
         Ok(units)
     }
@@ -243,7 +243,8 @@ impl<'a> Ground<'a> {
                 Some(_) => unit.interval.until.clone(),
                 None => return None,
             };
-            Some(self.unit(Interval::new(unit.interval.from, end)?))
+            let settled = self.unit(Interval::new(unit.interval.from.clone(), end)?);
+            Some(if settled.interval == unit.interval { unit } else { settled })
         };
         units.into_iter().filter_map(ahead).collect()
     }
@@ -262,7 +263,22 @@ impl<'a> Ground<'a> {
         };
         let old = self.young.as_ref().is_none_or(&not_behind);
         let settled = over && old && self.horizon.as_ref().is_none_or(|h| !h.is_null() && not_behind(h));
-        Unit { interval, settled }
+        Unit { whole: interval.clone(), interval, settled }
+    }
+
+    /// Entries that lie end to end with a unit's own, and make up all of it.
+    pub(crate) fn kin(&self, unit: &Unit) -> Vec<IntervalEntry> {
+        let within = |entry: &&IntervalEntry| {
+            let interval = &entry.interval;
+            *interval != unit.interval && interval.common(&unit.whole).as_ref() == Some(interval)
+        };
+        let kin: Vec<IntervalEntry> = self.entries.iter().filter(within).cloned().collect();
+        let mut all: Vec<&Interval> = kin.iter().map(|entry| &entry.interval).chain([&unit.interval]).collect();
+        all.sort_by(|a, b| a.from.compare(&b.from).unwrap_or(Ordering::Equal));
+        let whole = all.first().is_some_and(|first| first.from == unit.whole.from)
+            && all.last().is_some_and(|last| last.until == unit.whole.until)
+            && all.windows(2).all(|pair| pair[0].until == pair[1].from);
+        if whole { kin } else { Vec::new() }
     }
 
     /// Entries that units hold whole, and that are not theirs.

@@ -60,7 +60,7 @@ impl Pass<'_, '_> {
             let commit_every = self.work.pipeline.commit_every;
             let several = rows_each.map_or(1, |each| (commit_every as f64 / each.max(0.001)) as usize);
             let group = self.alike(&units[at..], several);
-            let parts = self.parts(ground, first, rows_each.filter(|_| group.len() == 1))?;
+            let parts = if group.len() == 1 { self.parts(ground, first, rows_each)? } else { Vec::new() };
             let before = run.counts.read - run.counts.skipped;
             match parts.len() {
                 0 | 1 => self.transaction(session, ground, group, last && at + group.len() == units.len(), run)?,
@@ -107,11 +107,11 @@ impl Pass<'_, '_> {
     }
 
     /// A unit that is too large for a transaction, in parts of as many rows as one takes: the parts have receipts of their
-    /// own, so that after a kill it goes on behind the last of them.
+    /// own, so that after a kill it goes on behind the last of them. Where nothing says how large it is, that is looked at.
     fn parts(&self, ground: &Ground<'_>, unit: &Unit, rows: Option<f64>) -> Result<Vec<Unit>> {
         let pipeline = self.work.pipeline;
         let every = pipeline.commit_every;
-        let large = rows.is_some_and(|rows| rows > 1.5 * every as f64);
+        let large = rows.is_none_or(|rows| rows > 1.5 * every as f64);
         let plain = pipeline.transform.is_none() && self.work.source.sorts();
         if !large || !plain || pipeline.whole() {
             return Ok(Vec::new());
@@ -128,22 +128,22 @@ impl Pass<'_, '_> {
             for batch in self.work.source.read(&reading.slice, &plan, &self.work.engine.stop)? {
                 let batch = batch?.rows;
                 let rows = batch.num_rows() as u64;
-                if met + rows <= every || rows == 0 {
-                    met += rows;
-                    continue;
+                // Where in the batch the next part begins, were all rows of this one before it: there may be several.
+                let mut at = every - met;
+                while at < rows {
+                    let end = Value::from_array(batch.column(0).as_ref(), at as usize, ground.axis.data_type)?;
+                    let part = Interval::new(from.clone(), end.clone());
+                    if let Some(part) = part.filter(|part| part.common(&unit.interval).as_ref() == Some(part)) {
+                        parts.push(Unit { whole: unit.whole.clone(), ..ground.unit(part) });
+                        from = end;
+                    }
+                    at += every;
                 }
-                let at = (every - met) as usize;
-                let end = Value::from_array(batch.column(0).as_ref(), at, ground.axis.data_type)?;
-                met = rows - at as u64;
-                if let Some(part) = Interval::new(from.clone(), end.clone())
-                    .filter(|part| part.common(&unit.interval).as_ref() == Some(part))
-                {
-                    parts.push(ground.unit(part));
-                    from = end;
-                }
+                met = every - (at - rows);
             }
         }
-        parts.extend(Interval::new(from, unit.interval.until.clone()).map(|rest| ground.unit(rest)));
+        let rest = Interval::new(from, unit.interval.until.clone());
+        parts.extend(rest.map(|rest| Unit { whole: unit.whole.clone(), ..ground.unit(rest) }));
         Ok(parts)
     }
 
@@ -218,8 +218,13 @@ impl Pass<'_, '_> {
         let replaces = append || (pipeline.load == Load::DeleteInsert && !pipeline.window.is_empty());
         let span = Interval { from: first.interval.from.clone(), until: end.interval.until.clone() };
         let within = replaces.then(|| Within { column: self.fill.column.to_owned(), interval: span });
-        let receipts =
-            Receipts { column: self.fill.column, data_type, units, absorbed: ground.absorbed(units), reaches, last };
+        // What is loaded once more is not all new yet.
+        let kin = match self.fill.options.force {
+            true => Vec::new(),
+            false => units.iter().map(|unit| ground.kin(unit)).collect(),
+        };
+        let absorbed = ground.absorbed(units);
+        let receipts = Receipts { column: self.fill.column, data_type, units, kin, absorbed, reaches, last };
         let table = work.source.files().is_none();
         let ranges = self.ranges(ground, units)?;
         thread::scope(|scope| {

@@ -234,7 +234,8 @@ impl Engine {
         let state = session.state().clone();
         let mut ground = work.ground(fill, &surveyed, &state, session.intervals(fill.column)?, run)?;
         let units = ground.units(fill)?;
-        done.units = units.len();
+        // What an attempt before this one loaded is in, and no unit any more.
+        (done.units, done.loaded, done.open) = (units.len(), 0, 0);
         self.observer.observe(&Event::Planned { pipeline: pipeline.name.clone(), slices: units.len(), rows: None });
         let (beside, held): (Vec<Unit>, Vec<Unit>) =
             units.into_iter().partition(|unit| is_beside(pipeline, &ground, unit));
@@ -272,15 +273,30 @@ impl Engine {
                 return owner.record(run, &[]);
             }
             let mut pass = Pass { work, fill, surveyed: &surveyed, held: true, done: &mut *done };
-            return pass.load(owner.as_mut(), &mut ground, &held, true, run);
+            pass.load(owner.as_mut(), &mut ground, &held, true, run)?;
+            drop(owner);
+            return self.move_on(work, fill, destination, &surveyed, &ground, run);
         }
         if done.units == 0 && !run.counts.changed() {
             run.status = "nothing_new".into();
             run.finished_at = Some(self.clock.now());
             session.record(run, &[])?;
         }
-        let moves = ground.own && pipeline.load != Load::Append && ground.advanced().is_some();
-        if moves { self.advance(work, fill, destination, &surveyed, run) } else { Ok(()) }
+        self.move_on(work, fill, destination, &surveyed, &ground, run)
+    }
+
+    /// Moves the watermark where it may move. That of an `append` went with its rows.
+    fn move_on(
+        &self,
+        work: &Work<'_>,
+        fill: &Fill<'_>,
+        destination: &dyn Destination,
+        surveyed: &Surveyed,
+        ground: &Ground<'_>,
+        run: &mut RunRecord,
+    ) -> Result<()> {
+        let moves = ground.own && work.pipeline.load != Load::Append && ground.advanced().is_some();
+        if moves { self.advance(work, fill, destination, surveyed, run) } else { Ok(()) }
     }
 
     /// Moves the watermark over what is in without a gap. A run that holds the pipeline is not waited for, unless that was

@@ -14,6 +14,8 @@ use floodmark_core::{
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Unit {
     pub(crate) interval: Interval,
+    /// The unit as it was asked for, of which this is what was not in, or as much as one transaction takes.
+    pub(crate) whole: Interval,
     /// No row is to come there.
     pub(crate) settled: bool,
 }
@@ -24,6 +26,9 @@ pub(crate) struct Receipts<'r> {
     pub(crate) column: &'r str,
     pub(crate) data_type: DataType,
     pub(crate) units: &'r [Unit],
+    /// By unit: entries that make up the whole with it. There is one for all of it from then on, so that a ledger does not
+    /// tell where a backfill was broken off.
+    pub(crate) kin: Vec<Vec<IntervalEntry>>,
     /// Entries that go, as these units hold them.
     pub(crate) absorbed: Vec<Interval>,
     /// An `append` whose watermark moves with the rows: where that is.
@@ -37,15 +42,17 @@ impl Receipts<'_> {
     pub(crate) fn entries(&self, shaper: &Shaper<'_>, run: &str, now: DateTime<Utc>) -> Result<Vec<IntervalEntry>> {
         let tally = tally(shaper)?;
         let entry = |(at, unit): (usize, &Unit)| {
-            let (rows, highest) = tally.met(at);
+            let (met, highest) = tally.met(at);
+            let kin = self.kin.get(at).map_or(&[][..], Vec::as_slice);
+            let highest = kin.iter().filter_map(|entry| entry.highest.clone()).chain(highest);
             IntervalEntry {
                 column: self.column.to_owned(),
                 data_type: self.data_type,
-                interval: unit.interval.clone(),
+                interval: if kin.is_empty() { unit.interval.clone() } else { unit.whole.clone() },
                 run: run.to_owned(),
-                rows,
-                highest,
-                settled: unit.settled,
+                rows: met + kin.iter().map(|entry| entry.rows).sum::<u64>(),
+                highest: highest.max_by_key(|value| number(value).ok()),
+                settled: unit.settled && kin.iter().all(|entry| entry.settled),
                 loaded_at: now,
             }
         };
@@ -54,7 +61,8 @@ impl Receipts<'_> {
 
     /// Entries that go.
     pub(crate) fn absorbed(&self) -> Vec<(String, Interval)> {
-        self.absorbed.iter().map(|interval| (self.column.to_owned(), interval.clone())).collect()
+        let kin = self.kin.iter().flatten().map(|entry| &entry.interval);
+        self.absorbed.iter().chain(kin).map(|interval| (self.column.to_owned(), interval.clone())).collect()
     }
 
     /// Whether the watermark moves, or rows came at where it is.

@@ -124,3 +124,40 @@ fn p2_p7_killed_again_and_again_it_goes_on_where_it_was() {
         assert_eq!(sum(folder.path()), whole(), "{load}");
     }
 }
+
+/// An interval with more rows than a transaction takes is loaded in parts, and goes on behind the last of them.
+#[test]
+fn p2_a_large_interval_is_loaded_in_parts_with_receipts_of_their_own() {
+    for load in ["    key: [id]\n", "    load: append\n"] {
+        let folder = project(load);
+        let source = rusqlite::Connection::open(folder.path().join("source.db")).unwrap();
+        source
+            .execute_batch(
+                "DELETE FROM s; WITH RECURSIVE d(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM d WHERE n < 29999)
+                 INSERT INTO s SELECT n, 1, date('2020-01-01', (n / 30) || ' days') FROM d",
+            )
+            .unwrap();
+        let yaml = folder.path().join("floodmark.yaml");
+        fs::write(&yaml, fs::read_to_string(&yaml).unwrap().replace("commit_every: 10\n", "commit_every: 700\n"))
+            .unwrap();
+        let whole = ["backfill", "t", "--from", "2020-01-01", "--to", "2024-01-01", "--by", "10y"];
+        let child = command(folder.path(), &whole).env("FLOODMARK_CRASH", "committed:before:9=abort").spawn().unwrap();
+        assert_ne!(told(child).0, Some(0), "{load}");
+        let kept = sum(folder.path()).0;
+        let receipts = || {
+            let (_, status) = call(folder.path(), &["backfill", "t", "--status"]);
+            status["intervals"].as_array().unwrap().clone()
+        };
+        assert!((8..=9).contains(&receipts().len()), "{load}: {} receipts", receipts().len());
+        assert!((8 * 690..=9 * 720).contains(&kept), "{load}: {kept} rows are kept");
+        let (ended, report) = call(folder.path(), &whole);
+        assert_eq!((ended, &report["rows"]["inserted"]), (Some(0), &(30_000 - kept).into()), "{load}: {report:#}");
+        assert_eq!(report["rows"]["unchanged"], 0, "{load}: {report:#}");
+        assert_eq!(sum(folder.path()), (30_000, 30_000, 30_000), "{load}");
+        // With the last of them there is one for all of it.
+        let all = receipts();
+        let of = |field: &str| all[0][field].to_string();
+        assert_eq!(all.len(), 1, "{load}: {all:?}");
+        assert_eq!([of("from"), of("to"), of("rows")], ["\"2020-01-01\"", "\"2024-01-01\"", "30000"], "{load}");
+    }
+}
