@@ -103,7 +103,7 @@ impl<'a> Ground<'a> {
         fill: &Fill<'a>,
         data_type: DataType,
         state: &State,
-        entries: Vec<IntervalEntry>,
+        known: Vec<IntervalEntry>,
         horizon: Option<Value>,
         now: DateTime<Utc>,
     ) -> Result<Self> {
@@ -122,7 +122,30 @@ impl<'a> Ground<'a> {
             None => start.clone(),
         };
         let (own, now) = (own.is_some(), axis.at(now));
-        Ok(Ground { column, axis, entries, reach, mark, start, own, horizon, young, began, now, extent: None })
+        let entries = Vec::new();
+        let mut ground =
+            Ground { column, axis, entries, reach, mark, start, own, horizon, young, began, now, extent: None };
+        ground.learn(known);
+        Ok(ground)
+    }
+
+    /// Takes in what the ledger has. Receipts of a column that has become wider since are read in its type of today; one
+    /// that cannot be is none, and its interval is loaded again.
+    pub(crate) fn learn(&mut self, entries: Vec<IntervalEntry>) {
+        let data_type = self.axis.data_type;
+        let read = |value: &Value| Value::parse(&value.to_string(), data_type);
+        let restated = |entry: IntervalEntry| {
+            if entry.data_type == data_type {
+                return Some(entry);
+            }
+            let interval = Interval::new(read(&entry.interval.from)?, read(&entry.interval.until)?)?;
+            let highest = match &entry.highest {
+                Some(highest) => Some(read(highest)?),
+                None => None,
+            };
+            Some(IntervalEntry { data_type, interval, highest, ..entry })
+        };
+        self.entries = entries.into_iter().filter_map(restated).collect();
     }
 
     /// Intervals that are in and will not change.

@@ -278,7 +278,7 @@ impl Pass<'_, '_> {
             (_, Some(mark)) if ground.own => Some(mark.value.clone()),
             (mark, _) => mark.clone(),
         };
-        ground.entries = session.intervals(self.fill.column)?;
+        ground.learn(session.intervals(self.fill.column)?);
         Ok(())
     }
 }
