@@ -99,11 +99,12 @@ fn exported_text(text: &str) {
 /// A whole state through its JSON form and through the tables.
 fn whole_state(bits: &mut Unstructured<'_>) -> arbitrary::Result<()> {
     let (state, remembered) = invent::state(bits)?;
-    let exported = [state_file::Exported { pipeline: "p".to_owned(), state, remembered }];
+    let intervals = invent::intervals(bits)?;
+    let exported = [state_file::Exported { pipeline: "p".to_owned(), state, remembered, intervals }];
     let text = state_file::write(&exported).expect("a state has a JSON form").to_string();
     let read = state_file::read(&text).unwrap_or_else(|e| panic!("{text} does not read back: {e:?}"));
     assert_eq!(read, exported, "an exported state reads back as another");
-    let [state_file::Exported { state, remembered, .. }] = exported;
-    database::round_trip(&state, remembered);
+    let [state_file::Exported { state, remembered, intervals, .. }] = exported;
+    database::round_trip(&state, remembered, intervals);
     Ok(())
 }

@@ -6,7 +6,7 @@ use floodmark_connect::{
 };
 use floodmark_core::{
     Code,
-    state::{Memory, State},
+    state::{IntervalEntry, Memory, State},
     url::ConnectionUrl,
 };
 use floodmark_fuzz::scratch;
@@ -31,12 +31,13 @@ impl Database {
         let url = ConnectionUrl::parse(&format!("sqlite:///{}", path.display())).expect("a URL of a path");
         let ledger = SqliteDestination::new(&url).and_then(|d| d.ledger()).expect("a scratch database");
         let mut database = Database { ledger, raw };
-        database.import(&State::default(), &[]);
+        database.import(&State::default(), &[], &[]);
         database
     }
 
-    fn import(&mut self, state: &State, memories: &[Memory]) {
-        self.ledger.change_state(PIPELINE, StateChange::Import { state, memories }).expect("a state of any values");
+    fn import(&mut self, state: &State, memories: &[Memory], intervals: &[IntervalEntry]) {
+        let change = StateChange::Import { state, memories, intervals };
+        self.ledger.change_state(PIPELINE, change).expect("a state of any values");
     }
 }
 
@@ -45,10 +46,10 @@ fn with<T>(work: impl FnOnce(&mut Database) -> T) -> T {
     DATABASE.with_borrow_mut(work)
 }
 
-/// A state and memories through the tables.
-pub(crate) fn round_trip(state: &State, mut memories: Vec<Memory>) {
+/// A state, memories and receipts of intervals through the tables.
+pub(crate) fn round_trip(state: &State, mut memories: Vec<Memory>, mut intervals: Vec<IntervalEntry>) {
     with(|database| {
-        database.import(state, &memories);
+        database.import(state, &memories, &intervals);
         let read = database.ledger.state(PIPELINE).expect("what was written").expect("a pipeline with a state");
         // The token stays the database's, and the time is that of the import.
         let expected = State { token: read.token, updated_at: read.updated_at, ..state.clone() };
@@ -58,6 +59,11 @@ pub(crate) fn round_trip(state: &State, mut memories: Vec<Memory>) {
         memories.sort_by_key(order);
         read.sort_by_key(order);
         assert_eq!(read, memories, "memories read back as others");
+        let mut read = database.ledger.intervals(PIPELINE).expect("what was written");
+        let order = |entry: &IntervalEntry| format!("{entry:?}");
+        intervals.sort_by_key(order);
+        read.sort_by_key(order);
+        assert_eq!(read, intervals, "receipts of intervals read back as others");
     });
 }
 
@@ -67,7 +73,7 @@ pub(crate) fn damaged(text: &str) {
     let mut lines = text.split('\n').map(|line| (!line.is_empty()).then_some(line));
     let mut next = || lines.next().flatten();
     let kept = with(|database| {
-        database.import(&State::default(), &[]);
+        database.import(&State::default(), &[], &[]);
         let raw = &database.raw;
         let write = |sql: &str, values: &[Option<&str>]| {
             raw.execute(sql, rusqlite::params_from_iter(values)).map(drop).expect("any text in a column of text");
@@ -92,12 +98,21 @@ pub(crate) fn damaged(text: &str) {
             params![PIPELINE, next(), next()],
         )
         .expect("any text in a column of text");
-        (database.ledger.state(PIPELINE), database.ledger.memories(PIPELINE))
+        raw.execute(
+            "INSERT INTO _floodmark_intervals (pipeline, \"column\", type, \"from\", until, run, rows, highest, settled,
+               loaded_at)
+             VALUES (?1, 'at', coalesce(?2, 'bigint'), coalesce(?3, '1'), coalesce(?4, '2'), 'r', 1, ?5, 1,
+               coalesce(?6, '2024-01-01T00:00:00Z'))",
+            params![PIPELINE, next(), next(), next(), next(), next()],
+        )
+        .expect("any text in a column of text");
+        (database.ledger.state(PIPELINE), database.ledger.memories(PIPELINE), database.ledger.intervals(PIPELINE))
     });
-    for error in [kept.0.as_ref().err(), kept.1.as_ref().err()].into_iter().flatten() {
+    let errors = [kept.0.as_ref().err(), kept.1.as_ref().err(), kept.2.as_ref().err()];
+    for error in errors.into_iter().flatten() {
         assert_eq!(error.code(), Code::StateDamaged, "{error:?}");
     }
-    if let (Ok(Some(state)), Ok(memories)) = kept {
-        round_trip(&state, memories);
+    if let (Ok(Some(state)), Ok(memories), Ok(intervals)) = kept {
+        round_trip(&state, memories, intervals);
     }
 }

@@ -3,7 +3,8 @@
 use arbitrary::{Result, Unstructured};
 use floodmark_core::{
     Column, DataType, Schema, Value,
-    state::{FileEntry, Lineage, Mark, Memory, Remembered, State},
+    interval::{Axis, Interval, Tz},
+    state::{FileEntry, IntervalEntry, Lineage, Mark, Memory, Remembered, State},
 };
 use std::collections::{BTreeMap, HashMap};
 
@@ -141,4 +142,34 @@ pub(crate) fn state(bits: &mut Unstructured<'_>) -> Result<(State, Vec<Memory>)>
         updated_at: chrono::DateTime::from_timestamp(moment, bits.int_in_range(0..=999_999_999)?),
     };
     Ok((state, memories(bits)?))
+}
+
+/// Receipts of intervals, as a state lists them: in the order of their texts, none twice.
+pub(crate) fn intervals(bits: &mut Unstructured<'_>) -> Result<Vec<IntervalEntry>> {
+    let mut intervals: Vec<IntervalEntry> = Vec::new();
+    for _ in 0..bits.int_in_range(0..=3)? {
+        let data_type = data_type(bits)?;
+        // Only such columns are filled.
+        if Axis::new("at", data_type, Tz::UTC).is_err() {
+            continue;
+        }
+        let (from, until) = (value(bits, data_type)?, value(bits, data_type)?);
+        let Some(interval) = Interval::new(from, until) else { continue };
+        intervals.push(IntervalEntry {
+            column: bits.arbitrary()?,
+            data_type,
+            interval,
+            run: bits.arbitrary()?,
+            rows: u64::from(bits.arbitrary::<u32>()?),
+            highest: if bits.arbitrary()? { Some(value(bits, data_type)?) } else { None },
+            settled: bits.arbitrary()?,
+            loaded_at: chrono::DateTime::from_timestamp(bits.int_in_range(0..=4_000_000_000)?, 0).unwrap_or_default(),
+        });
+    }
+    let place = |entry: &IntervalEntry| {
+        (entry.column.clone(), entry.interval.from.to_string(), entry.interval.until.to_string())
+    };
+    intervals.sort_by_key(place);
+    intervals.dedup_by_key(|entry| place(entry));
+    Ok(intervals)
 }
