@@ -81,6 +81,8 @@ pub struct ReadPlan {
     pub range: Option<Range>,
     /// Rows come in the order of the range's column, where the source can do that ([`Source::sorts`]).
     pub sorted: bool,
+    /// How many may read at the same time, at most; 0 leaves that to the source.
+    pub readers: usize,
 }
 
 /// A part of the cursor's axis, in the terms of the source.
@@ -135,8 +137,9 @@ pub trait Source: Send + Sync {
     /// Whether it gives rows in the order of a column where that is asked for.
     fn sorts(&self) -> bool;
 
-    /// Whether a range of the column gives its own rows and no others, so that ranges which meet can be read at the same
-    /// time. Elsewhere a range is a hint: a row may come with the range beside its own, too.
+    /// Whether ranges of the column that meet can be read at the same time, at no more cost than one: each gives its own rows
+    /// and no others, and is found without looking through all of them. Elsewhere a range is a hint: a row may come with the
+    /// range beside its own, too.
     fn divides(&self, column: &str, data_type: DataType, stop: &Stop) -> Result<bool>;
 
     /// Where the slices are files: each loaded once, with a receipt in the file ledger, its rows known by their position.

@@ -45,6 +45,8 @@ pub(crate) struct Extract<'a> {
     pub(crate) read_as: &'a Schema,
     /// The part of the cursor's axis that is wanted, where that is not all of it.
     pub(crate) range: Option<&'a Range>,
+    /// How many sessions may read it at the same time, where that was asked for.
+    pub(crate) readers: usize,
     pub(crate) stop: &'a Stop,
 }
 
@@ -74,6 +76,7 @@ impl Slices<'_> {
             required: required(extract.pipeline),
             range: extract.range.cloned(),
             sorted: false,
+            readers: extract.readers,
         };
         let open = match &mut self.open {
             Some(open) => open,

@@ -369,7 +369,13 @@ impl Chunk for Chunks<'_, '_, '_> {
             skimmed,
             files: self.files(),
             replayed: self.parts.replay.map(|r| r.rejects.clone()).unwrap_or_default(),
-            settings: if partly { self.parts.state.settings.clone() } else { Some(self.parts.pipeline.settings()) },
+            settings: self
+                .parts
+                .state
+                .settings
+                .clone()
+                .filter(|_| partly)
+                .or_else(|| Some(self.parts.pipeline.settings())),
             intervals,
             absorbed,
             run: self.parts.record.clone(),

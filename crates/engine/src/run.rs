@@ -435,6 +435,7 @@ impl Work<'_> {
                 readings: &readings,
                 read_as: &schemas.read_as,
                 range: range.as_ref(),
+                readers: 0,
                 stop: &self.engine.stop,
             };
             let mut chunks = Chunks::new(Parts {
@@ -505,7 +506,8 @@ impl Work<'_> {
     fn first_bad_row(&self, readings: &[Reading], read_as: &Schema) -> Result<Error> {
         std::thread::scope(|scope| {
             let (pipeline, source, stop) = (self.pipeline, self.source, &self.engine.stop);
-            let mut items = Extract { pipeline, source, readings, read_as, range: None, stop }.start(scope)?;
+            let mut items =
+                Extract { pipeline, source, readings, read_as, range: None, readers: 0, stop }.start(scope)?;
             while let Some(item) = items.next()? {
                 if let Item::Rows { bad, .. } | Item::Read { bad, .. } = item
                     && let Some(row) = bad.into_iter().next()

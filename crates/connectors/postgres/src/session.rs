@@ -35,12 +35,19 @@ pub(crate) struct PostgresSession {
     pub(crate) pipeline: String,
     pub(crate) state: State,
     /// What is known of the table from this session's loads; `None` before the first, and after one that failed.
-    pub(crate) fresh: Option<Fresh>,
+    pub(crate) fresh: Option<Known>,
     pub(crate) stop: Stop,
     /// The token of a session beside the pipeline's runs.
     pub(crate) beside: Option<i64>,
     /// Nothing of this session is kept.
     pub(crate) rehearsed: Option<Rehearsed>,
+}
+
+/// What a session knows of its table, for as long as nobody else loads it.
+pub(crate) struct Known {
+    fresh: Fresh,
+    /// Which writing of the runs' state it goes by, where the session is beside them: each of their loads writes it anew.
+    state: Option<String>,
 }
 
 impl Drop for PostgresSession {
@@ -130,9 +137,13 @@ impl PostgresSession {
             rehearsed.watch(db, pipeline, &name, &found)?;
         }
         // What is known of the table holds as long as nobody else loads it; and a part of it may have been empty before.
-        let alone = beside::token(db, &self.pipeline)?.is_none() && plan.within.is_none();
-        let mut fresh = match self.fresh.take().filter(|_| alone) {
-            Some(known) => known,
+        let (state, others) = match self.beside {
+            None => (None, beside::token(db, &self.pipeline)?.is_some()),
+            Some(_) => (state::writing(db, &self.pipeline)?, false),
+        };
+        let holds = |known: &Known| !others && plan.within.is_none() && known.state == state;
+        let mut fresh = match self.fresh.take().filter(holds) {
+            Some(known) => known.fresh,
             None => Fresh::new(ready.created || merge::is_empty(db, &name)?),
         };
         let mut incoming = Incoming::new(pipeline, chunk, Beside::new(db, &pipeline.name, target.run)?);
@@ -153,7 +164,7 @@ impl PostgresSession {
         }
         self.stop.check()?;
         crash::at(Point::LoadCommit, || step.commit().map_err(to("commit")))?;
-        self.fresh = Some(fresh);
+        self.fresh = Some(Known { fresh, state });
         // Beside runs it is the one that was looked at: what a run has committed since shows at the next load.
         if self.beside.is_none() {
             self.state = state::read(db, &self.pipeline)?

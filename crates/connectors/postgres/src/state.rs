@@ -252,6 +252,13 @@ pub(crate) fn write(
     receipts::write_run(db, &commit.run)
 }
 
+/// Which writing of a pipeline's state is the one that stands: each has a transaction of its own.
+pub(crate) fn writing(db: &Db, pipeline: &str) -> Result<Option<String>> {
+    db.query_opt("SELECT xmin::text FROM _floodmark_state WHERE pipeline = $1", &[&pipeline])
+        .and_then(|row| row.map(|r| r.try_get(0)).transpose())
+        .map_err(to("read the state"))
+}
+
 /// Writes where a pipeline stands. The fence is in the statement: with an older token no row matches.
 pub(crate) fn write_position(
     db: &Db,

@@ -30,7 +30,7 @@ use floodmark_core::{
 use std::thread;
 
 /// The most units of one transaction.
-const MOST: usize = 1000;
+const MOST: usize = 10_000;
 
 /// Units that are loaded in the same way.
 pub(super) struct Pass<'p, 'w> {
@@ -55,29 +55,56 @@ impl Pass<'_, '_> {
         let mut at = 0;
         // Rows of a unit as far as it can be told; the next group goes by what came.
         let mut rows_each = self.estimate(ground, units);
-        while let Some(first) = units.get(at) {
-            self.work.engine.stop.check()?;
-            let commit_every = self.work.pipeline.commit_every;
-            let several = rows_each.map_or(1, |each| (commit_every as f64 / each.max(0.001)) as usize);
-            let group = self.alike(&units[at..], several);
-            let parts = if group.len() == 1 { self.parts(ground, first, rows_each)? } else { Vec::new() };
-            let before = run.counts.read - run.counts.skipped;
-            match parts.len() {
-                0 | 1 => self.transaction(session, ground, group, last && at + group.len() == units.len(), run)?,
-                count => {
-                    for (n, part) in parts.iter().enumerate() {
-                        let last = last && at + 1 == units.len() && n + 1 == count;
-                        self.transaction(session, ground, std::slice::from_ref(part), last, run)?;
-                    }
-                }
-            }
-            at += group.len();
-            self.done.loaded += group.len();
-            self.done.open += group.iter().filter(|unit| !unit.settled).count();
-            let came = (run.counts.read - run.counts.skipped - before) as f64 / group.len() as f64;
-            rows_each = Some(rows_each.map_or(came, |each| each.max(came)));
+        while at < units.len() {
+            at += self.group(session, ground, &units[at..], last, &mut rows_each, run)?;
         }
         Ok(())
+    }
+
+    /// Loads as many of the units as one transaction takes, from the first on. `last`: nothing comes after them all.
+    pub(super) fn begin(
+        &mut self,
+        session: &mut dyn Session,
+        ground: &mut Ground<'_>,
+        units: &[Unit],
+        last: bool,
+        run: &mut RunRecord,
+    ) -> Result<()> {
+        let mut rows_each = self.estimate(ground, units);
+        self.group(session, ground, units, last, &mut rows_each, run).map(drop)
+    }
+
+    /// One transaction, or those of a unit that is too large for one; returns how many of the units are in.
+    fn group(
+        &mut self,
+        session: &mut dyn Session,
+        ground: &mut Ground<'_>,
+        units: &[Unit],
+        last: bool,
+        rows_each: &mut Option<f64>,
+        run: &mut RunRecord,
+    ) -> Result<usize> {
+        let Some(first) = units.first() else { return Ok(0) };
+        self.work.engine.stop.check()?;
+        let commit_every = self.work.pipeline.commit_every;
+        let several = rows_each.map_or(1, |each| (commit_every as f64 / each.max(0.001)) as usize);
+        let group = self.alike(units, several);
+        let last = last && group.len() == units.len();
+        let parts = if group.len() == 1 { self.parts(ground, first, *rows_each)? } else { Vec::new() };
+        let before = run.counts.read - run.counts.skipped;
+        match parts.len() {
+            0 | 1 => self.transaction(session, ground, group, last, run)?,
+            count => {
+                for (n, part) in parts.iter().enumerate() {
+                    self.transaction(session, ground, std::slice::from_ref(part), last && n + 1 == count, run)?;
+                }
+            }
+        }
+        self.done.loaded += group.len();
+        self.done.open += group.iter().filter(|unit| !unit.settled).count();
+        let came = (run.counts.read - run.counts.skipped - before) as f64 / group.len() as f64;
+        *rows_each = Some(rows_each.map_or(came, |each| each.max(came)));
+        Ok(group.len())
     }
 
     /// How many of the units, from the first on, may share a transaction: at most `several`.
@@ -227,6 +254,8 @@ impl Pass<'_, '_> {
         let receipts = Receipts { column: self.fill.column, data_type, units, kin, absorbed, reaches, last };
         let table = work.source.files().is_none();
         let ranges = self.ranges(ground, units)?;
+        // Where ranges cannot be found by themselves, the source is read through once, by several.
+        let readers = if ranges.len() > 1 { 1 } else { self.fill.options.jobs };
         thread::scope(|scope| {
             let extract = Extract {
                 pipeline,
@@ -234,6 +263,7 @@ impl Pass<'_, '_> {
                 readings: &self.surveyed.readings,
                 read_as: &schemas.read_as,
                 range: None,
+                readers,
                 stop: &work.engine.stop,
             };
             let items: Items<'_, '_> = match table && pipeline.transform.is_none() {
@@ -259,7 +289,7 @@ impl Pass<'_, '_> {
                 receipts: Some(receipts),
             });
             let plan = LoadPlan {
-                target: work.target(schemas, &[], run),
+                target: work.target(schemas, &schemas.changes, run),
                 replace: Vec::new(),
                 lineage: false,
                 forget: false,

@@ -155,13 +155,12 @@ impl Engine {
             source: source.as_ref(),
             can: destination.capabilities(),
         };
-        let (surveyed, prepared) = self.prepare(&work, fill, destination.as_ref(), &slices, run)?;
+        // What an attempt before this one loaded is in, and no unit any more.
+        (done.units, done.loaded, done.open) = (0, 0, 0);
+        let surveyed = self.prepare(&work, fill, destination.as_ref(), &slices, run, done)?;
         let mut session = destination.open_beside(&pipeline.name, &run.run, fill.options.wait, &self.stop)?;
         if lost && let Some(kept) = session.receipt(&run.run)? {
             (run.counts, run.watermark) = (kept.counts, kept.watermark);
-        }
-        if let Some(mark) = prepared {
-            run.watermark = mark;
         }
         let filled = self.both(&work, fill, destination.as_ref(), session.as_mut(), surveyed, &slices, run, done);
         match filled {
@@ -170,7 +169,8 @@ impl Engine {
         }
     }
 
-    /// The table as it is to be, made or changed where it is not: what goes on beside runs changes nothing of it.
+    /// The table as it is to be, made or changed where it is not: what goes on beside runs changes nothing of it. A new one is
+    /// made with its first rows, as by any run.
     fn prepare(
         &self,
         work: &Work<'_>,
@@ -178,7 +178,8 @@ impl Engine {
         destination: &dyn Destination,
         slices: &[Slice],
         run: &mut RunRecord,
-    ) -> Result<(Surveyed, Option<Option<floodmark_core::state::WatermarkMove>>)> {
+        done: &mut Done,
+    ) -> Result<Surveyed> {
         let pipeline = work.pipeline;
         let known = match destination.exists() {
             true => destination.ledger()?.state(&pipeline.name)?.unwrap_or_default(),
@@ -187,7 +188,8 @@ impl Engine {
         if known.schema.is_some() && known.table.as_ref() == Some(&pipeline.destination.table) {
             let surveyed = work.look(fill, slices, &known, None)?;
             if surveyed.schemas.changes.is_empty() {
-                return Ok((surveyed, Some(work.movement(&known))));
+                run.watermark = work.movement(&known);
+                return Ok(surveyed);
             }
         }
         let mut session = destination.open(&pipeline.name, &run.run, work.options.wait, &self.stop)?;
@@ -197,16 +199,27 @@ impl Engine {
             let mut surveyed = work.look(fill, slices, &state, existing.as_ref())?;
             work.fits(&surveyed, state.schema.is_some() || existing.is_some())?;
             // What cannot be filled makes no table.
-            let ground = work.ground(fill, &surveyed, &state, session.intervals(fill.column)?, run)?;
+            let mut ground = work.ground(fill, &surveyed, &state, session.intervals(fill.column)?, run)?;
             let units = ground.units(fill)?;
             if let Some(unit) = units.first().filter(|unit| !is_beside(pipeline, &ground, unit)) {
                 groups::connected(pipeline, &ground, &unit.interval)?;
             }
-            let movement = work.movement(&state);
-            let commit = work.still(&state, &surveyed.schemas, state.watermark.clone(), run);
-            work.load_still(session.as_mut(), &surveyed.schemas, commit, run)?;
+            run.watermark = work.movement(&state);
+            let settled = match pipeline.load {
+                Load::Append => ground.before_horizon(units.clone()),
+                _ => units.clone(),
+            };
+            // What is loaded in any case would be loaded once more.
+            if existing.is_none() && !settled.is_empty() && !fill.options.force {
+                self.planned(pipeline, units.len());
+                let mut pass = Pass { work, fill, surveyed: &surveyed, held: true, done };
+                pass.begin(session.as_mut(), &mut ground, &settled, settled.len() == units.len(), run)?;
+            } else {
+                let commit = work.still(&state, &surveyed.schemas, state.watermark.clone(), run);
+                work.load_still(session.as_mut(), &surveyed.schemas, commit, run)?;
+            }
             surveyed.schemas.changes.clear();
-            Ok((surveyed, Some(movement)))
+            Ok(surveyed)
         })();
         match made {
             Ok(made) => Ok(made),
@@ -234,9 +247,8 @@ impl Engine {
         let state = session.state().clone();
         let mut ground = work.ground(fill, &surveyed, &state, session.intervals(fill.column)?, run)?;
         let units = ground.units(fill)?;
-        // What an attempt before this one loaded is in, and no unit any more.
-        (done.units, done.loaded, done.open) = (units.len(), 0, 0);
-        self.observer.observe(&Event::Planned { pipeline: pipeline.name.clone(), slices: units.len(), rows: None });
+        done.units += units.len();
+        self.planned(pipeline, done.units);
         let (beside, held): (Vec<Unit>, Vec<Unit>) =
             units.into_iter().partition(|unit| is_beside(pipeline, &ground, unit));
         crash::reached(Point::Surveyed)?;
@@ -283,6 +295,10 @@ impl Engine {
             session.record(run, &[])?;
         }
         self.move_on(work, fill, destination, &surveyed, &ground, run)
+    }
+
+    fn planned(&self, pipeline: &Pipeline, units: usize) {
+        self.observer.observe(&Event::Planned { pipeline: pipeline.name.clone(), slices: units, rows: None });
     }
 
     /// Moves the watermark where it may move. That of an `append` went with its rows.

@@ -1,6 +1,7 @@
 //! `cargo xtask bench --servers`: loads into and out of database servers, beside the servers' own tools and, with
 //! `--peers`, beside other loaders from PyPI. The servers are private ones that write to the disk as any does.
 
+mod history;
 mod mariadb;
 mod postgres;
 mod sides;
@@ -74,7 +75,7 @@ pub(super) fn run(program: &Path, work: &Path, only: Option<&str>, runs: usize, 
     };
     let mut series = Vec::new();
     let mut notes = Vec::new();
-    for job in postgres::jobs().into_iter().chain(mariadb::jobs()) {
+    for job in postgres::jobs().into_iter().chain(history::jobs()).chain(mariadb::jobs()) {
         if only.is_none_or(|only| job.name.starts_with(only)) {
             series.extend(measure(&bench, &job, runs, &mut notes)?);
         }

@@ -11,7 +11,7 @@ use std::{
 };
 
 /// TPC-H's tables as anyone would declare them.
-const ORDERS: Table = Table {
+pub(super) const ORDERS: Table = Table {
     name: "orders",
     key: &["o_orderkey"],
     cursor: "o_orderdate",
@@ -29,7 +29,7 @@ const ORDERS: Table = Table {
     content: "count(*), sum(o_orderkey), sum(o_custkey), sum(o_totalprice::numeric)",
 };
 
-const LINEITEM: Table = Table {
+pub(super) const LINEITEM: Table = Table {
     name: "lineitem",
     key: &["l_orderkey", "l_linenumber"],
     cursor: "l_shipdate",
@@ -54,8 +54,8 @@ const LINEITEM: Table = Table {
     content: "count(*), sum(l_orderkey), sum(l_partkey), sum(l_extendedprice::numeric)",
 };
 
-struct Table {
-    name: &'static str,
+pub(super) struct Table {
+    pub(super) name: &'static str,
     key: &'static [&'static str],
     cursor: &'static str,
     columns: &'static [(&'static str, &'static str)],
@@ -63,7 +63,7 @@ struct Table {
 }
 
 /// The database that is read from.
-const SOURCE: &str = "bench_source";
+pub(super) const SOURCE: &str = "bench_source";
 
 pub(super) fn jobs() -> Vec<Job> {
     vec![
@@ -150,11 +150,11 @@ pub(super) fn version(bench: &Bench) -> String {
     format!("PostgreSQL {}", said.split(' ').next().unwrap_or("of unknown version"))
 }
 
-fn database(side: &Side) -> String {
+pub(super) fn database(side: &Side) -> String {
     format!("bench_{}", side.name.to_lowercase())
 }
 
-fn url(bench: &Bench, database: &str) -> String {
+pub(super) fn url(bench: &Bench, database: &str) -> String {
     format!("postgres://postgres@127.0.0.1:{}/{database}", bench.port)
 }
 
@@ -186,7 +186,7 @@ fn ask(bench: &Bench, database: &str, sql: &str) -> Result<String, String> {
 }
 
 /// A database anew: empty, or as it was kept.
-fn make_database(bench: &Bench, side: &Side, from: Option<&str>) -> Result<(), String> {
+pub(super) fn make_database(bench: &Bench, side: &Side, from: Option<&str>) -> Result<(), String> {
     let name = database(side);
     let template = from.map_or_else(|| "template0".to_owned(), |from| format!("{name}_{from}"));
     ask(bench, "postgres", &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))?;
@@ -209,7 +209,7 @@ fn kept(bench: &Bench) -> Result<(), String> {
     }
 }
 
-fn holds(bench: &Bench, side: &Side, table: &Table) -> Result<String, String> {
+pub(super) fn holds(bench: &Bench, side: &Side, table: &Table) -> Result<String, String> {
     ask(bench, &database(side), &format!("SELECT {} FROM public.{}", table.content, table.name))
 }
 
@@ -240,7 +240,7 @@ impl Table {
 }
 
 /// The table that is read, made once.
-fn make_source(bench: &Bench, table: &Table, file: &Path) -> Result<(), String> {
+pub(super) fn make_source(bench: &Bench, table: &Table, file: &Path) -> Result<(), String> {
     if ask(bench, "postgres", &format!("SELECT count(*) FROM pg_database WHERE datname = '{SOURCE}'"))? == "0" {
         ask(bench, "postgres", &format!("CREATE DATABASE {SOURCE}"))?;
     }
@@ -253,7 +253,7 @@ fn make_source(bench: &Bench, table: &Table, file: &Path) -> Result<(), String> 
 }
 
 /// The command that floodmark's sides run.
-fn floodmark(bench: &Bench, source: &str, destination: &str, table: &Table) -> Side {
+pub(super) fn floodmark(bench: &Bench, source: &str, destination: &str, table: &Table) -> Side {
     let pipeline = format!(
         "version: 1\npipelines:\n  {0}:\n    source: {source}\n    destination: {{ url: \"{destination}\", table: {0} }}\n    \
          load: upsert\n    key: [{1}]\n    watermark: {2}\n",
@@ -265,7 +265,7 @@ fn floodmark(bench: &Bench, source: &str, destination: &str, table: &Table) -> S
     Side { name: "floodmark", peer: false, script, pipeline: Some(pipeline) }
 }
 
-fn shell_psql(bench: &Bench, database: &str) -> String {
+pub(super) fn shell_psql(bench: &Bench, database: &str) -> String {
     format!("psql -qX -v ON_ERROR_STOP=1 -h 127.0.0.1 -p {} -U postgres -d {database}", bench.port)
 }
 

@@ -1,7 +1,7 @@
 //! The tables and views there are.
 
 use super::{failure::to, snapshot};
-use crate::address::Address;
+use crate::{address::Address, link::Db};
 use floodmark_core::{
     Result,
     catalog::{Catalog, Listed},
@@ -21,6 +21,16 @@ const TABLES: &str = "
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'
       AND c.relname NOT LIKE '\\_floodmark\\_%'
     ORDER BY n.nspname COLLATE \"C\", c.relname COLLATE \"C\"";
+
+/// Whether a range of a column is found by an index: one of the table's leads with it, and holds every row.
+pub(crate) fn leads(db: &Db, table: &str, column: &str) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT FROM pg_index i
+                 JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am m ON m.oid = c.relam
+                 JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+                 WHERE i.indrelid = $1::text::regclass AND i.indisvalid AND i.indpred IS NULL AND m.amname = 'btree'
+                   AND a.attname::text = $2)";
+    db.query_one(sql, &[&table, &column]).and_then(|row| row.try_get(0)).map_err(to("find an index of the column"))
+}
 
 /// What can be read of a database by its name. A table that the user may not read is among them: to leave it out without a
 /// word would look as if it had been loaded.

@@ -149,7 +149,7 @@ const WORK: &str = "work out hashes of its rows";
 
 impl PostgresSource {
     /// Something asked of the snapshot, which ends when it is told to stop.
-    fn asked<T>(&self, snapshot: &Snapshot, stop: &Stop, ask: impl FnOnce(&Db) -> Result<T>) -> Result<T> {
+    pub(super) fn asked<T>(&self, snapshot: &Snapshot, stop: &Stop, ask: impl FnOnce(&Db) -> Result<T>) -> Result<T> {
         let db = snapshot.take(&self.address)?;
         let watch = Interrupt::start(&self.address, db.cancel(), stop);
         let answer = ask(&db);

@@ -129,7 +129,9 @@ impl Source for PostgresSource {
     fn divides(&self, column: &str, data_type: DataType, stop: &Stop) -> Result<bool> {
         let snapshot = self.surveyed(stop)?;
         let found = snapshot.columns.iter().find(|c| c.name == column);
-        Ok(found.is_some_and(|c| c.natural == data_type && range::is_exact(c.kind)))
+        let exact = found.is_some_and(|c| c.natural == data_type && range::is_exact(c.kind));
+        let Some(table) = snapshot.found.table.as_ref().filter(|_| exact) else { return Ok(false) };
+        self.asked(&snapshot, stop, |db| catalog::leads(db, table, column))
     }
 
     fn files(&self) -> Option<&dyn Files> {
@@ -172,13 +174,7 @@ impl Source for PostgresSource {
 
     fn extent(&self, column: &str, data_type: DataType, stop: &Stop) -> Result<Option<Extent>> {
         let snapshot = self.surveyed(stop)?;
-        let db = snapshot.take(&self.address)?;
-        let watched = Interrupt::start(&self.address, db.cancel(), stop);
-        let extent = snapshot.extent(&db, column, data_type);
-        drop(watched);
-        let extent = extent.map_err(|error| stop.check().err().unwrap_or(error))?;
-        snapshot.give_back(db);
-        Ok(extent)
+        self.asked(&snapshot, stop, |db| snapshot.extent(db, column, data_type))
     }
 
     fn read(&self, _: &Slice, plan: &ReadPlan, stop: &Stop) -> Result<Box<dyn Batches>> {
@@ -195,7 +191,7 @@ impl Source for PostgresSource {
             Some(range) => format!(" ORDER BY {}", snapshot.order(&range.column, &plan.schema)?),
             None => String::new(),
         };
-        let readers = if rest.is_empty() { self.readers } else { 1 };
+        let readers = if rest.is_empty() { self.readers.max(plan.readers) } else { 1 };
         let select = Select { list: columns::list(&wanted), condition, rest, ..Select::default() };
         let (address, stop, skip) = (self.address.clone(), stop.clone(), plan.skip_rows);
         Ok(Box::new(Reading { snapshot, address, wanted, select, readers, skip, stop }.start()?))

@@ -46,8 +46,9 @@ pub(crate) struct Snapshot {
     pub(crate) next: i64,
     /// By which another connection sees the same.
     id: String,
-    /// Its connection, while nobody reads by it.
-    db: Mutex<Option<Db>>,
+    /// Connections that see it, while nobody reads by them. The first of them took it, and it is seen by new ones for as long
+    /// as that one's transaction goes on: so it has to come back.
+    idle: Mutex<Vec<Db>>,
 }
 
 impl Snapshot {
@@ -97,13 +98,13 @@ impl Snapshot {
             horizon = Some(Value::Int(oldest));
         }
         let columns = columns(&db, &found)?;
-        Ok((Snapshot { found, columns, bytes, utf8, version, next, id, db: Mutex::new(Some(db)) }, horizon))
+        Ok((Snapshot { found, columns, bytes, utf8, version, next, id, idle: Mutex::new(vec![db]) }, horizon))
     }
 
     /// A connection that sees it.
     pub(crate) fn take(&self, address: &Address) -> Result<Db> {
-        let own = self.db.lock().unwrap_or_else(PoisonError::into_inner).take();
-        own.map_or_else(|| self.another(address).connect(), Ok)
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        idle.map_or_else(|| self.another(address).connect(), Ok)
     }
 
     /// Another connection that sees it.
@@ -127,7 +128,7 @@ impl Snapshot {
 
     /// The connection is whole, and free again.
     pub(crate) fn give_back(&self, db: Db) {
-        self.db.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(db);
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(db);
     }
 }
 

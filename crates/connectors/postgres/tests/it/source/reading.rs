@@ -2,7 +2,7 @@
 
 use super::{Database, drain, open, readers::copying, survey, table, table_by};
 use floodmark_connect::{Range, ReadPlan, Source, Stop};
-use floodmark_core::{Code, Value, watermark::Bounds};
+use floodmark_core::{Code, DataType, Value, watermark::Bounds};
 use std::{sync::atomic::Ordering, time::Duration};
 
 #[test]
@@ -54,6 +54,34 @@ fn rows_can_be_passed_over() {
     let batch = source.read(&source.slices().unwrap()[0], &plan, &Stop::default()).unwrap().next().unwrap().unwrap();
     assert_eq!((batch.first_row, batch.covered, batch.rows.num_rows()), (4, 2, 1));
     assert_eq!(batch.bad[0].row, 4);
+}
+
+/// The session that took the snapshot may be the last of several to be done.
+#[test]
+fn p8_what_is_read_at_the_same_time_and_after_it_is_of_one_snapshot() {
+    let database = Database::new();
+    many(&database);
+    let source = table_by(&database, "t", 1);
+    let schema = survey(&source, None).unwrap().schema;
+    for _ in 0..2 {
+        let (one, another) = (open(&source, &schema, None), open(&source, &schema, None));
+        for batches in [another, one] {
+            assert_eq!(batches.map(|batch| batch.unwrap().covered).sum::<u64>(), 400_000);
+        }
+        database.client().batch_execute("INSERT INTO t VALUES (0, NULL)").unwrap();
+    }
+}
+
+#[test]
+fn ranges_are_read_at_the_same_time_where_an_index_finds_them() {
+    let database = Database::new();
+    let made = "CREATE TABLE t (id int PRIMARY KEY, a int, b int, c int, d int);
+                CREATE INDEX ON t (a, b); CREATE INDEX ON t (c) WHERE c > 0; CREATE INDEX ON t USING hash (d)";
+    database.client().batch_execute(made).unwrap();
+    let source = table(&database, "t");
+    survey(&source, None).unwrap();
+    let divided = ["id", "a", "b", "c", "d"].map(|c| source.divides(c, DataType::BigInt, &Stop::default()).unwrap());
+    assert_eq!(divided, [true, true, false, false, false]);
 }
 
 /// More rows than wait anywhere on the way.
