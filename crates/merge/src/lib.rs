@@ -13,5 +13,6 @@ pub mod history;
 pub mod incoming;
 pub mod lineage;
 pub mod memories;
+mod sieve;
 pub mod slots;
 pub mod standings;
