@@ -81,6 +81,8 @@ pub struct Within {
     pub column: String,
     /// From where to where. A row without a value there is in no part.
     pub interval: Interval,
+    /// What else the table holds there goes, under `append`, too.
+    pub whole: bool,
 }
 
 /// Two rows of a source without an order that have the same key and version and are not the same: neither is the one to

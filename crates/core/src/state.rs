@@ -169,6 +169,9 @@ pub struct RunRecord {
     pub error: Option<String>,
 }
 
+/// What the ledger has as the strategy of a run that repaired a table: it decides nothing about later ones.
+pub const REPAIR: &str = "repair";
+
 /// How a watermark moved.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct WatermarkMove {

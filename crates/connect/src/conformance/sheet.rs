@@ -43,7 +43,7 @@ impl Sheet {
     /// What is loaded from now on is all the source holds in that part.
     pub(crate) fn within(&mut self, column: &str, from: &str, until: &str) {
         let interval = Interval::new(self.value(column, from), self.value(column, until)).unwrap();
-        self.scene.within = Some(Within { column: column.into(), interval });
+        self.scene.within = Some(Within { column: column.into(), interval, whole: false });
     }
 
     pub(crate) fn open(&self, destination: &dyn Destination, beside: bool) -> Box<dyn Session> {

@@ -149,7 +149,7 @@ pub(crate) fn prune_runs(db: &Db, pipeline: &str, before: DateTime<Utc>, keep: u
     let sql = format!(
         "DELETE r FROM _floodmark_runs r
          LEFT JOIN ({newest} {order} {keep}) k ON k.run = r.run
-         LEFT JOIN ({newest} AND (status = 'ok' OR `read` > 0) {order} 1) l ON l.run = r.run
+         LEFT JOIN ({newest} AND (status = 'ok' OR `read` > 0) AND `load` <> 'repair' {order} 1) l ON l.run = r.run
          WHERE r.pipeline = {mine} AND r.finished_at IS NOT NULL AND r.started_at < {} AND k.run IS NULL AND l.run IS NULL",
         state::moment(before)
     );

@@ -334,7 +334,7 @@ pub(crate) fn refuse_shared(db: &Db, pipeline: &str, table: &str, name: &Name) -
 /// A strategy that does not know the rows an earlier one left would double or lose them.
 pub(crate) fn refuse_other_load(db: &Db, pipeline: &str, load: Load) -> Result<()> {
     let sql = format!(
-        "SELECT `load` FROM _floodmark_runs WHERE pipeline = {} AND (status = 'ok' OR `read` > 0)
+        "SELECT `load` FROM _floodmark_runs WHERE pipeline = {} AND (status = 'ok' OR `read` > 0) AND `load` <> 'repair'
          ORDER BY started_at DESC, run DESC LIMIT 1",
         text(pipeline)
     );

@@ -143,7 +143,7 @@ pub(crate) fn prune_runs(db: &Db, pipeline: &str, before: DateTime<Utc>, keep: u
     let sql = format!(
         "DELETE FROM _floodmark_runs WHERE pipeline = $1 AND finished_at IS NOT NULL AND started_at < $2
            AND run NOT IN ({newest} {order} $3)
-           AND run IS DISTINCT FROM ({newest} AND (status = 'ok' OR read > 0) {order} 1)"
+           AND run IS DISTINCT FROM ({newest} AND (status = 'ok' OR read > 0) AND load <> 'repair' {order} 1)"
     );
     let keep = i64::try_from(keep).unwrap_or(i64::MAX);
     crash::at(Point::WriteRun, || {

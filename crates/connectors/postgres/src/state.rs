@@ -339,7 +339,7 @@ pub(crate) fn refuse_shared(db: &Db, pipeline: &str, table: &str, name: &Name) -
 pub(crate) fn refuse_other_load(db: &Db, pipeline: &str, load: Load) -> Result<()> {
     let before: Option<String> = db
         .query_opt(
-            "SELECT load FROM _floodmark_runs WHERE pipeline = $1 AND (status = 'ok' OR read > 0)
+            "SELECT load FROM _floodmark_runs WHERE pipeline = $1 AND (status = 'ok' OR read > 0) AND load <> 'repair'
              ORDER BY started_at DESC, run DESC LIMIT 1",
             &[&pipeline],
         )

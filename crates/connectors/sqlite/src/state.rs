@@ -320,7 +320,7 @@ pub(crate) fn refuse_shared(db: &Connection, pipeline: &str, table: &str) -> Res
 pub(crate) fn refuse_other_load(db: &Connection, pipeline: &str, load: Load) -> Result<()> {
     let before: Option<String> = db
         .query_row(
-            "SELECT load FROM _floodmark_runs WHERE pipeline = ?1 AND (status = 'ok' OR read > 0)
+            "SELECT load FROM _floodmark_runs WHERE pipeline = ?1 AND (status = 'ok' OR read > 0) AND load <> 'repair'
              ORDER BY started_at DESC, run DESC LIMIT 1",
             [pipeline],
             |r| r.get(0),
@@ -443,7 +443,8 @@ pub(crate) fn prune_runs(db: &Connection, pipeline: &str, before: DateTime<Utc>,
     let order = "ORDER BY started_at DESC, run DESC LIMIT";
     let sql = format!(
         "DELETE FROM _floodmark_runs WHERE pipeline = ?1 AND finished_at IS NOT NULL AND started_at < ?2
-           AND run NOT IN ({newest} {order} ?3) AND run IS NOT ({newest} AND (status = 'ok' OR read > 0) {order} 1)"
+           AND run NOT IN ({newest} {order} ?3)
+           AND run IS NOT ({newest} AND (status = 'ok' OR read > 0) AND load <> 'repair' {order} 1)"
     );
     let keep = i64::try_from(keep).unwrap_or(i64::MAX);
     crash::at(Point::WriteRun, || {

@@ -20,7 +20,8 @@ pub use split::{By, Step};
 use crate::run::Engine;
 pub(crate) use cells::cells;
 pub(crate) use columns::Paired;
-use columns::{Pair, Wish};
+pub(crate) use columns::Pair;
+use columns::Wish;
 use floodmark_connect::{
     Range,
     digests::{Ask, Split, ends, runs},
@@ -32,7 +33,7 @@ use floodmark_core::{
 pub(crate) use rows::Candidate;
 
 use rows::{Fetched, Findings, Judge};
-use side::{Encoder, Side};
+pub(crate) use side::{Encoder, Side, columns, within};
 use std::{
     cmp::Ordering,
     collections::{BTreeMap, HashMap, HashSet},

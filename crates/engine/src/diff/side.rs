@@ -184,7 +184,9 @@ pub(crate) fn within(range: &Range, value: &Value) -> bool {
         Some(Ordering::Equal) => !bounds.exclusive,
         order => order == Some(Ordering::Greater),
     });
-    after && bounds.until.as_ref().is_none_or(|until| value.compare(until).is_some_and(Ordering::is_le))
+    after
+        && bounds.until.as_ref().is_none_or(|until| value.compare(until).is_some_and(Ordering::is_le))
+        && bounds.before.as_ref().is_none_or(|before| value.compare(before) == Some(Ordering::Less))
 }
 
 fn condition(sql: &str, schema: &Schema) -> Result<Condition> {

@@ -19,7 +19,11 @@ use tempfile::TempDir;
 const TABLE: &str = "expected";
 
 /// The database, which is gone when this is dropped.
-pub(super) struct Expected {
+pub(crate) struct Expected {
+    /// Files that were loaded are gone.
+    pub(crate) gone: bool,
+    /// Rows of the source are rejected.
+    pub(crate) rejected: bool,
     url: ConnectionUrl,
     _folder: TempDir,
 }
@@ -54,10 +58,12 @@ pub(super) fn load(
         pin(&mut own, state);
     }
     let only = files(pipeline, state, notes)?;
+    let gone = only.as_ref().is_some_and(|only| state.files.keys().any(|name| !only.contains(name)));
     let how = only.map(|only| Disorder { only: Some(only), ..Disorder::default() });
     let quiet = Engine { observer: Arc::new(Silent), ..engine.clone() };
-    match quiet.run_in(how, &own, &RunOptions::default()).error {
-        None => Ok(Expected { url, _folder: folder }),
+    let loaded = quiet.run_in(how, &own, &RunOptions::default());
+    match loaded.error {
+        None => Ok(Expected { gone, rejected: loaded.counts.rejected > 0, url, _folder: folder }),
         Some(error) if error.code() == Code::Interrupted => Err(error),
         Some(error) => Err(error
             .reworded(|text| text.replace("nothing was written", "nothing was changed"))

@@ -6,9 +6,9 @@ use std::cmp::Ordering;
 
 /// Where runs and backfills have read.
 #[derive(Debug, Clone)]
-pub(super) struct Filled {
-    pub(super) column: String,
-    pub(super) data_type: DataType,
+pub(crate) struct Filled {
+    pub(crate) column: String,
+    pub(crate) data_type: DataType,
     intervals: Vec<Interval>,
     start: Option<Value>,
     mark: Option<Value>,
@@ -38,8 +38,31 @@ impl Filled {
         self.intervals.iter().map(|interval| &interval.from).chain([start]).min_by(lower).cloned()
     }
 
+    /// The last value that backfills loaded ahead of the watermark; `None` where that is nothing.
+    pub(super) fn ahead(&self, mark: &Value) -> Option<Value> {
+        let ahead = |last: &Value| last.compare(mark) == Some(Ordering::Greater);
+        let higher = |a: &Value, b: &Value| a.compare(b).unwrap_or(Ordering::Equal);
+        self.intervals.iter().filter_map(|interval| self.before(&interval.until)).filter(ahead).max_by(higher)
+    }
+
+    /// The last value of the column's type that is before another. What databases keep of a moment is whole microseconds.
+    fn before(&self, end: &Value) -> Option<Value> {
+        let least = match self.data_type {
+            DataType::Timestamp { nanos: false } | DataType::TimestampTz { nanos: false } => 1000,
+            _ => 1,
+        };
+        Some(match end {
+            Value::Int(v) => Value::Int(v.checked_sub(1)?),
+            Value::Decimal(v, scale) => Value::Decimal(v.checked_sub(1)?, *scale),
+            Value::Date(v) => Value::Date(v.checked_sub(1)?),
+            Value::Timestamp(v) => Value::Timestamp(v - least),
+            Value::TimestampTz(v) => Value::TimestampTz(v - least),
+            _ => return None,
+        })
+    }
+
     /// Whether a run or a backfill has read there.
-    pub(super) fn read(&self, value: &Value) -> bool {
+    pub(crate) fn read(&self, value: &Value) -> bool {
         let not_before = |start: &Value| value.compare(start) != Some(Ordering::Less);
         let by_runs = self.mark.as_ref().is_some_and(|mark| value.compare(mark) != Some(Ordering::Greater))
             && self.start.as_ref().is_none_or(not_before);

@@ -39,6 +39,8 @@ pub(super) struct Finder<'a> {
     lookback: bool,
     /// Rows at the watermark that are missing until then, and those that neither a run nor a backfill has read.
     pub(super) waiting: u64,
+    /// Rows that the table has as they were before they changed to where neither has read.
+    pub(super) moved: u64,
     missing: u64,
     changed: u64,
     oldest: Option<Value>,
@@ -58,6 +60,7 @@ impl<'a> Finder<'a> {
             inclusive: pipeline.watermark.as_ref().is_some_and(|w| !w.exclusive || w.lookback.is_some()),
             lookback: pipeline.load != Load::Append && pipeline.source.files().is_none(),
             waiting: 0,
+            moved: 0,
             missing: 0,
             changed: 0,
             oldest: None,
@@ -67,7 +70,10 @@ impl<'a> Finder<'a> {
     /// Whether a row that differs is a difference.
     pub(super) fn judge(&mut self, paired: &Paired, candidate: &Candidate<'_>) -> bool {
         if self.unread(paired, candidate) {
-            self.waiting += 1;
+            match candidate.kind {
+                Kind::Different => self.moved += 1,
+                _ => self.waiting += 1,
+            }
             return false;
         }
         let (Some(mark), Some(row)) = (self.mark, candidate.left) else { return true };
@@ -81,12 +87,16 @@ impl<'a> Finder<'a> {
             self.waiting += u64::from(missing);
             return !missing;
         }
+        let value = decoded(&text, mark.data_type);
+        // What a backfill loaded ahead of the watermark is not behind it.
+        if value.as_ref().is_some_and(|value| value.compare(&mark.value) == Some(Ordering::Greater)) {
+            return true;
+        }
         match candidate.kind {
             Kind::Missing => self.missing += 1,
             Kind::Different => self.changed += 1,
             Kind::Extra => return true,
         }
-        let value = decoded(&text, mark.data_type);
         let older =
             |value: &Value| self.oldest.as_ref().is_none_or(|oldest| value.compare(oldest) == Some(Ordering::Less));
         if let Some(value) = value.filter(older) {
@@ -95,11 +105,9 @@ impl<'a> Finder<'a> {
         true
     }
 
-    /// Whether a row that is missing lies where neither a run nor a backfill has read.
+    /// Whether a row of the source lies where neither a run nor a backfill has read.
     fn unread(&self, paired: &Paired, candidate: &Candidate<'_>) -> bool {
-        let (Some(filled), Some(row), Kind::Missing) = (self.filled, candidate.left, candidate.kind) else {
-            return false;
-        };
+        let (Some(filled), Some(row)) = (self.filled, candidate.left) else { return false };
         let Some(at) = paired.pairs.iter().position(|p| p.name == filled.column) else { return false };
         let Some(Some(cell)) = cells(row).get(at).copied() else { return false };
         decoded(&String::from_utf8_lossy(cell), filled.data_type).is_some_and(|value| !filled.read(&value))
@@ -120,7 +128,7 @@ impl<'a> Finder<'a> {
 }
 
 /// A value out of its cell: the encoding has an instant without the zone, which is always the same.
-fn decoded(cell: &str, data_type: DataType) -> Option<Value> {
+pub(crate) fn decoded(cell: &str, data_type: DataType) -> Option<Value> {
     let zone = if matches!(data_type, DataType::TimestampTz { .. }) { "+00:00" } else { "" };
     Value::parse(&format!("{cell}{zone}"), data_type)
 }

@@ -10,20 +10,22 @@ mod filled;
 mod late;
 mod plain;
 
+pub(crate) use filled::Filled;
 pub use late::Late;
+pub(crate) use late::decoded;
 
 use crate::{
-    diff::{By, Comparison, Report, Sampling, SideSpec},
+    diff::{By, Candidate, Comparison, Paired, Report, Sampling, SideSpec},
     registry,
     run::Engine,
 };
-use filled::Filled;
+use expected::Expected;
 use floodmark_connect::Range;
 use floodmark_core::{
     Code, Error, Result, Value,
     event::Event,
     pipeline::{CursorNulls, DatabaseSource, Deletes, Load, Pipeline, Relation, SourceSpec},
-    state::State,
+    state::{Mark, State},
     watermark::Bounds,
 };
 use std::{collections::HashMap, path::Path};
@@ -105,22 +107,13 @@ impl Engine {
         found.map_err(|error| error.or_state("nothing was changed"))
     }
 
-    fn verified(&self, pipeline: &Pipeline, request: &Request<'_>) -> Result<Verification> {
-        if pipeline.source.reads_stdin() {
-            return Err(unverified("standard input is read by now, and there is nothing to compare the table with")
-                .help("write it to a file, and name that as the source"));
-        }
-        if pipeline.at_least_once {
-            return Err(unverified(
-                "`append: at_least_once` adds the rows again on every run: nothing says what the table should hold",
-            )
-            .help("leave out `append: at_least_once`: without it every row is added once"));
-        }
+    pub(crate) fn verified(&self, pipeline: &Pipeline, request: &Request<'_>) -> Result<Verification> {
+        can_be_told(pipeline)?;
         let mut tries = 1;
         loop {
             self.stop.check()?;
             let before = state(pipeline)?;
-            let mut found = self.once(pipeline, request, &before)?;
+            let mut found = self.ground(pipeline, request, &before)?.compare(self, request, &mut |_, _| {})?;
             let settled = !found.differs() || state(pipeline)?.updated_at == before.updated_at;
             if settled || tries == TRIES {
                 if !settled {
@@ -135,7 +128,13 @@ impl Engine {
         }
     }
 
-    fn once(&self, pipeline: &Pipeline, request: &Request<'_>, state: &State) -> Result<Verification> {
+    /// The two, made ready to be compared.
+    pub(crate) fn ground<'a>(
+        &self,
+        pipeline: &'a Pipeline,
+        request: &Request<'_>,
+        state: &'a State,
+    ) -> Result<Ground<'a>> {
         let mark = state.watermark.as_ref().filter(|_| pipeline.watermark.is_some());
         let filled = Filled::of(pipeline, mark)?;
         let whole = filled.as_ref().map(|_| without_start(pipeline));
@@ -179,16 +178,19 @@ impl Engine {
                 None => spec.start.as_ref().and_then(|start| Value::parse(start, mark.data_type)),
                 Some(filled) => filled.lowest(),
             };
+            // What backfills loaded ahead of the watermark is compared, and what lies between is told apart row by row.
+            let ahead = filled.as_ref().and_then(|filled| filled.ahead(&mark.value));
+            let last = ahead.unwrap_or_else(|| mark.value.clone());
             // What has a row's number as its watermark is read again from there on, and nothing tells its rows otherwise.
             if !hidden {
-                let bounds = Bounds { from, exclusive: spec.exclusive, until: Some(mark.value.clone()), before: None };
+                let bounds = Bounds { from, exclusive: spec.exclusive, until: Some(last.clone()), before: None };
                 left.range = Some(Range { column: column.clone(), bounds, nulls });
             }
-            let bounds = Bounds { from: Some(mark.value.clone()), exclusive: !hidden, until: None, before: None };
+            let bounds = Bounds { from: Some(last), exclusive: !hidden, until: None, before: None };
             beyond = Some(Range { column, bounds, nulls: false }).filter(|_| way == Way::Direct || !hidden);
         }
         let keyed = !pipeline.key.is_empty() && pipeline.load != Load::Append;
-        let left_name = |name: &str| match by {
+        let left_name = move |name: &str| match by {
             Names::Source => crate::names::source_name(pipeline, name).to_owned(),
             Names::Table => name.to_owned(),
         };
@@ -206,22 +208,70 @@ impl Engine {
             keys_only: pipeline.load == Load::InsertOnly,
             ..Comparison::new([left, right])
         };
-        let mut late = late::Finder::new(pipeline, mark, filled.as_ref());
-        let report = self.judged(&comparison, &mut |paired, candidate| late.judge(paired, candidate))?;
         if state.pending.is_some() {
             notes.push("a load is unfinished: the next run goes on with it".into());
         }
+        Ok(Ground { pipeline, comparison, way, keyed, mark, filled, expected, notes })
+    }
+}
+
+/// A pipeline's table and what it should hold, to be compared.
+pub(crate) struct Ground<'a> {
+    pipeline: &'a Pipeline,
+    pub(crate) comparison: Comparison<'a>,
+    pub(crate) way: Way,
+    /// Rows are known by a key.
+    pub(crate) keyed: bool,
+    mark: Option<&'a Mark>,
+    pub(crate) filled: Option<Filled>,
+    /// Where the pipeline was loaded to; gone with this.
+    pub(crate) expected: Option<Expected>,
+    notes: Vec<String>,
+}
+
+impl Ground<'_> {
+    /// Compares the two. `note` is told of every row that differs.
+    pub(crate) fn compare(
+        &self,
+        engine: &Engine,
+        request: &Request<'_>,
+        note: &mut dyn FnMut(&Paired, &Candidate<'_>),
+    ) -> Result<Verification> {
+        let mut late = late::Finder::new(self.pipeline, self.mark, self.filled.as_ref());
+        let report = engine.judged(&self.comparison, &mut |paired, candidate| {
+            let differs = late.judge(paired, candidate);
+            if differs {
+                note(paired, candidate);
+            }
+            differs
+        })?;
         let not_loaded = report.beyond + late.waiting;
+        let changed_since = report.changed_since + late.moved;
         Ok(Verification {
-            pipeline: pipeline.name.clone(),
-            not_loaded: not_loaded.saturating_sub(if keyed { report.changed_since } else { 0 }),
-            watermark: mark.map(|m| (m.column.clone(), m.value.to_string())),
+            pipeline: self.pipeline.name.clone(),
+            not_loaded: not_loaded.saturating_sub(if self.keyed { report.changed_since } else { 0 }),
+            watermark: self.mark.map(|m| (m.column.clone(), m.value.to_string())),
             late: request.late.then(|| late.found()).flatten(),
-            report,
-            way,
-            notes,
+            report: Report { changed_since, ..report },
+            way: self.way,
+            notes: self.notes.clone(),
         })
     }
+}
+
+/// Refuses pipelines of which nothing says what the table should hold.
+pub(crate) fn can_be_told(pipeline: &Pipeline) -> Result<()> {
+    if pipeline.source.reads_stdin() {
+        return Err(unverified("standard input is read by now, and there is nothing to compare the table with")
+            .help("write it to a file, and name that as the source"));
+    }
+    if pipeline.at_least_once {
+        return Err(unverified(
+            "`append: at_least_once` adds the rows again on every run: nothing says what the table should hold",
+        )
+        .help("leave out `append: at_least_once`: without it every row is added once"));
+    }
+    Ok(())
 }
 
 /// What backfills loaded may lie before its `start`.
@@ -247,7 +297,7 @@ fn with_cursor(pipeline: &Pipeline, mut columns: Vec<String>) -> Vec<String> {
 }
 
 /// What is remembered of the pipeline.
-fn state(pipeline: &Pipeline) -> Result<State> {
+pub(crate) fn state(pipeline: &Pipeline) -> Result<State> {
     let destination = registry::destination(&pipeline.destination.url)?;
     let known = if destination.exists() { destination.ledger()?.state(&pipeline.name)? } else { None };
     let loaded =
@@ -259,7 +309,7 @@ fn state(pipeline: &Pipeline) -> Result<State> {
     })
 }
 
-fn unverified(message: &str) -> Error {
+pub(crate) fn unverified(message: &str) -> Error {
     Error::new(Code::Unverified, message).state("nothing was changed")
 }
 

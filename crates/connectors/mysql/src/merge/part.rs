@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 /// The condition on `t`.
 pub(super) fn condition(job: &Job<'_>) -> Result<String> {
     let within = job.plan.within.as_ref().ok_or_else(|| Error::internal("a load that is of no part of the table"))?;
-    let Within { column, interval } = within;
+    let Within { column, interval, .. } = within;
     lies_in(job.db, job.table.find(column)?, interval)
 }
 

@@ -47,6 +47,7 @@ pub(crate) fn run(db: &Connection, plan: &LoadPlan<'_>, was_empty: bool, batches
     let pipeline = plan.target.pipeline;
     let keyed = !pipeline.key.is_empty();
     match (pipeline.load, &plan.within) {
+        (Load::Append, Some(within)) if within.whole => part::replace(db, plan, within, batches),
         (Load::Append, Some(within)) => part::add(db, plan, within, batches),
         (Load::Append, None) => append::run(db, plan, batches),
         (Load::Overwrite, Some(within)) if !keyed => part::replace(db, plan, within, batches),
