@@ -63,8 +63,8 @@ pub enum Action {
     Sql(String),
     /// `-- source`: statements run on the database that is the source, `sqlite:///source.db`.
     Source(String),
-    /// `-- run [ARGUMENT…] [< PATH]` and `-- backfill NAME [ARGUMENT…]`: the command of that name, with the outcome of each
-    /// pipeline, a line each.
+    /// `-- run [ARGUMENT…] [< PATH]`, `-- backfill NAME [ARGUMENT…]` and `-- verify NAME --repair [ARGUMENT…]`: the command of
+    /// that name, with the outcome of each pipeline, a line each.
     Run {
         /// Which.
         command: &'static str,
@@ -177,8 +177,12 @@ fn action(heading: &str, body: &str) -> Result<Action, String> {
         "spoil" => Action::Spoil(one()?),
         "sql" => Action::Sql(text),
         "source" => Action::Source(text),
-        "run" | "backfill" => {
-            let command = if kind == "run" { "run" } else { "backfill" };
+        "run" | "backfill" | "verify" => {
+            let command = match kind {
+                "run" => "run",
+                "backfill" => "backfill",
+                _ => "verify",
+            };
             let expected: Vec<String> =
                 body.lines().map(str::trim).filter(|l| !l.is_empty()).map(str::to_owned).collect();
             if expected.is_empty() {

@@ -195,6 +195,8 @@ impl Player<'_> {
                 Some(found) => {
                     let name = one.pipeline.as_deref().map(|n| format!("{n}: ")).unwrap_or_default();
                     let exact = self.style == Style::AsWritten;
+                    // Of a repair what it did is told beside what it left.
+                    let found = if command == "verify" { &found["repair"] } else { found };
                     differences.extend(one.differences(found, exact).into_iter().map(|d| format!("{name}{d}")));
                 }
                 None => {

@@ -1,5 +1,6 @@
 //! `diff` and `verify`.
 
+use super::Wait;
 use clap::Args;
 use floodmark_engine::diff::{By, Sampling, Share, Step};
 use std::{path::PathBuf, time::Duration};
@@ -32,6 +33,17 @@ pub(crate) struct VerifyArgs {
     /// Say how late rows came that are missing or old, and the `lookback` with which a run reads them
     #[arg(long)]
     pub(crate) late: bool,
+    /// Load the rows again that differ, and compare once more
+    #[arg(long, conflicts_with_all = ["condition", "columns"])]
+    pub(crate) repair: bool,
+    /// With --repair: take rows out that the source does not hold, also where the pipeline leaves them (asks first)
+    #[arg(long, requires = "repair")]
+    pub(crate) delete_extra: bool,
+    /// With --repair: say what it would do, and do nothing
+    #[arg(long, requires = "repair")]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
     /// Where what the table should hold is made, if the source alone does not tell, and removed again [default: the system's
     /// temporary folder]
     #[arg(long, value_name = "DIR")]

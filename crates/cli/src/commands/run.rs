@@ -19,7 +19,7 @@ use floodmark_core::{
     wording,
 };
 use floodmark_engine::{
-    BackfillOptions, Backfilled, Engine, Outcome, Previewed, RunOptions, Status,
+    BackfillOptions, Backfilled, Engine, Intent, Outcome, Previewed, RepairOptions, Repaired, RunOptions, Status,
     prove::{Certificate, Means},
     verify::{Request, Verification},
 };
@@ -106,6 +106,25 @@ impl Runner {
         let found = self.engine.verify(pipeline, request);
         self.progress.close(&pipeline.name);
         found
+    }
+
+    /// Repairs a pipeline's table. Nothing is printed but what happens on the way.
+    pub(super) fn repair(&self, pipeline: &Pipeline, request: &Request<'_>, options: &RepairOptions) -> Repaired {
+        let repaired = self.engine.repair(pipeline, request, options);
+        self.progress.close(&pipeline.name);
+        repaired
+    }
+
+    /// What that would do.
+    pub(super) fn repair_plan(
+        &self,
+        pipeline: &Pipeline,
+        request: &Request<'_>,
+        options: &RepairOptions,
+    ) -> Result<(Verification, Intent)> {
+        let planned = self.engine.repair_plan(pipeline, request, options);
+        self.progress.close(&pipeline.name);
+        planned
     }
 
     /// Runs a pipeline. Nothing is printed but what happens on the way.

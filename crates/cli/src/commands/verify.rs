@@ -13,10 +13,15 @@ use crate::{
         comparison::{self, Words},
         html, json, terminal,
     },
+    shell::quote,
     work::{self, Work},
 };
+use floodmark_connect::crash::{self, Point};
 use floodmark_core::{Code, Error, Result, clock::SystemClock};
-use floodmark_engine::verify::{Request, Verification};
+use floodmark_engine::{
+    Intent, RepairOptions, Repaired,
+    verify::{Request, Verification},
+};
 use serde_json::json;
 use std::{
     path::{Path, PathBuf},
@@ -33,6 +38,9 @@ pub(super) fn verify(cx: &Context, args: &VerifyArgs) -> Result<u8, Failure> {
         .map_err(|e| Error::new(Code::BadArgument, format!("there is no folder {}", scratch.display())).cause(e))?;
     let works = work::select(&project, &args.names, &cx.printer, false)?;
     let several = works.len() > 1;
+    if args.delete_extra && !args.dry_run {
+        confirm_deletes(cx, &works)?;
+    }
     let runner = Runner::start(cx, &run::names(&works), Told::AsWritten, Arc::new(SystemClock))?;
     let mut codes = Vec::new();
     for work in works {
@@ -45,9 +53,20 @@ pub(super) fn verify(cx: &Context, args: &VerifyArgs) -> Result<u8, Failure> {
     Ok(run::worst(codes))
 }
 
+/// What the pipeline leaves in the table may be nowhere else.
+fn confirm_deletes(cx: &Context, works: &[Work]) -> Result<()> {
+    let pipelines = works.iter().filter_map(|work| work.pipeline.as_ref().ok());
+    let tables: Vec<&str> = pipelines.map(|p| p.destination.table.as_str()).collect();
+    if tables.is_empty() {
+        return Ok(());
+    }
+    let what = format!("rows of {} that the source does not hold are taken out", tables.join(", "));
+    cx.printer.confirm(&what, cx.global.yes)
+}
+
 fn one(cx: &Context, args: &VerifyArgs, runner: &Runner, work: Work, scratch: &Path, several: bool) -> Result<u8> {
     let name = work.name.clone();
-    let found = work.pipeline.and_then(|pipeline| {
+    let looked = work.pipeline.and_then(|pipeline| {
         let cursor = pipeline.cursor().map(|w| w.column.clone());
         let request = Request {
             columns: args.how.columns.clone(),
@@ -58,13 +77,39 @@ fn one(cx: &Context, args: &VerifyArgs, runner: &Runner, work: Work, scratch: &P
             late: args.late,
             scratch,
         };
-        runner.verify(&pipeline, &request)
+        let options = RepairOptions { delete_extra: args.delete_extra, wait: args.wait.time() };
+        Ok(match (args.repair, args.dry_run) {
+            (false, _) => Looked::At(runner.verify(&pipeline, &request)?),
+            (true, true) => {
+                let (found, intent) = runner.repair_plan(&pipeline, &request, &options)?;
+                Looked::Planned(found, intent)
+            }
+            (true, false) => Looked::Repaired(Box::new(runner.repair(&pipeline, &request, &options))),
+        })
     });
-    match found {
-        Ok(found) => {
-            tell(cx, args, &found, several)?;
-            Ok(if found.differs() { DIFFERENCES } else { 0 })
+    match looked {
+        Ok(Looked::At(found)) => {
+            tell(cx, args, &found, None, several)?;
+            if found.report.counts.all() > 0 {
+                hint(cx, &name);
+            }
+            Ok(code(&found))
         }
+        Ok(Looked::Planned(found, intent)) => {
+            tell(
+                cx,
+                args,
+                &found,
+                Some(json!({"status": "planned", "intent": comparison::intent_object(&intent)})),
+                several,
+            )?;
+            if !cx.printer.json() {
+                cx.printer.note(&format!("{}: {}", terminal::clean(&name), comparison::intended(&intent)));
+                cx.printer.note("this was a plan: nothing was written");
+            }
+            Ok(code(&found))
+        }
+        Ok(Looked::Repaired(repaired)) => told(cx, args, *repaired, several),
         Err(error) => {
             if cx.printer.json() {
                 cx.printer.object(&json!({"pipeline": name, "status": "failed", "error": json::error(&error)}))?;
@@ -76,9 +121,73 @@ fn one(cx: &Context, args: &VerifyArgs, runner: &Runner, work: Work, scratch: &P
     }
 }
 
-fn tell(cx: &Context, args: &VerifyArgs, found: &Verification, several: bool) -> Result<()> {
+/// What became of a pipeline.
+enum Looked {
+    At(Verification),
+    Planned(Verification, Intent),
+    Repaired(Box<Repaired>),
+}
+
+fn code(found: &Verification) -> u8 {
+    if found.differs() { DIFFERENCES } else { 0 }
+}
+
+/// What to do about differences.
+fn hint(cx: &Context, name: &str) {
     if cx.printer.json() {
-        cx.printer.object(&comparison::verified_object(found, WORDS))?;
+        return;
+    }
+    let file = cx.global.file.as_ref().map(|file| format!(" -f {}", quote(&file.display().to_string())));
+    let command = format!("floodmark verify {} --repair{}", quote(name), file.unwrap_or_default());
+    cx.printer.note(&format!("load these rows again: {command} (--dry-run says what it would do)"));
+}
+
+/// A repair: what differed, what was done, and what differs now.
+fn told(cx: &Context, args: &VerifyArgs, repaired: Repaired, several: bool) -> Result<u8> {
+    let Repaired { outcome, before, intent, after } = repaired;
+    let mut object = json::outcome(&outcome);
+    object["intent"] = comparison::intent_object(&intent);
+    object["before"] = json!(before.as_ref().map(|found| comparison::counts_object(&found.report.counts)));
+    if let Some(error) = &outcome.error {
+        if cx.printer.json() {
+            object["repair"] = object.clone();
+            cx.printer.object(&object)?;
+        } else {
+            before.iter().try_for_each(|found| cx.printer.text(&comparison::verified(found, WORDS)))?;
+            cx.printer.error(several.then_some(outcome.pipeline.as_str()), error);
+        }
+        return Ok(error.exit_code());
+    }
+    let Some(last) = after.as_ref().or(before.as_ref()) else { return Ok(0) };
+    if !cx.printer.json() && after.is_some() {
+        before.iter().try_for_each(|found| cx.printer.text(&comparison::verified(found, WORDS)))?;
+        let word = if outcome.counts.changed() { "repaired" } else { "no change" };
+        let line = terminal::line(&outcome, (word, terminal::style::GOOD), outcome.pipeline.chars().count());
+        cx.printer.text(&format!("\n{line}\n"))?;
+    }
+    tell(cx, args, last, Some(object), several)?;
+    if let (Some(why), false) = (&intent.why, cx.printer.json()) {
+        let rows = terminal::agree(intent.stay, "row", "stays", "stay");
+        cx.printer
+            .note(&format!("{}: {rows} that the source does not hold: {why}", terminal::clean(&outcome.pipeline)));
+    }
+    crash::reached(Point::Reported)?;
+    Ok(code(last))
+}
+
+fn tell(
+    cx: &Context,
+    args: &VerifyArgs,
+    found: &Verification,
+    repair: Option<serde_json::Value>,
+    several: bool,
+) -> Result<()> {
+    if cx.printer.json() {
+        let mut object = comparison::verified_object(found, WORDS);
+        if let Some(repair) = repair {
+            object["repair"] = repair;
+        }
+        cx.printer.object(&object)?;
     } else {
         let gap = if several { "\n" } else { "" };
         cx.printer.text(&format!("{}{gap}", comparison::verified(found, WORDS)))?;

@@ -5,7 +5,8 @@ use super::{
     terminal::{self, agree, clean, count, number, style},
 };
 use floodmark_engine::{
-    diff::{Hashing, Kind, Report, RowDifference, Segment, Share, SideReport},
+    Intent,
+    diff::{Counts, Hashing, Kind, Report, RowDifference, Segment, Share, SideReport},
     verify::{Late, Verification, Way},
 };
 use serde_json::{Map, Value, json};
@@ -51,6 +52,36 @@ pub(crate) fn verified(found: &Verification, words: Words) -> String {
     }
     let lead = format!("{}  ", terminal::title(&found.pipeline));
     whole(lead, report, words, found.differs(), facts)
+}
+
+/// What a repair would do about it.
+pub(crate) fn intended(intent: &Intent) -> String {
+    let mut parts = Vec::new();
+    if intent.write > 0 {
+        parts.push(format!("load {}", count(intent.write, "row")));
+    }
+    if intent.delete > 0 {
+        parts.push(format!("take {} out", count(intent.delete, "row")));
+    }
+    let mut text = match parts.is_empty() {
+        true => "a repair would change nothing".to_owned(),
+        false => format!("a repair would {}", parts.join(" and ")),
+    };
+    if let Some(why) = &intent.why {
+        let stay = agree(intent.stay, "row", "would stay", "would stay");
+        text.push_str(&format!("; {stay} that the source does not hold: {why}"));
+    }
+    text
+}
+
+/// The same for programs.
+pub(crate) fn intent_object(intent: &Intent) -> Value {
+    json!({"write": intent.write, "delete": intent.delete, "stay": intent.stay, "why": intent.why})
+}
+
+/// Rows that differ, for programs.
+pub(crate) fn counts_object(counts: &Counts) -> Value {
+    json!({"missing": counts.missing, "extra": counts.extra, "different": counts.different})
 }
 
 fn told_late(late: &Late) -> String {
@@ -268,7 +299,7 @@ pub(crate) fn object(report: &Report, words: Words) -> Value {
         format!("only_{}", words.second): shape.only_right,
         "incomparable": incomparable,
         "as_text": shape.as_text,
-        "rows": {"missing": counts.missing, "extra": counts.extra, "different": counts.different},
+        "rows": counts_object(counts),
         "by_column": report.by_column.iter().map(|(n, rows)| (n.clone(), json!(rows))).collect::<Map<_, _>>(),
         "differences": report.samples.iter().map(|s| difference(s, words)).collect::<Vec<_>>(),
         "axis": report.axis,

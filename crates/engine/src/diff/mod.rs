@@ -19,8 +19,8 @@ pub use split::{By, Step};
 
 use crate::run::Engine;
 pub(crate) use cells::cells;
-pub(crate) use columns::Paired;
 pub(crate) use columns::Pair;
+pub(crate) use columns::Paired;
 use columns::Wish;
 use floodmark_connect::{
     Range,

@@ -104,7 +104,8 @@ mod tests {
     fn intervals_hold_what_is_to_go_and_no_more_than_lies_between() {
         let mut found = Found::new(false, Some("n"));
         found.places = [7, 3, 21, 25].map(Value::Int).to_vec();
-        let part = |from: Option<i64>, until: Option<i64>| Part { from: from.map(Value::Int), until: until.map(Value::Int) };
+        let part =
+            |from: Option<i64>, until: Option<i64>| Part { from: from.map(Value::Int), until: until.map(Value::Int) };
         let parts = [part(None, Some(10)), part(Some(10), Some(20)), part(Some(20), None)];
         let told = |before: Option<i64>| {
             let found = found.intervals(&parts, before.map(Value::Int).as_ref());

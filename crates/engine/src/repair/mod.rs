@@ -92,7 +92,8 @@ impl Engine {
             crash::reached(Point::Released)?;
             if told.mended {
                 let found = self.verified(pipeline, request);
-                after = Some(found.map_err(|error| error.state("the repair is committed, and was not looked at again"))?);
+                after =
+                    Some(found.map_err(|error| error.state("the repair is committed, and was not looked at again"))?);
             }
             Ok(())
         });
@@ -192,8 +193,17 @@ impl Engine {
         }
         crash::reached(Point::Surveyed)?;
         told.mended = true;
-        Mending { engine: self, pipeline, state: &state, ground: &ground, report: &report, found, can, delete_extra: options.delete_extra }
-            .load(session, write > 0, delete > 0, run)
+        Mending {
+            engine: self,
+            pipeline,
+            state: &state,
+            ground: &ground,
+            report: &report,
+            found,
+            can,
+            delete_extra: options.delete_extra,
+        }
+        .load(session, write > 0, delete > 0, run)
     }
 }
 

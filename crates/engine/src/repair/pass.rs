@@ -10,7 +10,7 @@ use crate::{
     diff::{Encoder, Paired, Part, Report, Side, columns as read_columns},
     run::Engine,
     shape::Shaper,
-    verify::{Ground, Way, unverified},
+    verify::{Ground, unverified},
 };
 use arrow::{
     array::{Array, BooleanArray, RecordBatch},
@@ -70,8 +70,10 @@ impl Mending<'_> {
         let passes = self.passes(&paired, write, delete)?;
         let count = passes.len();
         if count == 0 {
-            return Err(unverified("the rows that the source does not hold cannot be told from others along any column")
-                .help(format!("load the table anew: floodmark run {} --full-refresh", self.pipeline.name)));
+            return Err(unverified(
+                "the rows that the source does not hold cannot be told from others along any column",
+            )
+            .help(format!("load the table anew: floodmark run {} --full-refresh", self.pipeline.name)));
         }
         for (at, pass) in passes.into_iter().enumerate() {
             self.engine.stop.check()?;
@@ -115,7 +117,8 @@ impl Mending<'_> {
 
     /// Parts of the table that are to hold what the source does and nothing else.
     fn replaced(&self, paired: &Paired) -> Vec<Pass> {
-        let Some(axis) = self.report.axis.as_ref().and_then(|axis| paired.pairs.iter().find(|p| p.name == *axis)) else {
+        let Some(axis) = self.report.axis.as_ref().and_then(|axis| paired.pairs.iter().find(|p| p.name == *axis))
+        else {
             return Vec::new();
         };
         let end = self.end();
@@ -199,8 +202,7 @@ impl Mending<'_> {
         last: bool,
         run: &mut RunRecord,
     ) -> Result<()> {
-        let schema =
-            self.state.schema.as_ref().ok_or_else(|| Error::internal("a repair of what was never loaded"))?;
+        let schema = self.state.schema.as_ref().ok_or_else(|| Error::internal("a repair of what was never loaded"))?;
         let merged = merged(self.pipeline, pass.load, !pass.deletes.is_empty());
         // Rows are ready: conditions and watermarks have chosen them.
         let plain = Pipeline { delete_when: None, watermark: None, ..merged.clone() };
@@ -272,21 +274,15 @@ impl Mending<'_> {
             .iter()
             .filter_map(|c| Some((typed(find(&(comparison.left_name)(&c.name))?), c.name.clone())))
             .collect();
-        let filled = self.ground.filled.as_ref().filter(|_| self.ground.way == Way::Direct);
-        let filled = filled.map(|filled| ((comparison.left_name)(&filled.column), filled));
+        let filled = self.ground.filled.as_ref().map(|filled| ((comparison.left_name)(&filled.column), filled));
         let range = comparison.sides[0].range.as_ref();
         let before = if replaces { self.end() } else { None };
         let mut beside = Schema { columns: paired.pairs.iter().map(|pair| pair.left.clone()).collect() };
         let judged = range.map(|range| range.column.as_str()).into_iter();
         let judged = judged.chain(filled.as_ref().map(|(column, _)| column.as_str()));
         beside.columns.extend(judged.filter_map(|name| there.get(name)).map(typed));
-        let wanted = Wanted {
-            place,
-            range,
-            filled,
-            before,
-            missing: missing.then(|| (paired, self.found.missing.clone())),
-        };
+        let wanted =
+            Wanted { place, range, filled, before, missing: missing.then(|| (paired, self.found.missing.clone())) };
         Rows::new(comparison.sides[0].source.as_ref(), columns, beside, wanted, &self.engine.stop)
     }
 }
@@ -328,6 +324,7 @@ fn keys(
         fields.push(Field::new(name, to, true));
         arrays.push(cast.array);
     }
-    let rows = filter_record_batch(&crate::shape::rebuild(fields, arrays, rows.num_rows())?, &BooleanArray::from(named))?;
+    let rows =
+        filter_record_batch(&crate::shape::rebuild(fields, arrays, rows.num_rows())?, &BooleanArray::from(named))?;
     Ok((rows.num_rows() > 0).then_some(rows))
 }

@@ -44,8 +44,7 @@ impl Place {
         let each = parts.len().div_ceil(RANGES).max(1);
         let range = |parts: &[Part]| {
             let (first, last) = (parts.first()?, parts.last()?);
-            let bounds =
-                Bounds { from: first.from.clone(), exclusive: false, until: None, before: last.until.clone() };
+            let bounds = Bounds { from: first.from.clone(), exclusive: false, until: None, before: last.until.clone() };
             Some(Range { column: column.clone(), bounds, nulls: false })
         };
         parts.chunks(each).map(range).collect()
@@ -178,8 +177,9 @@ impl<'r> Rows<'r> {
     fn named(&self, rows: &RecordBatch) -> Result<RecordBatch> {
         let (mut fields, mut arrays): (Vec<Field>, _) = (Vec::new(), Vec::new());
         for (column, name) in self.schema.columns.iter().zip(&self.names) {
-            let array =
-                rows.column_by_name(&column.name).ok_or_else(|| Error::internal("a column was asked for and not given"))?;
+            let array = rows
+                .column_by_name(&column.name)
+                .ok_or_else(|| Error::internal("a column was asked for and not given"))?;
             fields.push(Field::new(name, array.data_type().clone(), true));
             arrays.push(array.clone());
         }
@@ -210,7 +210,10 @@ mod tests {
             parts: (0..n).map(|n| part(Some(n * 10), Some(n * 10 + 1))).collect(),
             nulls,
         };
-        assert_eq!((place(3, false).ranges().len(), place(3, true).ranges(), place(0, false).ranges().len()), (3, vec![None], 0));
+        assert_eq!(
+            (place(3, false).ranges().len(), place(3, true).ranges(), place(0, false).ranges().len()),
+            (3, vec![None], 0)
+        );
         let ranges = place(1000, false).ranges();
         assert!(ranges.len() <= RANGES);
         let ends = |range: &Option<Range>| range.as_ref().map(|r| (r.bounds.from.clone(), r.bounds.before.clone()));
