@@ -127,9 +127,11 @@ impl<'a> Finder<'a> {
     }
 }
 
-/// A value out of its cell: the encoding has an instant without the zone, which is always the same.
+/// A value out of its cell: the encoding has an instant without the zone, which is always the same, and a date as its
+/// midnight.
 pub(crate) fn decoded(cell: &str, data_type: DataType) -> Option<Value> {
     let zone = if matches!(data_type, DataType::TimestampTz { .. }) { "+00:00" } else { "" };
+    let cell = if data_type == DataType::Date { cell.strip_suffix(" 00:00:00").unwrap_or(cell) } else { cell };
     Value::parse(&format!("{cell}{zone}"), data_type)
 }
 
@@ -158,6 +160,23 @@ fn behind(mark: &Value, oldest: &Value) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_come_out_of_their_cells() {
+        for value in [Value::Date(19_000), Value::Timestamp(1_000), Value::TimestampTz(-1_000), Value::Decimal(1050, 2)]
+        {
+            let data_type = match value {
+                Value::Date(_) => DataType::Date,
+                Value::Timestamp(_) => DataType::Timestamp { nanos: false },
+                Value::TimestampTz(_) => DataType::TimestampTz { nanos: false },
+                _ => DataType::Decimal(9, 2),
+            };
+            let mut cell = Vec::new();
+            encoding::put(&value, &mut cell, &mut String::new());
+            let text = String::from_utf8_lossy(cells(&cell)[0].unwrap()).into_owned();
+            assert_eq!(decoded(&text, data_type), Some(value), "{text}");
+        }
+    }
 
     #[test]
     fn a_distance_is_rounded_up_to_a_unit_one_reads() {
