@@ -59,7 +59,7 @@ impl Engine {
     }
 
     /// Waits, but not beyond a signal.
-    fn rest(&self, pause: Duration) -> Result<()> {
+    pub(crate) fn rest(&self, pause: Duration) -> Result<()> {
         let until = Instant::now() + pause;
         loop {
             self.stop.check()?;

@@ -2,8 +2,9 @@
 
 use super::Wait;
 use clap::Args;
-use floodmark_engine::diff::{By, Sampling, Share, Step};
-use std::{path::PathBuf, time::Duration};
+use floodmark_core::interval::Tz;
+use floodmark_engine::diff::{By, Sampling, Share};
+use std::path::PathBuf;
 
 /// `floodmark diff`
 #[derive(Debug, Args)]
@@ -30,7 +31,8 @@ pub(crate) struct VerifyArgs {
     /// Pipelines to verify; all where none is named
     #[arg(value_name = "NAME")]
     pub(crate) names: Vec<String>,
-    /// Say how late rows came that are missing or old, and the `lookback` with which a run reads them
+    /// Say how far behind the watermark rows lie that are missing or different, and the `lookback` with which a run reads them
+    /// again
     #[arg(long)]
     pub(crate) late: bool,
     /// Load the rows again that differ, and compare once more
@@ -61,7 +63,8 @@ pub(crate) struct How {
     /// Only rows for which a condition holds, in the SQL of the database (of DataFusion, for files)
     #[arg(long = "where", value_name = "SQL", allow_hyphen_values = true)]
     pub(crate) condition: Option<String>,
-    /// Part the rows by a column, or by a step of it: created_at, created_at:1d, id:10000 [default: by the key]
+    /// Part the rows by a column, or by a step of it: created_at, created_at:1d, created_at:1mo, id:10000 [default: by the
+    /// key]
     #[arg(long, value_name = "COLUMN[:STEP]")]
     pub(crate) by: Option<String>,
     /// Look at a share of the segments only: a number of them, or a percentage
@@ -88,16 +91,18 @@ impl How {
         self.sample.map(|wanted| Sampling { wanted, seed: self.seed.unwrap_or_else(now) })
     }
 
-    /// What rows are parted by. A step alone is one along `cursor`.
-    pub(crate) fn by(&self, cursor: Option<&str>) -> Option<By> {
+    /// What rows are parted by. A step alone is one along `cursor`. Days and months are those of a zone.
+    pub(crate) fn by(&self, cursor: Option<&str>, zone: Tz) -> Option<By> {
         let text = self.by.as_deref()?;
-        if let (Some(step), Some(cursor)) = (step(text), cursor) {
-            return Some(By { column: cursor.to_owned(), step: Some(step) });
-        }
-        Some(match text.rsplit_once(':').and_then(|(column, behind)| Some((column, step(behind)?))) {
-            Some((column, step)) => By { column: column.to_owned(), step: Some(step) },
-            None => By { column: text.to_owned(), step: None },
-        })
+        let step = |text: &str| floodmark_config::step(text).ok();
+        let (column, step) = match (step(text), cursor) {
+            (Some(step), Some(cursor)) => (cursor, Some(step)),
+            _ => match text.rsplit_once(':').and_then(|(column, behind)| Some((column, step(behind)?))) {
+                Some((column, step)) => (column, Some(step)),
+                None => (text, None),
+            },
+        };
+        Some(By { column: column.to_owned(), step, zone })
     }
 }
 
@@ -107,25 +112,12 @@ fn share(text: &str) -> Result<Share, String> {
     percent.map(Share::Percent).or_else(number).ok_or_else(|| "write a number such as 50, or a share such as 5%".into())
 }
 
-/// `15m`, `1h`, `1d`, `1w`, or a whole number.
-fn step(text: &str) -> Option<Step> {
-    let (number, unit) = text.split_at(text.bytes().take_while(u8::is_ascii_digit).count());
-    let number: u64 = number.parse().ok().filter(|n| *n > 0)?;
-    let seconds = match unit {
-        "" => return Some(Step::Number(number)),
-        "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        "d" => 86_400,
-        "w" => 604_800,
-        _ => return None,
-    };
-    Some(Step::Time(Duration::from_secs(number.checked_mul(seconds)?)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser;
+    use floodmark_core::interval::Step;
+    use std::time::Duration;
 
     #[test]
     fn shares() {
@@ -137,11 +129,22 @@ mod tests {
     }
 
     #[test]
-    fn steps() {
-        assert_eq!(step("1d"), Some(Step::Time(Duration::from_secs(86_400))));
-        assert_eq!(step("100"), Some(Step::Number(100)));
-        for bad in ["", "d", "0d", "1y", "99999999999999999999w", "1d2h"] {
-            assert_eq!(step(bad), None, "{bad}");
+    fn steps_are_those_of_a_backfill() {
+        #[derive(Parser)]
+        struct Line {
+            #[command(flatten)]
+            how: How,
         }
+        let by = |text: &str, cursor: Option<&str>| {
+            let line = Line::try_parse_from(["x", "--by", text]).unwrap();
+            let by = line.how.by(cursor, Tz::UTC).unwrap();
+            (by.column, by.step)
+        };
+        let of = |column: &str, step| (column.to_owned(), step);
+        assert_eq!(by("at:1mo", None), of("at", Some(Step::Months(1))));
+        assert_eq!(by("at:2w", None), of("at", Some(Step::Days(14))));
+        assert_eq!(by("a:b:90m", None), of("a:b", Some(Step::Time(Duration::from_secs(5400)))));
+        assert_eq!((by("1d", Some("at")), by("1d", None)), (of("at", Some(Step::Days(1))), of("1d", None)));
+        assert_eq!(by("at:soon", None), of("at:soon", None));
     }
 }

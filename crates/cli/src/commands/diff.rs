@@ -9,10 +9,12 @@ use crate::{
     },
     signals,
 };
+use chrono::Utc;
 use floodmark_core::{
     Code, Error, Result,
     clock::SystemClock,
     event::Silent,
+    interval::Tz,
     pipeline::{DatabaseSource, FileSource, Relation, SourceSpec},
     url::{ConnectionUrl, DATABASES},
 };
@@ -21,7 +23,7 @@ use floodmark_engine::{
     diff::{Comparison, Report, SideSpec},
     registry,
 };
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{collections::HashMap, fs::File, io::Read, path::Path, sync::Arc};
 
 /// `floodmark diff`
 pub(super) fn diff(cx: &Context, args: &DiffArgs) -> Result<u8, Failure> {
@@ -36,18 +38,19 @@ pub(super) fn diff(cx: &Context, args: &DiffArgs) -> Result<u8, Failure> {
     let comparison = Comparison {
         key,
         columns: args.how.columns.clone(),
-        by: args.how.by(None),
+        by: args.how.by(None, Tz::UTC),
         sampling: args.how.sampling(),
         limit: args.how.limit,
         ..Comparison::new([first.side(condition)?, second.side(condition)?])
     };
     let engine = Engine { clock: Arc::new(SystemClock), observer: Arc::new(Silent), stop: cx.stop.clone() };
     let report = engine.diff(&comparison)?;
-    tell(cx, &args.how, &report)?;
+    let name = format!("{} and {}", first.name, second.name);
+    tell(cx, &args.how, &report, &name)?;
     Ok(if report.differs() { DIFFERENCES } else { 0 })
 }
 
-fn tell(cx: &Context, how: &How, report: &Report) -> Result<()> {
+fn tell(cx: &Context, how: &How, report: &Report, name: &str) -> Result<()> {
     const WORDS: Words = Words { first: "first", second: "second" };
     if cx.printer.json() {
         cx.printer.object(&comparison::object(report, WORDS))?;
@@ -55,7 +58,7 @@ fn tell(cx: &Context, how: &How, report: &Report) -> Result<()> {
         cx.printer.text(&comparison::text(report, WORDS))?;
     }
     match &how.html {
-        Some(path) => written(path, &html::page(report, WORDS)),
+        Some(path) => written(path, &html::page(report, WORDS, name, Utc::now())),
         None => Ok(()),
     }
 }
@@ -84,6 +87,7 @@ impl Named {
                 .state("nothing was compared")
                 .help("write it to a file, and name that"));
             }
+            refuse_sqlite(text, table)?;
             return Ok(Named { name: text.to_owned(), spec: SourceSpec::Files(files) });
         }
         let (url, table) = match (text.rsplit_once('#'), table) {
@@ -120,11 +124,31 @@ impl Named {
         Ok(SideSpec {
             name: self.name.clone(),
             source: registry::compared(&self.spec, condition)?,
+            told: match condition.filter(|_| judged.is_none()) {
+                Some(condition) => Some((condition.to_owned(), registry::compared(&self.spec, None)?)),
+                None => None,
+            },
             condition: judged.map(str::to_owned),
             range: None,
             types: HashMap::new(),
         })
     }
+}
+
+/// What every file of SQLite begins with.
+const SQLITE: &[u8; 16] = b"SQLite format 3\0";
+
+/// A database that was named as if it were a table.
+fn refuse_sqlite(path: &str, table: Option<&str>) -> Result<()> {
+    let mut begins = [0; SQLITE.len()];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut begins));
+    if read.is_err() || begins != *SQLITE {
+        return Ok(());
+    }
+    let url = format!("sqlite:///{path}#{}", table.unwrap_or("TABLE"));
+    Err(Error::new(Code::BadArgument, format!("{path} is a database of SQLite, and no table"))
+        .state("nothing was compared")
+        .help(format!("name it by its URL, with the table behind it: {url}")))
 }
 
 /// Whether a source is a connection URL. A path may hold a colon, too.

@@ -16,6 +16,7 @@ use crate::{
     shell::quote,
     work::{self, Work},
 };
+use chrono::Utc;
 use floodmark_connect::crash::{self, Point};
 use floodmark_core::{Code, Error, Result, clock::SystemClock};
 use floodmark_engine::{
@@ -71,7 +72,7 @@ fn one(cx: &Context, args: &VerifyArgs, runner: &Runner, work: Work, scratch: &P
         let request = Request {
             columns: args.how.columns.clone(),
             condition: args.how.condition.clone(),
-            by: args.how.by(cursor.as_deref()),
+            by: args.how.by(cursor.as_deref(), pipeline.timezone),
             sampling: args.how.sampling(),
             limit: args.how.limit,
             late: args.late,
@@ -194,7 +195,10 @@ fn tell(
         found.notes.iter().for_each(|note| cx.printer.note(&format!("{}: {note}", terminal::clean(&found.pipeline))));
     }
     match &args.how.html {
-        Some(path) => diff::written(&page(path, &found.pipeline, several), &html::page(&found.report, WORDS)),
+        Some(path) => diff::written(
+            &page(path, &found.pipeline, several),
+            &html::page(&found.report, WORDS, &found.pipeline, Utc::now()),
+        ),
         None => Ok(()),
     }
 }

@@ -96,7 +96,13 @@ fn told_late(late: &Late) -> String {
         Some(lookback) => format!("`lookback: {lookback}` reads all of them"),
         None => "no `lookback` reads them".to_owned(),
     };
-    format!("{} behind the watermark, the oldest {} at {}: {lookback}", parts.join(" and "), late.behind, late.oldest)
+    format!(
+        "{} at a value behind the watermark, the lowest {} behind it at {}: {lookback}. Whether these rows came late or were \
+         changed in the table by hand is not known",
+        parts.join(" and "),
+        late.behind,
+        late.oldest
+    )
 }
 
 fn whole(lead: String, report: &Report, words: Words, differs: bool, more: Vec<(&'static str, String)>) -> String {
@@ -123,6 +129,9 @@ fn whole(lead: String, report: &Report, words: Words, differs: bool, more: Vec<(
     }
     if !shapes.is_empty() {
         facts.push(("columns", shapes.join("; ")));
+    }
+    if let Some(repeated) = repeated(report, words) {
+        facts.push(("key", repeated));
     }
     if let Some(sampling) = &report.sampling {
         let looked = report.segments.iter().filter(|s| s.compared).count() as u64;
@@ -186,6 +195,20 @@ fn compared(report: &Report) -> String {
         true => format!("{columns} by content, {segments}"),
         false => format!("{columns} by key {}, {segments}", report.key.join(", ")),
     }
+}
+
+/// That a key is none: several rows have it.
+pub(crate) fn repeated(report: &Report, words: Words) -> Option<String> {
+    let of = |(keys, side): (u64, &str)| (keys > 0).then(|| format!("{} of the {side}", count(keys, "key")));
+    let [first, second] = report.repeated;
+    let parts: Vec<String> = [(first, words.first), (second, words.second)].into_iter().filter_map(of).collect();
+    (!parts.is_empty()).then(|| {
+        format!(
+            "not unique: {} {} several rows, among those looked at one by one; which of them is which is told nowhere",
+            parts.join(" and "),
+            if first + second == 1 { "has" } else { "have" }
+        )
+    })
 }
 
 /// Where along the axis the differences lie.
@@ -295,6 +318,7 @@ pub(crate) fn object(report: &Report, words: Words) -> Value {
         words.second: side(&report.right),
         "key": report.key,
         "columns": report.columns,
+        "repeated_keys": {words.first: report.repeated[0], words.second: report.repeated[1]},
         format!("only_{}", words.first): shape.only_left,
         format!("only_{}", words.second): shape.only_right,
         "incomparable": incomparable,

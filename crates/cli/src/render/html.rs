@@ -1,9 +1,11 @@
 //! How two tables differ, as a page that stands by itself: no script, nothing that is fetched.
 
 use super::{
-    comparison::{Words, shown},
+    comparison::{Words, repeated, shown},
+    layout,
     terminal::{agree, count, number},
 };
+use chrono::{DateTime, Utc};
 use floodmark_engine::diff::{Counts, Report, Segment};
 use std::fmt::Write as _;
 
@@ -35,13 +37,8 @@ th { color: var(--faint); font-weight: normal; } td { font-variant-numeric: tabu
 code { font: .92em ui-monospace, monospace; }
 ";
 
-/// The page.
-pub(crate) fn page(report: &Report, words: Words) -> String {
-    let (left, right) = (escaped(&report.left.name), escaped(&report.right.name));
-    let mut out = format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n\
-         <title>{left} and {right}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-    );
+/// The page. `name`: what was compared; `at`: when.
+pub(crate) fn page(report: &Report, words: Words, name: &str, at: DateTime<Utc>) -> String {
     let counts = &report.counts;
     let (class, title) = match (report.differs(), counts.all()) {
         (false, _) => ("equal", "Equal".to_owned()),
@@ -49,8 +46,13 @@ pub(crate) fn page(report: &Report, words: Words) -> String {
         (true, rows) => ("differs", agree(rows, "row", "differs", "differ")),
     };
     let second = words.second;
+    let (name, at) = (escaped(name), at.format("%Y-%m-%d %H:%M UTC"));
+    let mut out = format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n\
+         <title>{name}: {title}, {at}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+    );
     // Writing to a string cannot fail.
-    let _ = writeln!(out, "<h1 class=\"{class}\">{title}</h1>");
+    let _ = writeln!(out, "<p class=\"faint\"><code>{name}</code>, {at}</p>\n<h1 class=\"{class}\">{title}</h1>");
     let _ = writeln!(
         out,
         "<p class=\"faint\">{} missing in the {second}, {} in the {second} alone, {} different</p>",
@@ -76,6 +78,7 @@ fn facts(out: &mut String, report: &Report, words: Words) {
             if report.key.is_empty() { "none: rows are known by their content".into() } else { report.key.join(", ") },
         ),
     ];
+    facts.extend(repeated(report, words).map(|told| ("", told)));
     let shape = &report.shape;
     if !shape.only_left.is_empty() {
         facts.push(("only in the first", shape.only_left.join(", ")));
@@ -147,8 +150,13 @@ fn picture(out: &mut String, report: &Report) {
         let (x, wide) = (at as f64 * step, (step - 1.0).max(step * 0.8));
         let class = if bar.compared { "quiet" } else { "unseen" };
         let _ = write!(out, "<g><title>{}</title>", escaped(&told(axis, bar)));
-        let _ =
-            write!(out, "<rect class=\"{class}\" x=\"{x:.2}\" y=\"{ground:.2}\" width=\"{wide:.2}\" height=\"5\"/>");
+        // Where there are no rows the line is broken.
+        if bar.rows > 0 || !bar.compared {
+            let _ = write!(
+                out,
+                "<rect class=\"{class}\" x=\"{x:.2}\" y=\"{ground:.2}\" width=\"{wide:.2}\" height=\"5\"/>"
+            );
+        }
         let high = (bar.counts.all() as f64 / most).sqrt() * room;
         let mut y = ground - 2.0;
         let parts = [("missing", bar.counts.missing), ("extra", bar.counts.extra), ("different", bar.counts.different)];
@@ -162,27 +170,55 @@ fn picture(out: &mut String, report: &Report) {
         }
         out.push_str("</g>\n");
     }
-    let end = |bar: Option<&Bar>, from: bool| {
-        let value = bar.and_then(|b| {
-            if from { b.until.as_ref().or(b.from.as_ref()) } else { b.from.as_ref().or(b.until.as_ref()) }
-        });
-        escaped(&shown(value.map(String::as_str).or(Some(""))).replace("\"\"", ""))
-    };
-    let _ = writeln!(out, "<text x=\"0\" y=\"{}\">{}</text>", HEIGHT - 4.0, end(bars.first(), true));
-    let _ = writeln!(
-        out,
-        "<text x=\"{WIDTH}\" y=\"{}\" text-anchor=\"end\">{}</text>",
-        HEIGHT - 4.0,
-        end(bars.last(), false)
-    );
+    for (x, anchor, text) in marks(&bars, step) {
+        let _ = writeln!(
+            out,
+            "<text x=\"{x:.2}\" y=\"{}\" text-anchor=\"{anchor}\">{}</text>",
+            HEIGHT - 4.0,
+            escaped(&text)
+        );
+    }
     let keys = ["missing", "extra", "different"].map(|word| format!("<span class=\"key {word}\"></span>{word}"));
+    let each = report.segments.iter().filter(|s| !s.null).count().div_ceil(BARS) as u64;
     let _ = writeln!(
         out,
-        "</svg>\n<figcaption>along <code>{}</code>; a bar is {}{}</figcaption>\n</figure>",
+        "</svg>\n<figcaption>along <code>{}</code>, each bar {} of about as many rows, or a step of it; the highest is {}{}</figcaption>\n</figure>",
         escaped(axis),
-        agree((report.segments.len().div_ceil(BARS)) as u64, "segment", "", "").trim(),
+        match each {
+            0 | 1 => "a part".to_owned(),
+            each => format!("{} parts", number(each)),
+        },
+        count(most as u64, "row"),
         keys.concat()
     );
+}
+
+/// What stands below the bars: where, how it lies there, and which value of the axis.
+fn marks(bars: &[Bar], step: f64) -> Vec<(f64, &'static str, String)> {
+    let value = |value: &str| layout::beginning(&shown(Some(value)), 24);
+    let (Some(first), Some(last)) = (bars.first(), bars.last()) else { return Vec::new() };
+    let begin = match (&first.from, &first.until) {
+        (Some(from), _) => value(from),
+        (None, Some(until)) => format!("before {}", value(until)),
+        (None, None) => "all".to_owned(),
+    };
+    let mut marks = vec![(0.0, "start", begin)];
+    for quarter in 1..4 {
+        let at = bars.len() * quarter / 4;
+        // Beside the ends, or beside each other, there is no room.
+        if let Some(from) = bars.get(at).filter(|_| bars.len() >= 12).and_then(|bar| bar.from.as_ref()) {
+            marks.push((at as f64 * step, "middle", value(from)));
+        }
+    }
+    if bars.len() > 1 {
+        let end = match (&last.from, &last.until) {
+            (_, Some(until)) => format!("before {}", value(until)),
+            (Some(from), None) => format!("from {}", value(from)),
+            (None, None) => String::new(),
+        };
+        marks.push((WIDTH, "end", end));
+    }
+    marks
 }
 
 fn told(axis: &str, bar: &Bar) -> String {

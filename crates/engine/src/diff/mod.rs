@@ -15,7 +15,7 @@ mod split;
 
 pub use report::{Counts, Hashing, Kind, Part, Report, RowDifference, Sampling, Segment, Shape, Share, SideReport};
 pub use side::SideSpec;
-pub use split::{By, Step};
+pub use split::By;
 
 use crate::run::Engine;
 pub(crate) use cells::cells;
@@ -221,7 +221,7 @@ impl Work<'_> {
             self.fetch(&way, part, &mut findings)?;
         }
         findings.finish();
-        let Findings { counts, by_column, by_segment, samples, .. } = findings;
+        let Findings { counts, by_column, by_segment, samples, repeated, .. } = findings;
         let named = pairs.iter().map(|p| p.name.clone());
         Ok(Report {
             left: self.side(0, &way, &digests),
@@ -232,6 +232,7 @@ impl Work<'_> {
             counts,
             by_column: named.zip(by_column).filter(|(_, rows)| *rows > 0).collect(),
             samples,
+            repeated,
             axis: axis.map(|axis| pairs[axis].name.clone()),
             segments: segments(&way.asks[1].split, &digests, &by_segment, chosen.as_deref()),
             parts: parts(&way.asks[1].split, &by_segment),
@@ -291,6 +292,11 @@ impl Work<'_> {
             ))
             .help("name a column of whole numbers, decimals, dates, times with a date, or texts"));
         }
+        if let Some(step) = by.step.filter(|_| !by.fits(&pairs[at])) {
+            let data_type = pairs[at].right.data_type;
+            return Err(refused(format!("a step of {step} does not fit {:?}, a {data_type}", by.column))
+                .help("write 1h, 1d, 1w, 1mo or 1y for times, days and longer for dates, a whole number for numbers"));
+        }
         Ok(Some(at))
     }
 
@@ -312,14 +318,15 @@ impl Work<'_> {
             move |left: bool| Split::Axis { column: split::axis(pair, left), bounds: bounds.clone() }
         };
         way = self.hashing(on(&[]))?;
-        let step = self.comparison.by.as_ref().and_then(|by| by.step);
+        let by = self.comparison.by.as_ref();
+        let step = by.and_then(|by| by.step);
         let about = split::values(rows);
         let (sampled, counted) = split::sample(self.sides, &way.asks, way.pushed, None, about, stop)?;
         let wanted = split::segments(counted.or(rows));
         let pushed = way.pushed;
         // Fewer segments are better than rows that have to come here.
         for most in [wanted, wanted.min(1024), wanted.min(256)] {
-            way = self.hashing(on(&split::bounds(pair, sampled.clone(), most, step)))?;
+            way = self.hashing(on(&split::bounds(pair, sampled.clone(), most, by)))?;
             if way.pushed == pushed || step.is_some() {
                 break;
             }

@@ -22,6 +22,8 @@ pub struct Report {
     pub by_column: Vec<(String, u64)>,
     /// Some of the rows that differ.
     pub samples: Vec<RowDifference>,
+    /// Keys that several rows of the first have, and of the second, in what was looked at row by row.
+    pub repeated: [u64; 2],
     /// What the segments are ranges of; `None` where rows went into them by their hash.
     pub axis: Option<String>,
     /// The segments, in the order of the axis; rows without a value of it first.

@@ -43,6 +43,8 @@ pub(crate) struct Findings<'a> {
     pub(crate) by_column: Vec<u64>,
     pub(crate) by_segment: HashMap<u32, Counts>,
     pub(crate) samples: Vec<RowDifference>,
+    /// Keys that several rows of the first have, and of the second.
+    pub(crate) repeated: [u64; 2],
     /// The two rows of a key may lie in different segments: what has no counterpart yet.
     unpaired: Option<HashMap<Box<[u8]>, OfKey>>,
 }
@@ -59,6 +61,7 @@ impl<'a> Findings<'a> {
             by_column: vec![0; pairs.len()],
             by_segment: HashMap::new(),
             samples: Vec::new(),
+            repeated: [0; 2],
             unpaired: crossing.then(HashMap::new),
         }
     }
@@ -76,6 +79,11 @@ impl<'a> Findings<'a> {
                         keys.entry(key).or_insert_with(|| [Vec::new(), Vec::new()])[side].push(row);
                     }
                 }
+            }
+        }
+        if self.key > 0 {
+            for side in 0..2 {
+                self.repeated[side] += keys.values().filter(|of_key| of_key[side].len() > 1).count() as u64;
             }
         }
         keys.retain(|_, of_key| !cancelled(of_key));

@@ -28,6 +28,8 @@ pub struct SideSpec {
     pub source: Box<dyn Source>,
     /// A condition in SQL that is judged here, because the source knows none.
     pub condition: Option<String>,
+    /// A condition that the source judges, and the source without it: which of the two is wrong where that does not work.
+    pub told: Option<(String, Box<dyn Source>)>,
     /// Only these rows.
     pub range: Option<Range>,
     /// Types to read columns as, in place of their own.
@@ -51,9 +53,17 @@ pub(crate) struct Side<'a> {
 impl<'a> Side<'a> {
     pub(crate) fn open(spec: &'a SideSpec, left: bool, stop: &'a Stop) -> Result<Side<'a>> {
         let source = spec.source.as_ref();
-        let slices = source.slices()?;
         let request = SurveyRequest { pinned: spec.types.clone(), cursor: None };
-        let survey = source.survey(&slices, &request, stop)?;
+        let survey = |source: &dyn Source| {
+            let slices = source.slices()?;
+            Ok::<_, Error>((source.survey(&slices, &request, stop)?, slices))
+        };
+        let (survey, slices) = survey(source).map_err(|error| match &spec.told {
+            Some((sql, whole)) if !error.is_transient() && survey(whole.as_ref()).is_ok() => {
+                no_condition(sql).cause(error)
+            }
+            _ => error,
+        })?;
         let mut schema = survey.schema;
         for column in &mut schema.columns {
             column.data_type = spec.types.get(&column.name).copied().unwrap_or(column.data_type);
@@ -190,12 +200,13 @@ pub(crate) fn within(range: &Range, value: &Value) -> bool {
 }
 
 fn condition(sql: &str, schema: &Schema) -> Result<Condition> {
-    Condition::new(sql, schema).map_err(|failure| {
-        Error::new(Code::BadArgument, format!("--where {sql:?} is no condition over the columns"))
-            .state("nothing was compared")
-            .help("write a comparison, as behind WHERE in SQL: \"status = 'paid'\"")
-            .cause(Error::from(failure))
-    })
+    Condition::new(sql, schema).map_err(|failure| no_condition(sql).cause(Error::from(failure)))
+}
+
+fn no_condition(sql: &str) -> Error {
+    Error::new(Code::BadArgument, format!("--where {sql:?} is no condition over the columns"))
+        .state("nothing was compared")
+        .help("write a comparison, as behind WHERE in SQL: \"status = 'paid'\"")
 }
 
 /// A file may lack a column that another has.

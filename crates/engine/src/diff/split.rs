@@ -2,8 +2,12 @@
 
 use super::{columns::Pair, side::Side};
 use floodmark_connect::digests::{Ask, Hashed, Split};
-use floodmark_core::{Column, DataType, Result, Schema, Value, encoding::Form};
-use std::{cmp::Ordering, time::Duration};
+use floodmark_core::{
+    Column, DataType, Result, Schema, Value,
+    encoding::Form,
+    interval::{Axis, Step, Tz},
+};
+use std::cmp::Ordering;
 
 /// Rows of a segment, as far as that can be told beforehand; and how many segments there are at most.
 const ROWS: u64 = 1000;
@@ -20,15 +24,29 @@ pub struct By {
     pub column: String,
     /// How long a range is; `None`: so that ranges have about as many rows each.
     pub step: Option<Step>,
+    /// Whose days and months count, for instants.
+    pub zone: Tz,
 }
 
-/// The length of a range.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    /// For dates and times.
-    Time(Duration),
-    /// For numbers.
-    Number(u64),
+impl By {
+    /// Ranges of a column, in which as many rows lie each.
+    pub fn column(name: &str) -> By {
+        By { column: name.to_owned(), step: None, zone: Tz::UTC }
+    }
+
+    /// Whether the column has ranges of such a length.
+    pub(crate) fn fits(&self, pair: &Pair) -> bool {
+        let Some(step) = self.step else { return true };
+        let time = [&pair.left, &pair.right].map(|c| c.data_type);
+        let any = |of: fn(&DataType) -> bool| time.iter().any(of);
+        match step {
+            Step::Number(_) => any(|t| matches!(t, DataType::BigInt | DataType::Decimal(..))),
+            Step::Time(_) => any(|t| matches!(t, DataType::Timestamp { .. } | DataType::TimestampTz { .. })),
+            Step::Days(_) | Step::Months(_) => {
+                any(|t| matches!(t, DataType::Date | DataType::Timestamp { .. } | DataType::TimestampTz { .. }))
+            }
+        }
+    }
 }
 
 /// Whether both sides order the column's values alike.
@@ -63,13 +81,12 @@ pub(crate) fn axis(pair: &Pair, left: bool) -> Hashed {
     pair.hashed(left)
 }
 
-/// Bounds that part the sampled values into so many segments of about as many values, or, with a step, of that length.
-pub(crate) fn bounds(pair: &Pair, sampled: Vec<Value>, segments: u64, step: Option<Step>) -> Vec<Value> {
+/// Bounds that part the sampled values into so many segments of about as many values, or, with a step, into steps.
+pub(crate) fn bounds(pair: &Pair, sampled: Vec<Value>, segments: u64, by: Option<&By>) -> Vec<Value> {
     let mut values: Vec<Value> = sampled.into_iter().filter_map(|v| rounded(pair, v)).collect();
     values.sort_by(|a, b| a.compare(b).unwrap_or(Ordering::Equal));
-    if let Some(step) = step
-        && let (Some(first), Some(last)) = (values.first(), values.last())
-        && let Some(bounds) = stepped(first, last, step)
+    if let Some(step) = by.and_then(|by| by.step)
+        && let Some(bounds) = stepped(&values, step, by.map_or(Tz::UTC, |by| by.zone))
     {
         return bounds;
     }
@@ -101,33 +118,33 @@ fn rounded(pair: &Pair, value: Value) -> Option<Value> {
     })
 }
 
-fn stepped(first: &Value, last: &Value, step: Step) -> Option<Vec<Value>> {
-    let number = |value: &Value| match value {
-        Value::Int(v) => Some(i128::from(*v)),
-        Value::Date(v) => Some(i128::from(*v)),
-        Value::Timestamp(v) | Value::TimestampTz(v) => Some(*v),
-        _ => None,
-    };
-    let step = match (first, step) {
-        (Value::Int(_), Step::Number(n)) => i128::from(n),
-        (Value::Date(_), Step::Time(t)) => i128::from(t.as_secs().div_ceil(86_400)),
-        (Value::Timestamp(_) | Value::TimestampTz(_), Step::Time(t)) => i128::try_from(t.as_nanos()).ok()?,
+/// The ends of the steps in which values lie. Where none does there is one segment, however long, so that a value far from all
+/// others costs them nothing.
+fn stepped(values: &[Value], step: Step, zone: Tz) -> Option<Vec<Value>> {
+    let data_type = match values.first()? {
+        Value::Int(_) => DataType::BigInt,
+        Value::Decimal(_, scale) => DataType::Decimal(38, *scale),
+        Value::Date(_) => DataType::Date,
+        Value::Timestamp(_) => DataType::Timestamp { nanos: true },
+        Value::TimestampTz(_) => DataType::TimestampTz { nanos: true },
         _ => return None,
+    };
+    let axis = Axis { data_type, zone };
+    let mut bounds: Vec<Value> = Vec::new();
+    for value in values {
+        // Within the step that was last.
+        if bounds.last().is_some_and(|end| value.compare(end) == Some(Ordering::Less)) {
+            continue;
+        }
+        let from = axis.floor(value, step)?;
+        if bounds.last() != Some(&from) {
+            bounds.push(from.clone());
+        }
+        bounds.push(axis.next(&from, step)?);
     }
-    .max(1);
-    let (low, high) = (number(first)?, number(last)?);
-    let mut at = low - low.rem_euclid(step);
-    let mut bounds = Vec::new();
-    while at <= high && bounds.len() < MOST as usize {
-        at += step;
-        bounds.push(match first {
-            Value::Int(_) => Value::Int(i64::try_from(at).ok()?),
-            Value::Date(_) => Value::Date(i32::try_from(at).ok()?),
-            Value::Timestamp(_) => Value::Timestamp(at),
-            _ => Value::TimestampTz(at),
-        });
-    }
-    Some(bounds)
+    // Of too many steps some are one.
+    let each = bounds.len().div_ceil(MOST as usize).max(1);
+    Some(bounds.into_iter().step_by(each).collect())
 }
 
 /// Some values of the axis, of the side that gives them more cheaply; and how many rows that has, where they were counted.
@@ -210,17 +227,33 @@ mod tests {
     }
 
     #[test]
-    fn steps_begin_at_whole_ones() {
+    fn steps_begin_at_whole_ones_and_lie_where_values_do() {
         let moment = DataType::Timestamp { nanos: false };
         let at = |hours: i128| Value::Timestamp(hours * 3_600_000_000_000);
-        let day = Some(Step::Time(Duration::from_secs(86_400)));
-        let found = bounds(&pair(moment, moment), vec![at(25), at(70)], 9, day);
-        assert_eq!(found, [at(48), at(72)]);
+        let by = |step| By { step: Some(step), ..By::column("k") };
+        let found = bounds(&pair(moment, moment), vec![at(25), at(70)], 9, Some(&by(Step::Days(1))));
+        assert_eq!(found, [at(24), at(48), at(72)]);
         let number = pair(DataType::BigInt, DataType::BigInt);
+        let numbers = vec![Value::Int(-5), Value::Int(12), Value::Int(-6), Value::Int(i64::MAX / 2)];
+        let found = bounds(&number, numbers, 9, Some(&by(Step::Number(10))));
+        let far = i64::MAX / 2 / 10 * 10;
+        assert_eq!(found, [-10, 0, 10, 20, far, far + 10].map(Value::Int));
+        let day = pair(DataType::Date, DataType::Date);
+        let found = bounds(&day, vec![Value::Date(19_750), Value::Date(19_800)], 9, Some(&by(Step::Months(1))));
         assert_eq!(
-            bounds(&number, vec![Value::Int(-5), Value::Int(12)], 9, Some(Step::Number(10))),
-            [0, 10, 20].map(Value::Int)
+            found.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["2024-01-01", "2024-02-01", "2024-03-01", "2024-04-01"]
         );
+        let many: Vec<Value> = (0..20_000).map(|n| Value::Int(n * 10)).collect();
+        assert!(bounds(&number, many, 9, Some(&by(Step::Number(1)))).len() <= MOST as usize);
+    }
+
+    #[test]
+    fn a_step_fits_its_column() {
+        let fits = |data_type, step| By { step: Some(step), ..By::column("k") }.fits(&pair(data_type, data_type));
+        assert!(fits(DataType::BigInt, Step::Number(3)) && fits(DataType::Date, Step::Months(1)));
+        assert!(!fits(DataType::BigInt, Step::Days(1)) && !fits(DataType::Text, Step::Number(1)));
+        assert!(!fits(DataType::Date, Step::Time(std::time::Duration::from_secs(60))));
     }
 
     #[test]

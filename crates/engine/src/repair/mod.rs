@@ -20,18 +20,21 @@ use crate::{
     verify::{self, Ground, Request, Verification},
 };
 use floodmark_connect::{
-    Session,
+    Destination, Session,
     crash::{self, Point},
 };
 use floodmark_core::{
-    DataType, Error, Result,
+    Code, DataType, Error, Result,
     event::Event,
     pipeline::{Load, Pipeline},
     state::{REPAIR, RunRecord, State},
 };
 use found::Found;
 use pass::Mending;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How long a backfill that is to be waited for is left alone before it is asked again.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// How a table is repaired.
 #[derive(Debug, Clone, Default)]
@@ -132,9 +135,7 @@ impl Engine {
         told: &mut Told,
     ) -> Result<()> {
         let destination = registry::destination(&pipeline.destination.url)?;
-        // In the order in which a backfill takes them.
-        let _beside = destination.open_beside(&pipeline.name, &run.run, options.wait, &self.stop)?;
-        let mut session = destination.open(&pipeline.name, &run.run, options.wait, &self.stop)?;
+        let (mut session, _beside) = self.both_locks(destination.as_ref(), pipeline, &run.run, options.wait)?;
         if lost && let Some(kept) = session.receipt(&run.run)? {
             let complete = kept.status == "ok";
             (run.counts, run.watermark) = (kept.counts, kept.watermark);
@@ -149,6 +150,30 @@ impl Engine {
         match mended {
             Ok(()) => Ok(()),
             Err(error) => self.failed(session.as_mut(), run, error),
+        }
+    }
+
+    /// The lock of runs, and that of backfills. A backfill takes them in the other order, so neither waits for the second with
+    /// the first in hand.
+    fn both_locks(
+        &self,
+        destination: &dyn Destination,
+        pipeline: &Pipeline,
+        run: &str,
+        wait: Option<Duration>,
+    ) -> Result<(Box<dyn Session>, Box<dyn Session>)> {
+        let began = Instant::now();
+        loop {
+            let left = wait.map(|wait| wait.saturating_sub(began.elapsed()));
+            let session = destination.open(&pipeline.name, run, left, &self.stop)?;
+            match destination.open_beside(&pipeline.name, run, Some(Duration::ZERO), &self.stop) {
+                Ok(beside) => return Ok((session, beside)),
+                Err(error) if error.code() == Code::Busy && wait.is_none_or(|wait| began.elapsed() < wait) => {
+                    drop(session);
+                    self.rest(PAUSE)?;
+                }
+                Err(error) => return Err(error),
+            }
         }
     }
 
@@ -251,7 +276,7 @@ fn along<'r>(pipeline: &Pipeline, state: &State, request: &Request<'r>, options:
         _ => None,
     };
     let step = request.by.take().filter(|by| Some(&by.column) == column.as_ref()).and_then(|by| by.step);
-    request.by = column.map(|column| By { column, step });
+    request.by = column.map(|column| By { step, ..By::column(&column) });
     request
 }
 

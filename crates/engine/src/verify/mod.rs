@@ -334,7 +334,11 @@ fn side(spec: &SourceSpec, name: String, marked: bool, pipeline: &Pipeline, requ
         .collect();
     let condition = (!conditions.is_empty()).then(|| conditions.join(" AND "));
     let source = registry::compared(spec, condition.as_deref())?;
-    Ok(SideSpec { name, source, condition: None, range: None, types: HashMap::new() })
+    let told = match &request.condition {
+        Some(condition) => Some((condition.clone(), registry::compared(spec, None)?)),
+        None => None,
+    };
+    Ok(SideSpec { name, source, told, condition: None, range: None, types: HashMap::new() })
 }
 
 /// What the source is called.
