@@ -7,7 +7,10 @@ use crate::{
     render::{json, layout, terminal},
 };
 use chrono::{DateTime, SecondsFormat, Utc};
-use floodmark_core::{Code, Error, Result, state::RunRecord};
+use floodmark_core::{
+    Code, Error, Result,
+    state::{REPAIR, RunRecord},
+};
 
 /// Characters of an id that say when the run began, to the millisecond.
 const MOMENT: usize = 13;
@@ -78,6 +81,7 @@ fn list(cx: &Context, keepers: &Keepers, name: Option<&str>, limit: usize) -> Re
 /// How a run ended, in the words that `run` has for it.
 fn status(record: &RunRecord) -> &str {
     match record.status.as_str() {
+        "ok" if record.load == REPAIR => "repaired",
         "ok" if record.counts.changed() => "loaded",
         "ok" => "no change",
         "nothing_new" => "nothing new",

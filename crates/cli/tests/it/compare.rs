@@ -63,11 +63,40 @@ fn a_page_escapes_what_is_on_it() {
         page.contains("<svg") && page.contains("order_id <code>1001</code>") && !page.contains("<script"),
         "{page}"
     );
+    assert!(page.contains("<title>orders: 3 rows differ, 20") && page.contains("<code>orders</code>, 20"), "{page}");
     // By content whole rows are shown, and what looks like markup in one of them.
     let content =
         ["diff", "data/orders-*.csv", "sqlite:///shop.db#orders", "--columns", "customer", "--html", "content.html"];
     assert_eq!(scratch.run(&content).code, 4);
     assert!(!scratch.read("content.html").contains("<b>row"));
+}
+
+#[test]
+fn a_repair() {
+    let scratch = edited();
+    insta::assert_snapshot!("repair_planned", shown(&compared(&scratch, &["verify", "--repair", "--dry-run"])));
+    insta::assert_snapshot!("repaired", shown(&scratch.run(&["verify", "--repair"])));
+    insta::assert_snapshot!("repair_asks", shown(&compared(&scratch, &["verify", "--repair", "--delete-extra"])));
+    let found = &scratch.json(&["verify", "orders", "--repair", "--delete-extra", "--yes"], 0)[0];
+    assert_eq!((&found["status"], &found["repair"]["rows"]["deleted"]), (&"equal".into(), &1.into()), "{found:#}");
+    assert_eq!(found["repair"]["before"]["extra"], 1, "{found:#}");
+    let runs = scratch.json(&["runs", "orders"], 0);
+    assert_eq!(runs.iter().filter(|run| run["load"] == "repair").count(), 2, "{runs:#?}");
+}
+
+/// A key that several rows have, and a database that is named as a file.
+#[test]
+fn what_was_named_wrongly_is_told() {
+    let scratch = Scratch::project();
+    scratch.write("a.csv", "id,name\n1,a\n1,b\n2,c\n");
+    scratch.write("b.csv", "id,name\n1,a\n2,c\n2,d\n2,e\n");
+    let ran = compared(&scratch, &["diff", "a.csv", "b.csv", "--key", "id"]);
+    assert!(ran.stdout.contains("not unique: 1 key of the first and 1 key of the second have several rows"), "{ran:?}");
+    let found = &scratch.json(&["diff", "a.csv", "b.csv", "--key", "id"], 4)[0];
+    assert_eq!(found["repeated_keys"], serde_json::json!({"first": 1, "second": 1}), "{found:#}");
+    scratch.ok(&["run"]);
+    let ran = compared(&scratch, &["diff", "shop.db", "a.csv"]);
+    assert!(ran.stderr.contains("sqlite:///shop.db#TABLE"), "{ran:?}");
 }
 
 #[test]
@@ -82,7 +111,15 @@ fn exit_codes() {
         (2, &["diff", "data/orders-2024-01.csv", "data/orders-2024-01.csv", "--key", "nothing"]),
         (2, &["diff", "data/orders-2024-01.csv", "data/orders-2024-01.csv", "--where", "nothing ="]),
         (2, &["diff", "data/orders-2024-01.csv", "data/orders-2024-01.csv", "--sample", "0"]),
+        (2, &["diff", "shop.db", "data/orders-2024-01.csv"]),
         (2, &["verify", "nobody"]),
+        (2, &["verify", "orders", "--where", "nothing = 1"]),
+        (2, &["verify", "orders", "--columns", "nothing"]),
+        (2, &["verify", "orders", "--by", "nothing"]),
+        (2, &["verify", "orders", "--by", "order_id:1mo"]),
+        (2, &["diff", "sqlite:///shop.db#orders", "sqlite:///shop.db#orders", "--where", "nothing = 1"]),
+        (1, &["diff", "sqlite:///shop.db#nothing", "sqlite:///shop.db#orders", "--where", "nothing = 1"]),
+        (2, &["diff", "sqlite:///shop.db#orders", "sqlite:///shop.db#orders", "--key", "nothing"]),
     ] {
         let ran = scratch.run(args);
         assert_eq!(ran.code, code, "{args:?}: {ran:?}");

@@ -112,7 +112,9 @@ const BEFORE: &[[&str; 3]] =
     &[["1", "a", "0"], ["2", "b", "5"], ["3", "c", "5"], ["4", "d", "9"], ["5", "e", "10"], ["6", "f", "-"]];
 
 pub(super) fn replace(destination: &dyn Destination) {
-    for (load, beside) in [(Load::Overwrite, false), (Load::DeleteInsert, false), (Load::DeleteInsert, true)] {
+    let loads =
+        [(Load::Overwrite, false), (Load::DeleteInsert, false), (Load::DeleteInsert, true), (Load::Append, false)];
+    for (load, beside) in loads {
         let mut sheet = Sheet::new(load, &format!("{load:?} {beside}"), COLUMNS);
         if load == Load::DeleteInsert {
             sheet.scene.pipeline.window = vec!["at".into()];
@@ -122,6 +124,8 @@ pub(super) fn replace(destination: &dyn Destination) {
         before.extend(lines(&[["4", "d", "9"], ["4", "d", "9"]]));
         sheet.load(sheet.open(destination, false).as_mut(), &before).unwrap();
         sheet.within("at", "5", "10");
+        // An append is told that its rows are all there are to be.
+        sheet.scene.within.iter_mut().for_each(|within| within.whole = load == Load::Append);
         let mut session = sheet.open(destination, beside);
         // 2 is as it was, 3 is another, of 4 there are three and one comes, and 7 comes in.
         let part = [["7", "g", "7"], ["2", "b", "5"], ["3", "C", "5"], ["4", "d", "9"]];

@@ -19,7 +19,8 @@ fn loaded(places: &Places, into: &str, load: &str) {
     let source = rusqlite::Connection::open(places.path().join("source.db")).unwrap();
     source
         .execute_batch(&format!(
-            "CREATE TABLE s (id bigint PRIMARY KEY, n bigint, at bigint);
+            "PRAGMA journal_mode = wal;
+             CREATE TABLE s (id bigint PRIMARY KEY, n bigint, at bigint);
              WITH RECURSIVE d(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM d WHERE n < {ROWS})
              INSERT INTO s SELECT n, n * 7, n FROM d"
         ))
