@@ -4,7 +4,7 @@
 use super::{
     history::{History, How, Step},
     row::{Content, Row, Value, get},
-    settings::{AXIS, Changed, Load, Nulls},
+    settings::{AXIS, Changed, Load, Nulls, Source},
     world::{Corner, Failure, World},
 };
 use std::{collections::BTreeSet, env};
@@ -189,7 +189,8 @@ fn guessed_types(history: &History) -> bool {
 fn reset_without_types(history: &History) -> bool {
     let empty = |content: &Content, column: &str| content.rows.iter().all(|row| get(row, column) == Value::Null);
     let some = contents(history).any(|(_, content)| content.columns.iter().any(|column| empty(content, column)));
-    !history.settings.typed && some && history.steps.iter().any(|step| matches!(step, Step::Reset))
+    let guessed = !history.settings.typed && history.settings.source == Source::Files;
+    guessed && some && history.steps.iter().any(|step| matches!(step, Step::Reset))
 }
 
 fn scd2_columns(history: &History) -> bool {

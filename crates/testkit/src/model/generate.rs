@@ -325,13 +325,9 @@ impl<'r> Generator<'r> {
     }
 
     fn at(&mut self, point: usize) -> Value {
-        match self.settings.axis {
-            Axis::Int => Value::Int(point as i64 + if self.huge { 9_007_199_254_740_990 } else { 0 }),
-            Axis::Date => Value::Text(format!("2024-{:02}-{:02}", 1 + point / 28, 1 + point % 28)),
-            Axis::Timestamp => {
-                let part = [" 10:00:00", " 10:00:00.123456", " 10:00:00.123457", " 10:00:00.5"][point % 4];
-                Value::Text(format!("2024-01-{:02}{part}", 1 + point / 4))
-            }
+        match self.settings.axis.at(point) {
+            Value::Int(point) if self.huge => Value::Int(point + 9_007_199_254_740_990),
+            value => value,
         }
     }
 }

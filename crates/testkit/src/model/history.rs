@@ -28,6 +28,75 @@ pub(super) enum Step {
     /// A run is killed after so many microseconds, and what happens next happens to what it left.
     Kill(u64),
     Run(How),
+    /// `backfill`.
+    Fill(Fill),
+    /// `verify`, where the model knows what it must say.
+    Verify,
+}
+
+/// A `backfill`.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Fill {
+    /// `--from` and `--to`; none with `--missing` alone.
+    pub(super) range: Option<(Value, Value)>,
+    /// `--by`: a number, days, or hours of a time.
+    pub(super) by: Option<By>,
+    pub(super) jobs: usize,
+    pub(super) force: bool,
+    pub(super) missing: bool,
+    pub(super) how: Filling,
+}
+
+/// How long an interval is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    Number(u32),
+    Days(u32),
+    Hours(u32),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Filling {
+    Plain,
+    /// Killed in these ways, one after the other, then run to its end.
+    Killed(Vec<Kill>),
+    /// Killed, and what happens next happens to what it left.
+    Broken(Kill),
+    /// A run begins at the same moment; both wait for each other.
+    Beside,
+}
+
+/// When a process is killed.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Kill {
+    /// So many microseconds after its start.
+    After(u64),
+    /// At a crash point, where it meets it.
+    At(String),
+}
+
+impl Fill {
+    /// The words of the command line.
+    pub(super) fn words(&self) -> Vec<String> {
+        let mut words = vec!["backfill".to_owned(), "t".to_owned()];
+        if let Some((from, until)) = &self.range {
+            for (flag, value) in [("--from", from), ("--to", until)] {
+                words.extend([flag.to_owned(), value.plain().replace(' ', "T")]);
+            }
+        }
+        let step = self.by.map(|by| match by {
+            By::Number(n) => n.to_string(),
+            By::Days(n) => format!("{n}d"),
+            By::Hours(n) => format!("{n}h"),
+        });
+        words.extend(step.into_iter().flat_map(|step| ["--by".to_owned(), step]));
+        if self.jobs > 1 {
+            words.extend(["--jobs".to_owned(), self.jobs.to_string()]);
+        }
+        let flags = [("--force", self.force), ("--missing", self.missing)];
+        words.extend(flags.iter().filter(|(_, set)| *set).map(|(flag, _)| (*flag).to_owned()));
+        words
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -11,9 +11,15 @@ type Counts = BTreeMap<&'static str, u64>;
 
 /// Loads the rows of one run. `read`, `skipped` and `rejected` are counted already.
 pub(super) fn load(world: &mut World, incoming: &[Incoming], counts: &mut Counts) {
+    let columns = world.settings.window.clone();
+    let windows: BTreeSet<Vec<Value>> = incoming.iter().map(|row| window(&columns, &row.row)).collect();
+    load_part(world, incoming, &|row| windows.contains(&window(&columns, row)), counts);
+}
+
+/// Loads rows that are all there is of a part of the table: what else a `delete_insert` finds in it goes.
+pub(super) fn load_part(world: &mut World, incoming: &[Incoming], part: &dyn Fn(&Row) -> bool, counts: &mut Counts) {
     if world.settings.load == Load::DeleteInsert && world.settings.key.is_empty() {
-        let covered = windows(world, incoming);
-        world.table.retain(|kept| !covered.contains(&window(world.settings.window.as_slice(), &kept.row)));
+        world.table.retain(|kept| !part(&kept.row));
         world.table.extend(incoming.iter().cloned().map(kept));
         return forget(counts);
     }
@@ -61,11 +67,9 @@ pub(super) fn load(world: &mut World, incoming: &[Incoming], counts: &mut Counts
     }
     // Rows the batch does not speak of, where that means something: in the source, or in one of the windows it replaces. A
     // row that was set aside may be one of them.
-    let covered = windows(world, incoming);
     let aside = counts.get("rejected").is_some_and(|n| *n > 0);
     let gone = |kept: &Kept| {
-        let replaced =
-            !world.settings.window.is_empty() && covered.contains(&window(&world.settings.window, &kept.row));
+        let replaced = !world.settings.window.is_empty() && part(&kept.row);
         !aside && (replaced || world.settings.absent_go()) && !groups.contains_key(&world.key(&kept.row))
     };
     let absent: Vec<bool> = world.table.iter().map(gone).collect();
@@ -105,10 +109,6 @@ pub(super) fn forget(counts: &mut Counts) {
 
 fn window(columns: &[&str], row: &Row) -> Vec<Value> {
     columns.iter().map(|column| get(row, column)).collect()
-}
-
-fn windows(world: &World, incoming: &[Incoming]) -> BTreeSet<Vec<Value>> {
-    incoming.iter().map(|row| window(&world.settings.window, &row.row)).collect()
 }
 
 pub(super) fn is_delete(world: &World, row: &Row) -> bool {

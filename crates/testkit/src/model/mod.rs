@@ -5,7 +5,10 @@
 //! by `write` as a case. `orders` needs no model: it delivers the same rows in several ways. What is left out on purpose
 //! stands in `exclusions`.
 
+mod axis;
 mod exclusions;
+mod fill;
+mod fills;
 mod generate;
 mod history;
 mod merge;
@@ -16,6 +19,7 @@ mod random;
 mod reading;
 mod row;
 mod scd2;
+mod server;
 mod settings;
 mod shrink;
 mod trial;
@@ -40,11 +44,25 @@ pub struct Disagreement {
 /// Plays the history of one seed into a database. The error is the harness's own, never a finding.
 pub fn play(seed: u64, on: Destination) -> Result<Option<Disagreement>, String> {
     let allowed = exclusions::allowed();
-    let history = generate::history(seed, &allowed);
+    judge(seed, generate::history(seed, &allowed), &allowed, on)
+}
+
+/// Plays the history with backfills of one seed into a database (P7).
+pub fn fill(seed: u64, on: Destination) -> Result<Option<Disagreement>, String> {
+    let allowed = exclusions::allowed();
+    judge(seed, fills::history(seed, &allowed), &allowed, on)
+}
+
+fn judge(
+    seed: u64,
+    history: history::History,
+    allowed: &[String],
+    on: Destination,
+) -> Result<Option<Disagreement>, String> {
     let Some(finding) = trial::play(&history, on)? else { return Ok(None) };
     // What chance brought about may shrink into something else, so the history as it was drawn is told as well.
     let drawn = format!("{}\n{}", write::case(&history, "As it was drawn."), finding.message);
-    let (small, finding) = shrink::shrink(history, finding, &allowed, SHRINKING, on);
+    let (small, finding) = shrink::shrink(history, finding, allowed, SHRINKING, on);
     let case = write::case(&small, &format!("Found by the model, seed {seed}."));
     Ok(Some(Disagreement { seed, case: format!("{case}\n{}\n\n────\n\n{drawn}", finding.message) }))
 }
@@ -63,6 +81,7 @@ pub fn soak(seed: u64, on: Destination, time: Duration, most: usize) -> Result<(
     while start.elapsed() < time && found.len() < most {
         let seed = seed.wrapping_add(played);
         found.extend(play(seed, on)?);
+        found.extend(fill(seed, on)?);
         if played % 5 == 0 {
             found.extend(deliver(seed, on)?);
         }

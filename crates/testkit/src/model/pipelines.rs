@@ -3,7 +3,7 @@
 use super::{
     random::Random,
     row::Value,
-    settings::{Axis, Changed, Deletes, Late, Load, Nulls, Settings, Version, Watermark},
+    settings::{Axis, Changed, Deletes, Late, Load, Nulls, Settings, Source, Version, Watermark},
 };
 
 /// Settings the program accepts.
@@ -60,6 +60,9 @@ pub(super) fn settings(random: &mut Random) -> Settings {
     };
     let reject = !full_read && random.percent(20);
     Settings {
+        source: Source::Files,
+        allow_empty: false,
+        transform: false,
         max_rejects: (reject && watermark.is_none() && random.percent(30)).then(|| random.below(3) as u64),
         typed: random.percent(60),
         commit_every: random.percent(40).then(|| *random.pick(&[1, 2, 3, 5])),

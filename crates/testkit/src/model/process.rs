@@ -1,5 +1,6 @@
 //! Runs of the real program: whole, killed, on one processor.
 
+use super::history::Kill;
 use crate::program;
 use serde_json::Value as Json;
 use std::{
@@ -19,23 +20,46 @@ pub(super) struct Report {
     pub(super) said: String,
 }
 
+/// Kills a run so many microseconds after its start.
 pub(super) fn kill(root: &Path, delay: u64) -> Result<(), String> {
-    let mut child = start(root, &["run"], false)?;
-    thread::sleep(Duration::from_micros(delay));
-    child.kill().and_then(|()| child.wait()).map(drop).map_err(|e| e.to_string())
+    break_off(root, &["run"], &Kill::After(delay))
 }
 
+/// Kills a command, unless it ends before that.
+pub(super) fn break_off(root: &Path, arguments: &[&str], kill: &Kill) -> Result<(), String> {
+    let ended = match kill {
+        Kill::After(delay) => {
+            let mut child = start(root, arguments, false)?;
+            thread::sleep(Duration::from_micros(*delay));
+            child.kill().and_then(|()| child.wait())
+        }
+        Kill::At(point) => {
+            let mut command = command(root, arguments)?;
+            command.stdout(Stdio::null()).stderr(Stdio::null());
+            command.env("FLOODMARK_CRASH", format!("{point}=abort")).status()
+        }
+    };
+    ended.map(drop).map_err(|e| e.to_string())
+}
+
+/// Runs a command to its end.
 pub(super) fn run(root: &Path, arguments: &[&str]) -> Result<Report, String> {
     finish(start(root, arguments, false)?)
 }
 
-pub(super) fn start(root: &Path, arguments: &[&str], one_thread: bool) -> Result<Child, String> {
+fn command(root: &Path, arguments: &[&str]) -> Result<Command, String> {
     let mut command = program::command()?;
+    command.current_dir(root).args(["--format", "json"]).args(arguments).stdin(Stdio::null());
+    Ok(command)
+}
+
+pub(super) fn start(root: &Path, arguments: &[&str], one_thread: bool) -> Result<Child, String> {
+    let mut command = command(root, arguments)?;
     if one_thread && Path::new(TASKSET).exists() {
         // The program has as many threads as it may use processors.
         let inner = command;
         command = Command::new(TASKSET);
-        command.args(["-c", "0"]).arg(inner.get_program());
+        command.args(["-c", "0"]).arg(inner.get_program()).args(inner.get_args()).current_dir(root);
         for (name, value) in inner.get_envs() {
             match value {
                 Some(value) => command.env(name, value),
@@ -43,7 +67,6 @@ pub(super) fn start(root: &Path, arguments: &[&str], one_thread: bool) -> Result
             };
         }
     }
-    command.current_dir(root).args(["--format", "json"]).args(arguments);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().map_err(|e| format!("cannot start floodmark: {e}"))
 }

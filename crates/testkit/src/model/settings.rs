@@ -12,12 +12,23 @@ pub(super) enum Load {
     Scd2,
 }
 
+/// Where rows come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// `data/*`.
+    Files,
+    /// The table `s`; the model keeps its rows as a file of that name.
+    Table,
+}
+
 /// The type of `v`, the column of versions and of the watermark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Axis {
     Int,
     Date,
     Timestamp,
+    /// A timestamp with a zone, written in UTC.
+    Zoned,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +81,7 @@ pub(super) enum Changed {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Settings {
+    pub(super) source: Source,
     pub(super) load: Load,
     pub(super) key: Vec<&'static str>,
     pub(super) axis: Axis,
@@ -88,12 +100,17 @@ pub(super) struct Settings {
     /// Types are declared instead of inferred.
     pub(super) typed: bool,
     pub(super) commit_every: Option<u64>,
+    pub(super) allow_empty: bool,
+    /// A `transform` that takes every row as it is.
+    pub(super) transform: bool,
 }
 
 /// `delete_when` is true where this column holds `D`.
 pub(super) const MARK: &str = "op";
 /// The column of versions and of the watermark.
 pub(super) const AXIS: &str = "v";
+/// The table that is the source.
+pub(super) const TABLE: &str = "s";
 
 impl Settings {
     /// Whether copies of a row are told apart by version.
@@ -126,6 +143,7 @@ impl Settings {
                 Axis::Int => "bigint",
                 Axis::Date => "date",
                 Axis::Timestamp => "timestamp",
+                Axis::Zoned => "timestamptz",
             },
             "day" => "date",
             "name" | "part" | MARK => "text",
@@ -145,6 +163,9 @@ impl Settings {
         };
         let mut out = format!("load: {load}\n");
         let mut line = |text: String| out.push_str(&format!("{text}\n"));
+        if self.source == Source::Table {
+            line(format!("source: {{ url: \"sqlite:///source.db\", table: {TABLE} }}"));
+        }
         if !self.key.is_empty() {
             line(format!("key: [{}]", self.key.join(", ")));
         }
@@ -182,6 +203,12 @@ impl Settings {
         if let Some(rows) = self.commit_every {
             line(format!("commit_every: {rows}"));
         }
+        if self.allow_empty {
+            line("allow_empty: true".to_owned());
+        }
+        if self.transform {
+            line("transform: SELECT * FROM source".to_owned());
+        }
         let columns = self.columns();
         if !columns.is_empty() {
             line(format!("columns: {{ {} }}", columns.join(", ")));
@@ -205,7 +232,10 @@ impl Watermark {
     fn yaml(&self) -> String {
         let mut parts = vec![format!("column: {AXIS}")];
         if let Some(start) = &self.start {
-            parts.push(format!("start: {}", start.plain()));
+            match start {
+                Value::Text(text) => parts.push(format!("start: \"{text}\"")),
+                other => parts.push(format!("start: {}", other.plain())),
+            }
         }
         if let Some(span) = self.lookback {
             parts.push(format!("lookback: {span}"));

@@ -2,9 +2,9 @@
 
 use super::{
     exclusions::excluded,
-    history::{History, How, Step},
+    history::{Fill, Filling, History, How, Step},
     row::{Format, Row},
-    settings::{AXIS, Changed, Deletes, MARK, Nulls, Watermark},
+    settings::{AXIS, Changed, Deletes, Load, MARK, Nulls, Source, Version, Watermark},
     trial::{self, Finding},
 };
 use crate::store::Destination;
@@ -45,8 +45,11 @@ pub(super) fn shrink(
 }
 
 fn still_fails(candidate: &History, before: &Finding, on: Destination) -> Option<Finding> {
-    let chance =
-        candidate.steps.iter().any(|s| matches!(s, Step::Kill(_) | Step::Run(How::Killed(_) | How::Several(_))));
+    let chance = candidate.steps.iter().any(|step| match step {
+        Step::Kill(_) | Step::Run(How::Killed(_) | How::Several(_)) => true,
+        Step::Fill(fill) => fill.how != Filling::Plain,
+        _ => false,
+    });
     let tries = if chance { 4 } else { 1 };
     (0..tries).find_map(|_| trial::play(candidate, on).ok().flatten()).filter(|after| kind(after) == kind(before))
 }
@@ -92,7 +95,25 @@ fn candidates(history: &History) -> Vec<History> {
                 for row in (0..content.rows.len()).rev() {
                     with(&|h| edit(h, place, |rows| drop(rows.remove(row))));
                 }
-                with(&|h| as_csv(h, name));
+                if history.settings.source == Source::Files {
+                    with(&|h| as_csv(h, name));
+                }
+            }
+            Step::Fill(_) => {
+                let cuts: [fn(&mut Fill); 4] =
+                    [|f| f.how = Filling::Plain, |f| f.jobs = 1, |f| f.by = None, |f| f.force = false];
+                for cut in cuts {
+                    with(&|h| {
+                        if let Step::Fill(fill) = &mut h.steps[place] {
+                            cut(fill);
+                        }
+                    });
+                }
+                with(&|h| {
+                    if let Step::Fill(Fill { how: Filling::Killed(kills), .. }) = &mut h.steps[place] {
+                        kills.truncate(1);
+                    }
+                });
             }
             _ => {}
         }
@@ -160,7 +181,15 @@ fn settings(with: &mut Offer<'_>) {
     with(&|h| h.settings.reject = false);
     with(&|h| h.settings.absent_delete = false);
     with(&|h| h.settings.typed = false);
-    with(&|h| h.settings.watermark = None);
+    with(&|h| h.settings.transform = false);
+    with(&|h| h.settings.version = Version::Default);
+    // What is filled goes along it, and an append of a table has nothing else to tell rows by.
+    with(&|h| {
+        let filled = h.steps.iter().any(|step| matches!(step, Step::Fill(_)));
+        if !filled && !(h.settings.source == Source::Table && h.settings.load == Load::Append) {
+            h.settings.watermark = None;
+        }
+    });
     let cuts: [fn(&mut Watermark); 5] = [
         |w| w.start = None,
         |w| w.lookback = None,

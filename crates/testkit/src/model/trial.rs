@@ -1,12 +1,16 @@
 //! Plays a history against the real program and compares what there is with the model after each step.
+//!
+//! What a kill leaves, or two commands at once, is one of several worlds: the program must be in one of them, and those it
+//! cannot be in are struck out as it goes on.
 
 use super::{
     exclusions::{self, REFRESH_COUNTS, WIDER_AFTER_FAILURE, is_allowed},
-    history::{History, How, Step},
+    fill::End,
+    history::{Fill, Filling, History, How, Step},
     process::{self, Report},
     row::{Row, Value, get},
-    scd2,
-    settings::{Deletes, Load},
+    scd2, server,
+    settings::{Deletes, Load, Source},
     world::{Expected, Gone, OUTCOMES, World, midnight},
 };
 use crate::{
@@ -61,7 +65,8 @@ pub(super) fn end(history: &History, on: Destination) -> Result<Vec<String>, Str
 struct Trial<'a> {
     root: &'a Path,
     store: Store,
-    world: World,
+    /// Any of them may be the program's; never none.
+    worlds: Vec<World>,
     /// Modification times, so that no two contents of a file ever share one.
     clock: u64,
 }
@@ -70,13 +75,18 @@ type Compared = Result<(), String>;
 
 impl Trial<'_> {
     fn new<'a>(root: &'a Path, history: &History, on: Destination) -> Result<Trial<'a>, String> {
-        let trial = Trial { root, store: Store::new(on)?, world: World::new(&history.settings), clock: 0 };
+        let trial = Trial { root, store: Store::new(on)?, worlds: vec![World::new(&history.settings)], clock: 0 };
         trial.configure()?;
         Ok(trial)
     }
 
+    /// One of those that may be: settings and source are the same in all.
+    fn world(&self) -> &World {
+        &self.worlds[0]
+    }
+
     fn configure(&self) -> Result<(), String> {
-        let text = self.store.translate(&play::frame("t", &self.world.settings.yaml(), Style::AsWritten));
+        let text = self.store.translate(&play::frame("t", &self.world().settings.yaml(), Style::AsWritten));
         let write = || {
             fs::create_dir_all(self.root.join("data"))?;
             fs::write(self.root.join("floodmark.yaml"), text)
@@ -86,21 +96,23 @@ impl Trial<'_> {
 
     fn step(&mut self, step: &Step) -> Result<Compared, String> {
         let io = |e: std::io::Error| e.to_string();
+        let there = |name: &String| self.world().disk.contains_key(name);
         match step {
+            Step::Write(_, content) if self.world().settings.source == Source::Table => {
+                server::write(&self.store, self.root, &self.world().settings, content)?;
+            }
             Step::Write(name, content) => {
                 fs::write(self.root.join(name), content.text()).map_err(io)?;
                 self.stamp(name)?;
             }
-            Step::Remove(name) if self.world.disk.contains_key(name) => {
-                fs::remove_file(self.root.join(name)).map_err(io)?;
-            }
-            Step::Touch(name) if self.world.disk.contains_key(name) => self.stamp(name)?,
+            Step::Remove(name) if there(name) => fs::remove_file(self.root.join(name)).map_err(io)?,
+            Step::Touch(name) if there(name) => self.stamp(name)?,
             Step::Remove(_) | Step::Touch(_) | Step::Chunks(_) => {}
             Step::Reset => {
                 // Where nothing was loaded there is nothing to reset, and the program says so.
                 process::run(self.root, &["--yes", "state", "reset", "t"])?;
             }
-            Step::SetMark(value) if self.world.mark.is_some() => {
+            Step::SetMark(value) if self.world().mark.is_some() => {
                 let report = process::run(self.root, &["--yes", "state", "set", "t", "--watermark", &value.plain()])?;
                 if report.exit != Some(0) {
                     return Ok(Err(format!("`state set` fails\n{}", report.said)));
@@ -109,8 +121,10 @@ impl Trial<'_> {
             Step::SetMark(_) => {}
             Step::Kill(delay) => process::kill(self.root, *delay)?,
             Step::Run(how) => return self.run(step, how),
+            Step::Fill(fill) => return self.fill(fill),
+            Step::Verify => return self.verify(),
         }
-        self.world.step(step);
+        self.worlds.iter_mut().for_each(|world| drop(world.step(step)));
         if matches!(step, Step::Chunks(_)) {
             self.configure()?;
         }
@@ -125,9 +139,7 @@ impl Trial<'_> {
     }
 
     fn run(&mut self, step: &Step, how: &How) -> Result<Compared, String> {
-        let before = (self.live()?, self.world.mark.clone());
-        // Of several runs, killed ones among them, an earlier one may have done the work.
-        let alone = how.plain() && !self.world.unsettled;
+        let live = self.live()?;
         let report = match how {
             How::Plain => process::run(self.root, &["run"])?,
             How::Refresh => process::run(self.root, &["--yes", "run", "--full-refresh"])?,
@@ -148,86 +160,158 @@ impl Trial<'_> {
                 first
             }
         };
-        if report.exit == Some(2) {
-            return Err(format!("the program refuses the pipeline:\n{}{}", self.world.settings.yaml(), report.said));
+        self.accepted(&report)?;
+        let mut judged = Vec::new();
+        for before in self.worlds.clone() {
+            // Of several runs, killed ones among them, an earlier one may have done the work.
+            let alone = how.plain() && !before.unsettled;
+            let mut world = before.clone();
+            let expected = world.step(step).ok_or("a run that the model does not know")?;
+            let mut differences = compare_report(&world, &report, &expected, alone);
+            if differences.is_empty() && expected.fails.is_none() {
+                let known = *how == How::Refresh && !is_allowed(REFRESH_COUNTS, &exclusions::allowed());
+                let mark = (alone && *how != How::Refresh).then_some(&before.mark);
+                differences.extend(self.compare_sums(&report, alone && !known, mark, live)?);
+            }
+            judged.push((world, differences));
         }
-        let expected = self.world.step(step).ok_or("a run that the model does not know")?;
-        let mut differences = self.compare_report(&report, &expected, alone);
-        if differences.is_empty() && expected.fails.is_none() {
-            differences.extend(self.compare_sums(&report, how, alone, &before)?);
-        }
-        differences.extend(self.compare_table()?);
-        Ok(if differences.is_empty() { Ok(()) } else { Err(format!("{}\n{}", differences.join("\n"), report.said)) })
+        self.judge(judged, &report.said)
     }
 
-    fn compare_report(&self, report: &Report, expected: &Expected, alone: bool) -> Vec<String> {
-        let mut out = Vec::new();
-        let exit = i32::from(expected.fails.is_some());
-        if report.exit != Some(exit) {
-            let why = expected.fails.map(|why| format!(" ({why:?})")).unwrap_or_default();
-            return vec![format!("exit code {:?}, the model has {exit}{why}", report.exit)];
-        }
-        if let Some(why) = expected.fails {
-            let code = report.object["error"]["code"].as_str().unwrap_or("(none)");
-            if why.code().is_some_and(|wanted| wanted != code) {
-                out.push(format!("error {code}, the model has {:?} for {why:?}", why.code()));
+    /// A `backfill`, with what disturbs it.
+    fn fill(&mut self, fill: &Fill) -> Result<Compared, String> {
+        let words = fill.words();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let live = self.live()?;
+        let mut judged = Vec::new();
+        let mut said = String::new();
+        match &fill.how {
+            Filling::Broken(kill) => {
+                process::break_off(self.root, &words, kill)?;
+                let stages = self.worlds.iter().flat_map(|world| world.fill(fill).stages);
+                judged.extend(stages.map(|world| (world, Vec::new())));
             }
-            return out;
-        }
-        let status = report.object["status"].as_str().unwrap_or("(none)");
-        if expected.idle && status != "nothing_new" {
-            out.push(format!("status {status}, the model has nothing to read"));
-        }
-        let certain = alone && self.world.settings.commit_every.is_none();
-        for (name, count) in &expected.counts {
-            let found = report.object["rows"][*name].as_u64();
-            if certain && found != Some(*count) {
-                out.push(format!("{name} is {}, the model has {count}", report.object["rows"][*name]));
+            Filling::Plain | Filling::Killed(_) => {
+                let mut worlds = self.worlds.clone();
+                if let Filling::Killed(kills) = &fill.how {
+                    for kill in kills {
+                        process::break_off(self.root, &words, kill)?;
+                        worlds = distinct(worlds.iter().flat_map(|world| world.fill(fill).stages).collect());
+                    }
+                }
+                let report = process::run(self.root, &words)?;
+                said.clone_from(&report.said);
+                for world in worlds {
+                    let filled = world.fill(fill);
+                    let end = filled.end;
+                    let after = filled.last();
+                    let mut differences = compare_fill(&after, &report, end);
+                    if differences.is_empty() && end == End::Done {
+                        let alone = fill.how == Filling::Plain;
+                        differences.extend(self.compare_sums(&report, alone, alone.then_some(&world.mark), live)?);
+                    }
+                    judged.push((after, differences));
+                }
+            }
+            Filling::Beside => {
+                let wait = "--wait=60s";
+                let filling = process::start(self.root, &[&words[..], &[wait]].concat(), false)?;
+                let running = process::start(self.root, &["run", wait], false)?;
+                let (filling, running) = (process::finish(filling)?, process::finish(running)?);
+                said = format!("backfill: {}\nrun: {}", filling.said, running.said);
+                self.accepted(&running)?;
+                for world in &self.worlds {
+                    for (after, end, expected) in world.beside_a_run(fill) {
+                        let exit = i32::from(expected.fails.is_some());
+                        let mut differences = compare_exit(&filling, end);
+                        if running.exit != Some(exit) {
+                            differences.push(format!("exit code of the run {:?}, the model has {exit}", running.exit));
+                        }
+                        judged.push((after, differences));
+                    }
+                }
             }
         }
-        let mark = &report.object["watermark"];
-        let no_word = mark.is_null() && (!alone || expected.idle);
-        if self.world.settings.watermark.is_some() && !no_word && !same_mark(&mark["after"], self.world.mark.as_ref()) {
-            out.push(format!("watermark is {}, the model has {:?}", mark["after"], self.world.mark));
-        }
-        out
+        self.judge(judged, &said)
     }
 
-    /// P9, and that what went in and out is what the table grew by.
+    /// `verify` says that all is well where it is, and that it is not where it is not.
+    fn verify(&self) -> Result<Compared, String> {
+        let mut wanted = self.worlds.iter().map(World::verified);
+        let Some(exit) = wanted.next().flatten() else { return Ok(Ok(())) };
+        if wanted.any(|other| other != Some(exit)) {
+            return Ok(Ok(()));
+        }
+        let report = process::run(self.root, &["verify", "t"])?;
+        Ok(match report.exit == Some(exit) {
+            true => Ok(()),
+            false => Err(format!("exit code {:?} of verify, the model has {exit}\n{}", report.exit, report.said)),
+        })
+    }
+
+    /// A pipeline that the program refuses is the generator's mistake.
+    fn accepted(&self, report: &Report) -> Result<(), String> {
+        match report.exit {
+            Some(2) => Err(format!("the program refuses the pipeline:\n{}{}", self.world().settings.yaml(), report.said)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Keeps the worlds that the program may be in, by what it said and by the table.
+    fn judge(&mut self, judged: Vec<(World, Vec<String>)>, said: &str) -> Result<Compared, String> {
+        let (mut possible, mut first) = (Vec::new(), None);
+        let mut others = Vec::new();
+        for (world, mut differences) in judged {
+            differences.extend(self.compare_table(&world)?);
+            if differences.is_empty() {
+                possible.push(world);
+            } else {
+                first.get_or_insert(differences);
+                others.push(world);
+            }
+        }
+        let found = possible.is_empty();
+        self.worlds = distinct(if found { others } else { possible });
+        let Some(differences) = first.filter(|_| found) else { return Ok(Ok(())) };
+        let several = self.worlds.len();
+        let all = if several > 1 { format!("\n(the first of {several} worlds that may be)") } else { String::new() };
+        Ok(Err(format!("{}{all}\n{said}", differences.join("\n"))))
+    }
+
+    /// P9, and that what went in and out is what the table grew by. `mark`: what the watermark was before.
     fn compare_sums(
         &self,
         report: &Report,
-        how: &How,
         alone: bool,
-        before: &(u64, Option<Value>),
+        mark: Option<&Option<Value>>,
+        before: u64,
     ) -> Result<Vec<String>, String> {
         let mut out = Vec::new();
         let rows = &report.object["rows"];
         let count = |name: &str| rows[name].as_u64().unwrap_or(0);
         let sum: u64 = OUTCOMES.iter().map(|name| count(name)).sum();
-        if sum != count("read") {
-            out.push(format!("read={} and the outcomes add up to {sum} (P9): {rows}", count("read")));
+        let read = rows["transformed"].as_u64().unwrap_or(count("read"));
+        if sum != read {
+            out.push(format!("read={read} and the outcomes add up to {sum} (P9): {rows}"));
         }
-        let mark = &report.object["watermark"];
-        if alone && *how != How::Refresh && !mark.is_null() && !same_mark(&mark["before"], before.1.as_ref()) {
-            out.push(format!("watermark before is {}, the model has {:?}", mark["before"], before.1));
+        let told = &report.object["watermark"];
+        if let Some(mark) = mark.filter(|mark| !told.is_null() && !same_mark(&told["before"], mark.as_ref())) {
+            out.push(format!("watermark before is {}, the model has {mark:?}", told["before"]));
         }
-        let scd2 = self.world.settings.load == Load::Scd2;
-        let known = *how == How::Refresh && !is_allowed(REFRESH_COUNTS, &exclusions::allowed());
+        let s = &self.world().settings;
         // A soft delete takes no row out, and puts one in where there was none.
-        let soft = self.world.settings.deletes == Deletes::Soft;
-        if alone && !scd2 && !soft && !known {
+        if alone && s.load != Load::Scd2 && s.deletes != Deletes::Soft {
             let gone = count("removed") + count("deleted");
             let now = self.live()?;
-            if before.0 + count("inserted") != now + gone {
-                out.push(format!("{} rows became {now}, which the counts do not say: {rows}", before.0));
+            if before + count("inserted") != now + gone {
+                out.push(format!("{before} rows became {now}, which the counts do not say: {rows}"));
             }
         }
         Ok(out)
     }
 
-    fn compare_table(&self) -> Result<Vec<String>, String> {
-        let (columns, mut rows) = table(&self.world);
+    fn compare_table(&self, world: &World) -> Result<Vec<String>, String> {
+        let (columns, mut rows) = table(world);
         let found = self.columns()?;
         if found.is_empty() && !rows.is_empty() {
             return Ok(vec!["there is no table".to_owned()]);
@@ -293,7 +377,7 @@ impl Trial<'_> {
 
     fn rows(&self, columns: &[String]) -> Result<dump::Rows, String> {
         let names: Vec<String> = columns.iter().map(|c| dump::quote(c)).collect();
-        let current = if current_only(&self.world) { " WHERE is_current" } else { "" };
+        let current = if current_only(self.world()) { " WHERE is_current" } else { "" };
         let mut found = self.store.query(self.root, &format!("SELECT {} FROM t{current}", names.join(", ")))?;
         // The model has no booleans, as some databases have none.
         for cell in found.rows.iter_mut().flatten() {
@@ -308,6 +392,71 @@ impl Trial<'_> {
         let columns = self.columns()?;
         Ok(if columns.is_empty() { 0 } else { self.rows(&columns)?.rows.len() as u64 })
     }
+}
+
+fn compare_report(world: &World, report: &Report, expected: &Expected, alone: bool) -> Vec<String> {
+    let mut out = Vec::new();
+    let exit = i32::from(expected.fails.is_some());
+    if report.exit != Some(exit) {
+        let why = expected.fails.map(|why| format!(" ({why:?})")).unwrap_or_default();
+        return vec![format!("exit code {:?}, the model has {exit}{why}", report.exit)];
+    }
+    if let Some(why) = expected.fails {
+        let code = report.object["error"]["code"].as_str().unwrap_or("(none)");
+        if why.code().is_some_and(|wanted| wanted != code) {
+            out.push(format!("error {code}, the model has {:?} for {why:?}", why.code()));
+        }
+        return out;
+    }
+    let status = report.object["status"].as_str().unwrap_or("(none)");
+    if expected.idle && status != "nothing_new" {
+        out.push(format!("status {status}, the model has nothing to read"));
+    }
+    let certain = alone && world.settings.commit_every.is_none();
+    for (name, count) in &expected.counts {
+        let found = report.object["rows"][*name].as_u64();
+        if certain && found != Some(*count) {
+            out.push(format!("{name} is {}, the model has {count}", report.object["rows"][*name]));
+        }
+    }
+    let mark = &report.object["watermark"];
+    let no_word = mark.is_null() && (!alone || expected.idle);
+    if world.settings.watermark.is_some() && !no_word && !same_mark(&mark["after"], world.mark.as_ref()) {
+        out.push(format!("watermark is {}, the model has {:?}", mark["after"], world.mark));
+    }
+    out
+}
+
+fn compare_exit(report: &Report, end: End) -> Vec<String> {
+    let (exit, code) = match end {
+        End::Done => (0, None),
+        End::Fails(why) => (1, why.code()),
+        End::Refused(code) => (2, Some(code)),
+    };
+    let found = report.object["error"]["code"].as_str();
+    if report.exit != Some(exit) {
+        return vec![format!("exit code {:?} ({found:?}), the model has {exit} ({code:?})", report.exit)];
+    }
+    match code {
+        Some(code) if found != Some(code) => vec![format!("error {found:?}, the model has {code}")],
+        _ => Vec::new(),
+    }
+}
+
+/// `world`: as it is afterwards.
+fn compare_fill(world: &World, report: &Report, end: End) -> Vec<String> {
+    let mut out = compare_exit(report, end);
+    let mark = &report.object["watermark"];
+    if out.is_empty() && end == End::Done && !mark.is_null() && !same_mark(&mark["after"], world.mark.as_ref()) {
+        out.push(format!("watermark is {}, the model has {:?}", mark["after"], world.mark));
+    }
+    out
+}
+
+/// Each world once.
+fn distinct(worlds: Vec<World>) -> Vec<World> {
+    let mut known = BTreeSet::new();
+    worlds.into_iter().filter(|world| known.insert(format!("{world:?}"))).collect()
 }
 
 /// An `scd2` that closes what is absent does so at the run's own time, so the current rows alone are certain.

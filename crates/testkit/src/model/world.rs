@@ -4,12 +4,13 @@
 //! chunks, threads or kills: whatever those do, the world after a run must be this one.
 
 use super::{
+    fill::Receipt,
     history::{How, Step},
     merge,
     reading::Reading,
     row::{Content, Row, Value, get},
     scd2::{self, Histories},
-    settings::{AXIS, Late, Load, Nulls, Settings},
+    settings::{AXIS, Late, Load, Nulls, Settings, Source},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -63,6 +64,8 @@ pub(super) struct World {
     /// A kill lies behind, and what it left to do is not known.
     pub(super) unsettled: bool,
     pub(super) mark: Option<Value>,
+    /// What backfills have loaded.
+    pub(super) receipts: Vec<Receipt>,
     /// Met so far.
     pub(super) corners: BTreeSet<Corner>,
 }
@@ -138,6 +141,7 @@ impl World {
             wide: false,
             unsettled: false,
             mark: None,
+            receipts: Vec::new(),
             corners: BTreeSet::new(),
         }
     }
@@ -158,13 +162,16 @@ impl World {
             Step::Kill(_) => self.unsettled = true,
             Step::Run(How::Refresh) => return Some(self.refresh()),
             Step::Run(_) => return Some(self.run()),
+            Step::Fill(fill) => *self = self.fill(fill).last(),
+            Step::Verify => {}
         }
         None
     }
 
     /// `--full-refresh`: as if nothing had ever been loaded.
     fn refresh(&mut self) -> Expected {
-        let fresh = World { disk: self.disk.clone(), corners: self.corners.clone(), ..World::new(&self.settings) };
+        let (disk, corners) = (self.disk.clone(), self.corners.clone());
+        let fresh = World { disk, corners, ..World::new(&self.settings) };
         let before = std::mem::replace(self, fresh);
         let mut expected = self.run();
         if expected.fails.is_some() {
@@ -187,10 +194,11 @@ impl World {
         }
         self.ledger.clear();
         self.mark = None;
+        self.receipts.clear();
     }
 
     /// One run. When it fails the world stays as it was.
-    fn run(&mut self) -> Expected {
+    pub(super) fn run(&mut self) -> Expected {
         let mut after = self.clone();
         after.unsettled = false;
         let expected = after.load();
@@ -302,6 +310,10 @@ impl World {
             // A bad row behind the watermark may be called either.
             counts.remove("rejected");
             counts.remove("skipped");
+        }
+        if settings.source == Source::Table {
+            // How many rows of a table a run looks at is its source's business.
+            counts.clear();
         }
         Expected { counts, ..Expected::default() }
     }

@@ -1,9 +1,11 @@
 //! A history as a case, in the form the player reads.
 
 use super::{
-    history::{History, How, Step},
+    fill::End,
+    history::{Filling, History, How, Step},
     row::Value,
-    settings::AXIS,
+    server::{self, Dialect},
+    settings::{AXIS, Source},
     trial,
     world::{Expected, OUTCOMES, World},
 };
@@ -18,8 +20,13 @@ pub(super) fn case(history: &History, title: &str) -> String {
     let last = history.steps.len().saturating_sub(1);
     for (place, step) in history.steps.iter().enumerate() {
         let settled = !world.unsettled;
+        let before = world.clone();
         let expected = world.step(step);
         match step {
+            Step::Write(_, content) if history.settings.source == Source::Table => {
+                let sql = server::statements(Dialect::Sqlite, &history.settings, content).join(";\n");
+                out.push_str(&format!("-- source\n{sql};\n"));
+            }
             Step::Write(name, content) => out.push_str(&format!("-- file {name}\n{}", content.text())),
             Step::Remove(name) => out.push_str(&format!("-- remove {name}\n")),
             Step::Touch(name) => out.push_str(&format!("-- touch {name}\n")),
@@ -42,6 +49,21 @@ pub(super) fn case(history: &History, title: &str) -> String {
                 }
                 if place == last {
                     out.push_str(&table(&world));
+                }
+            }
+            Step::Fill(fill) => {
+                if fill.how != Filling::Plain {
+                    prose.push_str(&format!("The backfill of step {place} is {:?}\n", fill.how));
+                }
+                let words = fill.words()[1..].join(" ");
+                out.push_str(&format!("-- backfill {words}\n{}\n", filled(&world, before.fill(fill).end)));
+                if place == last {
+                    out.push_str(&table(&world));
+                }
+            }
+            Step::Verify => {
+                if let Some(exit) = world.verified() {
+                    out.push_str(&format!("-- floodmark verify t\nexit {exit}\n"));
                 }
             }
         }
@@ -69,6 +91,21 @@ fn outcome(world: &World, expected: &Expected, alone: bool) -> String {
         out.push_str(&format!(" watermark=\"{}\"", mark.plain()));
     }
     out
+}
+
+/// Of a backfill, by its end and the world after it.
+fn filled(world: &World, end: End) -> String {
+    match end {
+        End::Fails(why) => return format!("failed {}", why.code().unwrap_or_default()).trim().to_owned(),
+        End::Refused(code) => return format!("refused {code}"),
+        End::Done => {}
+    }
+    let counts: Vec<String> = ["read"].iter().chain(OUTCOMES).chain(&["removed"]).map(|name| format!("{name}=*")).collect();
+    let mark = match (&world.settings.watermark, &world.mark) {
+        (Some(_), Some(mark)) => format!(" watermark=\"{}\"", mark.plain()),
+        _ => String::new(),
+    };
+    format!("done {}{mark}", counts.join(" "))
 }
 
 fn table(world: &World) -> String {

@@ -30,6 +30,11 @@ fn deliver(seeds: RangeInclusive<u64>, on: Destination) {
     agree(&found);
 }
 
+fn fill(seeds: RangeInclusive<u64>, on: Destination) {
+    let found: Vec<Disagreement> = seeds.filter_map(|seed| model::fill(seed, on).unwrap()).take(3).collect();
+    agree(&found);
+}
+
 // The same histories for everyone, so that a red test speaks of the change at hand; `soak` looks for new ones.
 
 #[test]
@@ -67,6 +72,21 @@ fn p1_to_p9_hold_on_random_histories_on_mysql() {
 #[test]
 fn p7_p8_order_and_split_do_not_matter_on_mysql() {
     deliver(1..=4, Destination::Mysql);
+}
+
+#[test]
+fn p7_backfills_hold_on_random_histories() {
+    fill(1..=100, Destination::Sqlite);
+}
+
+#[test]
+fn p7_backfills_hold_on_random_histories_on_postgres() {
+    fill(1..=20, Destination::Postgres);
+}
+
+#[test]
+fn p7_backfills_hold_on_random_histories_on_mysql() {
+    fill(1..=20, Destination::Mysql);
 }
 
 /// `cargo xtask soak`: histories nobody has seen yet, as long as one likes; the seed makes a failure again. With
