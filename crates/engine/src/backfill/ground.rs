@@ -125,6 +125,12 @@ impl<'a> Ground<'a> {
         let entries = Vec::new();
         let mut ground =
             Ground { column, axis, entries, reach, mark, start, own, horizon, young, began, now, extent: None };
+        // Of numbers the horizon itself is settled, since whoever writes later has a higher one; of moments and days rows may
+        // still come there.
+        if !ground.axis.is_time() {
+            let next = |value: &Value| number(value).ok().and_then(|number| ground.behind(number));
+            ground.horizon = ground.horizon.as_ref().map(|horizon| next(horizon).unwrap_or(Value::Null));
+        }
         ground.learn(known);
         Ok(ground)
     }
@@ -162,6 +168,11 @@ impl<'a> Ground<'a> {
             _ => return None,
         };
         Interval::new(from, mark)
+    }
+
+    /// Whether rows may still come to a part of an interval that was loaded.
+    pub(crate) fn is_open(&self, interval: &Interval) -> bool {
+        self.entries.iter().any(|entry| !entry.settled && entry.interval.common(interval).is_some())
     }
 
     /// The range that was asked for; where it was not, and `--missing` was, all that the source holds.
@@ -282,6 +293,7 @@ impl<'a> Ground<'a> {
                 number(highest).ok().and_then(|n| self.behind(n)).is_some_and(|end| not_behind(&end))
             }
             (false, _, Some(None)) => false,
+            // What is behind a transform shows as it comes.
             _ => true,
         };
         let old = self.young.as_ref().is_none_or(&not_behind);

@@ -101,7 +101,7 @@ impl Pass<'_, '_> {
             }
         }
         self.done.loaded += group.len();
-        self.done.open += group.iter().filter(|unit| !unit.settled).count();
+        self.done.open += group.iter().filter(|unit| ground.is_open(&unit.interval)).count();
         let came = (run.counts.read - run.counts.skipped - before) as f64 / group.len() as f64;
         *rows_each = Some(rows_each.map_or(came, |each| each.max(came)));
         Ok(group.len())
@@ -251,7 +251,8 @@ impl Pass<'_, '_> {
             false => units.iter().map(|unit| ground.kin(unit)).collect(),
         };
         let absorbed = ground.absorbed(units);
-        let receipts = Receipts { column: self.fill.column, data_type, units, kin, absorbed, reaches, last };
+        let grows = !ground.axis.is_time() && ground.extent.is_none();
+        let receipts = Receipts { column: self.fill.column, data_type, units, kin, absorbed, reaches, grows, last };
         let table = work.source.files().is_none();
         let ranges = self.ranges(ground, units)?;
         // Where ranges cannot be found by themselves, the source is read through once, by several.

@@ -267,6 +267,10 @@ impl Engine {
             let mut ground = work.ground(fill, &surveyed, &state, owner.intervals(fill.column)?, run)?;
             let held = match pipeline.load {
                 Load::Append => {
+                    // A gap is one also where what lies beyond it waits.
+                    if let Some(first) = held.first() {
+                        groups::connected(pipeline, &ground, &first.interval)?;
+                    }
                     let settled = ground.before_horizon(held.clone());
                     if settled.last() != held.last() {
                         work.warn(

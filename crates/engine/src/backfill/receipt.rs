@@ -33,6 +33,9 @@ pub(crate) struct Receipts<'r> {
     pub(crate) absorbed: Vec<Interval>,
     /// An `append` whose watermark moves with the rows: where that is.
     pub(crate) reaches: Option<Option<Value>>,
+    /// Nothing was known of the highest number beforehand: an interval is settled as far as its own rows go, since numbers grow
+    /// and more may come behind them.
+    pub(crate) grows: bool,
     /// Nothing of the backfill comes after these.
     pub(crate) last: bool,
 }
@@ -44,6 +47,8 @@ impl Receipts<'_> {
         let entry = |(at, unit): (usize, &Unit)| {
             let (met, highest) = tally.met(at);
             let kin = self.kin.get(at).map_or(&[][..], Vec::as_slice);
+            let last = highest.as_ref().and_then(|value| number(value).ok()).map(|highest| highest + 1);
+            let over = !self.grows || last == number(&unit.interval.until).ok();
             let highest = kin.iter().filter_map(|entry| entry.highest.clone()).chain(highest);
             IntervalEntry {
                 column: self.column.to_owned(),
@@ -52,7 +57,7 @@ impl Receipts<'_> {
                 run: run.to_owned(),
                 rows: met + kin.iter().map(|entry| entry.rows).sum::<u64>(),
                 highest: highest.max_by_key(|value| number(value).ok()),
-                settled: unit.settled && kin.iter().all(|entry| entry.settled),
+                settled: unit.settled && over && kin.iter().all(|entry| entry.settled),
                 loaded_at: now,
             }
         };
