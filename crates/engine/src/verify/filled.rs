@@ -11,6 +11,8 @@ pub(crate) struct Filled {
     pub(crate) data_type: DataType,
     intervals: Vec<Interval>,
     start: Option<Value>,
+    /// Runs leave out what lies at the `start` itself.
+    exclusive: bool,
     mark: Option<Value>,
 }
 
@@ -27,6 +29,7 @@ impl Filled {
             data_type,
             intervals: entries.into_iter().map(|entry| entry.interval).collect(),
             start: spec.start.as_deref().and_then(|start| Value::parse(start, data_type)),
+            exclusive: spec.exclusive,
             mark: mark.map(|mark| mark.value.clone()),
         }))
     }
@@ -63,7 +66,11 @@ impl Filled {
 
     /// Whether a run or a backfill has read there.
     pub(crate) fn read(&self, value: &Value) -> bool {
-        let not_before = |start: &Value| value.compare(start) != Some(Ordering::Less);
+        let not_before = |start: &Value| match value.compare(start) {
+            Some(Ordering::Less) => false,
+            Some(Ordering::Equal) => !self.exclusive,
+            _ => true,
+        };
         let by_runs = self.mark.as_ref().is_some_and(|mark| value.compare(mark) != Some(Ordering::Greater))
             && self.start.as_ref().is_none_or(not_before);
         by_runs || self.intervals.iter().any(|interval| interval.holds(value))

@@ -183,7 +183,9 @@ impl Engine {
             let last = ahead.unwrap_or_else(|| mark.value.clone());
             // What has a row's number as its watermark is read again from there on, and nothing tells its rows otherwise.
             if !hidden {
-                let bounds = Bounds { from, exclusive: spec.exclusive, until: Some(last.clone()), before: None };
+                // Where an interval begins it holds that value, whatever runs do at the `start`.
+                let exclusive = spec.exclusive && filled.is_none();
+                let bounds = Bounds { from, exclusive, until: Some(last.clone()), before: None };
                 left.range = Some(Range { column: column.clone(), bounds, nulls });
             }
             let bounds = Bounds { from: Some(last), exclusive: !hidden, until: None, before: None };
