@@ -1,4 +1,5 @@
 //! `cargo xtask soak`: random histories against the model, for as long as one likes; `--postgres` or `--mysql`: into a server.
+//! Sources are tables of all databases, so that servers are started in any case.
 
 use crate::{
     services::{Services, Use},
@@ -32,7 +33,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     test.args(["--", "--ignored", "--exact", "model::soak", "--nocapture"]);
     test.env("FLOODMARK_BIN", binary()).env("FLOODMARK_SEED", seed.to_string());
     test.env("FLOODMARK_SOAK_SECONDS", (minutes * 60).to_string());
-    let Some(server) = server else { return shell::run(&mut test) };
     let services = Services::start(Use::Tests)?;
-    shell::run(test.envs(services.variables()).env("FLOODMARK_SOAK_ON", server))
+    test.envs(services.variables());
+    if let Some(server) = server {
+        test.env("FLOODMARK_SOAK_ON", server);
+    }
+    shell::run(&mut test)
 }

@@ -74,14 +74,18 @@ impl Axis {
         units.map(|start| (start, until.min(start + step))).collect()
     }
 
-    /// Where steps begin that hold a place: the beginning of its hours or days since 1970, or the multiple of a number.
-    pub(super) fn floor(self, place: i64, by: Option<By>) -> i64 {
-        // From 1970 to 2024.
-        let epoch = match self {
+    /// What lies between 1970 and 2024.
+    pub(super) fn epoch(self) -> i64 {
+        match self {
             Axis::Int => 0,
             Axis::Date => EPOCH,
             Axis::Timestamp | Axis::Zoned => EPOCH * DAY,
-        };
+        }
+    }
+
+    /// Where steps begin that hold a place: the beginning of its hours or days since 1970, or the multiple of a number.
+    pub(super) fn floor(self, place: i64, by: Option<By>) -> i64 {
+        let epoch = self.epoch();
         self.step(by).map_or(place, |step| (place + epoch).div_euclid(step) * step - epoch)
     }
 }

@@ -58,6 +58,10 @@ impl World {
     pub(super) fn fill(&self, fill: &Fill) -> Filled {
         let axis = self.settings.axis;
         let mut filled = Filled { stages: vec![self.clone()], end: End::Done };
+        if self.disk.is_empty() {
+            filled.end = End::Fails(Failure::NoFile);
+            return filled;
+        }
         let places: Vec<i64> = self.source().filter_map(|(_, row)| axis.place(&get(row, AXIS))).collect();
         let extent = places.iter().min().copied().zip(places.iter().max().copied());
         // What a transform makes of its source is not known before.
@@ -121,7 +125,12 @@ impl World {
         }
         let mut wanted = fresh.live();
         let mine = self.live();
-        if mine.is_empty() {
+        // After a reset nothing is known of what lies before the start.
+        let unknown = |row: &Row| {
+            let place = axis.place(&get(row, AXIS));
+            place.is_some() && place < self.start() && !self.received(place)
+        };
+        if mine.is_empty() || !self.loaded || mine.iter().any(unknown) {
             return None;
         }
         for row in &mine {
@@ -136,11 +145,9 @@ impl World {
         }
         let not_loaded = |row: &Row| {
             let place = axis.place(&get(row, AXIS));
-            let filled = |receipt: &Receipt| {
-                place.is_some_and(|place| receipt.range.0 <= place && place < receipt.range.1)
-            };
-            let by_runs = place.is_none() || (place <= self.stands() && place >= self.start());
-            !by_runs && !self.receipts.iter().any(filled)
+            // Without a watermark they read all there is.
+            let by_runs = place.is_none() || s.watermark.is_none() || (place <= self.stands() && place >= self.start());
+            !by_runs && !self.received(place)
         };
         if wanted.iter().all(not_loaded) {
             return Some(0);
@@ -153,6 +160,18 @@ impl World {
         let plain = s.load == Load::Upsert && s.deletes == Deletes::None && s.source == Source::Table;
         let known = |row: &Row| mine.iter().any(|other| self.key(other) == self.key(row));
         (plain && wanted.iter().any(|row| lost(row) && !known(row))).then_some(4)
+    }
+
+    /// Whether a backfill has loaded what is there.
+    fn received(&self, place: Option<i64>) -> bool {
+        let holds = |receipt: &Receipt| place.is_some_and(|place| receipt.range.0 <= place && place < receipt.range.1);
+        self.receipts.iter().any(holds)
+    }
+
+    /// Whether runs have read all files as they are.
+    pub(super) fn ran_over_all(&self) -> bool {
+        let loaded = |(file, content)| self.ledger.get(file).is_some_and(|known| known.as_ref() == Some(content));
+        self.settings.source == Source::Table || self.disk.iter().all(loaded)
     }
 
     /// Rows of the table that are in force.
@@ -189,7 +208,9 @@ impl World {
         }
         done.retain(|(from, until)| from < until);
         let cut = self.settings.axis.cut(range, fill.by);
-        cut.into_iter().flat_map(|whole| gaps(whole, &done).into_iter().map(move |range| Unit { range, whole })).collect()
+        cut.into_iter()
+            .flat_map(|whole| gaps(whole, &done).into_iter().map(move |range| Unit { range, whole }))
+            .collect()
     }
 
     /// Whether it is loaded while runs go on, and so before what is not.
@@ -200,7 +221,8 @@ impl World {
             Load::Append => behind(self.stands()),
             Load::DeleteInsert => {
                 let back = self.settings.watermark.as_ref().and_then(|w| w.lookback).unwrap_or(0);
-                behind(self.stands().map(|mark| mark - back)) && (self.settings.key.is_empty() || self.settings.versioned())
+                behind(self.stands().map(|mark| mark - back))
+                    && (self.settings.key.is_empty() || self.settings.versioned())
             }
             _ => self.settings.version != Version::Off,
         }
@@ -209,15 +231,17 @@ impl World {
     /// Loads an interval, in parts where a transaction does not take all of it: each is a stage.
     fn unit(&mut self, unit: &Unit, held: bool, force: bool, extent: Option<Range>, stages: &mut Vec<World>) -> End {
         let s = self.settings.clone();
+        if s.load == Load::Append && held && !self.connects(unit.range.0, extent) {
+            return End::Refused("FM0106");
+        }
         let fails = s.watermark.as_ref().is_some_and(|w| w.nulls == Nulls::Fail);
         if fails && self.source().any(|(_, row)| get(row, AXIS) == Value::Null) {
             return End::Fails(Failure::NullCursor);
         }
-        if s.load == Load::Append && held && !self.connects(unit.range.0, extent) {
-            return End::Refused("FM0106");
-        }
-        let parts = s.commit_every.is_some() && matches!(s.load, Load::Append | Load::Upsert);
-        let mut ends: Vec<i64> = if parts { self.rows(unit.range).iter().filter_map(|(place, _)| *place).collect() } else { Vec::new() };
+        let whole = s.transform || s.source == Source::Files || s.commit_every.is_none();
+        let parts = !whole && matches!(s.load, Load::Append | Load::Upsert);
+        let mut ends: Vec<i64> =
+            if parts { self.rows(unit.range).iter().filter_map(|(place, _)| *place).collect() } else { Vec::new() };
         ends.retain(|end| *end > unit.range.0);
         ends.push(unit.range.1);
         ends.sort_unstable();
@@ -281,13 +305,16 @@ impl World {
             self.mark = Some(value.clone());
         }
         self.receive(unit, highest, force, extent);
+        self.loaded = true;
         End::Done
     }
 
     /// Takes note that an interval is in.
     fn receive(&mut self, unit: &Unit, highest: Option<Value>, force: bool, extent: Option<Range>) {
-        // Numbers grow: rows may come beyond the highest. All days are over.
-        let known = extent.map(|(_, highest)| highest + 1);
+        // Numbers grow: rows may come beyond the highest, which behind a transform is that of the interval itself. All days
+        // are over.
+        let own = highest.as_ref().and_then(|value| self.settings.axis.place(value));
+        let known = if self.settings.transform { own } else { extent.map(|e| e.1) }.map(|highest| highest + 1);
         let settled = self.settings.axis.is_time() || known.is_some_and(|end| unit.range.1 <= end);
         let inside = |outer: Range, inner: Range| outer.0 <= inner.0 && inner.1 <= outer.1;
         let mut receipt = Receipt { range: unit.range, highest, settled };

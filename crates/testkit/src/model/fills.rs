@@ -21,10 +21,46 @@ pub(super) fn history(seed: u64, allowed: &[String]) -> History {
     }
 }
 
+/// Rows of a source that is whole, for these settings.
+pub(super) fn rows(random: &mut Random, settings: &Settings) -> (Vec<&'static str>, Vec<Row>) {
+    let mut generator = Generator::new(random, settings.clone());
+    generator.new_column = usize::MAX;
+    let columns = generator.columns();
+    // A key of its own each, where each may have one row only.
+    let own = generator.lone;
+    for _ in 0..5 + generator.random.below(40) {
+        generator.round = generator.random.below(6);
+        let mut row = generator.row(&columns);
+        if own {
+            row.insert("id", Value::Int(generator.next_key));
+        }
+        if generator.settings.watermark.as_ref().is_none_or(|w| w.nulls == Nulls::Fail) && row[AXIS] == Value::Null {
+            continue;
+        }
+        let known = generator.rows.iter().any(|other| generator.same_place(other, &row));
+        if !known || generator.settings.key.is_empty() {
+            generator.rows.push(row);
+        }
+    }
+    (columns, generator.rows)
+}
+
 /// Settings of pipelines that can be filled.
 pub(super) fn settings(random: &mut Random) -> Settings {
     use Load::{Append, DeleteInsert, InsertOnly, Scd2, Upsert};
-    let load = *random.pick(&[Upsert, Upsert, Upsert, InsertOnly, Append, Append, DeleteInsert, DeleteInsert, DeleteInsert, Scd2, Scd2]);
+    let load = *random.pick(&[
+        Upsert,
+        Upsert,
+        Upsert,
+        InsertOnly,
+        Append,
+        Append,
+        DeleteInsert,
+        DeleteInsert,
+        DeleteInsert,
+        Scd2,
+        Scd2,
+    ]);
     let window = load == DeleteInsert && random.percent(70);
     let source = if load == Append || random.percent(75) { Source::Table } else { Source::Files };
     let key = match load {
@@ -108,7 +144,22 @@ pub(super) fn kill(random: &mut Random) -> Kill {
     if random.percent(40) {
         return Kill::After(random.below(80_000) as u64);
     }
-    Kill::At(format!("{}:{}", random.word(POINTS), 1 + random.below(4)))
+    Kill::At(format!("{}:{}", random.word(POINTS), random.pick(&[1, 1, 2, 4])))
+}
+
+/// Where an interval ends: at a value that rows have, or between two.
+pub(super) fn end(random: &mut Random, axis: Axis, point: usize) -> Value {
+    if random.percent(50) { axis.at(point) } else { axis.between(point) }
+}
+
+/// How long intervals are; the default, where it says nothing.
+pub(super) fn step(random: &mut Random, axis: Axis) -> Option<By> {
+    random.percent(60).then(|| match axis {
+        Axis::Int => By::Number(1 + random.below(5) as u32),
+        Axis::Date => By::Days(1 + random.below(4) as u32),
+        _ if random.percent(30) => By::Hours(6),
+        _ => By::Days(1 + random.below(2) as u32),
+    })
 }
 
 struct Generator<'r> {
@@ -119,6 +170,9 @@ struct Generator<'r> {
     keys: usize,
     lone: bool,
     next_key: i64,
+    /// `commit_every` may change. By force a large interval of numbers is loaded in parts that keep their own receipts, and how
+    /// large they are is the program's business.
+    chunks: bool,
     /// The column `x` turns up from this round on.
     new_column: usize,
     round: usize,
@@ -131,7 +185,19 @@ impl<'r> Generator<'r> {
         let grows = settings.load != Load::Append && random.percent(25);
         let new_column = if grows { 1 + random.below(3) } else { usize::MAX };
         let keys = 3 + random.below(10);
-        Generator { random, settings, rows: Vec::new(), keys, lone, next_key: 0, new_column, round: 0, files: 0 }
+        let chunks = settings.commit_every.is_some();
+        Generator {
+            random,
+            settings,
+            rows: Vec::new(),
+            keys,
+            lone,
+            next_key: 0,
+            chunks,
+            new_column,
+            round: 0,
+            files: 0,
+        }
     }
 
     fn history(mut self) -> History {
@@ -142,7 +208,9 @@ impl<'r> Generator<'r> {
                 let step = match self.random.below(100) {
                     0..40 => Step::Run(self.how()),
                     40..44 if self.settings.load != Load::Append => Step::Reset,
-                    44..48 => Step::Chunks(*self.random.pick(&[None, Some(1), Some(2), Some(3), Some(7)])),
+                    44..48 if self.chunks => {
+                        Step::Chunks(*self.random.pick(&[None, Some(1), Some(2), Some(3), Some(7)]))
+                    }
                     48..54 => Step::Verify,
                     _ => Step::Fill(self.fill()),
                 };
@@ -169,12 +237,7 @@ impl<'r> Generator<'r> {
 
     fn fill(&mut self) -> Fill {
         let axis = self.settings.axis;
-        let by = self.random.percent(60).then(|| match axis {
-            Axis::Int => By::Number(1 + self.random.below(5) as u32),
-            Axis::Date => By::Days(1 + self.random.below(4) as u32),
-            _ if self.random.percent(30) => By::Hours(6),
-            _ => By::Days(1 + self.random.below(2) as u32),
-        });
+        let by = step(self.random, axis);
         let missing = self.random.percent(15);
         let whole = missing && self.random.percent(60);
         let range = (!whole).then(|| match self.random.below(100) {
@@ -182,7 +245,11 @@ impl<'r> Generator<'r> {
             20..23 => (axis.at(5), axis.at(5)),
             _ => {
                 let points = [self.random.below(24), self.random.below(24)];
-                let most = if self.random.percent(3) { points } else { [points[0].min(points[1]), points[0].max(points[1]) + 1] };
+                let most = if self.random.percent(3) {
+                    points
+                } else {
+                    [points[0].min(points[1]), points[0].max(points[1]) + 1]
+                };
                 (self.end(most[0]), self.end(most[1]))
             }
         });
@@ -192,12 +259,12 @@ impl<'r> Generator<'r> {
             27..39 => Filling::Beside,
             _ => Filling::Plain,
         };
-        let force = !missing && self.random.percent(20);
+        let force = !missing && self.random.percent(20) && (axis.is_time() || !self.chunks);
         Fill { range, by, jobs: *self.random.pick(&[1, 1, 2, 4]), force, missing, how }
     }
 
     fn end(&mut self, point: usize) -> Value {
-        if self.random.percent(50) { self.settings.axis.at(point) } else { self.settings.axis.between(point) }
+        end(self.random, self.settings.axis, point)
     }
 
     /// What happens to the source between two commands.
@@ -215,7 +282,8 @@ impl<'r> Generator<'r> {
         if self.settings.source == Source::Files {
             self.files += 1;
             self.rows.extend(new.iter().cloned());
-            let format = *self.random.pick(&[Format::Csv, Format::Jsonl]);
+            // A file of JSON without a row is taken for one that was not written to its end.
+            let format = if new.is_empty() { Format::Csv } else { *self.random.pick(&[Format::Csv, Format::Jsonl]) };
             let end = if format == Format::Csv { "csv" } else { "jsonl" };
             let name = format!("data/{}{}.{end}", self.random.below(9), self.files);
             return vec![Step::Write(name, Content { format, columns, rows: new })];
@@ -276,7 +344,9 @@ impl<'r> Generator<'r> {
                 AXIS => self.settings.axis.at(point),
                 MARK => Value::text(if delete { "D" } else { "U" }),
                 "part" => Value::text(self.random.word(&["p", "q"])),
-                "name" if self.random.percent(80) => Value::text(self.random.word(&["a", "b", "pear, ripe", "it's", "x|y"])),
+                "name" if self.random.percent(80) => {
+                    Value::text(self.random.word(&["a", "b", "pear, ripe", "it's", "x|y"]))
+                }
                 "n" if self.random.percent(80) => Value::Int(self.random.below(3) as i64),
                 "x" if self.random.percent(80) => Value::Int(self.random.below(3) as i64),
                 _ => Value::Null,

@@ -2,8 +2,8 @@
 //!
 //! `generate` draws a `history`; `world` (with `reading`, `merge` and `scd2`) is what the specification makes of it; `trial`
 //! plays both sides and compares table, watermark and accounting. A history that fails is made small by `shrink` and printed
-//! by `write` as a case. `orders` needs no model: it delivers the same rows in several ways. What is left out on purpose
-//! stands in `exclusions`.
+//! by `write` as a case. `fills` draws histories with backfills, and `fill` is what the manual makes of them. `orders` and
+//! `splits` need no model: they load the same rows in several ways. What is left out on purpose stands in `exclusions`.
 
 mod axis;
 mod exclusions;
@@ -13,18 +13,22 @@ mod generate;
 mod history;
 mod merge;
 mod orders;
+mod origin;
+mod parquet;
 mod pipelines;
 mod process;
 mod random;
 mod reading;
 mod row;
 mod scd2;
-mod server;
 mod settings;
 mod shrink;
+mod splits;
 mod trial;
 mod world;
 mod write;
+
+pub use origin::Origin;
 
 use crate::store::Destination;
 use std::time::{Duration, Instant};
@@ -72,6 +76,12 @@ pub fn deliver(seed: u64, on: Destination) -> Result<Option<Disagreement>, Strin
     Ok(orders::differ(seed, SHRINKING, on)?.map(|case| Disagreement { seed, case }))
 }
 
+/// Loads the source of one seed at once, and by backfills of its parts in any order, beside runs, killed and replayed: the
+/// tables must be equal (P7).
+pub fn split(seed: u64, from: Origin, on: Destination) -> Result<Option<Disagreement>, String> {
+    Ok(splits::differ(seed, from, on, SHRINKING)?.map(|case| Disagreement { seed, case }))
+}
+
 /// Plays histories from `seed` on until the time is over; how many, and where program and model differ.
 ///
 /// Stops after `most` disagreements: more are likely the same again.
@@ -82,6 +92,7 @@ pub fn soak(seed: u64, on: Destination, time: Duration, most: usize) -> Result<(
         let seed = seed.wrapping_add(played);
         found.extend(play(seed, on)?);
         found.extend(fill(seed, on)?);
+        found.extend(split(seed, Origin::ALL[(seed % 5) as usize], on)?);
         if played % 5 == 0 {
             found.extend(deliver(seed, on)?);
         }

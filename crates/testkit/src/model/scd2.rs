@@ -62,10 +62,11 @@ pub(super) fn spans(events: &BTreeMap<Value, Option<Row>>) -> Vec<Span> {
     out
 }
 
-/// The current rows. Where the source's absent rows are closed nothing else is certain: they close at the run's own time.
+/// The current rows: of copies with equal content the first, since the others opened no version. Where the source's absent
+/// rows are closed nothing else is certain: they close at the run's own time.
 pub(super) fn current(world: &World) -> Vec<Row> {
     let open = world.histories.iter().filter(|(key, _)| !world.closed.contains(*key));
-    open.filter_map(|(_, events)| events.last_key_value()?.1.clone()).collect()
+    open.filter_map(|(_, events)| spans(events).pop().filter(|span| span.to.is_none()).map(|span| span.row)).collect()
 }
 
 /// The version is when something was so, not what.

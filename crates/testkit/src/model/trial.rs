@@ -4,12 +4,13 @@
 //! cannot be in are struck out as it goes on.
 
 use super::{
-    exclusions::{self, REFRESH_COUNTS, WIDER_AFTER_FAILURE, is_allowed},
+    exclusions::{self, REFRESH_COUNTS, VERIFY_FILLED_FILES, WIDER_AFTER_FAILURE, is_allowed},
     fill::End,
     history::{Fill, Filling, History, How, Step},
+    origin,
     process::{self, Report},
     row::{Row, Value, get},
-    scd2, server,
+    scd2,
     settings::{Deletes, Load, Source},
     world::{Expected, Gone, OUTCOMES, World, midnight},
 };
@@ -99,7 +100,7 @@ impl Trial<'_> {
         let there = |name: &String| self.world().disk.contains_key(name);
         match step {
             Step::Write(_, content) if self.world().settings.source == Source::Table => {
-                server::write(&self.store, self.root, &self.world().settings, content)?;
+                origin::write(&self.store, self.root, &self.world().settings, content)?;
             }
             Step::Write(name, content) => {
                 fs::write(self.root.join(name), content.text()).map_err(io)?;
@@ -237,6 +238,10 @@ impl Trial<'_> {
 
     /// `verify` says that all is well where it is, and that it is not where it is not.
     fn verify(&self) -> Result<Compared, String> {
+        let known = is_allowed(VERIFY_FILLED_FILES, &exclusions::allowed());
+        if !known && !self.worlds.iter().all(World::ran_over_all) {
+            return Ok(Ok(()));
+        }
         let mut wanted = self.worlds.iter().map(World::verified);
         let Some(exit) = wanted.next().flatten() else { return Ok(Ok(())) };
         if wanted.any(|other| other != Some(exit)) {
@@ -252,7 +257,9 @@ impl Trial<'_> {
     /// A pipeline that the program refuses is the generator's mistake.
     fn accepted(&self, report: &Report) -> Result<(), String> {
         match report.exit {
-            Some(2) => Err(format!("the program refuses the pipeline:\n{}{}", self.world().settings.yaml(), report.said)),
+            Some(2) => {
+                Err(format!("the program refuses the pipeline:\n{}{}", self.world().settings.yaml(), report.said))
+            }
             _ => Ok(()),
         }
     }

@@ -64,6 +64,8 @@ pub(super) struct World {
     /// A kill lies behind, and what it left to do is not known.
     pub(super) unsettled: bool,
     pub(super) mark: Option<Value>,
+    /// Something was loaded since the state was reset.
+    pub(super) loaded: bool,
     /// What backfills have loaded.
     pub(super) receipts: Vec<Receipt>,
     /// Met so far.
@@ -141,6 +143,7 @@ impl World {
             wide: false,
             unsettled: false,
             mark: None,
+            loaded: false,
             receipts: Vec::new(),
             corners: BTreeSet::new(),
         }
@@ -154,7 +157,8 @@ impl World {
             Step::Touch(_) => {}
             Step::Chunks(rows) => self.settings.commit_every = *rows,
             Step::Reset => self.reset(),
-            Step::SetMark(value) if self.mark.is_some() => {
+            // Where it stands already nothing is moved, and nothing read again.
+            Step::SetMark(value) if self.mark.as_ref().is_some_and(|mark| mark != value) => {
                 self.mark = Some(value.clone());
                 self.ledger.values_mut().for_each(|loaded| *loaded = None);
             }
@@ -195,12 +199,14 @@ impl World {
         self.ledger.clear();
         self.mark = None;
         self.receipts.clear();
+        self.loaded = false;
     }
 
     /// One run. When it fails the world stays as it was.
     pub(super) fn run(&mut self) -> Expected {
         let mut after = self.clone();
         after.unsettled = false;
+        after.loaded = true;
         let expected = after.load();
         if expected.fails.is_none() {
             *self = after;

@@ -3,8 +3,8 @@
 use super::{
     fill::End,
     history::{Filling, History, How, Step},
+    origin::{self, Dialect},
     row::Value,
-    server::{self, Dialect},
     settings::{AXIS, Source},
     trial,
     world::{Expected, OUTCOMES, World},
@@ -24,7 +24,7 @@ pub(super) fn case(history: &History, title: &str) -> String {
         let expected = world.step(step);
         match step {
             Step::Write(_, content) if history.settings.source == Source::Table => {
-                let sql = server::statements(Dialect::Sqlite, &history.settings, content).join(";\n");
+                let sql = origin::statements(Dialect::Sqlite, &history.settings, content).join(";\n");
                 out.push_str(&format!("-- source\n{sql};\n"));
             }
             Step::Write(name, content) => out.push_str(&format!("-- file {name}\n{}", content.text())),
@@ -100,7 +100,8 @@ fn filled(world: &World, end: End) -> String {
         End::Refused(code) => return format!("refused {code}"),
         End::Done => {}
     }
-    let counts: Vec<String> = ["read"].iter().chain(OUTCOMES).chain(&["removed"]).map(|name| format!("{name}=*")).collect();
+    let counts: Vec<String> =
+        ["read"].iter().chain(OUTCOMES).chain(&["removed"]).map(|name| format!("{name}=*")).collect();
     let mark = match (&world.settings.watermark, &world.mark) {
         (Some(_), Some(mark)) => format!(" watermark=\"{}\"", mark.plain()),
         _ => String::new(),

@@ -25,6 +25,31 @@ impl Dialect {
     }
 }
 
+/// What kind of source a table or file is, by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// A table of a SQLite file.
+    Sqlite,
+    /// A table on a PostgreSQL server.
+    Postgres,
+    /// A table on a MariaDB.
+    Mysql,
+    /// Some CSV files.
+    Csv,
+    /// Some Parquet files.
+    Parquet,
+}
+
+impl Origin {
+    /// All of them.
+    pub const ALL: [Origin; 5] = [Origin::Sqlite, Origin::Postgres, Origin::Mysql, Origin::Csv, Origin::Parquet];
+
+    /// Whether it is files.
+    pub(super) fn files(self) -> bool {
+        matches!(self, Origin::Csv | Origin::Parquet)
+    }
+}
+
 /// Puts these rows in the place of those that the source holds.
 pub(super) fn write(store: &Store, root: &Path, settings: &Settings, content: &Content) -> Result<(), String> {
     let sql = statements(Dialect::of(store), settings, content).join(";\n");
@@ -36,8 +61,10 @@ pub(super) fn write(store: &Store, root: &Path, settings: &Settings, content: &C
 
 /// The statements that do so.
 pub(super) fn statements(dialect: Dialect, settings: &Settings, content: &Content) -> Vec<String> {
-    let columns: Vec<String> = content.columns.iter().map(|c| format!("{c} {}", declared(dialect, settings, c))).collect();
-    let mut out = vec![format!("DROP TABLE IF EXISTS {TABLE}"), format!("CREATE TABLE {TABLE} ({})", columns.join(", "))];
+    let columns: Vec<String> =
+        content.columns.iter().map(|c| format!("{c} {}", declared(dialect, settings, c))).collect();
+    let mut out =
+        vec![format!("DROP TABLE IF EXISTS {TABLE}"), format!("CREATE TABLE {TABLE} ({})", columns.join(", "))];
     if dialect == Dialect::Mysql && settings.axis == Axis::Zoned {
         out.insert(0, "SET time_zone = '+00:00'".to_owned());
     }
