@@ -5,6 +5,7 @@ use crate::destination::{KeptReject, Ledger, StateChange};
 use chrono::{DateTime, Utc};
 use floodmark_core::{
     Code, Counts, Error, Result,
+    commits::Commits,
     state::{BoundaryChange, Commit, IntervalEntry, Memory, RunRecord, State},
 };
 
@@ -153,6 +154,7 @@ fn commit(pipeline: &str, state: &State) -> Commit {
         counts: Counts::default(),
         watermark: None,
         error: None,
+        commits: Commits::default(),
     };
     Commit {
         schema: state.schema.clone().unwrap_or_default(),

@@ -2,6 +2,7 @@
 
 use floodmark_core::{
     Code, DataType, Error, Result, Schema, Value,
+    commits::Commits,
     interval::Interval,
     state::{FORMAT, Lineage, Mark, Settings},
 };
@@ -61,6 +62,11 @@ pub fn settings(text: Option<String>) -> Result<Option<Settings>> {
 pub fn schema(text: Option<String>) -> Result<Option<Schema>> {
     let parse = |text: String| serde_json::from_str(&text).map_err(|e| damaged("the schema", &text).cause(e));
     text.map(parse).transpose()
+}
+
+/// What the commits of a run brought, out of its JSON.
+pub fn commits(text: &str) -> Result<Commits> {
+    Commits::parse(text).ok_or_else(|| damaged("the commits of a run", text))
 }
 
 /// The hash of a file out of its digits.

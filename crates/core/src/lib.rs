@@ -5,6 +5,7 @@
 pub mod accounting;
 pub mod catalog;
 pub mod clock;
+pub mod commits;
 pub mod encoding;
 pub mod error;
 pub mod event;

@@ -1,6 +1,6 @@
 //! What a destination remembers of a pipeline: plain data, written and read only by destinations.
 
-use crate::{accounting::Counts, interval::Interval, schema::Schema, types::DataType, value::Value};
+use crate::{accounting::Counts, commits::Commits, interval::Interval, schema::Schema, types::DataType, value::Value};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -167,6 +167,15 @@ pub struct RunRecord {
     pub watermark: Option<WatermarkMove>,
     /// The error's code and text, for a run that failed.
     pub error: Option<String>,
+    /// What its commits brought, in order.
+    pub commits: Commits,
+}
+
+impl RunRecord {
+    /// Takes over what the ledger has of the same run.
+    pub fn take_committed(&mut self, kept: RunRecord) {
+        (self.counts, self.watermark, self.commits) = (kept.counts, kept.watermark, kept.commits);
+    }
 }
 
 /// What the ledger has as the strategy of a run that repaired a table: it decides nothing about later ones.

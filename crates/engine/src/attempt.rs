@@ -101,7 +101,7 @@ impl Engine {
         let mut session = destination.open(&pipeline.name, &run.run, options.wait, &self.stop)?;
         if lost && let Some(kept) = session.receipt(&run.run)? {
             let complete = kept.status == "ok";
-            (run.counts, run.watermark) = (kept.counts, kept.watermark);
+            run.take_committed(kept);
             if complete {
                 return Ok(());
             }
@@ -121,7 +121,7 @@ impl Engine {
         match session.receipt(&run.run) {
             Ok(Some(kept)) => {
                 complete = kept.status == "ok";
-                (run.counts, run.watermark) = (kept.counts, kept.watermark);
+                run.take_committed(kept);
                 if complete && error.is_transient() {
                     tracing::warn!(%error, "the server was lost when all was committed");
                     return Ok(());

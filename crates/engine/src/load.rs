@@ -16,6 +16,7 @@ use floodmark_connect::{
 use floodmark_core::{
     Code, Counts, Error, Result, Schema, Value,
     clock::SharedClock,
+    commits::{Commits, Committed, SliceKind, SliceShare},
     event::{Event, Observer},
     pipeline::{AbsentRows, Load, OnBadRow, Pipeline, RejectLimit, STDIN},
     state::{BoundaryChange, Commit, FileEntry, Lineage, Mark, Reject, RunRecord, State, TRANSFORMED, WatermarkMove},
@@ -33,7 +34,18 @@ struct Progress {
     dirty: bool,
     /// Something happened to it in this run.
     begun: bool,
+    /// Since the last commit.
+    share: Share,
     lineage: Option<Lineage>,
+}
+
+/// What of a slice is in a chunk.
+#[derive(Debug, Clone, Copy, Default)]
+struct Share {
+    /// Rows of it that were read before.
+    before: u64,
+    skipped: u64,
+    rejected: u64,
 }
 
 /// What a run streams, from where to where.
@@ -57,6 +69,8 @@ pub(crate) struct Parts<'r, 'scope, 'a> {
     pub(crate) lineage: bool,
     /// The slices are files, each with its receipt.
     pub(crate) by_file: bool,
+    /// Where along the watermark reading begins, for a source that is asked for it.
+    pub(crate) from: Option<Value>,
     /// The receipts are of intervals.
     pub(crate) receipts: Option<Receipts<'r>>,
 }
@@ -85,6 +99,7 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
             .map(|r| Progress {
                 rows: r.skip_rows,
                 lineage: r.entry.as_ref().filter(|_| r.skip_rows > 0).and_then(|e| e.lineage.clone()),
+                share: Share { before: r.skip_rows, ..Share::default() },
                 ..Progress::default()
             })
             .collect();
@@ -147,6 +162,7 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
         let name = &self.parts.readings[slice].slice.name;
         for row in bad {
             self.bad(name, row.line.unwrap_or(row.row), row.error, row.raw)?;
+            self.progress[slice].share.rejected += 1;
         }
         Ok(())
     }
@@ -164,6 +180,7 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
                 name = &slice.name;
             }
             self.bad(name, row, error, misfit.raw)?;
+            slice.into_iter().for_each(|slice| self.progress[slice].share.rejected += 1);
         }
         Ok(())
     }
@@ -191,6 +208,7 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
             }
         }
         self.chunk.skipped += shaped.skipped;
+        slice.into_iter().for_each(|slice| self.progress[slice].share.skipped += shaped.skipped);
         self.misfits(slice, shaped.misfits, row_of)?;
         self.chunk_rows += shaped.rows.num_rows() as u64;
         let batch = ShapedBatch { rows: shaped.rows, delete: shaped.delete, slice: slice.unwrap_or(0) };
@@ -257,6 +275,44 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
         let mut lineage = entry.lineage.clone()?;
         lineage.extend(self.progress.first()?.lineage.clone()?);
         Some((name.clone(), FileEntry { lineage: Some(lineage), ..entry.clone() }))
+    }
+
+    /// The parts of the source that are in the open chunk.
+    fn slices(&self) -> Vec<SliceShare> {
+        if let Some(receipts) = &self.parts.receipts {
+            return receipts.share(&self.parts.shaper, self.chunk.rejected).into_iter().collect();
+        }
+        let highest = || self.parts.shaper.highest().map(|mark| mark.value.to_string());
+        let share = |(reading, progress): (&Reading, &Progress)| {
+            let Share { before, skipped, rejected } = progress.share;
+            let read = progress.rows.saturating_sub(before);
+            let (kind, from, until) = match self.parts.by_file {
+                true => {
+                    (SliceKind::File, (read > 0).then(|| (before + 1).to_string()), Some(progress.rows.to_string()))
+                }
+                false => (SliceKind::Table, self.parts.from.as_ref().map(ToString::to_string), highest()),
+            };
+            let until = until.filter(|_| read > 0);
+            let name = reading.slice.name.clone();
+            SliceShare { kind, name, through: None, slices: 1, from, until, read, skipped, rejected }
+        };
+        // That the last row of a file was in the chunk before is no news of this one.
+        let brings = |p: &Progress| p.dirty && (p.rows > p.share.before || p.rows == 0);
+        let met = self.parts.readings.iter().zip(&self.progress).filter(|(_, progress)| brings(progress));
+        met.map(share).collect()
+    }
+
+    /// Bytes of files that were read for the open chunk: of a file that is read in parts as many as its rows say.
+    fn bytes(&self) -> Option<u64> {
+        self.parts.pipeline.source.files()?;
+        let of = |((reading, progress), (rows, _)): ((&Reading, &Progress), &(u64, u128))| {
+            let size = u128::from(reading.slice.size);
+            // All of them, but for those that an earlier run committed.
+            let upto = |n: u64| if *rows == 0 { 0 } else { size * u128::from(n.min(*rows)) / u128::from(*rows) };
+            let part = upto(progress.rows).saturating_sub(upto(progress.share.before));
+            u64::try_from(part).unwrap_or(u64::MAX)
+        };
+        Some(self.parts.readings.iter().zip(&self.progress).zip(self.parts.surveyed).map(of).sum())
     }
 
     fn files(&mut self) -> Vec<(String, FileEntry)> {
@@ -358,6 +414,14 @@ impl Chunk for Chunks<'_, '_, '_> {
         if let Some(moved) = &mut self.parts.record.watermark {
             moved.after = watermark.as_ref().map(|m| m.value.to_string());
         }
+        self.parts.record.commits.push(Committed {
+            commits: 1,
+            at: now,
+            counts: sum,
+            watermark: watermark.as_ref().map(|m| m.value.to_string()),
+            bytes: self.bytes(),
+            slices: self.slices(),
+        });
         let (reread, skimmed) = self.begun();
         Ok(Commit {
             schema: self.parts.schema.clone(),
@@ -437,6 +501,9 @@ impl Chunks<'_, '_, '_> {
     pub(crate) fn committed(&mut self) {
         self.chunk = Counts::default();
         self.chunk_rows = 0;
+        for progress in &mut self.progress {
+            progress.share = Share { before: progress.rows, ..Share::default() };
+        }
         self.parts.observer.observe(&Event::Committed {
             pipeline: self.parts.pipeline.name.clone(),
             counts: self.parts.record.counts,
@@ -524,6 +591,7 @@ pub(crate) fn record(pipeline: &Pipeline, run: &str, started_at: DateTime<Utc>) 
         counts: Counts::default(),
         watermark: None,
         error: None,
+        commits: Commits::default(),
     }
 }
 

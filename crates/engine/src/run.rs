@@ -455,6 +455,7 @@ impl Work<'_> {
                 whole,
                 lineage,
                 by_file,
+                from: range.as_ref().and_then(|range| range.bounds.from.clone()),
                 receipts: None,
             });
             let mut first = true;

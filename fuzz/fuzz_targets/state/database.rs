@@ -106,6 +106,20 @@ pub(crate) fn damaged(text: &str) {
             params![PIPELINE, next(), next(), next(), next(), next()],
         )
         .expect("any text in a column of text");
+        raw.execute(
+            "INSERT OR REPLACE INTO _floodmark_runs (run, pipeline, status, load, started_at)
+             VALUES ('r', ?1, 'ok', 'upsert', '2024-01-01T00:00:00Z')",
+            [PIPELINE],
+        )
+        .expect("any text in a column of text");
+        raw.execute(
+            "INSERT OR REPLACE INTO _floodmark_commits VALUES ('r', ?1, coalesce(?2, '[]'))",
+            params![PIPELINE, next()],
+        )
+        .expect("any text in a column of text");
+        if let Err(error) = database.ledger.runs(Some(PIPELINE), 10) {
+            assert_eq!(error.code(), Code::StateDamaged, "{error:?}");
+        }
         (database.ledger.state(PIPELINE), database.ledger.memories(PIPELINE), database.ledger.intervals(PIPELINE))
     });
     let errors = [kept.0.as_ref().err(), kept.1.as_ref().err(), kept.2.as_ref().err()];

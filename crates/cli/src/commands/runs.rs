@@ -4,12 +4,12 @@ use super::{Context, Failure};
 use crate::{
     args::{RunsArgs, RunsCommand},
     keepers::Keepers,
-    render::{json, layout, terminal},
+    render::{json, layout, runs, terminal},
 };
 use chrono::{DateTime, SecondsFormat, Utc};
 use floodmark_core::{
     Code, Error, Result,
-    state::{REPAIR, RunRecord},
+    state::{IntervalEntry, REPAIR, RunRecord},
 };
 
 /// Characters of an id that say when the run began, to the millisecond.
@@ -69,13 +69,14 @@ fn list(cx: &Context, keepers: &Keepers, name: Option<&str>, limit: usize) -> Re
                 time(r.started_at),
                 r.pipeline.clone(),
                 status(r).to_owned(),
-                took(r).unwrap_or_default(),
+                runs::took(r).unwrap_or_default(),
+                runs::pace(r).unwrap_or_default(),
                 short(&r.run, &ids).to_owned(),
                 result(r),
             ]
         })
         .collect();
-    cx.printer.text(&layout::table(&["STARTED", "PIPELINE", "STATUS", "TOOK", "RUN", "RESULT"], &rows, 5))
+    cx.printer.text(&layout::table(&["STARTED", "PIPELINE", "STATUS", "TOOK", "PACE", "RUN", "RESULT"], &rows, 6))
 }
 
 /// How a run ended, in the words that `run` has for it.
@@ -105,9 +106,9 @@ fn short<'a>(id: &'a str, shown: &[&str]) -> &'a str {
 }
 
 fn show(cx: &Context, keepers: &Keepers, id: &str) -> Result<()> {
-    let record = find(keepers, &id.to_lowercase())?;
+    let (record, intervals) = find(keepers, &id.to_lowercase())?;
     if cx.printer.json() {
-        return cx.printer.object(&json::run(&record));
+        return cx.printer.object(&json::run_in_full(&record, &intervals));
     }
     let mut facts = vec![
         ("run", record.run.clone()),
@@ -119,38 +120,49 @@ fn show(cx: &Context, keepers: &Keepers, id: &str) -> Result<()> {
         ("load", record.load.clone()),
         ("started", time(record.started_at)),
     ];
-    facts.extend(took(&record).map(|took| ("took", took)));
+    facts.extend(runs::took(&record).map(|took| ("took", took)));
+    facts.extend(runs::pace(&record).map(|pace| ("pace", pace)));
     facts.push(("rows", terminal::rows(&record.counts)));
     facts.extend(record.watermark.as_ref().and_then(terminal::watermark).map(|mark| ("watermark", mark)));
     facts.extend(record.error.clone().map(|error| ("error", error)));
-    cx.printer.text(&layout::facts(&facts))
+    let mut out = layout::facts(&facts);
+    if cx.printer.draws() {
+        out.push_str(&runs::picture(&record.counts));
+    }
+    out.push_str(&runs::detail(&record, &intervals));
+    cx.printer.text(&out)
 }
 
-/// The only run whose id is, or begins with, this.
-fn find(keepers: &Keepers, id: &str) -> Result<RunRecord> {
+/// The only run whose id is, or begins with, this, and the intervals whose receipts are its.
+fn find(keepers: &Keepers, id: &str) -> Result<(RunRecord, Vec<IntervalEntry>)> {
     let mut found = Vec::new();
-    for ledger in keepers.ledgers()? {
-        found.extend(ledger.runs_like(id, SHOWN + 1)?);
+    let ledgers = keepers.ledgers()?;
+    for (at, ledger) in ledgers.iter().enumerate() {
+        found.extend(ledger.runs_like(id, SHOWN + 1)?.into_iter().map(|run| (at, run)));
     }
-    if let Some(at) = found.iter().position(|r| r.run == id) {
-        return Ok(found.swap_remove(at));
+    if let Some(at) = found.iter().position(|(_, run)| run.run == id) {
+        let only = found.swap_remove(at);
+        found = vec![only];
+    }
+    if let [(at, run)] = found.as_slice() {
+        let mut intervals = ledgers[*at].intervals(&run.pipeline)?;
+        intervals.retain(|entry| entry.run == run.run);
+        intervals.sort_by(|a, b| {
+            let from = a.interval.from.compare(&b.interval.from).unwrap_or(std::cmp::Ordering::Equal);
+            a.column.cmp(&b.column).then(from)
+        });
+        return Ok((run.clone(), intervals));
     }
     match found.len() {
         0 => Err(Error::new(Code::BadArgument, format!("there is no run {id:?}"))
             .help("`floodmark runs` lists them with their ids")),
-        1 => Ok(found.swap_remove(0)),
         more => {
-            let ids: Vec<&str> = found.iter().take(SHOWN).map(|r| r.run.as_str()).collect();
+            let ids: Vec<&str> = found.iter().take(SHOWN).map(|(_, run)| run.run.as_str()).collect();
             let others = if more > SHOWN { " and others" } else { "" };
             Err(Error::new(Code::BadArgument, format!("several runs have an id that begins with {id:?}"))
                 .help(format!("give more of it: {}{others}", ids.join(", "))))
         }
     }
-}
-
-fn took(record: &RunRecord) -> Option<String> {
-    let time = record.finished_at? - record.started_at;
-    Some(terminal::seconds(time.to_std().unwrap_or_default()))
 }
 
 /// A moment, to the second, in UTC as it is kept.

@@ -4,9 +4,10 @@ use crate::commands::Failure;
 use floodmark_connect::destination::KeptReject;
 use floodmark_core::{
     Code, Counts, Error,
+    commits::{Committed, SliceShare},
     error::Place,
     pipeline::Load,
-    state::{RunRecord, WatermarkMove},
+    state::{IntervalEntry, RunRecord, WatermarkMove},
 };
 use floodmark_engine::Outcome;
 use serde_json::{Value, json};
@@ -43,7 +44,66 @@ pub(crate) fn run(record: &RunRecord) -> Value {
         "started_at": record.started_at.to_rfc3339(),
         "finished_at": record.finished_at.map(|t| t.to_rfc3339()),
         "error": record.error,
+        "bytes": record.commits.bytes(),
+        "rows_per_second": pace(record, Some(record.counts.read)),
+        "bytes_per_second": pace(record, record.commits.bytes()),
     })
+}
+
+/// The same with what its commits brought, and the intervals whose receipts are its.
+pub(crate) fn run_in_full(record: &RunRecord, intervals: &[IntervalEntry]) -> Value {
+    let mut value = run(record);
+    let mut before = record.started_at;
+    let commit = |entry: &Committed| {
+        let took = (entry.at - before).to_std().unwrap_or_default();
+        before = entry.at;
+        json!({
+            "commits": entry.commits,
+            "at": entry.at.to_rfc3339(),
+            "seconds": seconds(took),
+            "rows": rows(&entry.counts),
+            "watermark": entry.watermark,
+            "bytes": entry.bytes,
+            "slices": entry.slices.iter().map(slice).collect::<Vec<_>>(),
+        })
+    };
+    value["commits"] = record.commits.entries().iter().map(commit).collect();
+    value["intervals"] = intervals.iter().map(interval).collect();
+    value
+}
+
+fn slice(share: &SliceShare) -> Value {
+    json!({
+        "kind": share.kind.name(),
+        "name": share.name,
+        "through": share.through,
+        "slices": share.slices,
+        "from": share.from,
+        "to": share.until,
+        "read": share.read,
+        "skipped": share.skipped,
+        "rejected": share.rejected,
+    })
+}
+
+/// The receipt of an interval.
+pub(crate) fn interval(entry: &IntervalEntry) -> Value {
+    json!({
+        "column": entry.column,
+        "from": entry.interval.from.to_string(),
+        "to": entry.interval.until.to_string(),
+        "rows": entry.rows,
+        "highest": entry.highest.as_ref().map(ToString::to_string),
+        "settled": entry.settled,
+        "run": entry.run,
+        "loaded_at": entry.loaded_at.to_rfc3339(),
+    })
+}
+
+/// So many a second; unknown of a run that has not ended or took no time.
+fn pace(record: &RunRecord, n: Option<u64>) -> Option<u64> {
+    let took = (record.finished_at? - record.started_at).to_std().ok()?.as_secs_f64();
+    (took > 0.0).then(|| (n.map(|n| n as f64 / took)).map(|pace| pace as u64)).flatten()
 }
 
 /// A kept reject.

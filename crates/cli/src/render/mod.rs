@@ -9,6 +9,7 @@ pub(crate) mod json;
 pub(crate) mod layout;
 pub(crate) mod preview;
 pub(crate) mod progress;
+pub(crate) mod runs;
 pub(crate) mod terminal;
 
 use crate::{args::Format, commands::Failure};
@@ -54,6 +55,11 @@ impl Printer {
     /// Whether only results and errors are wanted.
     pub(crate) fn quiet(&self) -> bool {
         self.quiet
+    }
+
+    /// Whether a picture is worth its room: where people look, and lines are no records.
+    pub(crate) fn draws(&self) -> bool {
+        !self.json() && std::io::stdout().is_terminal()
     }
 
     /// A result, as it stands. Colours are dropped where stdout takes none.

@@ -204,12 +204,16 @@ pub(crate) fn watermark(mark: &WatermarkMove) -> Option<String> {
 
 fn pace(rows: u64, elapsed: Duration) -> String {
     let mut out = seconds(elapsed);
-    // Of a load that is over in a blink a rate says nothing.
-    if rows > 0 && elapsed >= Duration::from_millis(100) {
-        let rate = rows as f64 / elapsed.as_secs_f64();
-        let _ = write!(out, " ({} rows/s)", number(two_digits(rate)));
+    if let Some(rate) = rate(rows, elapsed) {
+        let _ = write!(out, " ({rate})");
     }
     out
+}
+
+/// `81,000 rows/s`. Of a load that is over in a blink a rate says nothing.
+pub(crate) fn rate(rows: u64, elapsed: Duration) -> Option<String> {
+    let told = rows > 0 && elapsed >= Duration::from_millis(100);
+    told.then(|| format!("{} rows/s", number(two_digits(rows as f64 / elapsed.as_secs_f64()))))
 }
 
 /// A rate has two digits worth reading.

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "this suite is test code: a failed expectation is a panic")]
 
 mod beside;
+mod commits;
 mod copies;
 mod intervals;
 mod part;
@@ -58,6 +59,8 @@ pub const ALL: &[(&str, Test)] = &[
     ("receipts of intervals are forgotten with the rows, not with the position", intervals::forgotten),
     ("a state goes elsewhere with its intervals", intervals::imported),
     ("old lines of the run ledger go, and what decides about rows stays", intervals::pruned),
+    ("what the commits of a run brought is kept with them", commits::kept),
+    ("what the commits of a run brought goes with its line", commits::pruned),
     ("an append of a part adds what the table does not hold there", part::append),
     ("contents of every type are told apart in a part", part::contents),
     ("a part of a table without a key is replaced", part::replace),

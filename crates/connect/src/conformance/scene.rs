@@ -9,6 +9,7 @@ use arrow::array::{ArrayRef, BooleanArray, Decimal128Array, Int64Array, RecordBa
 use chrono::DateTime;
 use floodmark_core::{
     Counts, DataType, Error, Result, Schema,
+    commits::Commits,
     interval::Interval,
     pipeline::{
         AbsentRows, COMMIT_EVERY, ChangedFiles, CsvOptions, Deletes, DestinationSpec, FileSource, Load, MAX_ROW_BYTES,
@@ -77,6 +78,8 @@ pub(crate) struct Scene {
     pub(crate) intervals: Vec<IntervalEntry>,
     /// Receipts that go.
     pub(crate) absorbed: Vec<(String, Interval)>,
+    /// What the run's commits are said to have brought.
+    pub(crate) commits: Commits,
 }
 
 impl Scene {
@@ -131,6 +134,7 @@ impl Scene {
             within: None,
             intervals: Vec::new(),
             absorbed: Vec::new(),
+            commits: Commits::default(),
         }
     }
 
@@ -153,6 +157,7 @@ impl Scene {
             counts: Counts::default(),
             watermark: None,
             error: None,
+            commits: self.commits.clone(),
         }
     }
 

@@ -10,6 +10,7 @@ mod adopt;
 mod beside;
 mod boundary;
 mod codec;
+mod commits;
 mod copy;
 mod ddl;
 mod destination;

@@ -1,6 +1,7 @@
 //! The run ledger and the kept rejects: `_floodmark_runs` and `_floodmark_rejects`.
 
 use crate::{
+    commits,
     failure::to,
     link::{Db, Owned},
     literal::{optional, text},
@@ -13,6 +14,7 @@ use floodmark_connect::{
 };
 use floodmark_core::{
     Code, Counts, Error, Result,
+    commits::Commits,
     state::{Commit, Reject, RunRecord, WatermarkMove},
 };
 use std::collections::HashSet;
@@ -101,7 +103,7 @@ pub(crate) fn drop_rejects(db: &Db, pipeline: &str, ids: &[i64]) -> Result<u64> 
     crash::at(Point::Rejects, || db.with_values(&before, ids, ")").map_err(to("drop rejects")))
 }
 
-/// Writes a run's line in the place of an earlier one.
+/// Writes a run's line in the place of an earlier one, with what its commits brought.
 pub(crate) fn write_run(db: &Db, run: &RunRecord) -> Result<()> {
     let c = &run.counts;
     let w = run.watermark.as_ref();
@@ -136,7 +138,7 @@ pub(crate) fn write_run(db: &Db, run: &RunRecord) -> Result<()> {
         optional(run.error.as_deref())
     );
     crash::at(Point::WriteRun, || db.execute(&sql).map_err(to("write the run ledger")))?;
-    Ok(())
+    commits::write(db, run)
 }
 
 /// Drops old lines of the run ledger. The newest run that committed anything stays: it says how the table was loaded, and that
@@ -153,7 +155,9 @@ pub(crate) fn prune_runs(db: &Db, pipeline: &str, before: DateTime<Utc>, keep: u
          WHERE r.pipeline = {mine} AND r.finished_at IS NOT NULL AND r.started_at < {} AND k.run IS NULL AND l.run IS NULL",
         state::moment(before)
     );
-    Ok(crash::at(Point::WriteRun, || db.execute(&sql).map_err(to("drop lines of the run ledger")))?.rows)
+    let dropped = crash::at(Point::WriteRun, || db.execute(&sql).map_err(to("drop lines of the run ledger")))?.rows;
+    commits::prune(db, pipeline)?;
+    Ok(dropped)
 }
 
 /// Runs, newest first.
@@ -166,11 +170,12 @@ pub(crate) fn runs(db: &Db, pipeline: Option<&str>, id: Option<&str>, limit: usi
         conditions.join(" AND ")
     );
     let rows = db.query(&sql).map_err(to("read the run ledger"))?;
-    rows.iter()
-        .map(|row| {
-            run_record(row).ok_or_else(|| floodmark_connect::kept::damaged("the run", row.text(0).unwrap_or("")))
-        })
-        .collect()
+    let record = |row: &Owned| {
+        run_record(row).ok_or_else(|| floodmark_connect::kept::damaged("the run", row.text(0).unwrap_or("")))
+    };
+    let mut runs = rows.iter().map(record).collect::<Result<Vec<RunRecord>>>()?;
+    commits::read(db, &mut runs)?;
+    Ok(runs)
 }
 
 fn run_record(r: &Owned) -> Option<RunRecord> {
@@ -199,6 +204,7 @@ fn run_record(r: &Owned) -> Option<RunRecord> {
         },
         watermark: owned(18).map(|column| WatermarkMove { column, before: owned(19), after: owned(20) }),
         error: owned(21),
+        commits: Commits::default(),
     })
 }
 

@@ -23,7 +23,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 /// Tables of format 1, by their names without the prefix. They live in the database that the URL names. What may be longer
 /// than a key can be (files, keys) is found by its hash, `id`.
-pub(crate) const TABLES: [(&str, &str); 12] = [
+pub(crate) const TABLES: [(&str, &str); 13] = [
     (
         "state",
         "pipeline varchar(255) PRIMARY KEY, token bigint NOT NULL, `table` longtext, `schema` longtext, source_schema longtext,
@@ -78,11 +78,12 @@ pub(crate) const TABLES: [(&str, &str); 12] = [
          `from` longtext NOT NULL, until longtext NOT NULL, run varchar(64) NOT NULL, `rows` bigint NOT NULL, highest longtext,
          settled tinyint(1) NOT NULL, loaded_at datetime(6) NOT NULL, PRIMARY KEY (pipeline, id)",
     ),
-    (LAST, "pipeline varchar(255) PRIMARY KEY, token bigint NOT NULL"),
+    ("beside", "pipeline varchar(255) PRIMARY KEY, token bigint NOT NULL"),
+    (LAST, "run varchar(64) PRIMARY KEY, pipeline varchar(255) NOT NULL, commits longtext NOT NULL, KEY (pipeline)"),
 ];
 
 /// The table that is made after all others: some came into use later than the first ones.
-const LAST: &str = "beside";
+const LAST: &str = "commits";
 
 /// The lock of who makes the state tables of a database first; the others wait, and find them made. Its name counts on the
 /// whole server.

@@ -60,10 +60,14 @@ CREATE TABLE IF NOT EXISTS _floodmark_intervals (
   PRIMARY KEY (pipeline, "column", "from", until)
 );
 CREATE TABLE IF NOT EXISTS _floodmark_beside (pipeline text PRIMARY KEY, token bigint NOT NULL);
+CREATE TABLE IF NOT EXISTS _floodmark_commits (run text PRIMARY KEY, pipeline text NOT NULL, commits text NOT NULL);
 "#;
 
+/// The one that came into use last: where it is, all are.
+const NEWEST: &str = "commits";
+
 /// Those that hold a pipeline's rows, by their names without the prefix, and whether the server counts their rows.
-pub(crate) const OF_PIPELINES: [(&str, bool); 11] = [
+pub(crate) const OF_PIPELINES: [(&str, bool); 12] = [
     ("state", false),
     ("runs", false),
     ("files", false),
@@ -75,6 +79,7 @@ pub(crate) const OF_PIPELINES: [(&str, bool); 11] = [
     ("moments", false),
     ("intervals", false),
     ("beside", false),
+    (NEWEST, false),
 ];
 
 /// Who makes the state tables of a database first; the others wait, and find them made.
@@ -126,7 +131,7 @@ pub(crate) fn may_create(db: &Db) -> Result<()> {
 
 /// Creates the state tables where they are missing.
 pub(crate) fn create(db: &Db) -> Result<()> {
-    let whole = || Ok::<bool, Error>(present(db)? && there(db, "beside")?);
+    let whole = || Ok::<bool, Error>(present(db)? && there(db, NEWEST)?);
     if whole()? {
         return Ok(());
     }

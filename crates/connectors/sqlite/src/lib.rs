@@ -8,6 +8,7 @@ mod beside;
 mod bind;
 mod boundary;
 mod codec;
+mod commits;
 mod copy;
 mod ddl;
 mod destination;

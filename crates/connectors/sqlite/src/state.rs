@@ -2,6 +2,7 @@
 
 use crate::{
     boundary::Boundary,
+    commits,
     failure::{failed, to},
 };
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -12,6 +13,7 @@ use floodmark_connect::{
 };
 use floodmark_core::{
     Code, Counts, DataType, Error, Result, Value,
+    commits::Commits,
     interval::Interval,
     pipeline::{Load, Pipeline},
     state::{Commit, FORMAT, FileEntry, IntervalEntry, Reject, RunRecord, State, WatermarkMove},
@@ -59,7 +61,13 @@ CREATE TABLE IF NOT EXISTS _floodmark_intervals (
   PRIMARY KEY (pipeline, "column", "from", until)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS _floodmark_beside (pipeline TEXT PRIMARY KEY, token INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS _floodmark_commits (
+  run TEXT PRIMARY KEY, pipeline TEXT NOT NULL, commits TEXT NOT NULL
+) WITHOUT ROWID;
 "#;
+
+/// The one that came into use last: where it is, all are.
+const NEWEST: &str = "_floodmark_commits";
 
 /// Whether the state tables are there; an error when a newer Floodmark wrote them.
 pub(crate) fn present(db: &Connection) -> Result<bool> {
@@ -73,7 +81,8 @@ pub(crate) fn present(db: &Connection) -> Result<bool> {
     kept::check_format(format).map(|()| true)
 }
 
-fn there(db: &Connection, table: &str) -> Result<bool> {
+/// Whether a table is there.
+pub(crate) fn there(db: &Connection, table: &str) -> Result<bool> {
     db.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = ?1)", [table], |r| r.get(0))
         .map_err(to("read the database"))
 }
@@ -81,7 +90,7 @@ fn there(db: &Connection, table: &str) -> Result<bool> {
 /// Creates the state tables where they are missing; some came after the first of them.
 pub(crate) fn create(db: &Connection) -> Result<()> {
     let present = present(db)?;
-    if present && there(db, "_floodmark_beside")? {
+    if present && there(db, NEWEST)? {
         return Ok(());
     }
     let fail = to("create the state tables");
@@ -447,13 +456,16 @@ pub(crate) fn prune_runs(db: &Connection, pipeline: &str, before: DateTime<Utc>,
            AND run IS NOT ({newest} AND (status = 'ok' OR read > 0) AND load <> 'repair' {order} 1)"
     );
     let keep = i64::try_from(keep).unwrap_or(i64::MAX);
-    crash::at(Point::WriteRun, || {
+    let dropped = crash::at(Point::WriteRun, || {
         db.execute(&sql, params![pipeline, timestamp(&before), keep])
             .map(|n| n as u64)
             .map_err(to("drop lines of the run ledger"))
-    })
+    })?;
+    commits::prune(db, pipeline)?;
+    Ok(dropped)
 }
 
+/// Writes a run's line in the place of an earlier one, with what its commits brought.
 pub(crate) fn write_run(db: &Connection, run: &RunRecord) -> Result<()> {
     let c = &run.counts;
     let n = |v: u64| v as i64;
@@ -491,7 +503,7 @@ pub(crate) fn write_run(db: &Connection, run: &RunRecord) -> Result<()> {
         })
         .map_err(to("write the run ledger"))
     })?;
-    Ok(())
+    commits::write(db, run)
 }
 
 fn timestamp(at: &DateTime<Utc>) -> String {
@@ -593,9 +605,12 @@ pub(crate) fn runs(db: &Connection, pipeline: Option<&str>, id: Option<&str>, li
            AND (?2 IS NULL OR substr(run, 1, length(?2)) = ?2)
          ORDER BY started_at DESC, run DESC LIMIT ?3"
     );
-    db.prepare(&sql)
+    let mut runs: Vec<RunRecord> = db
+        .prepare(&sql)
         .and_then(|mut s| s.query_map(params![pipeline, id, limit as i64], run_record)?.collect())
-        .map_err(fail)
+        .map_err(fail)?;
+    commits::read(db, &mut runs)?;
+    Ok(runs)
 }
 
 fn run_record(r: &Row<'_>) -> rusqlite::Result<RunRecord> {
@@ -631,6 +646,7 @@ fn run_record(r: &Row<'_>) -> rusqlite::Result<RunRecord> {
             Some(column) => Some(WatermarkMove { column, before: r.get(19)?, after: r.get(20)? }),
         },
         error: r.get(21)?,
+        commits: Commits::default(),
     })
 }
 

@@ -287,6 +287,7 @@ impl Pass<'_, '_> {
                 whole: true,
                 lineage: false,
                 by_file: false,
+                from: None,
                 receipts: Some(receipts),
             });
             let plan = LoadPlan {

@@ -160,7 +160,7 @@ impl Engine {
         let surveyed = self.prepare(&work, fill, destination.as_ref(), &slices, run, done)?;
         let mut session = destination.open_beside(&pipeline.name, &run.run, fill.options.wait, &self.stop)?;
         if lost && let Some(kept) = session.receipt(&run.run)? {
-            (run.counts, run.watermark) = (kept.counts, kept.watermark);
+            run.take_committed(kept);
         }
         let filled = self.both(&work, fill, destination.as_ref(), session.as_mut(), surveyed, &slices, run, done);
         match filled {

@@ -5,6 +5,7 @@ use crate::shape::Shaper;
 use chrono::{DateTime, Utc};
 use floodmark_core::{
     Code, Counts, DataType, Error, Result, Value,
+    commits::{SliceKind, SliceShare},
     interval::Interval,
     pipeline::{Load, Pipeline},
     state::{IntervalEntry, Mark},
@@ -62,6 +63,23 @@ impl Receipts<'_> {
             }
         };
         Ok(self.units.iter().enumerate().map(entry).collect())
+    }
+
+    /// The units as one part of the source.
+    pub(crate) fn share(&self, shaper: &Shaper<'_>, rejected: u64) -> Option<SliceShare> {
+        let tally = shaper.units()?;
+        let (first, last) = (self.units.first()?, self.units.last()?);
+        Some(SliceShare {
+            kind: SliceKind::Interval,
+            name: self.column.to_owned(),
+            through: None,
+            slices: self.units.len() as u64,
+            from: Some(first.interval.from.to_string()),
+            until: Some(last.interval.until.to_string()),
+            read: (0..self.units.len()).map(|at| tally.met(at).0).sum(),
+            skipped: 0,
+            rejected,
+        })
     }
 
     /// Entries that go.

@@ -125,22 +125,26 @@ fn state_tables_of_before_get_those_that_came_later() {
     drop(destination.open("p", "r", None, &Stop::default()).unwrap());
     let db = rusqlite::Connection::open(&path).unwrap();
     let tables = || -> i64 {
-        let count = "SELECT count(*) FROM sqlite_schema WHERE name IN ('_floodmark_intervals', '_floodmark_beside')";
+        let count = "SELECT count(*) FROM sqlite_schema WHERE name IN ('_floodmark_intervals', '_floodmark_beside', '_floodmark_commits')";
         db.query_row(count, [], |r| r.get(0)).unwrap()
     };
-    let before = || db.execute_batch("DROP TABLE _floodmark_intervals; DROP TABLE _floodmark_beside").unwrap();
+    let before = || {
+        db.execute_batch("DROP TABLE _floodmark_intervals; DROP TABLE _floodmark_beside; DROP TABLE _floodmark_commits")
+            .unwrap()
+    };
     before();
     assert_eq!(destination.ledger().unwrap().intervals("p").unwrap(), []);
+    assert_eq!(destination.ledger().unwrap().runs(None, 10).unwrap(), []);
     let rehearsal = destination.rehearse("p", None, &Stop::default()).unwrap();
     assert_eq!(rehearsal.intervals("at").unwrap(), []);
     drop(rehearsal);
     assert_eq!(tables(), 0);
     drop(destination.open("p", "r", None, &Stop::default()).unwrap());
-    assert_eq!(tables(), 2);
+    assert_eq!(tables(), 3);
     before();
     drop(destination.open_beside("p", "r", None, &Stop::default()).unwrap());
-    assert_eq!(tables(), 2);
+    assert_eq!(tables(), 3);
     before();
     destination.ledger().unwrap().change_state("p", StateChange::Forget).unwrap();
-    assert_eq!(tables(), 2);
+    assert_eq!(tables(), 3);
 }
