@@ -29,6 +29,34 @@ pub enum Event {
         /// Rows in them, where that is known.
         rows: Option<u64>,
     },
+    /// It is known into which intervals a backfill cuts its range.
+    Intervals {
+        /// The pipeline.
+        pipeline: String,
+        /// The column along which they lie.
+        column: String,
+        /// How many are to be loaded.
+        intervals: u64,
+        /// How long each is, in words; `None` where it is all of the range.
+        step: Option<String>,
+        /// The first value that is loaded, as a person reads it.
+        from: String,
+        /// The first that is not.
+        until: String,
+    },
+    /// A backfill comes to the next interval, or the next part of a large one.
+    Filling {
+        /// The pipeline.
+        pipeline: String,
+        /// Its first value, as a person reads it.
+        from: String,
+        /// The first value that is not in it.
+        until: String,
+        /// Intervals that are in.
+        done: u64,
+        /// How many there are to load.
+        intervals: u64,
+    },
     /// More rows went through.
     Progress {
         /// The pipeline.

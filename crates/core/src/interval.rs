@@ -4,6 +4,7 @@ use crate::{
     error::{Code, Error, Result},
     types::DataType,
     value::Value,
+    wording,
 };
 use chrono::{DateTime, Datelike, Days, LocalResult, Months, NaiveDate, NaiveDateTime, TimeDelta, TimeZone, Utc};
 pub use chrono_tz::{TZ_VARIANTS as TIME_ZONES, Tz};
@@ -88,6 +89,25 @@ pub enum Step {
     Days(u32),
     /// Months of the calendar. Counted from where the range begins, so that from a 31st the ends are the last days.
     Months(u32),
+}
+
+impl Step {
+    /// For people: `1 month`, `15 minutes`, `100,000 values`.
+    pub fn words(self) -> String {
+        let count = |n: u64, word: &str| wording::count(n, word);
+        match self {
+            Step::Number(n) => count(n, "value"),
+            Step::Days(n) => count(n.into(), "day"),
+            Step::Months(n) if n % 12 == 0 => count(u64::from(n / 12), "year"),
+            Step::Months(n) => count(n.into(), "month"),
+            Step::Time(d) => match (d.subsec_millis(), d.as_secs()) {
+                (0, s) if s % 3600 == 0 => count(s / 3600, "hour"),
+                (0, s) if s % 60 == 0 => count(s / 60, "minute"),
+                (0, s) => count(s, "second"),
+                _ => count(u64::try_from(d.as_millis()).unwrap_or(u64::MAX), "millisecond"),
+            },
+        }
+    }
 }
 
 impl fmt::Display for Step {
@@ -220,10 +240,17 @@ impl Axis {
             if units.len() >= MOST_UNITS {
                 return Err(Error::new(
                     Code::BadArgument,
-                    format!("{range} in steps of {step} is more than {MOST_UNITS} intervals"),
+                    format!(
+                        "{range} in steps of {} is more than {} intervals",
+                        step.words(),
+                        wording::grouped(MOST_UNITS as u64)
+                    ),
                 )
                 .state("nothing was written")
-                .help("take a longer step (--by), or a shorter range"));
+                .help(match step {
+                    Step::Time(_) => "take a longer step: --by 1d is a day, 1mo a month, 1m a minute",
+                    _ => "take a longer step (--by), or a shorter range",
+                }));
             }
         }
         Ok(units)
@@ -403,6 +430,16 @@ mod tests {
         assert_eq!(apia.parse("2011-12-30").unwrap(), apia.parse("2011-12-31").unwrap());
         let days = apia.cut(&range(&apia, "2011-12-29", "2012-01-01"), Some(Step::Days(1))).unwrap();
         assert_eq!(days.len(), 2);
+    }
+
+    #[test]
+    fn a_step_in_words_tells_minutes_from_months() {
+        let minute = Duration::from_secs(60);
+        let steps = [Step::Time(minute), Step::Months(1), Step::Months(24), Step::Days(7), Step::Number(100_000)];
+        assert_eq!(steps.map(Step::words), ["1 minute", "1 month", "2 years", "7 days", "100,000 values"]);
+        let odd =
+            [Step::Time(2 * 60 * minute), Step::Time(Duration::from_secs(90)), Step::Time(Duration::from_millis(1500))];
+        assert_eq!(odd.map(Step::words), ["2 hours", "90 seconds", "1,500 milliseconds"]);
     }
 
     #[test]

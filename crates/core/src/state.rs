@@ -37,6 +37,13 @@ pub struct State {
 /// Fields of the pipeline file with what they say, for those that decide about rows.
 pub type Settings = BTreeMap<String, String>;
 
+/// Beside those: the `start` there was when the watermark came to be, and so the first value that runs have read; empty where
+/// they read from the beginning.
+pub const BEGAN: &str = "began";
+
+/// Beside those: when the table's columns last changed, as RFC 3339; none where they never did.
+pub const RESHAPED: &str = "reshaped";
+
 /// A cursor value that knows its column and type.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mark {

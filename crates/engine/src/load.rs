@@ -4,7 +4,7 @@ use crate::{
     backfill::Receipts,
     extract::{Item, Items},
     plan::Reading,
-    run::Replay,
+    run::{Replay, begun, settings_of_part},
     shape::{Misfit, Origin, Shaper},
 };
 use chrono::{DateTime, Utc};
@@ -381,7 +381,10 @@ impl Chunk for Chunks<'_, '_, '_> {
         sum.check()?;
         match &self.parts.receipts {
             None => refuse_empty(self.parts.pipeline, &sum)?,
-            Some(receipts) => receipts.refuse_empty(self.parts.pipeline, &sum)?,
+            Some(receipts) => {
+                receipts.refuse_empty(self.parts.pipeline, &sum)?;
+                receipts.refuse_others(&self.parts.shaper, self.parts.pipeline, &sum)?;
+            }
         }
         crash::reached(Point::Sealed)?;
         for (slice, part) in lineage {
@@ -409,8 +412,13 @@ impl Chunk for Chunks<'_, '_, '_> {
             Some(receipts) if !receipts.moves(&self.parts.shaper) => BoundaryChange::default(),
             _ => self.parts.shaper.take_boundary(),
         };
+        let (pipeline, state) = (self.parts.pipeline, &self.parts.state);
         // Neither loads all there is: a few rows, and a part.
-        let partly = self.parts.replay.is_some() || self.parts.receipts.is_some();
+        let settings = match (self.parts.replay, &self.parts.receipts) {
+            (Some(_), _) => state.settings.clone(),
+            (None, Some(_)) => settings_of_part(pipeline, state, self.parts.schema, now),
+            (None, None) => Some(begun(pipeline.settings(), pipeline, state, self.parts.schema, now)),
+        };
         if let Some(moved) = &mut self.parts.record.watermark {
             moved.after = watermark.as_ref().map(|m| m.value.to_string());
         }
@@ -433,13 +441,7 @@ impl Chunk for Chunks<'_, '_, '_> {
             skimmed,
             files: self.files(),
             replayed: self.parts.replay.map(|r| r.rejects.clone()).unwrap_or_default(),
-            settings: self
-                .parts
-                .state
-                .settings
-                .clone()
-                .filter(|_| partly)
-                .or_else(|| Some(self.parts.pipeline.settings())),
+            settings,
             intervals,
             absorbed,
             run: self.parts.record.clone(),

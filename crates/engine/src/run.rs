@@ -10,6 +10,7 @@ use crate::{
     prove::disorder::Disorder,
     shape::Shaper,
 };
+use chrono::{DateTime, SecondsFormat, Utc};
 use floodmark_connect::{
     Capabilities, LoadPlan, Range, Session, Slice, Source, Stop, Survey, Target,
     crash::{self, Point},
@@ -20,7 +21,7 @@ use floodmark_core::{
     event::{Event, Observer, Silent},
     pipeline::{CursorNulls, LateRows, Load, Pipeline, SchemaPolicy},
     schema::{Change, evolve},
-    state::{Mark, RunRecord, State, WatermarkMove},
+    state::{BEGAN, Mark, RESHAPED, RunRecord, Settings, State, WatermarkMove},
     watermark::{Bounds, bounds},
     wording,
 };
@@ -601,11 +602,47 @@ impl Work<'_> {
     }
 }
 
+/// Settings with where runs began: from the `start` there was when the watermark came to be, whatever the file says since.
+/// And with when the table's columns changed: rows of before are others since, where a row is its content.
+pub(crate) fn begun(
+    mut settings: Settings,
+    pipeline: &Pipeline,
+    state: &State,
+    target: &Schema,
+    now: DateTime<Utc>,
+) -> Settings {
+    let before = state.settings.as_ref().and_then(|before| before.get(RESHAPED)).cloned();
+    let changed = state.schema.as_ref().is_some_and(|schema| schema != target);
+    let reshaped = if changed { Some(now.to_rfc3339_opts(SecondsFormat::Millis, true)) } else { before };
+    settings.extend(reshaped.map(|at| (RESHAPED.to_owned(), at)));
+    let Some(spec) = &pipeline.watermark else { return settings };
+    let began = match (&state.watermark, &state.settings) {
+        (Some(_), Some(before)) => before.get(BEGAN).or_else(|| before.get("start")).cloned(),
+        _ => spec.start.clone(),
+    };
+    settings.insert(BEGAN.to_owned(), began.unwrap_or_default());
+    settings
+}
+
+/// What a load of a part leaves as settings: those of the last load of all there was, or its own where there was none.
+pub(crate) fn settings_of_part(
+    pipeline: &Pipeline,
+    state: &State,
+    target: &Schema,
+    now: DateTime<Utc>,
+) -> Option<Settings> {
+    let settings = state.settings.clone().unwrap_or_else(|| pipeline.settings());
+    Some(begun(settings, pipeline, state, target, now))
+}
+
 /// Settings that are not those of the last load, and what that means.
 pub(crate) fn changed_settings(pipeline: &Pipeline, state: &State) -> Option<String> {
     let (before, now) = (state.settings.as_ref()?, pipeline.settings());
-    let mut names: Vec<&String> =
-        before.keys().chain(now.keys()).filter(|name| before.get(*name) != now.get(*name)).collect();
+    let mut names: Vec<&String> = before
+        .keys()
+        .chain(now.keys())
+        .filter(|name| ![BEGAN, RESHAPED].contains(&name.as_str()) && before.get(*name) != now.get(*name))
+        .collect();
     names.sort();
     names.dedup();
     let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();

@@ -17,7 +17,7 @@ pub(crate) struct BackfillArgs {
     /// The first value that is not loaded any more
     #[arg(long, value_name = "VALUE", allow_hyphen_values = true, required_unless_present_any = ["missing", "status"])]
     pub(crate) to: Option<String>,
-    /// How long an interval is: 1h, 1d, 1w, 1mo, 1y, or a whole number [default: 1d for dates and timestamps, all at once for
+    /// How long an interval is: 15m, 1h, 1d, 1w, 1mo, 1y (`m` is a minute), or a whole number [default: 1d for dates and timestamps, all at once for
     /// numbers]
     #[arg(long, value_name = "STEP", value_parser = floodmark_config::step)]
     pub(crate) by: Option<Step>,

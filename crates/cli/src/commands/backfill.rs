@@ -29,10 +29,14 @@ pub(super) fn backfill(cx: &Context, args: &BackfillArgs) -> Result<u8, Failure>
         let covered = Engine::default().coverage(&pipeline, args.column.as_deref())?;
         let picture = coverage::Picture::new(&covered, args.from.as_deref(), args.to.as_deref())?;
         if let Some(file) = &args.svg {
-            let drawn =
-                picture.as_ref().map(|picture| picture.svg(&pipeline.name, &covered.column)).unwrap_or_default();
+            // A file that was asked for is there, and is a picture, also of nothing.
+            let drawn = picture.as_ref().map_or_else(
+                || coverage::nothing(&pipeline.name, &covered.column),
+                |picture| picture.svg(&pipeline.name, &covered.column),
+            );
             std::fs::write(file, drawn)
                 .map_err(|e| Error::new(Code::Output, "the picture cannot be written").in_file(file).cause(e))?;
+            cx.printer.note(&format!("The picture is in {}.", file.display()));
         }
         match (cx.printer.json(), &picture) {
             (true, _) => cx.printer.object(&coverage::object(&pipeline.name, &covered, picture.as_ref()))?,

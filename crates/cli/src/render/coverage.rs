@@ -75,6 +75,8 @@ pub(crate) struct Picture {
     range: Interval,
     /// What a cell is, for people.
     cell: String,
+    /// What stands above a column, where columns have names: days of the month, or months.
+    columns: Vec<String>,
     rows: Vec<(String, Vec<(Cell, Interval)>)>,
     missing: Vec<Interval>,
 }
@@ -119,7 +121,8 @@ impl Picture {
                 Cell::Missing
             }
         };
-        let (cell, rows) = if axis.is_time() { calendar(axis, &range)? } else { stretch(axis, &range)? };
+        let Grid { cell, columns, rows } =
+            if axis.is_time() { calendar(axis, &range)? } else { stretch(axis, &range)? };
         let rows = rows
             .into_iter()
             .map(|(label, cells)| {
@@ -130,7 +133,7 @@ impl Picture {
                 (label, cells.collect())
             })
             .collect();
-        Ok(Some(Picture { missing: gaps(&range, &all), range, cell, rows }))
+        Ok(Some(Picture { missing: gaps(&range, &all), range, cell, columns, rows }))
     }
 
     /// For a terminal.
@@ -144,6 +147,9 @@ impl Picture {
             self.cell
         );
         let widest = self.rows.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0);
+        if let Some(heads) = self.heads() {
+            let _ = writeln!(out, "  {:>widest$}  {}{heads}{}", "", style::FAINT, style::RESET);
+        }
         for (label, cells) in &self.rows {
             let _ = write!(out, "  {label:>widest$}  ");
             for (cell, _) in cells {
@@ -192,6 +198,17 @@ impl Picture {
         out
     }
 
+    /// Names of columns on one line, a character a column: of those with several characters every fifth.
+    fn heads(&self) -> Option<String> {
+        let mut line = String::new();
+        for (at, name) in self.columns.iter().enumerate().filter(|(at, _)| *at == 0 || (at + 1) % 5 == 0) {
+            // Its last digit stands above its column.
+            line.push_str(&" ".repeat((at + 1).saturating_sub(line.len() + name.len())));
+            line.push_str(name);
+        }
+        (!line.is_empty()).then_some(line)
+    }
+
     /// The kinds of cells there are.
     fn met(&self) -> Vec<Cell> {
         [Cell::Filled, Cell::Run, Cell::Open, Cell::Part, Cell::Missing]
@@ -206,19 +223,24 @@ impl Picture {
         let widest = self.rows.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0);
         let across = self.rows.iter().map(|(_, cells)| cells.len()).max().unwrap_or(0);
         let left = 20 + widest * 8;
-        let (width, height) = ((left + across * SIZE + 20).max(560), 90 + self.rows.len() * SIZE);
+        let (width, height) = ((left + across * SIZE + 20).max(560), 106 + self.rows.len() * SIZE);
         let title = format!("{} along {}", escaped(pipeline), escaped(column));
         let mut out = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
              role=\"img\" aria-label=\"{title}\">\n<style>\n\
              svg {{ background: #fff; color: #222; font: 12px ui-monospace, monospace; }} text {{ fill: currentColor; }}\n\
+             .head {{ font-size: 8px; opacity: 0.7; }}\n\
              .filled {{ fill: #2b8a3e; }} .run {{ fill: #1c7ed6; }} .open {{ fill: #f59f00; }} .part {{ fill: #ffd43b; }}\n\
              .missing {{ fill: #fff5f5; stroke: #e03131; }} .beyond {{ fill: none; }}\n\
              @media (prefers-color-scheme: dark) {{ svg {{ background: #16181d; color: #ddd; }} .missing {{ fill: #2b1416; }} }}\n\
              </style>\n<text x=\"20\" y=\"24\" font-weight=\"bold\">{title}</text>\n"
         );
+        for (at, name) in self.columns.iter().enumerate() {
+            let x = left + at * SIZE + SIZE / 2 - 1;
+            let _ = writeln!(out, "<text class=\"head\" x=\"{x}\" y=\"46\" text-anchor=\"middle\">{name}</text>");
+        }
         for (at, (label, cells)) in self.rows.iter().enumerate() {
-            let y = 40 + at * SIZE;
+            let y = 52 + at * SIZE;
             let _ = writeln!(out, "<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{label}</text>", left - 8, y + SIZE - 4);
             for (n, (cell, part)) in cells.iter().enumerate().filter(|(_, (cell, _))| *cell != Cell::Beyond) {
                 let _ = writeln!(
@@ -232,7 +254,7 @@ impl Picture {
                 );
             }
         }
-        let y = 40 + self.rows.len() * SIZE + 24;
+        let y = 52 + self.rows.len() * SIZE + 28;
         let mut x = 20;
         for cell in self.met() {
             let _ = writeln!(
@@ -273,10 +295,26 @@ pub(crate) fn object(pipeline: &str, covered: &Coverage, picture: Option<&Pictur
     })
 }
 
-type Rows = Vec<(String, Vec<Interval>)>;
+/// The picture of an axis of which nothing is known.
+pub(crate) fn nothing(pipeline: &str, column: &str) -> String {
+    let text = format!("{} along {}: nothing is loaded yet", escaped(pipeline), escaped(column));
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 560 48\" width=\"560\" height=\"48\" role=\"img\" \
+         aria-label=\"{text}\">\n<style>svg {{ background: #fff; color: #222; font: 12px ui-monospace, monospace; }} text \
+         {{ fill: currentColor; }}\n@media (prefers-color-scheme: dark) {{ svg {{ background: #16181d; color: #ddd; }} }}\n\
+         </style>\n<text x=\"20\" y=\"28\">{text}</text>\n</svg>\n"
+    )
+}
+
+/// Cells in rows.
+struct Grid {
+    cell: String,
+    columns: Vec<String>,
+    rows: Vec<(String, Vec<Interval>)>,
+}
 
 /// A row for each month with its days, or for each year with its months.
-fn calendar(axis: &Axis, range: &Interval) -> Result<(String, Rows)> {
+fn calendar(axis: &Axis, range: &Interval) -> Result<Grid> {
     let days = axis.cut(&whole(axis, range, Step::Months(1)), Some(Step::Days(1)));
     let by_day = days.as_ref().is_ok_and(|days| days.len() <= MOST_DAYS);
     let (step, row, cell) = match by_day {
@@ -289,7 +327,8 @@ fn calendar(axis: &Axis, range: &Interval) -> Result<(String, Rows)> {
         let label = shown.get(..if by_day { 7 } else { 4 }).unwrap_or(&shown).to_owned();
         Ok((label, axis.cut(part, Some(step))?))
     });
-    Ok((cell.to_owned(), rows.collect::<Result<_>>()?))
+    let columns = (1..=if by_day { 31 } else { 12 }).map(|n: u32| n.to_string()).collect();
+    Ok(Grid { cell: cell.to_owned(), columns, rows: rows.collect::<Result<_>>()? })
 }
 
 /// The range, widened to whole units.
@@ -302,14 +341,36 @@ fn whole(axis: &Axis, range: &Interval, step: Step) -> Interval {
 }
 
 /// One row of cells of equal length.
-fn stretch(axis: &Axis, range: &Interval) -> Result<(String, Rows)> {
+fn stretch(axis: &Axis, range: &Interval) -> Result<Grid> {
     let length =
         range.until.to_string().parse::<f64>().unwrap_or(0.0) - range.from.to_string().parse::<f64>().unwrap_or(0.0);
     let step = ((length / ACROSS as f64).ceil() as u64).max(1);
     let cells = axis.cut(range, Some(Step::Number(step)))?;
-    Ok((format!("{step} each"), vec![(range.from.to_string(), cells)]))
+    Ok(Grid { cell: format!("{step} each"), columns: Vec::new(), rows: vec![(range.from.to_string(), cells)] })
 }
 
 fn escaped(text: &str) -> String {
     clean(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_numbered_above_their_columns() {
+        let picture = Picture {
+            range: Interval { from: Value::Int(0), until: Value::Int(1) },
+            cell: String::new(),
+            columns: (1..=31).map(|n: u32| n.to_string()).collect(),
+            rows: Vec::new(),
+            missing: Vec::new(),
+        };
+        let heads = picture.heads().unwrap();
+        assert_eq!(heads, "1   5   10   15   20   25   30");
+        for day in [5, 10, 15, 20, 25, 30] {
+            assert!(heads[..day].ends_with(&day.to_string()), "{day} ends above its column");
+        }
+        assert_eq!(Picture { columns: Vec::new(), ..picture }.heads(), None);
+    }
 }

@@ -7,7 +7,7 @@ use floodmark_core::{
 };
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt,
     io::IsTerminal,
     sync::{Mutex, PoisonError},
@@ -23,6 +23,8 @@ pub(crate) struct Progress {
     told: Told,
     bars: MultiProgress,
     by_pipeline: Mutex<HashMap<String, ProgressBar>>,
+    /// Pipelines whose bar counts intervals, and not rows.
+    filling: Mutex<HashSet<String>>,
     /// The first reject of each pipeline's run.
     rejected: Mutex<HashMap<String, Reject>>,
 }
@@ -33,7 +35,14 @@ impl Progress {
         let drawn = std::io::stderr().is_terminal() && !printer.quiet() && !logging;
         let target = if drawn { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bars = MultiProgress::with_draw_target(target);
-        Progress { printer, told, bars, by_pipeline: Mutex::default(), rejected: Mutex::default() }
+        Progress {
+            printer,
+            told,
+            bars,
+            by_pipeline: Mutex::default(),
+            filling: Mutex::default(),
+            rejected: Mutex::default(),
+        }
     }
 
     /// The first row that the pipeline's run set aside, once.
@@ -88,9 +97,28 @@ impl Observer for Progress {
                     bar.set_style(filling());
                 }
             }
+            Event::Intervals { pipeline, column, intervals, step, from, until } => {
+                tracing::info!(pipeline, column, intervals, step, from, until, "intervals");
+                let text = planned(pipeline, column, *intervals, step.as_deref(), from, until);
+                self.suspend(|| self.printer.note(&text));
+            }
+            Event::Filling { pipeline, from, until, done, intervals } => {
+                tracing::info!(pipeline, from, until, done, intervals, "interval");
+                let bar = self.bar(pipeline);
+                if self.filling.lock().unwrap_or_else(PoisonError::into_inner).insert(pipeline.clone()) {
+                    bar.set_style(filling_intervals());
+                    // What is left is told by intervals alone, and not by the time it took to plan them.
+                    bar.reset_eta();
+                }
+                bar.set_length(*intervals);
+                bar.set_position(*done);
+                bar.set_message(format!("{} … {}", terminal::clean(from), terminal::clean(until)));
+            }
             Event::Progress { pipeline, rows } => {
                 tracing::trace!(pipeline, rows, "progress");
-                self.bar(pipeline).set_position(*rows);
+                if !self.filling.lock().unwrap_or_else(PoisonError::into_inner).contains(pipeline) {
+                    self.bar(pipeline).set_position(*rows);
+                }
             }
             Event::Committed { pipeline, counts } => {
                 let c = counts;
@@ -161,6 +189,23 @@ fn filling() -> ProgressStyle {
         })
 }
 
+fn filling_intervals() -> ProgressStyle {
+    ProgressStyle::with_template(
+        "{spinner} {prefix}  {wide_bar}  {human_pos} of {human_len} intervals{left}, now {msg}",
+    )
+    .unwrap_or_else(|_| ProgressStyle::default_bar())
+    .with_key("left", |state: &ProgressState, out: &mut dyn fmt::Write| {
+        let _ = out.write_str(&left(state.elapsed(), state.eta()));
+    })
+}
+
+/// What a backfill is about to load, the step in words: `1m` is easily taken for a month.
+fn planned(pipeline: &str, column: &str, intervals: u64, step: Option<&str>, from: &str, until: &str) -> String {
+    let of = step.map(|step| format!(" of {step}")).unwrap_or_default();
+    let [pipeline, column, from, until] = [pipeline, column, from, until].map(terminal::clean);
+    format!("{pipeline}: {}{of} along {column}, from {from} to {until}", terminal::count(intervals, "interval"))
+}
+
 /// A name, cut short where the rest of the line would not fit beside it.
 fn named(pipeline: &str) -> String {
     let name = terminal::clean(pipeline);
@@ -197,6 +242,14 @@ mod tests {
     fn a_long_name_leaves_room_for_the_numbers() {
         assert_eq!(named("orders"), "orders");
         assert_eq!(named("a_name_of_25_characters_x"), "a_name_of_25_charact…");
+    }
+
+    #[test]
+    fn the_step_of_a_backfill_is_told_in_words() {
+        let text = planned("orders", "day", 1, Some("1 month"), "2024-01-01", "2024-02-01");
+        assert_eq!(text, "orders: 1 interval of 1 month along day, from 2024-01-01 to 2024-02-01");
+        let text = planned("orders", "id", 2, None, "0", "7");
+        assert_eq!(text, "orders: 2 intervals along id, from 0 to 7");
     }
 
     #[test]

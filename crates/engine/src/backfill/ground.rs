@@ -1,14 +1,18 @@
 //! What is to be filled: the axis, what of it is in, and the units that are not.
 
-use super::{Fill, receipt::Unit, tally::number};
+use super::{
+    Fill,
+    receipt::{Before, Unit},
+    tally::number,
+};
 use crate::run::Work;
 use chrono::{DateTime, Utc};
-use floodmark_connect::source::Extent;
+use floodmark_connect::{Stop, source::Extent};
 use floodmark_core::{
     Code, DataType, Error, Result, Value,
     interval::{Axis, Interval, Step, earlier, gaps},
     pipeline::{Load, Pipeline},
-    state::{IntervalEntry, State},
+    state::{BEGAN, IntervalEntry, RESHAPED, State},
     watermark::bounds,
 };
 use std::cmp::Ordering;
@@ -72,12 +76,20 @@ pub(crate) fn refuse(pipeline: &Pipeline) -> Result<()> {
     Err(Error::new(Code::Unsafe, what).state("nothing was written").help(help))
 }
 
+/// Where the pipeline's runs began. The file may say another `start` by now.
+pub(crate) fn began(state: &State, start: Option<&str>) -> Option<String> {
+    let Some(settings) = &state.settings else { return start.map(str::to_owned) };
+    settings.get(BEGAN).or_else(|| settings.get("start")).filter(|start| !start.is_empty()).cloned()
+}
+
 /// The axis with what is known of it.
 pub(crate) struct Ground<'a> {
     pub(crate) column: &'a str,
     pub(crate) axis: Axis,
     /// Receipts along it.
-    pub(crate) entries: Vec<IntervalEntry>,
+    entries: Vec<IntervalEntry>,
+    /// By entry: its interval as the ledger has it, where its type may be an older one.
+    kept: Vec<Interval>,
     /// Where the pipeline's runs read from, where the axis is theirs: rows before it are none of theirs. NULL: anywhere.
     pub(crate) reach: Option<Value>,
     /// The watermark, where the axis is its own.
@@ -93,6 +105,8 @@ pub(crate) struct Ground<'a> {
     /// Where the runs that were began.
     began: Option<Value>,
     now: Option<Value>,
+    /// When the table's columns changed.
+    reshaped: Option<DateTime<Utc>>,
     /// The source's lowest and highest value, where that can be told.
     pub(crate) extent: Option<Extent>,
 }
@@ -116,15 +130,28 @@ impl<'a> Ground<'a> {
         let young = read.as_ref().and_then(|read| read.until.clone());
         let reach = read.and_then(|read| read.from).filter(|_| mark.is_some());
         let start = own.and_then(|spec| spec.start.as_deref()).and_then(|start| Value::parse(start, data_type));
-        // It may have been another then.
-        let began = match &state.settings {
-            Some(settings) => settings.get("start").and_then(|start| Value::parse(start, data_type)),
-            None => start.clone(),
-        };
+        let began = own.and_then(|spec| began(state, spec.start.as_deref()));
+        let began = began.and_then(|start| Value::parse(&start, data_type));
         let (own, now) = (own.is_some(), axis.at(now));
-        let entries = Vec::new();
-        let mut ground =
-            Ground { column, axis, entries, reach, mark, start, own, horizon, young, began, now, extent: None };
+        let reshaped = state.settings.as_ref().and_then(|settings| settings.get(RESHAPED));
+        let reshaped = reshaped.and_then(|at| DateTime::parse_from_rfc3339(at).ok()).map(|at| at.with_timezone(&Utc));
+        let (entries, kept) = Default::default();
+        let mut ground = Ground {
+            column,
+            axis,
+            entries,
+            kept,
+            reach,
+            mark,
+            start,
+            own,
+            horizon,
+            young,
+            began,
+            now,
+            reshaped,
+            extent: None,
+        };
         // Of numbers the horizon itself is settled, since whoever writes later has a higher one; of moments and days rows may
         // still come there.
         if !ground.axis.is_time() {
@@ -135,23 +162,42 @@ impl<'a> Ground<'a> {
         Ok(ground)
     }
 
-    /// Takes in what the ledger has. Receipts of a column that has become wider since are read in its type of today; one
-    /// that cannot be is none, and its interval is loaded again.
+    /// Takes in what the ledger has, in order. Receipts of a column that has become wider since are read in its type of
+    /// today; one that cannot be is none, and its interval is loaded again.
     pub(crate) fn learn(&mut self, entries: Vec<IntervalEntry>) {
         let data_type = self.axis.data_type;
         let read = |value: &Value| Value::parse(&value.to_string(), data_type);
         let restated = |entry: IntervalEntry| {
+            let kept = entry.interval.clone();
             if entry.data_type == data_type {
-                return Some(entry);
+                return Some((entry, kept));
             }
             let interval = Interval::new(read(&entry.interval.from)?, read(&entry.interval.until)?)?;
             let highest = match &entry.highest {
                 Some(highest) => Some(read(highest)?),
                 None => None,
             };
-            Some(IntervalEntry { data_type, interval, highest, ..entry })
+            Some((IntervalEntry { data_type, interval, highest, ..entry }, kept))
         };
-        self.entries = entries.into_iter().filter_map(restated).collect();
+        let mut known: Vec<(IntervalEntry, Interval)> = entries.into_iter().filter_map(restated).collect();
+        known.sort_by(|(a, _), (b, _)| a.interval.from.compare(&b.interval.from).unwrap_or(Ordering::Equal));
+        (self.entries, self.kept) = known.into_iter().unzip();
+    }
+
+    /// Entries that an interval holds whole, its own among them. There may be many beside them.
+    fn inside<'g>(&'g self, interval: &'g Interval) -> impl Iterator<Item = usize> + 'g {
+        let first = self.entries.partition_point(|e| e.interval.from.compare(&interval.from) == Some(Ordering::Less));
+        let begins = |at: &usize| self.entries[*at].interval.from.compare(&interval.until) == Some(Ordering::Less);
+        let ends = |at: &usize| self.entries[*at].interval.until.compare(&interval.until) != Some(Ordering::Greater);
+        (first..self.entries.len()).take_while(begins).filter(ends)
+    }
+
+    /// Rows that the receipts within an interval say are in, and whether some of them came before the table's columns
+    /// changed.
+    pub(crate) fn before(&self, interval: &Interval) -> Before {
+        let inside = || self.inside(interval).map(|at| &self.entries[at]);
+        let older = |entry: &IntervalEntry| self.reshaped.is_some_and(|reshaped| entry.loaded_at < reshaped);
+        Before { rows: inside().map(|entry| entry.rows).sum(), reshaped: inside().any(older) }
     }
 
     /// Intervals that are in and will not change.
@@ -242,7 +288,7 @@ impl<'a> Ground<'a> {
     }
 
     /// The units to be loaded, in order.
-    pub(crate) fn units(&self, fill: &Fill<'_>) -> Result<Vec<Unit>> {
+    pub(crate) fn units(&self, fill: &Fill<'_>, stop: &Stop) -> Result<Vec<Unit>> {
         let Some(range) = self.range(fill)? else { return Ok(Vec::new()) };
         let mut done = if fill.options.force { Vec::new() } else { self.settled() };
         if fill.options.missing {
@@ -251,7 +297,10 @@ impl<'a> Ground<'a> {
         // Both lie in order: each unit meets the gaps from where the one before it ended.
         let gaps = gaps(&range, &done);
         let (mut units, mut at) = (Vec::new(), 0);
-        for unit in self.axis.cut(&range, fill.step(&self.axis))? {
+        for (n, unit) in self.axis.cut(&range, fill.step(&self.axis))?.into_iter().enumerate() {
+            if n % 1000 == 0 {
+                stop.check()?;
+            }
             while gaps.get(at).is_some_and(|gap| gap.until.compare(&unit.from) != Some(Ordering::Greater)) {
                 at += 1;
             }
@@ -303,11 +352,11 @@ impl<'a> Ground<'a> {
 
     /// Entries that lie end to end with a unit's own, and make up all of it.
     pub(crate) fn kin(&self, unit: &Unit) -> Vec<IntervalEntry> {
-        let within = |entry: &&IntervalEntry| {
-            let interval = &entry.interval;
-            *interval != unit.interval && interval.common(&unit.whole).as_ref() == Some(interval)
-        };
-        let kin: Vec<IntervalEntry> = self.entries.iter().filter(within).cloned().collect();
+        if unit.whole == unit.interval {
+            return Vec::new();
+        }
+        let others = self.inside(&unit.whole).map(|at| &self.entries[at]);
+        let kin: Vec<IntervalEntry> = others.filter(|entry| entry.interval != unit.interval).cloned().collect();
         let mut all: Vec<&Interval> = kin.iter().map(|entry| &entry.interval).chain([&unit.interval]).collect();
         all.sort_by(|a, b| a.from.compare(&b.from).unwrap_or(Ordering::Equal));
         let whole = all.first().is_some_and(|first| first.from == unit.whole.from)
@@ -316,14 +365,17 @@ impl<'a> Ground<'a> {
         if whole { kin } else { Vec::new() }
     }
 
-    /// Entries that units hold whole, and that are not theirs.
-    pub(crate) fn absorbed(&self, units: &[Unit]) -> Vec<Interval> {
-        let within = |entry: &Interval| {
-            units.iter().any(|unit| {
-                unit.interval != *entry && unit.interval.common(entry).is_some_and(|common| common == *entry)
-            })
+    /// Entries that units or their kin take the place of, as the ledger has them: those that they hold whole, and their own
+    /// where these stand in an older type of the column, and would stay beside the new ones.
+    pub(crate) fn absorbed(&self, units: &[Unit], kin: &[Vec<IntervalEntry>]) -> Vec<Interval> {
+        let of_unit = |(n, unit): (usize, &Unit)| {
+            let joined = kin.get(n).is_some_and(|kin| !kin.is_empty());
+            let new = if joined { &unit.whole } else { &unit.interval };
+            let written = |interval: &Interval| (interval.from.to_string(), interval.until.to_string());
+            let (place, kept) = (written(new), |at: usize| &self.kept[at]);
+            self.inside(new).filter(move |at| written(kept(*at)) != place).map(move |at| kept(at).clone()).collect()
         };
-        self.entries.iter().map(|entry| &entry.interval).filter(|entry| within(entry)).cloned().collect()
+        units.iter().enumerate().flat_map(|of| -> Vec<Interval> { of_unit(of) }).collect()
     }
 
     /// Whether all from the watermark (or from where reading begins) up to a value is in.

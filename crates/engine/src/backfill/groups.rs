@@ -3,7 +3,7 @@
 use super::{
     Done, Fill, Surveyed,
     ground::Ground,
-    receipt::{Receipts, Unit},
+    receipt::{Before, Receipts, Unit},
     tally::{Tally, number},
 };
 use crate::{
@@ -22,6 +22,7 @@ use floodmark_connect::{
 };
 use floodmark_core::{
     Code, Column, DataType, Error, Result, Schema, Value,
+    event::Event,
     interval::Interval,
     pipeline::{CursorNulls, Load, Pipeline},
     state::RunRecord,
@@ -40,6 +41,8 @@ pub(super) struct Pass<'p, 'w> {
     /// Under the pipeline's own lock.
     pub(super) held: bool,
     pub(super) done: &'p mut Done,
+    /// Rows of a unit, by those that were loaded.
+    pub(super) rows_each: Option<f64>,
 }
 
 impl Pass<'_, '_> {
@@ -53,58 +56,64 @@ impl Pass<'_, '_> {
         run: &mut RunRecord,
     ) -> Result<()> {
         let mut at = 0;
-        // Rows of a unit as far as it can be told; the next group goes by what came.
-        let mut rows_each = self.estimate(ground, units);
         while at < units.len() {
-            at += self.group(session, ground, &units[at..], last, &mut rows_each, run)?;
+            at += self.group(session, ground, units, at, last, run)?;
         }
         Ok(())
     }
 
-    /// Loads as many of the units as one transaction takes, from the first on. `last`: nothing comes after them all.
-    pub(super) fn begin(
+    /// Loads the next units, from the one at `at` on: as many as one transaction takes, or one of them in parts. Returns how
+    /// many.
+    pub(super) fn group(
         &mut self,
         session: &mut dyn Session,
         ground: &mut Ground<'_>,
         units: &[Unit],
+        at: usize,
         last: bool,
-        run: &mut RunRecord,
-    ) -> Result<()> {
-        let mut rows_each = self.estimate(ground, units);
-        self.group(session, ground, units, last, &mut rows_each, run).map(drop)
-    }
-
-    /// One transaction, or those of a unit that is too large for one; returns how many of the units are in.
-    fn group(
-        &mut self,
-        session: &mut dyn Session,
-        ground: &mut Ground<'_>,
-        units: &[Unit],
-        last: bool,
-        rows_each: &mut Option<f64>,
         run: &mut RunRecord,
     ) -> Result<usize> {
-        let Some(first) = units.first() else { return Ok(0) };
+        let Some(first) = units.get(at) else { return Ok(0) };
         self.work.engine.stop.check()?;
+        // Rows of a unit as far as it can be told; the next group goes by what came.
+        let rows_each = match self.rows_each {
+            Some(each) => Some(each),
+            None => self.estimate(ground, units),
+        };
         let commit_every = self.work.pipeline.commit_every;
         let several = rows_each.map_or(1, |each| (commit_every as f64 / each.max(0.001)) as usize);
-        let group = self.alike(units, several);
-        let last = last && group.len() == units.len();
-        let parts = if group.len() == 1 { self.parts(ground, first, *rows_each)? } else { Vec::new() };
+        let group = self.alike(&units[at..], several);
+        let parts = if group.len() == 1 { self.parts(ground, first, rows_each)? } else { Vec::new() };
         let before = run.counts.read - run.counts.skipped;
         match parts.len() {
-            0 | 1 => self.transaction(session, ground, group, last, run)?,
+            0 | 1 => {
+                self.tell(ground, &first.interval);
+                self.transaction(session, ground, group, last && at + group.len() == units.len(), run)?;
+            }
             count => {
                 for (n, part) in parts.iter().enumerate() {
-                    self.transaction(session, ground, std::slice::from_ref(part), last && n + 1 == count, run)?;
+                    let last = last && at + 1 == units.len() && n + 1 == count;
+                    self.tell(ground, &part.interval);
+                    self.transaction(session, ground, std::slice::from_ref(part), last, run)?;
                 }
             }
         }
         self.done.loaded += group.len();
         self.done.open += group.iter().filter(|unit| ground.is_open(&unit.interval)).count();
         let came = (run.counts.read - run.counts.skipped - before) as f64 / group.len() as f64;
-        *rows_each = Some(rows_each.map_or(came, |each| each.max(came)));
+        self.rows_each = Some(rows_each.map_or(came, |each| each.max(came)));
         Ok(group.len())
+    }
+
+    /// Says what is loaded next.
+    fn tell(&self, ground: &Ground<'_>, interval: &Interval) {
+        self.work.engine.observer.observe(&Event::Filling {
+            pipeline: self.work.pipeline.name.clone(),
+            from: ground.axis.shown(&interval.from),
+            until: ground.axis.shown(&interval.until),
+            done: self.done.loaded as u64,
+            intervals: self.done.units as u64,
+        });
     }
 
     /// How many of the units, from the first on, may share a transaction: at most `several`.
@@ -244,15 +253,19 @@ impl Pass<'_, '_> {
         let shaper = Shaper::of_units(pipeline, &schemas.target, work.can, tally, reaches.clone())?;
         let replaces = append || (pipeline.load == Load::DeleteInsert && !pipeline.window.is_empty());
         let span = Interval { from: first.interval.from.clone(), until: end.interval.until.clone() };
-        let within = replaces.then(|| Within { column: self.fill.column.to_owned(), interval: span, whole: false });
+        let within = replaces.then(|| Within { column: self.fill.column.to_owned(), interval: span });
         // What is loaded once more is not all new yet.
-        let kin = match self.fill.options.force {
+        let kin: Vec<Vec<_>> = match self.fill.options.force {
             true => Vec::new(),
             false => units.iter().map(|unit| ground.kin(unit)).collect(),
         };
-        let absorbed = ground.absorbed(units);
+        let absorbed = ground.absorbed(units, &kin);
+        let before = units
+            .iter()
+            .map(|unit| ground.before(&unit.interval))
+            .fold(Before::default(), |a, b| Before { rows: a.rows + b.rows, reshaped: a.reshaped || b.reshaped });
         let grows = !ground.axis.is_time() && ground.extent.is_none();
-        let receipts = Receipts { column: self.fill.column, data_type, units, kin, absorbed, reaches, grows, last };
+        let receipts = Receipts { column: self.fill.column, data_type, units, kin, before, absorbed, reaches, grows, last };
         let table = work.source.files().is_none();
         let ranges = self.ranges(ground, units)?;
         // Where ranges cannot be found by themselves, the source is read through once, by several.
@@ -291,7 +304,7 @@ impl Pass<'_, '_> {
                 receipts: Some(receipts),
             });
             let plan = LoadPlan {
-                target: work.target(schemas, &schemas.changes, run),
+                target: work.target(schemas, &[], run),
                 replace: Vec::new(),
                 lineage: false,
                 forget: false,

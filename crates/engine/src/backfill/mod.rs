@@ -9,6 +9,7 @@ mod receipt;
 mod still;
 mod tally;
 
+use ground::began;
 pub(crate) use receipt::Receipts;
 pub(crate) use tally::Tally;
 
@@ -16,7 +17,10 @@ use crate::{
     by_file, names,
     plan::Reading,
     registry,
-    run::{Engine, Outcome, RunOptions, Schemas, Work, changed_settings, other_watermark, unsafe_combinations},
+    run::{
+        Engine, Outcome, RunOptions, Schemas, Work, changed_settings, other_watermark, settings_of_part,
+        unsafe_combinations,
+    },
 };
 use floodmark_connect::{
     Destination, LoadPlan, Session, Slice, Survey, Target,
@@ -24,17 +28,22 @@ use floodmark_connect::{
     source::Extent,
 };
 use floodmark_core::{
-    Code, Error, Result, Schema, Value,
+    Code, Counts, Error, Result, Schema, Value,
+    commits::Committed,
     event::Event,
     interval::{Axis, Step},
     pipeline::{Load, Pipeline},
-    state::{BoundaryChange, Commit, IntervalEntry, Mark, RunRecord, State},
+    state::{BoundaryChange, Commit, IntervalEntry, Mark, RunRecord, State, WatermarkMove},
+    wording,
 };
 use ground::Ground;
 use groups::Pass;
 use receipt::Unit;
 use std::time::Duration;
 use still::Still;
+
+/// So many intervals may not be what was meant.
+const MANY: usize = 10_000;
 
 /// What is to be filled, and how.
 #[derive(Debug, Clone, Default)]
@@ -132,8 +141,9 @@ impl Engine {
         let state = ledger.state(&pipeline.name)?.unwrap_or_default();
         let data_type = state.schema.as_ref().and_then(|schema| schema.get(&column)).map(|c| c.data_type);
         let axis = data_type.map(|data_type| Axis::new(&column, data_type, pipeline.timezone)).transpose()?;
+        let start = own.and_then(|spec| began(&state, spec.start.as_deref()));
         let watermark = state.watermark.filter(|_| own.is_some()).map(|mark| mark.value);
-        Ok(Coverage { column, axis, entries, watermark, start: own.and_then(|spec| spec.start.clone()) })
+        Ok(Coverage { column, axis, entries, watermark, start })
     }
 
     fn fill(
@@ -155,22 +165,37 @@ impl Engine {
             source: source.as_ref(),
             can: destination.capabilities(),
         };
-        // What an attempt before this one loaded is in, and no unit any more.
-        (done.units, done.loaded, done.open) = (0, 0, 0);
-        let surveyed = self.prepare(&work, fill, destination.as_ref(), &slices, run, done)?;
+        let Prepared { surveyed, movement, first } = self.prepare(&work, fill, destination.as_ref(), &slices, run)?;
+        // What the first transaction loaded is no unit any more, be it settled or not.
+        let mut begun = None;
+        if let Some((mut owner, units)) = first {
+            run.watermark = movement.clone();
+            match self.first(&work, fill, owner.as_mut(), &surveyed, &units, run, done) {
+                Ok(loaded) => begun = Some(units[loaded..].to_vec()),
+                Err(error) => return self.failed(owner.as_mut(), run, error),
+            }
+            if begun.as_ref().is_some_and(Vec::is_empty) {
+                let ground = work.ground(fill, &surveyed, owner.state(), owner.intervals(fill.column)?, run)?;
+                drop(owner);
+                return self.move_on(&work, fill, destination.as_ref(), &surveyed, &ground, run);
+            }
+        }
         let mut session = destination.open_beside(&pipeline.name, &run.run, fill.options.wait, &self.stop)?;
         if lost && let Some(kept) = session.receipt(&run.run)? {
             run.take_committed(kept);
         }
-        let filled = self.both(&work, fill, destination.as_ref(), session.as_mut(), surveyed, &slices, run, done);
-        match filled {
+        if begun.is_none() {
+            run.watermark = movement;
+        }
+        let seen = Seen { surveyed, slices: &slices, begun };
+        match self.both(&work, fill, destination.as_ref(), session.as_mut(), seen, run, done) {
             Ok(()) => Ok(()),
             Err(error) => self.failed(session.as_mut(), run, error),
         }
     }
 
-    /// The table as it is to be, made or changed where it is not: what goes on beside runs changes nothing of it. A new one is
-    /// made with its first rows, as by any run.
+    /// The table as it is to be, made or changed where it is not: what goes on beside runs changes nothing of it. A table
+    /// that is not there is made by the first transaction that loads rows, so that one which fails leaves none.
     fn prepare(
         &self,
         work: &Work<'_>,
@@ -178,8 +203,7 @@ impl Engine {
         destination: &dyn Destination,
         slices: &[Slice],
         run: &mut RunRecord,
-        done: &mut Done,
-    ) -> Result<Surveyed> {
+    ) -> Result<Prepared> {
         let pipeline = work.pipeline;
         let known = match destination.exists() {
             true => destination.ledger()?.state(&pipeline.name)?.unwrap_or_default(),
@@ -188,45 +212,125 @@ impl Engine {
         if known.schema.is_some() && known.table.as_ref() == Some(&pipeline.destination.table) {
             let surveyed = work.look(fill, slices, &known, None)?;
             if surveyed.schemas.changes.is_empty() {
-                run.watermark = work.movement(&known);
-                return Ok(surveyed);
+                return Ok(Prepared { surveyed, movement: work.movement(&known), first: None });
             }
         }
+        // What cannot be filled makes no database either.
+        let looked = match destination.exists() {
+            true => None,
+            false => {
+                let surveyed = work.look(fill, slices, &known, None)?;
+                self.first_units(work, fill, &surveyed, &known, Vec::new(), run)?;
+                Some(surveyed)
+            }
+        };
         let mut session = destination.open(&pipeline.name, &run.run, work.options.wait, &self.stop)?;
         let made = (|| {
             let existing = session.table(&pipeline.destination.table)?;
             let state = work.state(session.as_ref(), existing.as_ref());
-            let mut surveyed = work.look(fill, slices, &state, existing.as_ref())?;
-            work.fits(&surveyed, state.schema.is_some() || existing.is_some())?;
-            // What cannot be filled makes no table.
-            let mut ground = work.ground(fill, &surveyed, &state, session.intervals(fill.column)?, run)?;
-            let units = ground.units(fill)?;
-            if let Some(unit) = units.first().filter(|unit| !is_beside(pipeline, &ground, unit)) {
-                groups::connected(pipeline, &ground, &unit.interval)?;
-            }
-            run.watermark = work.movement(&state);
-            let settled = match pipeline.load {
-                Load::Append => ground.before_horizon(units.clone()),
-                _ => units.clone(),
+            let fresh = state.schema.is_none() && existing.is_none();
+            let mut surveyed = match looked.filter(|_| fresh) {
+                Some(looked) => looked,
+                None => work.look(fill, slices, &state, existing.as_ref())?,
             };
-            // What is loaded in any case would be loaded once more.
-            if existing.is_none() && !settled.is_empty() && !fill.options.force {
-                self.planned(pipeline, units.len());
-                let mut pass = Pass { work, fill, surveyed: &surveyed, held: true, done };
-                pass.begin(session.as_mut(), &mut ground, &settled, settled.len() == units.len(), run)?;
-            } else {
-                let commit = work.still(&state, &surveyed.schemas, state.watermark.clone(), run);
-                work.load_still(session.as_mut(), &surveyed.schemas, commit, run)?;
+            work.fits(&surveyed, !fresh)?;
+            // What cannot be filled makes no table.
+            let units = self.first_units(work, fill, &surveyed, &state, session.intervals(fill.column)?, run)?;
+            let movement = work.movement(&state);
+            if fresh && !units.is_empty() {
+                return Ok((surveyed, movement, Some(units)));
             }
+            let commit = work.still(&state, &surveyed.schemas, state.watermark.clone(), run);
+            work.load_still(session.as_mut(), &surveyed.schemas, commit, run)?;
             surveyed.schemas.changes.clear();
-            Ok(surveyed)
+            Ok((surveyed, movement, None))
         })();
         match made {
-            Ok(made) => Ok(made),
+            Ok((surveyed, movement, units)) => {
+                Ok(Prepared { surveyed, movement, first: units.map(|units| (session, units)) })
+            }
             Err(error) => {
                 self.failed(session.as_mut(), run, error).and(Err(Error::internal("a failure that was none")))
             }
         }
+    }
+
+    /// The units there are before anything is loaded, if they can be.
+    fn first_units(
+        &self,
+        work: &Work<'_>,
+        fill: &Fill<'_>,
+        surveyed: &Surveyed,
+        state: &State,
+        entries: Vec<IntervalEntry>,
+        run: &RunRecord,
+    ) -> Result<Vec<Unit>> {
+        let ground = work.ground(fill, surveyed, state, entries, run)?;
+        let units = ground.units(fill, &self.stop)?;
+        if let Some(unit) = units.first().filter(|unit| !is_beside(work.pipeline, &ground, unit)) {
+            groups::connected(work.pipeline, &ground, &unit.interval)?;
+        }
+        Ok(units)
+    }
+
+    /// Loads the first units of a table that is not there yet, in the session that may make it; returns how many. Of an
+    /// `append`, whose watermark goes with its rows, all of them.
+    #[expect(clippy::too_many_arguments, reason = "one backfill's parts, each of another lifetime")]
+    fn first(
+        &self,
+        work: &Work<'_>,
+        fill: &Fill<'_>,
+        session: &mut dyn Session,
+        surveyed: &Surveyed,
+        units: &[Unit],
+        run: &mut RunRecord,
+        done: &mut Done,
+    ) -> Result<usize> {
+        crash::reached(Point::Planned)?;
+        let state = session.state().clone();
+        let mut ground = work.ground(fill, surveyed, &state, session.intervals(fill.column)?, run)?;
+        (done.units, done.loaded, done.open) = (units.len(), 0, 0);
+        self.tell(work, fill, &ground, units);
+        crash::reached(Point::Surveyed)?;
+        let append = work.pipeline.load == Load::Append;
+        let settled = if append { work.settled(&ground, units) } else { units.to_vec() };
+        if settled.is_empty() {
+            run.status = "nothing_new".into();
+            run.finished_at = Some(self.clock.now());
+            return session.record(run, &[]).map(|()| units.len());
+        }
+        let mut pass = Pass { work, fill, surveyed, held: append, done, rows_each: None };
+        match append {
+            true => pass.load(session, &mut ground, &settled, true, run).map(|()| units.len()),
+            false => pass.group(session, &mut ground, units, 0, true, run),
+        }
+    }
+
+    /// Says what is about to be loaded.
+    fn tell(&self, work: &Work<'_>, fill: &Fill<'_>, ground: &Ground<'_>, units: &[Unit]) {
+        let pipeline = work.pipeline.name.clone();
+        self.observer.observe(&Event::Planned { pipeline: pipeline.clone(), slices: units.len(), rows: None });
+        let (Some(first), Some(last)) = (units.first(), units.last()) else { return };
+        let step = fill.step(&ground.axis);
+        if let Some(step) = step.filter(|_| units.len() > MANY) {
+            let minutes = match step {
+                Step::Time(each) if !each.as_secs().is_multiple_of(3600) => "; `m` is a minute, and `mo` a month",
+                _ => "",
+            };
+            work.warn(format!(
+                "{} of {} each (`--by {step}`), and each has a receipt of its own{minutes}",
+                wording::count(units.len() as u64, "interval"),
+                step.words()
+            ));
+        }
+        self.observer.observe(&Event::Intervals {
+            pipeline,
+            column: fill.column.to_owned(),
+            intervals: units.len() as u64,
+            step: step.map(Step::words),
+            from: ground.axis.shown(&first.interval.from),
+            until: ground.axis.shown(&last.interval.until),
+        });
     }
 
     /// What can be loaded beside the pipeline's runs, then what cannot; then the watermark.
@@ -237,22 +341,28 @@ impl Engine {
         fill: &Fill<'_>,
         destination: &dyn Destination,
         session: &mut dyn Session,
-        surveyed: Surveyed,
-        slices: &[Slice],
+        Seen { surveyed, slices, begun }: Seen<'_>,
         run: &mut RunRecord,
         done: &mut Done,
     ) -> Result<()> {
         let pipeline = work.pipeline;
-        crash::reached(Point::Planned)?;
         let state = session.state().clone();
         let mut ground = work.ground(fill, &surveyed, &state, session.intervals(fill.column)?, run)?;
-        let units = ground.units(fill)?;
-        done.units += units.len();
-        self.planned(pipeline, done.units);
+        let units = match begun {
+            Some(units) => units,
+            None => {
+                crash::reached(Point::Planned)?;
+                let units = ground.units(fill, &self.stop)?;
+                // What an attempt before this one loaded is in, and no unit any more.
+                (done.units, done.loaded, done.open) = (units.len(), 0, 0);
+                self.tell(work, fill, &ground, &units);
+                units
+            }
+        };
         let (beside, held): (Vec<Unit>, Vec<Unit>) =
             units.into_iter().partition(|unit| is_beside(pipeline, &ground, unit));
         crash::reached(Point::Surveyed)?;
-        let mut pass = Pass { work, fill, surveyed: &surveyed, held: false, done: &mut *done };
+        let mut pass = Pass { work, fill, surveyed: &surveyed, held: false, done: &mut *done, rows_each: None };
         pass.load(session, &mut ground, &beside, held.is_empty(), run)?;
         if !held.is_empty() {
             // The runs' own ground, as they would load it: what the source holds is looked at with the lock in hand.
@@ -271,15 +381,7 @@ impl Engine {
                     if let Some(first) = held.first() {
                         groups::connected(pipeline, &ground, &first.interval)?;
                     }
-                    let settled = ground.before_horizon(held.clone());
-                    if settled.last() != held.last() {
-                        work.warn(
-                            "transactions that are open in the source may still commit rows there: what lies beyond them \
-                             waits for the next backfill or run"
-                                .into(),
-                        );
-                    }
-                    settled
+                    work.settled(&ground, &held)
                 }
                 _ => held,
             };
@@ -288,7 +390,7 @@ impl Engine {
                 run.finished_at = Some(self.clock.now());
                 return owner.record(run, &[]);
             }
-            let mut pass = Pass { work, fill, surveyed: &surveyed, held: true, done: &mut *done };
+            let mut pass = Pass { work, fill, surveyed: &surveyed, held: true, done: &mut *done, rows_each: None };
             pass.load(owner.as_mut(), &mut ground, &held, true, run)?;
             drop(owner);
             return self.move_on(work, fill, destination, &surveyed, &ground, run);
@@ -299,10 +401,6 @@ impl Engine {
             session.record(run, &[])?;
         }
         self.move_on(work, fill, destination, &surveyed, &ground, run)
-    }
-
-    fn planned(&self, pipeline: &Pipeline, units: usize) {
-        self.observer.observe(&Event::Planned { pipeline: pipeline.name.clone(), slices: units, rows: None });
     }
 
     /// Moves the watermark where it may move. That of an `append` went with its rows.
@@ -351,9 +449,35 @@ impl Engine {
         let status = if run.counts.changed() { "ok" } else { "nothing_new" };
         let mut commit = work.still(&state, &surveyed.schemas, Some(mark), run);
         status.clone_into(&mut commit.run.status);
-        commit.run.finished_at = Some(self.clock.now());
+        let now = self.clock.now();
+        commit.run.finished_at = Some(now);
+        commit.run.commits.push(Committed {
+            commits: 1,
+            at: now,
+            counts: Counts::default(),
+            watermark: commit.watermark.as_ref().map(|mark| mark.value.to_string()),
+            bytes: None,
+            slices: Vec::new(),
+        });
         work.load_still(session.as_mut(), &surveyed.schemas, commit, run)
     }
+}
+
+/// A backfill that may begin.
+struct Prepared {
+    surveyed: Surveyed,
+    /// How the watermark stands before it.
+    movement: Option<WatermarkMove>,
+    /// Where the table is not there yet: the session that may make it, and what is to be loaded.
+    first: Option<(Box<dyn Session>, Vec<Unit>)>,
+}
+
+/// What is known when units are loaded beside runs.
+struct Seen<'s> {
+    surveyed: Surveyed,
+    slices: &'s [Slice],
+    /// What is left of the units where the first of them made the table.
+    begun: Option<Vec<Unit>>,
 }
 
 /// How far a backfill came.
@@ -421,7 +545,20 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn movement(&self, state: &State) -> Option<floodmark_core::state::WatermarkMove> {
+    /// Units of an `append` as far as the source's open transactions leave them settled.
+    fn settled(&self, ground: &Ground<'_>, units: &[Unit]) -> Vec<Unit> {
+        let settled = ground.before_horizon(units.to_vec());
+        if settled.last() != units.last() {
+            self.warn(
+                "transactions that are open in the source may still commit rows there: what lies beyond them waits for the \
+                 next backfill or run"
+                    .into(),
+            );
+        }
+        settled
+    }
+
+    fn movement(&self, state: &State) -> Option<WatermarkMove> {
         let spec = self.pipeline.watermark.as_ref()?;
         Some(crate::load::movement(&spec.column, state.watermark.as_ref()))
     }
@@ -474,7 +611,7 @@ impl Work<'_> {
             reread: Vec::new(),
             skimmed: Vec::new(),
             replayed: Vec::new(),
-            settings: state.settings.clone().or_else(|| Some(self.pipeline.settings())),
+            settings: settings_of_part(self.pipeline, state, &schemas.target, self.engine.clock.now()),
             intervals: Vec::new(),
             absorbed: Vec::new(),
             run: RunRecord { status: "partial".into(), ..run.clone() },

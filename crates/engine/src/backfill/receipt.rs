@@ -9,6 +9,7 @@ use floodmark_core::{
     interval::Interval,
     pipeline::{Load, Pipeline},
     state::{IntervalEntry, Mark},
+    wording,
 };
 
 /// A part of the axis that is loaded as one.
@@ -21,6 +22,14 @@ pub(crate) struct Unit {
     pub(crate) settled: bool,
 }
 
+/// What was loaded of a unit before.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Before {
+    pub(crate) rows: u64,
+    /// Some of it before the table's columns changed.
+    pub(crate) reshaped: bool,
+}
+
 /// The units of one transaction.
 #[derive(Debug, Clone)]
 pub(crate) struct Receipts<'r> {
@@ -30,7 +39,9 @@ pub(crate) struct Receipts<'r> {
     /// By unit: entries that make up the whole with it. There is one for all of it from then on, so that a ledger does not
     /// tell where a backfill was broken off.
     pub(crate) kin: Vec<Vec<IntervalEntry>>,
-    /// Entries that go, as these units hold them.
+    /// What entries say is in, where units are loaded once more.
+    pub(crate) before: Before,
+    /// Entries that go, as these units or their kin hold them.
     pub(crate) absorbed: Vec<Interval>,
     /// An `append` whose watermark moves with the rows: where that is.
     pub(crate) reaches: Option<Option<Value>>,
@@ -84,8 +95,7 @@ impl Receipts<'_> {
 
     /// Entries that go.
     pub(crate) fn absorbed(&self) -> Vec<(String, Interval)> {
-        let kin = self.kin.iter().flatten().map(|entry| &entry.interval);
-        self.absorbed.iter().chain(kin).map(|interval| (self.column.to_owned(), interval.clone())).collect()
+        self.absorbed.iter().map(|interval| (self.column.to_owned(), interval.clone())).collect()
     }
 
     /// Whether the watermark moves, or rows came at where it is.
@@ -107,6 +117,43 @@ impl Receipts<'_> {
         (!behind).then_some(highest)
     }
 
+    /// Rows that were loaded are there, and what comes of the source answers to them. Where none does, or fewer do than were
+    /// loaded and the table's columns have changed, they are not what they were: what would be added beside them is the same
+    /// rows once more.
+    pub(crate) fn refuse_others(&self, shaper: &Shaper<'_>, pipeline: &Pipeline, sum: &Counts) -> Result<()> {
+        let tally = tally(shaper)?;
+        let came: u64 = (0..self.units.len()).map(|at| tally.met(at).0).sum();
+        let known = came.saturating_sub(sum.inserted);
+        let Before { rows, reshaped } = self.before;
+        let others = rows > 0 && (known == 0 || (reshaped && known < rows));
+        if pipeline.load != Load::Append || sum.inserted == 0 || !others {
+            return Ok(());
+        }
+        let what = match (self.units.first(), self.units.last()) {
+            (Some(first), Some(last)) => format!("[{}, {})", first.interval.from, last.interval.until),
+            _ => String::new(),
+        };
+        Err(Error::new(
+            Code::Unsafe,
+            format!(
+                "{} of {} in {what} {} loaded before, and {} of them {} in the source as before: {} would be added \
+                 beside them",
+                wording::count(rows, "row"),
+                self.column,
+                wording::verb(rows, "was", "were"),
+                if known == 0 { "none".to_owned() } else { wording::grouped(known) },
+                wording::verb(known.max(1), "is", "are"),
+                wording::count(sum.inserted, "row")
+            ),
+        )
+        .state("nothing of it was written")
+        .help("under `append` a row is its content: where a column came, went or changed since, its rows are others")
+        .help(format!(
+            "load everything anew with `floodmark run {} --full-refresh`, or give the pipeline a key and `load: upsert`",
+            pipeline.name
+        )))
+    }
+
     /// A part of the table is not emptied because the source has nothing of it any more, unless that is asked for.
     pub(crate) fn refuse_empty(&self, pipeline: &Pipeline, sum: &Counts) -> Result<()> {
         let came = sum.inserted + sum.updated + sum.unchanged + sum.stale + sum.deleted + sum.delete_noop;
@@ -114,7 +161,7 @@ impl Receipts<'_> {
             return Ok(());
         }
         let what = self.units.first().map(|unit| unit.interval.to_string()).unwrap_or_default();
-        let rows = floodmark_core::wording::count(sum.removed, "row");
+        let rows = wording::count(sum.removed, "row");
         Err(Error::new(
             Code::EmptyReplace,
             format!("the source holds no rows of {} in {what}, and the table holds {rows} of it", self.column),

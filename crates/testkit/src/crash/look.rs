@@ -140,11 +140,24 @@ pub(super) fn settled(look: &mut Look, table: &str, rows: &mut Rows) {
             if own || is_now(cell) {
                 *cell = Cell::Text("(now)".into());
             }
+            if table == "_floodmark_state" && column == "settings" {
+                without_moment(cell);
+            }
         }
     }
     let mut lines = rows.rows.iter().map(|row| join(row)).collect::<Vec<_>>();
     lines.sort();
     look.content.insert(table.to_owned(), lines);
+}
+
+/// Takes out of settings when the table's columns changed.
+fn without_moment(cell: &mut Cell) {
+    const BEFORE: &str = "\"reshaped\":\"";
+    let Cell::Text(text) = cell else { return };
+    if let Some((before, rest)) = text.split_once(BEFORE) {
+        let after = rest.split_once('"').map_or("", |(_, after)| after);
+        *cell = Cell::Text(format!("{before}{BEFORE}(now)\"{after}"));
+    }
 }
 
 /// Whether a cell is the moment of a run: a history without versions holds it. Scenarios live in 2024.

@@ -125,6 +125,45 @@ fn p2_p7_killed_again_and_again_it_goes_on_where_it_was() {
     }
 }
 
+/// A signal that comes while intervals are planned is heard before any of them is loaded.
+#[test]
+fn a_signal_is_heard_while_intervals_are_planned() {
+    let folder = project(LOADS[0]);
+    assert_eq!(call(folder.path(), &["run"]).0, Some(0));
+    let many = ["backfill", "t", "--from", "1900-01-01", "--to", "2024-01-31"];
+    for (signal, code) in [("int", 130), ("term", 143)] {
+        let child = command(folder.path(), &many).env("FLOODMARK_CRASH", format!("planned={signal}")).spawn().unwrap();
+        let (ended, report) = told(child);
+        assert_eq!((ended, &report["backfill"]["loaded"]), (Some(code), &0.into()), "{report:#}");
+        assert_eq!(report["backfill"]["intervals"], 0, "it was heard before they were known: {report:#}");
+    }
+}
+
+/// What cannot be filled leaves nothing where there was nothing.
+#[test]
+fn p10_a_first_backfill_of_nothing_leaves_no_database() {
+    let folder = project(LOADS[0]);
+    let there = || {
+        let mut names: Vec<String> = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    };
+    let before = there();
+    let ranges: [&[&str]; 4] = [
+        &["--from", "2024-02-01", "--to", "2024-01-01"],
+        &["--from", "yesterday", "--to", "2024-01-01"],
+        &["--from", "2024-01-01", "--to", "2024-02-01", "--by", "1h"],
+        &["--from", "2024-01-01", "--to", "2024-02-01", "--column", "nowhere"],
+    ];
+    for range in ranges {
+        let (ended, report) = call(folder.path(), &[&["backfill", "t"][..], range].concat());
+        assert_eq!((ended, there()), (Some(2), before.clone()), "{range:?}: {report:#}");
+    }
+}
+
 /// An interval with more rows than a transaction takes is loaded in parts, and goes on behind the last of them.
 #[test]
 fn p2_a_large_interval_is_loaded_in_parts_with_receipts_of_their_own() {
