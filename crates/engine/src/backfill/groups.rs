@@ -265,7 +265,8 @@ impl Pass<'_, '_> {
             .map(|unit| ground.before(&unit.interval))
             .fold(Before::default(), |a, b| Before { rows: a.rows + b.rows, reshaped: a.reshaped || b.reshaped });
         let grows = !ground.axis.is_time() && ground.extent.is_none();
-        let receipts = Receipts { column: self.fill.column, data_type, units, kin, before, absorbed, reaches, grows, last };
+        let receipts =
+            Receipts { column: self.fill.column, data_type, units, kin, before, absorbed, reaches, grows, last };
         let table = work.source.files().is_none();
         let ranges = self.ranges(ground, units)?;
         // Where ranges cannot be found by themselves, the source is read through once, by several.

@@ -186,7 +186,8 @@ fn settings(with: &mut Offer<'_>) {
     // What is filled goes along it, and an append of a table has nothing else to tell rows by.
     with(&|h| {
         let filled = h.steps.iter().any(|step| matches!(step, Step::Fill(_)));
-        if !filled && !(h.settings.source == Source::Table && h.settings.load == Load::Append) {
+        let appends = h.settings.source == Source::Table && h.settings.load == Load::Append;
+        if !filled && !appends {
             h.settings.watermark = None;
         }
     });
