@@ -90,6 +90,8 @@ pub(crate) struct Ground<'a> {
     entries: Vec<IntervalEntry>,
     /// By entry: its interval as the ledger has it, where its type may be an older one.
     kept: Vec<Interval>,
+    /// Intervals to which rows may still come: few of them, as a rule, where there may be very many entries.
+    open: Vec<Interval>,
     /// Where the pipeline's runs read from, where the axis is theirs: rows before it are none of theirs. NULL: anywhere.
     pub(crate) reach: Option<Value>,
     /// The watermark, where the axis is its own.
@@ -135,12 +137,13 @@ impl<'a> Ground<'a> {
         let (own, now) = (own.is_some(), axis.at(now));
         let reshaped = state.settings.as_ref().and_then(|settings| settings.get(RESHAPED));
         let reshaped = reshaped.and_then(|at| DateTime::parse_from_rfc3339(at).ok()).map(|at| at.with_timezone(&Utc));
-        let (entries, kept) = Default::default();
+        let (entries, kept, open) = Default::default();
         let mut ground = Ground {
             column,
             axis,
             entries,
             kept,
+            open,
             reach,
             mark,
             start,
@@ -182,6 +185,7 @@ impl<'a> Ground<'a> {
         let mut known: Vec<(IntervalEntry, Interval)> = entries.into_iter().filter_map(restated).collect();
         known.sort_by(|(a, _), (b, _)| a.interval.from.compare(&b.interval.from).unwrap_or(Ordering::Equal));
         (self.entries, self.kept) = known.into_iter().unzip();
+        self.open = self.entries.iter().filter(|e| !e.settled).map(|e| e.interval.clone()).collect();
     }
 
     /// Entries that an interval holds whole, its own among them. There may be many beside them.
@@ -218,7 +222,7 @@ impl<'a> Ground<'a> {
 
     /// Whether rows may still come to a part of an interval that was loaded.
     pub(crate) fn is_open(&self, interval: &Interval) -> bool {
-        self.entries.iter().any(|entry| !entry.settled && entry.interval.common(interval).is_some())
+        self.open.iter().any(|open| open.common(interval).is_some())
     }
 
     /// The range that was asked for; where it was not, and `--missing` was, all that the source holds.

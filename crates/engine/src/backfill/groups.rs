@@ -253,7 +253,7 @@ impl Pass<'_, '_> {
         let shaper = Shaper::of_units(pipeline, &schemas.target, work.can, tally, reaches.clone())?;
         let replaces = append || (pipeline.load == Load::DeleteInsert && !pipeline.window.is_empty());
         let span = Interval { from: first.interval.from.clone(), until: end.interval.until.clone() };
-        let within = replaces.then(|| Within { column: self.fill.column.to_owned(), interval: span });
+        let within = replaces.then(|| Within { column: self.fill.column.to_owned(), interval: span, whole: false });
         // What is loaded once more is not all new yet.
         let kin: Vec<Vec<_>> = match self.fill.options.force {
             true => Vec::new(),
