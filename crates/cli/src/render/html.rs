@@ -135,9 +135,10 @@ fn bars(segments: &[Segment]) -> Vec<Bar> {
 fn picture(out: &mut String, report: &Report) {
     let Some(axis) = &report.axis else { return };
     let bars = bars(&report.segments);
-    if bars.is_empty() {
-        return;
-    }
+    // At the ends where nothing lies there is nothing to see.
+    let holds = |bar: &Bar| bar.rows > 0 || !bar.compared;
+    let (Some(first), Some(last)) = (bars.iter().position(holds), bars.iter().rposition(holds)) else { return };
+    let bars = &bars[first..=last];
     let most = bars.iter().map(|b| b.counts.all()).max().unwrap_or(0).max(1) as f64;
     let step = WIDTH / bars.len() as f64;
     let (ground, room) = (HEIGHT - 24.0, HEIGHT - 40.0);
@@ -170,7 +171,7 @@ fn picture(out: &mut String, report: &Report) {
         }
         out.push_str("</g>\n");
     }
-    for (x, anchor, text) in marks(&bars, step) {
+    for (x, anchor, text) in marks(bars, step) {
         let _ = writeln!(
             out,
             "<text x=\"{x:.2}\" y=\"{}\" text-anchor=\"{anchor}\">{}</text>",
@@ -195,27 +196,32 @@ fn picture(out: &mut String, report: &Report) {
 
 /// What stands below the bars: where, how it lies there, and which value of the axis.
 fn marks(bars: &[Bar], step: f64) -> Vec<(f64, &'static str, String)> {
-    let value = |value: &str| layout::beginning(&shown(Some(value)), 24);
+    let value = |value: &str| layout::beginning(&shown(Some(value.trim_end_matches(" 00:00:00"))), 24);
     let (Some(first), Some(last)) = (bars.first(), bars.last()) else { return Vec::new() };
     let begin = match (&first.from, &first.until) {
         (Some(from), _) => value(from),
         (None, Some(until)) => format!("before {}", value(until)),
         (None, None) => "all".to_owned(),
     };
+    let end = match (&last.from, &last.until) {
+        (_, Some(until)) => format!("before {}", value(until)),
+        (Some(from), None) => format!("from {}", value(from)),
+        (None, None) => String::new(),
+    };
+    // About as wide as it is drawn, with a gap.
+    let wide = |text: &str| (text.chars().count() + 2) as f64 * 7.0;
+    let (mut room, stop) = (wide(&begin), WIDTH - wide(&end));
     let mut marks = vec![(0.0, "start", begin)];
     for quarter in 1..4 {
         let at = bars.len() * quarter / 4;
-        // Beside the ends, or beside each other, there is no room.
-        if let Some(from) = bars.get(at).filter(|_| bars.len() >= 12).and_then(|bar| bar.from.as_ref()) {
-            marks.push((at as f64 * step, "middle", value(from)));
+        let Some(text) = bars.get(at).and_then(|bar| bar.from.as_deref()).map(value) else { continue };
+        let (x, half) = (at as f64 * step, wide(&text) / 2.0);
+        if x - half >= room && x + half <= stop {
+            room = x + half;
+            marks.push((x, "middle", text));
         }
     }
     if bars.len() > 1 {
-        let end = match (&last.from, &last.until) {
-            (_, Some(until)) => format!("before {}", value(until)),
-            (Some(from), None) => format!("from {}", value(from)),
-            (None, None) => String::new(),
-        };
         marks.push((WIDTH, "end", end));
     }
     marks
@@ -312,6 +318,21 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn marks_do_not_lie_on_each_other() {
+        let bar = |n: i64| Bar {
+            from: (n > 0).then(|| format!("2024-01-{:02} 00:00:00", n + 1)),
+            until: (n < 29).then(|| format!("2024-01-{:02} 00:00:00", n + 2)),
+            ..Bar::default()
+        };
+        let bars: Vec<Bar> = (0..30).map(bar).collect();
+        let told: Vec<String> = marks(&bars, WIDTH / 30.0).into_iter().map(|(.., text)| text).collect();
+        assert_eq!(told, ["before 2024-01-02", "2024-01-08", "2024-01-16", "2024-01-23", "from 2024-01-30"]);
+        let long: Vec<Bar> = (0..30).map(|n| Bar { from: Some(format!("{n:030}")), ..Bar::default() }).collect();
+        assert_eq!(marks(&long, WIDTH / 30.0).len(), 3);
+        assert_eq!(marks(&bars[..1], WIDTH).len(), 1);
+    }
 
     #[test]
     fn text_is_never_markup() {
