@@ -219,3 +219,45 @@ fn a_repair_waits_for_a_run_where_it_is_told_to() {
     assert_eq!((ended, &report["repair"]["rows"]["inserted"]), (Some(0), &1.into()), "{report:#}");
     assert_eq!(report["table"]["rows"], ROWS + 1, "{report:#}");
 }
+
+/// Of a large table only the parts are read again in which rows differ, whatever its key is made of.
+#[test]
+fn only_the_parts_that_differ_are_read_again() {
+    let places = Places::new();
+    let [(_, sqlite), (_, postgres), (_, mysql)] = places.databases();
+    for (columns, values, key) in [
+        ("id bigint, n bigint", "n, n * 7", "[id]"),
+        ("id varchar(40), n bigint", "'k' || n % 7 || '-' || n || '''', n * 7", "[id]"),
+        ("a date, id numeric(12,2), n bigint", "date '2024-01-01' + n % 50, n / 4.0, n * 7", "[a, id]"),
+    ] {
+        let keys = key.trim_matches(['[', ']']);
+        places.postgres(&format!(
+            "DROP TABLE IF EXISTS s, t; CREATE TABLE s ({columns}, PRIMARY KEY ({keys}));
+             INSERT INTO s SELECT {values} FROM generate_series(1, 30000) n"
+        ));
+        for (into, change) in
+            [(&sqlite, Places::sqlite as fn(&Places, &str)), (&postgres, Places::postgres), (&mysql, Places::mysql)]
+        {
+            let yaml = format!(
+                "version: 1\npipelines:\n  t:\n    source: {{ url: '{postgres}', table: s }}\n    \
+                 destination: {{ url: '{into}', table: t }}\n    key: {key}\n    load: overwrite\n"
+            );
+            fs::write(places.path().join("floodmark.yaml"), yaml).unwrap();
+            let (ended, report) = places.json(&["run", "--full-refresh", "--yes"]);
+            assert_eq!(ended, 0, "{into} {columns}: {report:#}");
+            change(&places, "UPDATE t SET n = -1 WHERE n = 700");
+            change(&places, "DELETE FROM t WHERE n BETWEEN 140000 AND 140070");
+            change(&places, "UPDATE t SET n = NULL WHERE n = 199990");
+            let (ended, report) = places.json(&["verify", "t", "--repair"]);
+            let rows = &report["repair"]["rows"];
+            assert_eq!(
+                (ended, &rows["inserted"], &rows["updated"]),
+                (0, &11.into(), &2.into()),
+                "{into} {columns}: {report:#}"
+            );
+            assert!(rows["read"].as_u64().unwrap() < 15_000, "{into} {columns}: {report:#}");
+            let (ended, report) = places.json(&["run"]);
+            assert_eq!((ended, &report["status"]), (0, &"nothing_new".into()), "{into} {columns}: {report:#}");
+        }
+    }
+}
