@@ -138,7 +138,7 @@ impl Engine {
         let (mut session, _beside) = self.both_locks(destination.as_ref(), pipeline, &run.run, options.wait)?;
         if lost && let Some(kept) = session.receipt(&run.run)? {
             let complete = kept.status == "ok";
-            (run.counts, run.watermark) = (kept.counts, kept.watermark);
+            run.take_committed(kept);
             if complete {
                 told.mended = true;
                 return Ok(());

@@ -11,6 +11,7 @@ use floodmark_connect::{
 use floodmark_core::{
     Counts, Error, Result,
     clock::SharedClock,
+    commits::Committed,
     event::{Event, Observer},
     pipeline::Pipeline,
     state::{BoundaryChange, Commit, Lineage, RunRecord, State},
@@ -85,7 +86,17 @@ impl Chunk for Stream<'_> {
         crash::reached(Point::Sealed)?;
         self.record.counts.add(&sum);
         self.record.status = if self.last { "ok" } else { "partial" }.into();
-        self.record.finished_at = Some(self.clock.now());
+        let now = self.clock.now();
+        self.record.finished_at = Some(now);
+        self.record.commits.push(Committed {
+            commits: 1,
+            at: now,
+            counts: sum,
+            watermark: self.state.watermark.as_ref().map(|mark| mark.value.to_string()),
+            bytes: None,
+            // Rows are those of parts that differ, whichever slice they are in.
+            slices: Vec::new(),
+        });
         let schema = self.state.schema.clone();
         Ok(Commit {
             schema: schema.ok_or_else(|| Error::internal("a repair of what was never loaded"))?,
