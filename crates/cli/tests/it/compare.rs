@@ -91,7 +91,7 @@ fn what_was_named_wrongly_is_told() {
     scratch.write("a.csv", "id,name\n1,a\n1,b\n2,c\n");
     scratch.write("b.csv", "id,name\n1,a\n2,c\n2,d\n2,e\n");
     let ran = compared(&scratch, &["diff", "a.csv", "b.csv", "--key", "id"]);
-    assert!(ran.stdout.contains("not unique: 1 key of the first and 1 key of the second have several rows"), "{ran:?}");
+    assert!(ran.stdout.contains("not unique: 1 key of the first and 1 key of the second have several\n"), "{ran:?}");
     let found = &scratch.json(&["diff", "a.csv", "b.csv", "--key", "id"], 4)[0];
     assert_eq!(found["repeated_keys"], serde_json::json!({"first": 1, "second": 1}), "{found:#}");
     scratch.ok(&["run"]);

@@ -34,10 +34,7 @@ impl Extras {
             _ if pipeline.absent_rows != AbsentRows::Keep => Extras::Go,
             // A window that the source holds is replaced as a whole; others are left alone.
             Load::DeleteInsert if pipeline.key.is_empty() => Extras::Go,
-            _ => stay(&format!(
-                "`load: {}` leaves rows that the source does not hold: --delete-extra takes them out",
-                pipeline.load.name()
-            )),
+            _ => stay(&format!("`load: {}` leaves such rows: --delete-extra takes them out", pipeline.load.name())),
         }
     }
 }
