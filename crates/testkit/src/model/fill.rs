@@ -77,7 +77,20 @@ impl World {
             return filled;
         }
         let units = self.units(fill, range, extent.filter(|_| known));
-        let (beside, held): (Vec<Unit>, Vec<Unit>) = units.into_iter().partition(|unit| self.beside(unit));
+        let (beside, mut held): (Vec<Unit>, Vec<Unit>) = units.into_iter().partition(|unit| self.beside(unit));
+        if self.server && self.settings.load == Load::Append && !axis.is_time() {
+            if held.first().is_some_and(|first| !self.connects(first.range.0, extent)) {
+                filled.end = End::Refused("FM0106");
+                return filled;
+            }
+            // An append leaves to its runs what transactions of a server may still bring: numbers beyond the highest.
+            let ahead = |unit: Unit| {
+                let range = (unit.range.0, unit.range.1.min(extent?.1 + 1));
+                let whole = if range == unit.range { unit.whole } else { range };
+                (range.0 < range.1).then_some(Unit { range, whole })
+            };
+            held = held.into_iter().filter_map(ahead).collect();
+        }
         let mut world = self.clone();
         for (unit, held) in beside.iter().map(|u| (u, false)).chain(held.iter().map(|u| (u, true))) {
             match world.unit(unit, held, fill.force, extent, &mut filled.stages) {

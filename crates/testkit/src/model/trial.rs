@@ -76,7 +76,8 @@ type Compared = Result<(), String>;
 
 impl Trial<'_> {
     fn new<'a>(root: &'a Path, history: &History, on: Destination) -> Result<Trial<'a>, String> {
-        let trial = Trial { root, store: Store::new(on)?, worlds: vec![World::new(&history.settings)], clock: 0 };
+        let world = World { server: on != Destination::Sqlite, ..World::new(&history.settings) };
+        let trial = Trial { root, store: Store::new(on)?, worlds: vec![world], clock: 0 };
         trial.configure()?;
         Ok(trial)
     }

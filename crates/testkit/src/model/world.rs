@@ -47,7 +47,7 @@ pub(super) struct World {
     /// Files as they were when they were loaded; nothing after the watermark was set by hand, which means "read again".
     pub(super) ledger: BTreeMap<String, Option<Content>>,
     /// Files that were loaded and are gone, where the table is what the source is.
-    gone: BTreeSet<String>,
+    pub(super) gone: BTreeSet<String>,
     /// Files with rows that were set aside when they were last read.
     pub(super) rejected: BTreeSet<String>,
     pub(super) table: Vec<Kept>,
@@ -60,12 +60,14 @@ pub(super) struct World {
     /// Of `scd2`: keys whose current version is closed, as the source holds them no longer.
     pub(super) closed: BTreeSet<Vec<Value>>,
     /// `day` holds moments by now, so its dates are midnights.
-    wide: bool,
+    pub(super) wide: bool,
     /// A kill lies behind, and what it left to do is not known.
     pub(super) unsettled: bool,
     pub(super) mark: Option<Value>,
     /// Something was loaded since the state was reset.
     pub(super) loaded: bool,
+    /// The source's table is one of a server, with transactions that may be open.
+    pub(super) server: bool,
     /// What backfills have loaded.
     pub(super) receipts: Vec<Receipt>,
     /// Met so far.
@@ -144,6 +146,7 @@ impl World {
             unsettled: false,
             mark: None,
             loaded: false,
+            server: false,
             receipts: Vec::new(),
             corners: BTreeSet::new(),
         }
@@ -175,7 +178,7 @@ impl World {
     /// `--full-refresh`: as if nothing had ever been loaded.
     fn refresh(&mut self) -> Expected {
         let (disk, corners) = (self.disk.clone(), self.corners.clone());
-        let fresh = World { disk, corners, ..World::new(&self.settings) };
+        let fresh = World { disk, corners, server: self.server, ..World::new(&self.settings) };
         let before = std::mem::replace(self, fresh);
         let mut expected = self.run();
         if expected.fails.is_some() {
