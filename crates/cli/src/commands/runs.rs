@@ -70,13 +70,12 @@ fn list(cx: &Context, keepers: &Keepers, name: Option<&str>, limit: usize) -> Re
                 r.pipeline.clone(),
                 status(r).to_owned(),
                 runs::took(r).unwrap_or_default(),
-                runs::pace(r).unwrap_or_default(),
                 short(&r.run, &ids).to_owned(),
                 result(r),
             ]
         })
         .collect();
-    cx.printer.text(&layout::table(&["STARTED", "PIPELINE", "STATUS", "TOOK", "PACE", "RUN", "RESULT"], &rows, 6))
+    cx.printer.text(&layout::table(&["STARTED", "PIPELINE", "STATUS", "TOOK", "RUN", "RESULT"], &rows, 5))
 }
 
 /// How a run ended, in the words that `run` has for it.
@@ -90,11 +89,12 @@ fn status(record: &RunRecord) -> &str {
     }
 }
 
-/// Rows by outcome, and why a run failed.
+/// Rows by outcome, how fast they came, and why a run failed.
 fn result(record: &RunRecord) -> String {
     let rows = (record.error.is_none() || record.counts.read > 0).then(|| terminal::rows(&record.counts));
     let reason = record.error.as_deref().map(|error| layout::beginning(error, REASON));
-    [rows, reason].into_iter().flatten().collect::<Vec<_>>().join(" · ")
+    let pace = rows.as_ref().and_then(|_| runs::pace(record));
+    [rows, pace, reason].into_iter().flatten().collect::<Vec<_>>().join(" · ")
 }
 
 /// As much of an id as tells it from the others shown; `show` takes it.
