@@ -525,7 +525,13 @@ impl Work<'_> {
         let readings: Vec<Reading> = slices.iter().map(reading).collect();
         let (schemas, survey) = self.schemas(&readings, state, existing, Some(fill.column))?;
         if schemas.target.get(fill.column).is_none() {
-            return Err(names::no_column(fill.column, "--column", &schemas.target, "and the table has none"));
+            let code = if fill.options.column.is_some() { Code::BadArgument } else { Code::TableShape };
+            return Err(Error::new(
+                code,
+                format!("nothing is to be filled along {:?}: the table has no such column", fill.column),
+            )
+            .state("nothing was written")
+            .help(wording::suggest(fill.column, "its columns are", &schemas.target.names())));
         }
         self.needed(&schemas, &by_file::of(&readings, &survey))?;
         Ok(Surveyed { readings, schemas, survey })
