@@ -78,6 +78,21 @@ pub fn gaps(range: &Interval, done: &[Interval]) -> Vec<Interval> {
     gaps
 }
 
+/// Intervals in order, each that meets the one before it joined to it.
+pub fn joined(mut intervals: Vec<Interval>) -> Vec<Interval> {
+    intervals.sort_by(|a, b| a.from.compare(&b.from).unwrap_or(Ordering::Equal));
+    let mut joined: Vec<Interval> = Vec::new();
+    for interval in intervals {
+        match joined.last_mut() {
+            Some(last) if !before(&last.until, &interval.from) => {
+                last.until = later(&last.until, &interval.until).clone()
+            }
+            _ => joined.push(interval),
+        }
+    }
+    joined
+}
+
 /// How long a unit is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {

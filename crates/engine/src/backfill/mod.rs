@@ -9,13 +9,14 @@ mod receipt;
 mod still;
 mod tally;
 
-use ground::began;
+pub(crate) use ground::began;
 pub(crate) use receipt::Receipts;
 pub(crate) use tally::Tally;
 
 use crate::{
     by_file, names,
     plan::Reading,
+    prove::disorder::{Disorder, Disordered},
     registry,
     run::{
         Engine, Outcome, RunOptions, Schemas, Work, changed_settings, other_watermark, settings_of_part,
@@ -23,7 +24,7 @@ use crate::{
     },
 };
 use floodmark_connect::{
-    Destination, LoadPlan, Session, Slice, Survey, Target,
+    Destination, LoadPlan, Session, Slice, Source, Survey, Target,
     crash::{self, Point},
     source::Extent,
 };
@@ -118,13 +119,23 @@ struct Surveyed {
 impl Engine {
     /// Fills a range of a pipeline's axis. Never panics; an error is part of the outcome.
     pub fn backfill(&self, pipeline: &Pipeline, options: &BackfillOptions) -> Backfilled {
+        self.backfill_in(None, pipeline, options)
+    }
+
+    /// The same, with the source in disorder.
+    pub(crate) fn backfill_in(
+        &self,
+        how: Option<&Disorder>,
+        pipeline: &Pipeline,
+        options: &BackfillOptions,
+    ) -> Backfilled {
         let mut done = Done::default();
         let outcome = self.outcome(pipeline, |run| {
             unsafe_combinations(pipeline)?;
             ground::refuse(pipeline)?;
             let fill = Fill { options, column: ground::column(pipeline, options.column.as_deref())? };
             fill.column.clone_into(&mut done.column);
-            self.attempts(pipeline, run, |run, lost| self.fill(pipeline, &fill, run, lost, &mut done))?;
+            self.attempts(pipeline, run, |run, lost| self.fill(how, pipeline, &fill, run, lost, &mut done))?;
             crash::reached(Point::Released)
         });
         Backfilled { outcome, column: done.column, units: done.units, loaded: done.loaded, open: done.open }
@@ -148,13 +159,17 @@ impl Engine {
 
     fn fill(
         &self,
+        how: Option<&Disorder>,
         pipeline: &Pipeline,
         fill: &Fill<'_>,
         run: &mut RunRecord,
         lost: bool,
         done: &mut Done,
     ) -> Result<()> {
-        let source = registry::source(&pipeline.source)?;
+        let source: Box<dyn Source> = match how {
+            None => registry::source(&pipeline.source)?,
+            Some(how) => Box::new(Disordered { inner: registry::source(&pipeline.source)?, how: how.clone() }),
+        };
         let destination = registry::destination(&pipeline.destination.url)?;
         let slices = source.slices()?;
         let run_options = RunOptions { wait: fill.options.wait, ..RunOptions::default() };

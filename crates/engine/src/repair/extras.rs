@@ -27,7 +27,12 @@ impl Extras {
             return Extras::Go;
         }
         if let Some(doubt) = ground.doubtful() {
-            return stay(&format!("{doubt}: --delete-extra takes them out"));
+            return match ground.replaced_whole(pipeline) {
+                true => {
+                    stay(&format!("{doubt}; what is replaced as a whole is left alone: --delete-extra replaces it"))
+                }
+                false => stay(&format!("{doubt}: --delete-extra takes them out")),
+            };
         }
         match pipeline.load {
             Load::Overwrite => Extras::Go,

@@ -117,7 +117,7 @@ impl Engine {
             let ground = self.ground(pipeline, &request, &state)?;
             let extras = Extras::of(pipeline, &ground, options);
             let found = ground.compare(self, &request, &mut |_, _| {})?;
-            let intent = intent(&found.report, &extras);
+            let intent = intent(&found.report, &extras, ground.replaced_whole(pipeline));
             Ok((found, intent))
         })();
         self.observer.observe(&Event::Finished { pipeline: pipeline.name.clone() });
@@ -210,7 +210,7 @@ impl Engine {
         let extras = Extras::of(pipeline, &ground, options);
         let mut found = Found::new(ground.keyed, request.by.as_ref().map(|by| by.column.as_str()));
         let before = ground.compare(self, &request, &mut |paired, candidate| found.note(paired, candidate))?;
-        told.intent = intent(&before.report, &extras);
+        told.intent = intent(&before.report, &extras, ground.replaced_whole(pipeline));
         let Intent { write, delete, .. } = told.intent;
         let report = told.before.insert(before).report.clone();
         if write + delete == 0 {
@@ -232,8 +232,8 @@ impl Engine {
     }
 }
 
-/// What of the differences is done away with.
-fn intent(report: &Report, extras: &Extras) -> Intent {
+/// What of the differences is done away with. `whole`: rows that are to stay would go with those that are written.
+fn intent(report: &Report, extras: &Extras, whole: bool) -> Intent {
     let counts = &report.counts;
     let (delete, stay) = match extras {
         Extras::Go => (counts.extra, 0),
@@ -243,7 +243,8 @@ fn intent(report: &Report, extras: &Extras) -> Intent {
         Extras::Stay(why) if stay > 0 => Some(why.clone()),
         _ => None,
     };
-    Intent { write: counts.missing + counts.different, delete, stay, why }
+    let write = if whole && stay > 0 { 0 } else { counts.missing + counts.different };
+    Intent { write, delete, stay, why }
 }
 
 /// Rows without a key are looked for, and taken out, along a column: the one that says what is loaded, where there is one.
@@ -315,6 +316,11 @@ fn refuse_half_loaded(pipeline: &Pipeline, state: &State) -> Result<()> {
 }
 
 impl Ground<'_> {
+    /// Whether the table, or a window of it, is replaced as a whole, with rows that it may rightly hold.
+    fn replaced_whole(&self, pipeline: &Pipeline) -> bool {
+        !self.keyed && matches!(pipeline.load, Load::Overwrite | Load::DeleteInsert) && self.doubtful().is_some()
+    }
+
     /// Whether rows that the table should hold may be missing from what it was compared with.
     fn doubtful(&self) -> Option<&'static str> {
         let expected = self.expected.as_ref()?;

@@ -274,12 +274,15 @@ impl Mending<'_> {
             .iter()
             .filter_map(|c| Some((typed(find(&(comparison.left_name)(&c.name))?), c.name.clone())))
             .collect();
-        let filled = self.ground.filled.as_ref().map(|filled| ((comparison.left_name)(&filled.column), filled));
+        let filled = self.ground.filled.as_ref().map(|filled| {
+            let names = filled.axes().iter().map(|axis| (comparison.left_name)(&axis.column)).collect::<Vec<_>>();
+            (names, filled)
+        });
         let range = comparison.sides[0].range.as_ref();
         let before = if replaces { self.end() } else { None };
         let mut beside = Schema { columns: paired.pairs.iter().map(|pair| pair.left.clone()).collect() };
         let judged = range.map(|range| range.column.as_str()).into_iter();
-        let judged = judged.chain(filled.as_ref().map(|(column, _)| column.as_str()));
+        let judged = judged.chain(filled.iter().flat_map(|(columns, _)| columns).map(String::as_str));
         beside.columns.extend(judged.filter_map(|name| there.get(name)).map(typed));
         let wanted =
             Wanted { place, range, filled, before, missing: missing.then(|| (paired, self.found.missing.clone())) };

@@ -57,7 +57,8 @@ pub(super) struct Wanted<'r> {
     /// As far as the pipeline has read.
     pub(super) range: Option<&'r Range>,
     /// What neither runs nor backfills have read is left out.
-    pub(super) filled: Option<(String, &'r Filled)>,
+    /// With the names of its columns there.
+    pub(super) filled: Option<(Vec<String>, &'r Filled)>,
     /// Rows before this value alone.
     pub(super) before: Option<(String, Value)>,
     /// These rows alone, each so often.
@@ -77,14 +78,26 @@ impl Wanted<'_> {
         if let Some(range) = self.range {
             judge(&range.column, &|value| within(range, value))?;
         }
-        if let Some((column, filled)) = &self.filled {
-            judge(column, &|value| value.is_null() || filled.read(value))?;
-        }
         if let Some((column, end)) = &self.before {
             judge(column, &|value| value.compare(end) == Some(Ordering::Less))?;
         }
         if let Place::Parts { column, parts, nulls, .. } = &self.place {
             judge(column, &|value| if value.is_null() { *nulls } else { holds(parts, value) })?;
+        }
+        if let Some((columns, filled)) = &self.filled {
+            let found = columns.iter().zip(filled.axes()).map(|(name, axis)| {
+                let (array, of) = (rows.column_by_name(name)?, schema.get(name)?);
+                Some((axis.column.as_str(), array, of.data_type))
+            });
+            let found: Vec<_> = found.flatten().collect();
+            for (row, keep) in keep.iter_mut().enumerate().filter(|(_, keep)| **keep) {
+                let values = found
+                    .iter()
+                    .map(|(name, array, data_type)| Ok((*name, Value::from_array(array.as_ref(), row, *data_type)?)));
+                let values: Vec<(&str, Value)> = values.collect::<Result<_>>()?;
+                *keep = filled
+                    .read(|axis| values.iter().find(|(name, _)| *name == axis.column).map(|(_, value)| value.clone()));
+            }
         }
         if let Some((paired, missing)) = &mut self.missing {
             let split = Split::Content(0);

@@ -1,15 +1,18 @@
 //! What the table should hold, made by the pipeline itself: loaded from its beginning into a database in a temporary folder.
 
+use super::filled;
 use crate::{
+    BackfillOptions,
     prove::disorder::Disorder,
     registry,
-    run::{Engine, RunOptions},
+    run::{Engine, Outcome, RunOptions},
 };
 use floodmark_core::{
     Code, Error, Result,
     event::Silent,
-    pipeline::{ColumnSpec, DatabaseSource, Pipeline, Relation, SourceSpec},
-    state::State,
+    interval::{Axis, Step},
+    pipeline::{ColumnSpec, DatabaseSource, Load, Pipeline, Relation, SourceSpec},
+    state::{IntervalEntry, State},
     url::ConnectionUrl,
     wording,
 };
@@ -17,6 +20,8 @@ use std::{collections::HashSet, path::Path, sync::Arc};
 use tempfile::TempDir;
 
 const TABLE: &str = "expected";
+/// Longer than what backfills loaded, as a rule: each range is one step.
+const LONG: Step = Step::Months(12 * 1000);
 
 /// The database, which is gone when this is dropped.
 pub(crate) struct Expected {
@@ -36,11 +41,12 @@ impl Expected {
     }
 }
 
-/// Loads it. Of files only those are read that were loaded.
+/// Loads it. Of files only those are read that were loaded: by runs as a whole, of others what backfills read of them.
 pub(super) fn load(
     engine: &Engine,
     pipeline: &Pipeline,
     state: &State,
+    receipts: &[IntervalEntry],
     scratch: &Path,
     notes: &mut Vec<String>,
 ) -> Result<Expected> {
@@ -57,18 +63,57 @@ pub(super) fn load(
     if pipeline.transform.is_none() {
         pin(&mut own, state);
     }
-    let only = files(pipeline, state, notes)?;
-    let gone = only.as_ref().is_some_and(|only| state.files.keys().any(|name| !only.contains(name)));
-    let how = only.map(|only| Disorder { only: Some(only), ..Disorder::default() });
+    let files = files(pipeline, state, receipts, notes)?;
+    let gone = files.as_ref().is_some_and(|files| files.gone);
     let quiet = Engine { observer: Arc::new(Silent), ..engine.clone() };
-    let loaded = quiet.run_in(how, &own, &RunOptions::default());
+    let mut rejected = 0;
+    let by_runs = files.as_ref().map(|files| Disorder { only: Some(files.loaded.clone()), ..Disorder::default() });
+    // Where backfills alone have read, there is nothing that runs loaded.
+    if files.as_ref().is_none_or(|files| !files.loaded.is_empty() || files.filled.is_empty()) {
+        rejected += told(quiet.run_in(by_runs, &own, &RunOptions::default()))?;
+    }
+    if let Some(files) = files.filter(|files| !files.filled.is_empty()) {
+        // A window is replaced by what all files hold of it; of the others runs loaded all there is.
+        let only = match pipeline.load {
+            Load::DeleteInsert => files.loaded.union(&files.filled).cloned().collect(),
+            _ => files.filled,
+        };
+        let how = Disorder { only: Some(only), ..Disorder::default() };
+        for options in ranges(pipeline, state, receipts) {
+            rejected += told(quiet.backfill_in(Some(&how), &own, &options).outcome)?;
+        }
+    }
+    Ok(Expected { gone, rejected: rejected > 0, url, _folder: folder })
+}
+
+/// How many rows a load rejected.
+fn told(loaded: Outcome) -> Result<u64> {
     match loaded.error {
-        None => Ok(Expected { gone, rejected: loaded.counts.rejected > 0, url, _folder: folder }),
+        None => Ok(loaded.counts.rejected),
         Some(error) if error.code() == Code::Interrupted => Err(error),
         Some(error) => Err(error
             .reworded(|text| text.replace("nothing was written", "nothing was changed"))
             .help("what the table should hold is loaded from the pipeline's beginning, which failed: correct the source or the pipeline first")),
     }
+}
+
+/// What backfills loaded, in as few ranges as hold it and no more.
+fn ranges(pipeline: &Pipeline, state: &State, receipts: &[IntervalEntry]) -> Vec<BackfillOptions> {
+    let mut ranges = Vec::new();
+    for column in filled::columns(receipts) {
+        let found = state.schema.as_ref().and_then(|schema| schema.get(column));
+        let Some(data_type) = found.map(|column| column.data_type) else { continue };
+        let number = Axis::new(column, data_type, pipeline.timezone).is_ok_and(|axis| !axis.is_time());
+        ranges.extend(filled::intervals(receipts, column, data_type).into_iter().map(|interval| BackfillOptions {
+            from: Some(interval.from.to_string()),
+            until: Some(interval.until.to_string()),
+            column: Some(column.to_owned()),
+            step: if number { None } else { Some(LONG) },
+            force: true,
+            ..BackfillOptions::default()
+        }));
+    }
+    ranges
 }
 
 /// The types the table's columns have.
@@ -85,14 +130,36 @@ fn pin(pipeline: &mut Pipeline, state: &State) {
     }
 }
 
+/// The files that make up the table.
+struct Files {
+    /// Those that runs have loaded.
+    loaded: HashSet<String>,
+    /// Those that only backfills have read.
+    filled: HashSet<String>,
+    /// Some that were loaded are gone, or have changed since only a backfill read them.
+    gone: bool,
+}
+
 /// The files that were loaded; `None` where the source has none.
-fn files(pipeline: &Pipeline, state: &State, notes: &mut Vec<String>) -> Result<Option<HashSet<String>>> {
+fn files(
+    pipeline: &Pipeline,
+    state: &State,
+    receipts: &[IntervalEntry],
+    notes: &mut Vec<String>,
+) -> Result<Option<Files>> {
     if pipeline.source.files().is_none() {
         return Ok(None);
     }
     let there = registry::source(&pipeline.source)?.slices()?;
     let loaded = |name: &str| state.files.get(name);
-    let new = there.iter().filter(|slice| loaded(&slice.name).is_none()).count() as u64;
+    // A backfill reads the files that are there. One that came since is no part of what it loaded.
+    let last = receipts.iter().filter_map(|entry| entry.loaded_at.timestamp_nanos_opt()).max();
+    let unknown = || there.iter().filter(|slice| loaded(&slice.name).is_none());
+    let filled: HashSet<String> = unknown()
+        .filter(|slice| last.is_some_and(|last| slice.modified <= last))
+        .map(|slice| slice.name.clone())
+        .collect();
+    let new = unknown().count() as u64 - filled.len() as u64;
     let changed =
         there.iter().filter(|slice| loaded(&slice.name).is_some_and(|e| e.size != slice.size || !e.complete)).count()
             as u64;
@@ -107,9 +174,9 @@ fn files(pipeline: &Pipeline, state: &State, notes: &mut Vec<String>) -> Result<
         }
     }
     let names: HashSet<String> =
-        there.into_iter().map(|slice| slice.name).filter(|name| loaded(name).is_some()).collect();
-    if names.is_empty() && !state.files.is_empty() {
+        there.iter().map(|slice| slice.name.clone()).filter(|name| loaded(name).is_some()).collect();
+    if names.is_empty() && filled.is_empty() && (!state.files.is_empty() || last.is_some()) {
         return Err(super::unverified("the files that were loaded are gone").help("put them back where they were"));
     }
-    Ok(Some(names))
+    Ok(Some(Files { loaded: names, filled, gone: gone > 0 || (last.is_some() && new > 0) }))
 }

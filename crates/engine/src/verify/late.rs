@@ -32,6 +32,8 @@ pub(super) struct Finder<'a> {
     mark: Option<&'a Mark>,
     /// What backfills loaded, where there were any.
     filled: Option<&'a Filled>,
+    /// Only keys count: other columns are there to tell what was read.
+    keys_only: bool,
     /// The watermark as a cell.
     cell: Vec<u8>,
     /// Rows at the watermark are read by the next run.
@@ -47,7 +49,12 @@ pub(super) struct Finder<'a> {
 }
 
 impl<'a> Finder<'a> {
-    pub(super) fn new(pipeline: &Pipeline, mark: Option<&'a Mark>, filled: Option<&'a Filled>) -> Self {
+    pub(super) fn new(
+        pipeline: &Pipeline,
+        mark: Option<&'a Mark>,
+        filled: Option<&'a Filled>,
+        keys_only: bool,
+    ) -> Self {
         let mark = mark.filter(|_| pipeline.cursor().is_some());
         let mut cell = Vec::new();
         if let Some(mark) = mark {
@@ -56,6 +63,7 @@ impl<'a> Finder<'a> {
         Finder {
             mark,
             filled,
+            keys_only,
             cell,
             inclusive: pipeline.watermark.as_ref().is_some_and(|w| !w.exclusive || w.lookback.is_some()),
             lookback: pipeline.load != Load::Append && pipeline.source.files().is_none(),
@@ -69,6 +77,9 @@ impl<'a> Finder<'a> {
 
     /// Whether a row that differs is a difference.
     pub(super) fn judge(&mut self, paired: &Paired, candidate: &Candidate<'_>) -> bool {
+        if self.keys_only && candidate.kind == Kind::Different {
+            return false;
+        }
         if self.unread(paired, candidate) {
             match candidate.kind {
                 Kind::Different => self.moved += 1,
@@ -108,9 +119,14 @@ impl<'a> Finder<'a> {
     /// Whether a row of the source lies where neither a run nor a backfill has read.
     fn unread(&self, paired: &Paired, candidate: &Candidate<'_>) -> bool {
         let (Some(filled), Some(row)) = (self.filled, candidate.left) else { return false };
-        let Some(at) = paired.pairs.iter().position(|p| p.name == filled.column) else { return false };
-        let Some(Some(cell)) = cells(row).get(at).copied() else { return false };
-        decoded(&String::from_utf8_lossy(cell), filled.data_type).is_some_and(|value| !filled.read(&value))
+        let cells = cells(row);
+        !filled.read(|axis| {
+            let at = paired.pairs.iter().position(|p| p.name == axis.column)?;
+            match cells.get(at).copied()? {
+                Some(cell) => decoded(&String::from_utf8_lossy(cell), axis.data_type),
+                None => Some(Value::Null),
+            }
+        })
     }
 
     /// What was late; `None` where nothing was.

@@ -136,8 +136,10 @@ impl Engine {
         state: &'a State,
     ) -> Result<Ground<'a>> {
         let mark = state.watermark.as_ref().filter(|_| pipeline.watermark.is_some());
-        let filled = Filled::of(pipeline, mark)?;
-        let whole = filled.as_ref().map(|_| without_start(pipeline));
+        let receipts = registry::destination(&pipeline.destination.url)?.ledger()?.intervals(&pipeline.name)?;
+        let filled = Filled::of(pipeline, state, mark, &receipts);
+        let start = filled::start(pipeline, state);
+        let whole = begun(pipeline, start.clone().filter(|_| filled.is_none()));
         let refused = plain::why_not(pipeline)?;
         let mut notes = Vec::new();
         let (way, expected) = match refused {
@@ -149,10 +151,7 @@ impl Engine {
                 );
                 let what = "what the table should hold, loaded from its beginning".to_owned();
                 self.observer.observe(&Event::Trial { pipeline: pipeline.name.clone(), what });
-                (
-                    Way::Loaded,
-                    Some(expected::load(self, whole.as_ref().unwrap_or(pipeline), state, request.scratch, &mut notes)?),
-                )
+                (Way::Loaded, Some(expected::load(self, &whole, state, &receipts, request.scratch, &mut notes)?))
             }
         };
         let by = if way == Way::Direct { Names::Source } else { Names::Table };
@@ -175,30 +174,37 @@ impl Engine {
             };
             let nulls = spec.nulls != CursorNulls::Exclude;
             let from = match &filled {
-                None => spec.start.as_ref().and_then(|start| Value::parse(start, mark.data_type)),
+                None => start.as_ref().and_then(|start| Value::parse(start, mark.data_type)),
                 Some(filled) => filled.lowest(),
             };
             // What backfills loaded ahead of the watermark is compared, and what lies between is told apart row by row.
             let ahead = filled.as_ref().and_then(|filled| filled.ahead(&mark.value));
             let last = ahead.unwrap_or_else(|| mark.value.clone());
             // What has a row's number as its watermark is read again from there on, and nothing tells its rows otherwise.
-            if !hidden {
+            if !hidden && !filled.as_ref().is_some_and(Filled::aside) {
                 // Where an interval begins it holds that value, whatever runs do at the `start`.
                 let exclusive = spec.exclusive && filled.is_none();
                 let bounds = Bounds { from, exclusive, until: Some(last.clone()), before: None };
                 left.range = Some(Range { column: column.clone(), bounds, nulls });
             }
             let bounds = Bounds { from: Some(last), exclusive: !hidden, until: None, before: None };
-            beyond = Some(Range { column, bounds, nulls: false }).filter(|_| way == Way::Direct || !hidden);
+            let beyond_range = Range { column, bounds, nulls: false };
+            beyond = Some(beyond_range).filter(|_| left.range.is_some() || (hidden && way == Way::Direct));
         }
         let keyed = !pipeline.key.is_empty() && pipeline.load != Load::Append;
+        // What is in the table is what came first, which the source may no longer hold.
+        let keys_only = pipeline.load == Load::InsertOnly && request.columns.is_none();
         let left_name = move |name: &str| match by {
             Names::Source => crate::names::source_name(pipeline, name).to_owned(),
             Names::Table => name.to_owned(),
         };
         let comparison = Comparison {
             key: if keyed { pipeline.key.clone() } else { Vec::new() },
-            columns: request.columns.clone().map(|columns| with_cursor(pipeline, columns)),
+            columns: request
+                .columns
+                .clone()
+                .or_else(|| (keys_only && filled.is_some()).then(Vec::new))
+                .map(|columns| with_axes(pipeline, filled.as_ref(), columns)),
             by: request.by.clone(),
             sampling: request.sampling,
             limit: request.limit,
@@ -206,8 +212,7 @@ impl Engine {
             keeps: Box::new(|name| plain::keeps(pipeline, name)),
             ignored: control(pipeline),
             beyond,
-            // What is in the table is what came first, which the source may no longer hold.
-            keys_only: pipeline.load == Load::InsertOnly,
+            keys_only,
             ..Comparison::new([left, right])
         };
         if state.pending.is_some() {
@@ -239,7 +244,7 @@ impl Ground<'_> {
         request: &Request<'_>,
         note: &mut dyn FnMut(&Paired, &Candidate<'_>),
     ) -> Result<Verification> {
-        let mut late = late::Finder::new(self.pipeline, self.mark, self.filled.as_ref());
+        let mut late = late::Finder::new(self.pipeline, self.mark, self.filled.as_ref(), self.comparison.keys_only);
         let report = engine.judged(&self.comparison, &mut |paired, candidate| {
             let differs = late.judge(paired, candidate);
             if differs {
@@ -276,10 +281,10 @@ pub(crate) fn can_be_told(pipeline: &Pipeline) -> Result<()> {
     Ok(())
 }
 
-/// What backfills loaded may lie before its `start`.
-fn without_start(pipeline: &Pipeline) -> Pipeline {
+/// As its runs began, or from anywhere: what backfills loaded may lie before that.
+fn begun(pipeline: &Pipeline, start: Option<String>) -> Pipeline {
     let mut pipeline = pipeline.clone();
-    pipeline.watermark.iter_mut().for_each(|spec| spec.start = None);
+    pipeline.watermark.iter_mut().for_each(|spec| spec.start.clone_from(&start));
     pipeline
 }
 
@@ -290,10 +295,13 @@ enum Names {
     Table,
 }
 
-/// The watermark's column is compared in any case: by it a row is known to be late, or of a later run.
-fn with_cursor(pipeline: &Pipeline, mut columns: Vec<String>) -> Vec<String> {
-    if let Some(cursor) = pipeline.cursor().filter(|c| !columns.contains(&c.column)) {
-        columns.push(cursor.column.clone());
+/// The columns along which rows are loaded are compared in any case: by them a row is known to be late, or of a later run.
+fn with_axes(pipeline: &Pipeline, filled: Option<&Filled>, mut columns: Vec<String>) -> Vec<String> {
+    let axes = filled.iter().flat_map(|filled| filled.axes()).map(|axis| &axis.column);
+    for column in pipeline.cursor().map(|cursor| &cursor.column).into_iter().chain(axes) {
+        if !columns.contains(column) {
+            columns.push(column.clone());
+        }
     }
     columns
 }
