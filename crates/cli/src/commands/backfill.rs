@@ -41,7 +41,15 @@ pub(super) fn backfill(cx: &Context, args: &BackfillArgs) -> Result<u8, Failure>
         match (cx.printer.json(), &picture) {
             (true, _) => cx.printer.object(&coverage::object(&pipeline.name, &covered, picture.as_ref()))?,
             (false, Some(picture)) => cx.printer.text(&picture.text(&pipeline.name, &covered))?,
-            (false, None) => cx.printer.note(&format!("Nothing of {} is loaded yet.", pipeline.name)),
+            (false, None) => cx.printer.note(&match &covered.watermark {
+                Some(mark) => {
+                    format!(
+                        "Nothing of {} was backfilled; its runs have loaded it up to {mark}, from its beginning.",
+                        pipeline.name
+                    )
+                }
+                None => format!("Nothing of {} is loaded yet.", pipeline.name),
+            }),
         }
         return Ok(0);
     }

@@ -58,15 +58,17 @@ fn tell(cx: &Context, how: &How, report: &Report, name: &str) -> Result<()> {
         cx.printer.text(&comparison::text(report, WORDS))?;
     }
     match &how.html {
-        Some(path) => written(path, &html::page(report, WORDS, name, Utc::now())),
+        Some(path) => written(cx, path, &html::page(report, WORDS, name, Utc::now())),
         None => Ok(()),
     }
 }
 
 /// Writes a report to a file.
-pub(super) fn written(path: &Path, page: &str) -> Result<()> {
+pub(super) fn written(cx: &Context, path: &Path, page: &str) -> Result<()> {
     std::fs::write(path, page)
-        .map_err(|e| Error::new(Code::Output, "the report cannot be written").in_file(path).cause(e))
+        .map_err(|e| Error::new(Code::Output, "the report cannot be written").in_file(path).cause(e))?;
+    cx.printer.note(&format!("The report is in {}.", path.display()));
+    Ok(())
 }
 
 /// A table or file as it was named.

@@ -72,10 +72,15 @@ pub(super) fn confirm_refresh(cx: &Context, works: &[Work]) -> Result<()> {
     if tables.is_empty() {
         return Ok(());
     }
-    let what = format!(
-        "a full refresh empties {} and loads everything again; rows that the source no longer holds are lost",
-        tables.join(", ")
-    );
+    let begins =
+        works.iter().filter_map(|work| work.pipeline.as_ref().ok()?.watermark.as_ref()?.start.as_deref()).next();
+    let lost = match begins {
+        Some(start) => {
+            format!("rows that the source no longer holds, and what backfills loaded before `start: {start}`, are lost")
+        }
+        None => "rows that the source no longer holds are lost".to_owned(),
+    };
+    let what = format!("a full refresh empties {} and loads everything again; {lost}", tables.join(", "));
     cx.printer.confirm(&what, cx.global.yes)
 }
 

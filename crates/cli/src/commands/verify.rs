@@ -196,6 +196,7 @@ fn tell(
     }
     match &args.how.html {
         Some(path) => diff::written(
+            cx,
             &page(path, &found.pipeline, several),
             &html::page(&found.report, WORDS, &found.pipeline, Utc::now()),
         ),

@@ -209,15 +209,17 @@ impl<'a> Ground<'a> {
         self.entries.iter().filter(|entry| entry.settled).map(|entry| entry.interval.clone()).collect()
     }
 
-    /// What the pipeline's runs have loaded: from where they began up to the watermark.
-    fn run(&self) -> Option<Interval> {
+    /// What the pipeline's runs have loaded: from where they began up to the watermark. What comes at the watermark itself the
+    /// next run reads.
+    fn run(&self, step: Option<Step>) -> Option<Interval> {
         let mark = self.mark.clone()?;
         let from = match (&self.began, &self.extent) {
             (Some(start), _) => start.clone(),
-            (None, Some(Some((lowest, _)))) => lowest.clone(),
+            (None, Some(Some((lowest, _)))) => self.floor(step, lowest).unwrap_or_else(|| lowest.clone()),
             _ => return None,
         };
-        Interval::new(from, mark)
+        let behind = number(&mark).ok().and_then(|number| self.behind(number));
+        Interval::new(from, behind.unwrap_or(mark))
     }
 
     /// Whether rows may still come to a part of an interval that was loaded.
@@ -296,7 +298,7 @@ impl<'a> Ground<'a> {
         let Some(range) = self.range(fill)? else { return Ok(Vec::new()) };
         let mut done = if fill.options.force { Vec::new() } else { self.settled() };
         if fill.options.missing {
-            done.extend(self.run());
+            done.extend(self.run(fill.step(&self.axis)));
         }
         // Both lie in order: each unit meets the gaps from where the one before it ended.
         let gaps = gaps(&range, &done);

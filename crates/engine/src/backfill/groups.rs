@@ -33,6 +33,9 @@ use std::thread;
 /// The most units of one transaction.
 const MOST: usize = 10_000;
 
+/// Rows of several units in one transaction, about, where each range is found by itself: so much is done again after a kill.
+const ROWS: u64 = 100_000;
+
 /// Units that are loaded in the same way.
 pub(super) struct Pass<'p, 'w> {
     pub(super) work: &'p Work<'w>,
@@ -80,8 +83,11 @@ impl Pass<'_, '_> {
             Some(each) => Some(each),
             None => self.estimate(ground, units),
         };
-        let commit_every = self.work.pipeline.commit_every;
-        let several = rows_each.map_or(1, |each| (commit_every as f64 / each.max(0.001)) as usize);
+        let most = match self.divides(ground)? {
+            true => self.work.pipeline.commit_every.min(ROWS),
+            false => self.work.pipeline.commit_every,
+        };
+        let several = rows_each.map_or(1, |each| (most as f64 / each.max(0.001)) as usize);
         let group = self.alike(&units[at..], several);
         let parts = if group.len() == 1 { self.parts(ground, first, rows_each)? } else { Vec::new() };
         let before = run.counts.read - run.counts.skipped;
@@ -124,11 +130,9 @@ impl Pass<'_, '_> {
             Load::DeleteInsert if !pipeline.window.is_empty() => 1,
             _ => several.clamp(1, MOST),
         };
+        // What is read is all that lies between the first and the last of them.
         let joined = |pair: &&[Unit]| pair[0].interval.until == pair[1].interval.from;
-        let run = match pipeline.load {
-            Load::Append => 1 + units.windows(2).take_while(joined).count(),
-            _ => units.len(),
-        };
+        let run = 1 + units.windows(2).take_while(joined).count();
         &units[..most.min(run).min(units.len())]
     }
 
@@ -197,6 +201,12 @@ impl Pass<'_, '_> {
         }
     }
 
+    /// Whether the source finds a range by itself, so that it costs nothing to read less at a time.
+    fn divides(&self, ground: &Ground<'_>) -> Result<bool> {
+        let name = names::source_name(self.work.pipeline, self.fill.column);
+        self.work.source.divides(name, ground.axis.data_type, &self.work.engine.stop)
+    }
+
     /// What is read at the same time: the span of the units, in as many parts as there are jobs.
     fn ranges(&self, ground: &Ground<'_>, units: &[Unit]) -> Result<Vec<Range>> {
         let (Some(first), Some(last)) = (units.first(), units.last()) else { return Ok(Vec::new()) };
@@ -206,9 +216,8 @@ impl Pass<'_, '_> {
             Some(Some((lowest, highest))) => (number(lowest)?.clamp(from, until), number(highest)?.clamp(from, until)),
             _ => (from, until),
         };
-        let name = names::source_name(self.work.pipeline, self.fill.column);
         let data_type = ground.axis.data_type;
-        let jobs = match self.work.source.divides(name, data_type, &self.work.engine.stop)? {
+        let jobs = match self.divides(ground)? {
             true => self.fill.options.jobs.max(1) as i128,
             false => 1,
         };
