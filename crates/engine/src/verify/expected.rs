@@ -16,7 +16,11 @@ use floodmark_core::{
     url::ConnectionUrl,
     wording,
 };
-use std::{collections::HashSet, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    path::Path,
+    sync::Arc,
+};
 use tempfile::TempDir;
 
 const TABLE: &str = "expected";
@@ -72,14 +76,13 @@ pub(super) fn load(
     if files.as_ref().is_none_or(|files| !files.loaded.is_empty() || files.filled.is_empty()) {
         rejected += told(quiet.run_in(by_runs, &own, &RunOptions::default()))?;
     }
-    if let Some(files) = files.filter(|files| !files.filled.is_empty()) {
-        // A window is replaced by what all files hold of it; of the others runs loaded all there is.
-        let only = match pipeline.load {
-            Load::DeleteInsert => files.loaded.union(&files.filled).cloned().collect(),
-            _ => files.filled,
-        };
+    let files = files.filter(|files| !files.filled.is_empty());
+    for (read, receipts) in files.iter().flat_map(|files| files.by_receipts(receipts)) {
+        // A window is replaced by what all files hold of it; of those that are loaded runs have read all there is.
+        let loaded = files.iter().filter(|_| pipeline.load == Load::DeleteInsert).flat_map(|files| &files.loaded);
+        let only = read.iter().map(|(name, _)| name).chain(loaded).cloned().collect();
         let how = Disorder { only: Some(only), ..Disorder::default() };
-        for options in ranges(pipeline, state, receipts) {
+        for options in ranges(pipeline, state, &receipts) {
             rejected += told(quiet.backfill_in(Some(&how), &own, &options).outcome)?;
         }
     }
@@ -134,10 +137,27 @@ fn pin(pipeline: &mut Pipeline, state: &State) {
 struct Files {
     /// Those that runs have loaded.
     loaded: HashSet<String>,
-    /// Those that only backfills have read.
-    filled: HashSet<String>,
+    /// Those that only backfills have read, with when they were written, in that order.
+    filled: Vec<(String, i64)>,
     /// Some that were loaded are gone, or have changed since only a backfill read them.
     gone: bool,
+}
+
+impl Files {
+    /// Receipts by the files that only backfills have read and that were there when they were loaded, which is all a backfill
+    /// reads: the earlier receipts first.
+    fn by_receipts(&self, receipts: &[IntervalEntry]) -> Vec<(&[(String, i64)], Vec<IntervalEntry>)> {
+        let mut by: BTreeMap<usize, Vec<IntervalEntry>> = BTreeMap::new();
+        for entry in receipts {
+            let loaded_at = entry.loaded_at.timestamp_nanos_opt().unwrap_or_default();
+            let there = self.filled.partition_point(|(_, modified)| *modified <= loaded_at);
+            by.entry(there).or_default().push(entry.clone());
+        }
+        by.into_iter()
+            .filter(|(there, _)| *there > 0)
+            .map(|(there, entries)| (&self.filled[..there], entries))
+            .collect()
+    }
 }
 
 /// The files that were loaded; `None` where the source has none.
@@ -155,10 +175,11 @@ fn files(
     // A backfill reads the files that are there. One that came since is no part of what it loaded.
     let last = receipts.iter().filter_map(|entry| entry.loaded_at.timestamp_nanos_opt()).max();
     let unknown = || there.iter().filter(|slice| loaded(&slice.name).is_none());
-    let filled: HashSet<String> = unknown()
+    let mut filled: Vec<(String, i64)> = unknown()
         .filter(|slice| last.is_some_and(|last| slice.modified <= last))
-        .map(|slice| slice.name.clone())
+        .map(|slice| (slice.name.clone(), slice.modified))
         .collect();
+    filled.sort_by_key(|(_, modified)| *modified);
     let new = unknown().count() as u64 - filled.len() as u64;
     let changed =
         there.iter().filter(|slice| loaded(&slice.name).is_some_and(|e| e.size != slice.size || !e.complete)).count()
