@@ -417,6 +417,15 @@ mod tests {
     }
 
     #[test]
+    fn intervals_that_meet_are_joined() {
+        let of = |from: i64, until: i64| Interval::new(Value::Int(from), Value::Int(until)).unwrap();
+        let told =
+            |intervals: Vec<Interval>| joined(intervals).iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        assert_eq!(told(vec![of(5, 7), of(1, 3), of(3, 4), of(0, 2), of(1, 2)]), "[0, 4) [5, 7)");
+        assert_eq!(told(Vec::new()), "");
+    }
+
+    #[test]
     fn days_of_a_zone_are_as_long_as_its_clocks_say() {
         let axis = berlin();
         let hours = |from: &str, until: &str| {
