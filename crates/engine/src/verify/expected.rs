@@ -76,11 +76,11 @@ pub(super) fn load(
     if files.as_ref().is_none_or(|files| !files.loaded.is_empty() || files.filled.is_empty()) {
         rejected += told(quiet.run_in(by_runs, &own, &RunOptions::default()))?;
     }
-    let files = files.filter(|files| !files.filled.is_empty());
-    for (read, receipts) in files.iter().flat_map(|files| files.by_receipts(receipts)) {
+    for (there, receipts) in files.iter().flat_map(|files| files.by_receipts(receipts)) {
+        let read = files.iter().flat_map(|files| &files.filled[..there]).map(|(name, _)| name);
         // A window is replaced by what all files hold of it; of those that are loaded runs have read all there is.
         let loaded = files.iter().filter(|_| pipeline.load == Load::DeleteInsert).flat_map(|files| &files.loaded);
-        let only = read.iter().map(|(name, _)| name).chain(loaded).cloned().collect();
+        let only = read.chain(loaded).cloned().collect();
         let how = Disorder { only: Some(only), ..Disorder::default() };
         for options in ranges(pipeline, state, &receipts) {
             rejected += told(quiet.backfill_in(Some(&how), &own, &options).outcome)?;
@@ -144,19 +144,16 @@ struct Files {
 }
 
 impl Files {
-    /// Receipts by the files that only backfills have read and that were there when they were loaded, which is all a backfill
+    /// Receipts by how many of the files that only backfills have read were there when they were loaded, which is all a backfill
     /// reads: the earlier receipts first.
-    fn by_receipts(&self, receipts: &[IntervalEntry]) -> Vec<(&[(String, i64)], Vec<IntervalEntry>)> {
+    fn by_receipts(&self, receipts: &[IntervalEntry]) -> Vec<(usize, Vec<IntervalEntry>)> {
         let mut by: BTreeMap<usize, Vec<IntervalEntry>> = BTreeMap::new();
         for entry in receipts {
             let loaded_at = entry.loaded_at.timestamp_nanos_opt().unwrap_or_default();
             let there = self.filled.partition_point(|(_, modified)| *modified <= loaded_at);
             by.entry(there).or_default().push(entry.clone());
         }
-        by.into_iter()
-            .filter(|(there, _)| *there > 0)
-            .map(|(there, entries)| (&self.filled[..there], entries))
-            .collect()
+        by.into_iter().filter(|(there, _)| *there > 0).collect()
     }
 }
 
