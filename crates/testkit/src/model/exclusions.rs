@@ -98,12 +98,6 @@ pub(super) const EXCLUSIONS: &[Exclusion] = &[
         applies: |_| false,
     },
     Exclusion {
-        name: VERIFY_FILLED_FILES,
-        reason: "verify knows files by their ledger, and not those that backfills alone have read",
-        // No history is left out: that verification is.
-        applies: |_| false,
-    },
-    Exclusion {
         name: WIDER_AFTER_FAILURE,
         reason: "on MySQL a run that fails may leave a column wider: changing a table commits by itself there (documented)",
         // No history is left out: a day is as good as its midnight where it is compared.
@@ -113,8 +107,6 @@ pub(super) const EXCLUSIONS: &[Exclusion] = &[
 
 /// Named in two places.
 pub(super) const REFRESH_COUNTS: &str = "refresh-counts";
-/// Named in two places.
-pub(super) const VERIFY_FILLED_FILES: &str = "verify-filled-files";
 /// Named in two places.
 pub(super) const WIDER_AFTER_FAILURE: &str = "wider-after-failure";
 

@@ -181,12 +181,6 @@ impl World {
         self.receipts.iter().any(holds)
     }
 
-    /// Whether runs have read all files as they are.
-    pub(super) fn ran_over_all(&self) -> bool {
-        let loaded = |(file, content)| self.ledger.get(file).is_some_and(|known| known.as_ref() == Some(content));
-        self.settings.source == Source::Table || self.disk.iter().all(loaded)
-    }
-
     /// Rows of the table that are in force.
     fn live(&self) -> Vec<Row> {
         match self.settings.load {
