@@ -209,8 +209,7 @@ impl<'a> Ground<'a> {
         self.entries.iter().filter(|entry| entry.settled).map(|entry| entry.interval.clone()).collect()
     }
 
-    /// What the pipeline's runs have loaded: from where they began up to the watermark. What comes at the watermark itself the
-    /// next run reads.
+    /// What the pipeline's runs have loaded: from where they began up to the watermark.
     fn run(&self, step: Option<Step>) -> Option<Interval> {
         let mark = self.mark.clone()?;
         let from = match (&self.began, &self.extent) {
@@ -218,8 +217,7 @@ impl<'a> Ground<'a> {
             (None, Some(Some((lowest, _)))) => self.floor(step, lowest).unwrap_or_else(|| lowest.clone()),
             _ => return None,
         };
-        let behind = number(&mark).ok().and_then(|number| self.behind(number));
-        Interval::new(from, behind.unwrap_or(mark))
+        Interval::new(from, mark)
     }
 
     /// Whether rows may still come to a part of an interval that was loaded.
