@@ -189,11 +189,6 @@ impl Engine {
                 Ok(loaded) => begun = Some(units[loaded..].to_vec()),
                 Err(error) => return self.failed(owner.as_mut(), run, error),
             }
-            if begun.as_ref().is_some_and(Vec::is_empty) {
-                let ground = work.ground(fill, &surveyed, owner.state(), owner.intervals(fill.column)?, run)?;
-                drop(owner);
-                return self.move_on(&work, fill, destination.as_ref(), &surveyed, &ground, run);
-            }
         }
         let mut session = destination.open_beside(&pipeline.name, &run.run, fill.options.wait, &self.stop)?;
         if lost && let Some(kept) = session.receipt(&run.run)? {

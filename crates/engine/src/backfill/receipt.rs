@@ -117,15 +117,15 @@ impl Receipts<'_> {
         (!behind).then_some(highest)
     }
 
-    /// Rows that were loaded are there, and what comes of the source answers to them. Where none does, or fewer do than were
-    /// loaded and the table's columns have changed, they are not what they were: what would be added beside them is the same
-    /// rows once more.
+    /// Rows that were loaded are there, and what comes of the source answers to them. Where fewer do than were loaded and the
+    /// table's columns have changed, they are not what they were: what would be added beside them is the same rows once more.
+    /// What the source has changed in them otherwise makes other rows, however many of them a transaction takes.
     pub(crate) fn refuse_others(&self, shaper: &Shaper<'_>, pipeline: &Pipeline, sum: &Counts) -> Result<()> {
         let tally = tally(shaper)?;
         let came: u64 = (0..self.units.len()).map(|at| tally.met(at).0).sum();
         let known = came.saturating_sub(sum.inserted);
         let Before { rows, reshaped } = self.before;
-        let others = rows > 0 && (known == 0 || (reshaped && known < rows));
+        let others = reshaped && known < rows;
         if pipeline.load != Load::Append || sum.inserted == 0 || !others {
             return Ok(());
         }
@@ -146,7 +146,7 @@ impl Receipts<'_> {
                 wording::count(sum.inserted, "row")
             ),
         )
-        .state("nothing of it was written")
+        .state("nothing of this part was written, and what is committed stays")
         .help("under `append` a row is its content: where a column came, went or changed since, its rows are others")
         .help(format!(
             "load everything anew with `floodmark run {} --full-refresh`, or give the pipeline a key and `load: upsert`",

@@ -129,9 +129,8 @@ pub(super) fn settled(look: &mut Look, table: &str, rows: &mut Rows) {
         }
         return;
     }
-    // When what was committed is another matter in each run; and what a backfill loads beside runs, and not with the table
-    // that it makes, depends on where it was broken off: the token of such loads alone tells of it.
-    if matches!(table, "_floodmark_commits" | "_floodmark_beside") {
+    // When what was committed is another matter in each run.
+    if table == "_floodmark_commits" {
         return;
     }
     for row in &mut rows.rows {
