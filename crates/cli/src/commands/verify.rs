@@ -76,6 +76,7 @@ fn one(cx: &Context, args: &VerifyArgs, runner: &Runner, work: Work, scratch: &P
             sampling: args.how.sampling(),
             limit: args.how.limit,
             late: args.late,
+            whole: false,
             scratch,
         };
         let options = RepairOptions { delete_extra: args.delete_extra, wait: args.wait.time() };

@@ -275,17 +275,7 @@ impl Picture {
 /// For programs.
 pub(crate) fn object(pipeline: &str, covered: &Coverage, picture: Option<&Picture>) -> Json {
     let ends = |interval: &Interval| json!({ "from": interval.from.to_string(), "to": interval.until.to_string() });
-    let entries = covered.entries.iter().map(|entry| {
-        json!({
-            "from": entry.interval.from.to_string(),
-            "to": entry.interval.until.to_string(),
-            "rows": entry.rows,
-            "highest": entry.highest.as_ref().map(ToString::to_string),
-            "settled": entry.settled,
-            "run": entry.run,
-            "loaded_at": entry.loaded_at.to_rfc3339(),
-        })
-    });
+    let entries = covered.entries.iter().map(super::json::interval);
     json!({
         "pipeline": pipeline,
         "column": covered.column,

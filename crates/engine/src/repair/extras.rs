@@ -23,6 +23,12 @@ impl Extras {
                 pipeline.name
             ));
         }
+        if options.delete_extra && !ground.keyed && ground.begins() {
+            return stay(
+                "rows without a key that lie before the pipeline's `start` may be what backfills loaded before the state was \
+                 reset: take out by hand what is none of the source's",
+            );
+        }
         if options.delete_extra {
             return Extras::Go;
         }

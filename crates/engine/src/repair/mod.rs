@@ -94,7 +94,9 @@ impl Engine {
             self.attempts(pipeline, run, |run, lost| self.mend(pipeline, request, options, run, lost, &mut told))?;
             crash::reached(Point::Released)?;
             if told.mended {
-                let found = self.verified(pipeline, request);
+                let keyed = !pipeline.key.is_empty() && pipeline.load != Load::Append;
+                let request = Request { whole: keyed && options.delete_extra, ..request.clone() };
+                let found = self.verified(pipeline, &request);
                 after =
                     Some(found.map_err(|error| error.state("the repair is committed, and was not looked at again"))?);
             }
@@ -251,6 +253,7 @@ fn intent(report: &Report, extras: &Extras, whole: bool) -> Intent {
 fn along<'r>(pipeline: &Pipeline, state: &State, request: &Request<'r>, options: &RepairOptions) -> Request<'r> {
     let keyed = !pipeline.key.is_empty() && pipeline.load != Load::Append;
     let mut request = request.clone();
+    request.whole = keyed && options.delete_extra;
     if keyed || (pipeline.load == Load::Overwrite && !options.delete_extra) {
         return request;
     }
@@ -319,6 +322,11 @@ impl Ground<'_> {
     /// Whether the table, or a window of it, is replaced as a whole, with rows that it may rightly hold.
     fn replaced_whole(&self, pipeline: &Pipeline) -> bool {
         !self.keyed && matches!(pipeline.load, Load::Overwrite | Load::DeleteInsert) && self.doubtful().is_some()
+    }
+
+    /// Whether its runs began somewhere, and no receipt says what was loaded before that.
+    fn begins(&self) -> bool {
+        self.filled.is_none() && self.start
     }
 
     /// Whether rows that the table should hold may be missing from what it was compared with.

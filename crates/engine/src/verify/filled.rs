@@ -59,12 +59,13 @@ pub(super) fn columns(entries: &[IntervalEntry]) -> Vec<&str> {
 }
 
 impl Filled {
-    /// `None` where no backfill was. `entries`: its receipts.
+    /// `None` where no backfill was, and rows before the runs' beginning do not count (`whole`). `entries`: its receipts.
     pub(super) fn of(
         pipeline: &Pipeline,
         state: &State,
         mark: Option<&Mark>,
         entries: &[IntervalEntry],
+        whole: bool,
     ) -> Option<Filled> {
         let spec = pipeline.cursor()?;
         let type_of = |name: &str| state.schema.as_ref().and_then(|schema| schema.get(name)).map(|c| c.data_type);
@@ -86,7 +87,7 @@ impl Filled {
             Some(Axis { column: column.to_owned(), data_type, intervals, runs: None })
         });
         let axes: Vec<Axis> = std::iter::once(own).chain(beside).filter(|a| a.runs.is_some() || a.any()).collect();
-        axes.iter().any(Axis::any).then_some(Filled { axes })
+        (whole || axes.iter().any(Axis::any)).then_some(Filled { axes })
     }
 
     pub(crate) fn axes(&self) -> &[Axis] {

@@ -57,6 +57,9 @@ pub struct Request<'a> {
     pub limit: usize,
     /// Whether it is told how late rows came that are missing.
     pub late: bool,
+    /// Whether rows count that lie before where runs began: one that the source holds there is no extra one in the table, and
+    /// is none that is missing.
+    pub whole: bool,
     /// The folder in which what should be there is made, in a folder of its own that is gone afterwards.
     pub scratch: &'a Path,
 }
@@ -137,7 +140,7 @@ impl Engine {
     ) -> Result<Ground<'a>> {
         let mark = state.watermark.as_ref().filter(|_| pipeline.watermark.is_some());
         let receipts = registry::destination(&pipeline.destination.url)?.ledger()?.intervals(&pipeline.name)?;
-        let filled = Filled::of(pipeline, state, mark, &receipts);
+        let filled = Filled::of(pipeline, state, mark, &receipts, request.whole);
         let start = filled::start(pipeline, state);
         let whole = begun(pipeline, start.clone().filter(|_| filled.is_none()));
         let refused = plain::why_not(pipeline)?;
@@ -175,6 +178,7 @@ impl Engine {
             let nulls = spec.nulls != CursorNulls::Exclude;
             let from = match &filled {
                 None => start.as_ref().and_then(|start| Value::parse(start, mark.data_type)),
+                Some(_) if request.whole => None,
                 Some(filled) => filled.lowest(),
             };
             // What backfills loaded ahead of the watermark is compared, and what lies between is told apart row by row.
@@ -218,7 +222,7 @@ impl Engine {
         if state.pending.is_some() {
             notes.push("a load is unfinished: the next run goes on with it".into());
         }
-        Ok(Ground { pipeline, comparison, way, keyed, mark, filled, expected, notes })
+        Ok(Ground { pipeline, comparison, way, keyed, mark, filled, start: start.is_some(), expected, notes })
     }
 }
 
@@ -231,6 +235,8 @@ pub(crate) struct Ground<'a> {
     pub(crate) keyed: bool,
     mark: Option<&'a Mark>,
     pub(crate) filled: Option<Filled>,
+    /// Runs began somewhere, and not with all there was.
+    pub(crate) start: bool,
     /// Where the pipeline was loaded to; gone with this.
     pub(crate) expected: Option<Expected>,
     notes: Vec<String>,

@@ -34,14 +34,14 @@ fn project(load: &str) -> TempDir {
     folder
 }
 
-fn command(folder: &Path, arguments: &[&str]) -> Command {
+pub(super) fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(floodmark().unwrap());
     command.current_dir(folder).env("NO_COLOR", "1").args(["--format", "json"]).args(arguments).stdin(Stdio::null());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
-fn told(child: Child) -> (Option<i32>, Value) {
+pub(super) fn told(child: Child) -> (Option<i32>, Value) {
     let ran = child.wait_with_output().unwrap();
     let text = String::from_utf8_lossy(&ran.stdout).into_owned();
     let object = text.lines().last().and_then(|line| serde_json::from_str(line).ok()).unwrap_or_default();
