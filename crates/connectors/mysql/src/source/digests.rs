@@ -28,6 +28,9 @@ const RUNS: usize = 64;
 /// More bounds than this make a statement that takes the server long to read.
 const BOUNDS: usize = 1024;
 
+/// Lots there are, but one.
+const LOTS: u32 = u32::MAX;
+
 const WORK: &str = "work out hashes of its rows";
 
 impl Digests for MysqlSource {
@@ -64,13 +67,17 @@ impl Digests for MysqlSource {
         conditions.push(format!("t.{} IS NOT NULL", quote(&column.name)));
         let rows = snapshot.found.estimate;
         // All of the rows are looked at, but only a share of them sent and sorted: by lot, which falls alike each time, so
-        // that segments are the same while the rows are.
+        // that segments are the same while the rows are; and by all of a row, as many may have one value of the column.
         let name = format!("t.{}", quote(&column.name));
+        // Columns that hold the same must not cancel each other out.
+        let one = |(n, c): (usize, &Hashed)| format!("COALESCE(CRC32(t.{}), 1) * {}", quote(&c.name), 2 * n + 1);
+        let lots = ask.columns.iter().enumerate().map(one);
+        let lot = format!("({} & {LOTS})", lots.collect::<Vec<_>>().join(" + "));
         let tail = match segments {
             None if rows > about => {
-                format!(" AND CRC32({name}) < {}", (about as f64 / rows as f64 * f64::from(u32::MAX)) as u32)
+                format!(" AND {lot} < {}", (about as f64 / rows as f64 * f64::from(LOTS)) as u32)
             }
-            _ => format!(" ORDER BY CRC32({name}), {name} LIMIT {about}"),
+            _ => format!(" ORDER BY {lot}, {name} LIMIT {about}"),
         };
         let schema = Schema::new([(column.name.as_str(), column.data_type)]);
         let list = columns::list(&columns::wanted(&snapshot.columns, &schema));
