@@ -115,6 +115,12 @@ impl Lock {
             .help("let Floodmark connect to the server itself, or to a pooler in session mode (pgbouncer: pool_mode = session)"))
     }
 
+    /// Ends the session that took it for this run and lost its connection, where the server has not noticed: what that session
+    /// has begun holds up whoever writes the same rows.
+    pub(crate) fn end_lost(&self, db: &Db, run: &str) -> Result<()> {
+        end_earlier(db, self.key, Some(run)).map(drop)
+    }
+
     /// Lets go at once, where waiting for the server to notice the end of the connection would be a moment too long.
     pub(crate) fn release(&self, db: &Db) {
         let _ = db.query("SELECT pg_advisory_unlock($1)", &[&self.key]);

@@ -306,6 +306,9 @@ impl Session for PostgresSession {
         let closed = self.db.is_closed();
         let own = if closed { Some(self.destination.connect()?) } else { None };
         let db = own.as_ref().unwrap_or(&self.db);
+        if let (Some(own), Some(lock)) = (&own, &self.lock) {
+            lock.end_lost(own, &run.run)?;
+        }
         let step = Step::begin(db, false)?;
         // A run that was fenced off may still say how it ended, but no longer speaks for the files; nor do loads beside runs.
         if self.beside.is_none() && state::token(db, &self.pipeline)? == Some(self.state.token) {
