@@ -243,6 +243,10 @@ pub trait Session: Send {
     /// What is committed of a run, as its ledger has it; `None` where nothing is.
     fn receipt(&self, run: &str) -> Result<Option<RunRecord>>;
 
+    /// Lets go of the pipeline's runs and goes on beside them, as [`Destination::open_beside`] would: what the session knows
+    /// of the table it may keep for as long as nobody else loads it.
+    fn step_aside(self: Box<Self>, run: &str, wait: Option<Duration>) -> Result<Box<dyn Session>>;
+
     /// Puts a run that wrote nothing on record (`failed`, `interrupted`), and file entries whose rows need no
     /// load: a touched file's, a renamed file's new one (`None` takes its old one out). Durable when it returns.
     fn record(&mut self, run: &RunRecord, files: &[(String, Option<FileEntry>)]) -> Result<()>;

@@ -116,6 +116,37 @@ pub(super) fn busy(destination: &dyn Destination) {
     open("p").unwrap();
 }
 
+pub(super) fn steps_aside(destination: &dyn Destination) {
+    // Whether somebody else loads: beside the runs before it steps aside, as a run after it did.
+    for (name, before, after) in [("alone", false, false), ("beside", true, false), ("run", false, true)] {
+        let mut scene = Scene::new(Load::Upsert);
+        scene.pipeline.name = name.to_owned();
+        scene.pipeline.destination.table = format!("t {name}");
+        let filling = beside(&scene);
+        let mut owner = scene.open(destination);
+        scene.load(owner.as_mut(), &[Row::new(1, "a", 1)]).unwrap();
+        let other = [Row::new(2, "b", 1)];
+        if before {
+            assert_eq!(filling.load(filling.open_beside(destination).as_mut(), &other).unwrap().inserted, 1);
+        }
+        let mut session = owner.step_aside("beside", Some(Duration::ZERO)).unwrap();
+        let open = destination.open_beside(name, "r2", Some(Duration::ZERO), &Stop::default());
+        assert_eq!(open.map(drop).unwrap_err().code(), Code::Busy, "{name}");
+        if after {
+            assert_eq!(scene.load(scene.open(destination).as_mut(), &other).unwrap().inserted, 1);
+        }
+        let known = u64::from(before || after);
+        let rows = [Row::new(1, "A", 2), Row::new(2, "B", 2)];
+        let counts = filling.load(session.as_mut(), &rows).unwrap();
+        // A row that the same run has put there is superseded for who knows that, and updated for who looked it up.
+        let changed = |counts: &Counts| (counts.updated + counts.superseded, counts.inserted);
+        assert_eq!(changed(&counts), (1 + known, 1 - known), "{name}");
+        let counts = filling.load(session.as_mut(), &[Row::new(2, "B", 3), Row::new(3, "c", 1)]).unwrap();
+        assert_eq!(changed(&counts), (1, 1), "{name}");
+        scene.expect(destination, &[Row::new(1, "A", 2), Row::new(2, "B", 3), Row::new(3, "c", 1)]);
+    }
+}
+
 pub(super) fn moved_on(destination: &dyn Destination) {
     let mut scene = Scene::new(Load::Upsert);
     scene.load(scene.open(destination).as_mut(), &[Row::new(1, "a", 1)]).unwrap();

@@ -51,6 +51,7 @@ pub const ALL: &[(&str, Test)] = &[
     ("a run and a load beside it go on at the same time", beside::at_once),
     ("a load beside a run comes between its chunks", beside::between_chunks),
     ("one load at a time goes on beside runs", beside::busy),
+    ("a run that steps aside goes on beside runs", beside::steps_aside),
     ("a load beside runs looks whether it still knows the table", beside::moved_on),
     ("a load beside runs changes nothing of the table", beside::changes_nothing),
     ("loads of one pipeline come one after the other", beside::in_turn),

@@ -14,7 +14,7 @@ use crate::{
     state, swap,
 };
 use floodmark_connect::{
-    Chunk, LoadPlan, Session, Stop,
+    Chunk, Destination, LoadPlan, Session, Stop,
     crash::{self, Point},
     destination::Target,
     refusal,
@@ -25,7 +25,7 @@ use floodmark_core::{
     schema::Change,
     state::{FileEntry, IntervalEntry, RunRecord, State},
 };
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 pub(crate) struct MysqlSession {
     pub(crate) destination: MysqlDestination,
@@ -334,6 +334,12 @@ impl Session for MysqlSession {
 
     fn receipt(&self, run: &str) -> Result<Option<RunRecord>> {
         self.looking(|db| Ok(receipts::runs(db, None, Some(run), 1)?.pop()))
+    }
+
+    fn step_aside(self: Box<Self>, run: &str, wait: Option<Duration>) -> Result<Box<dyn Session>> {
+        let (destination, pipeline, stop) = (self.destination.clone(), self.pipeline.clone(), self.stop.clone());
+        drop(self);
+        destination.open_beside(&pipeline, run, wait, &stop)
     }
 
     fn record(&mut self, run: &RunRecord, files: &[(String, Option<FileEntry>)]) -> Result<()> {

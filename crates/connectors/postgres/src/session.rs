@@ -26,7 +26,7 @@ use floodmark_core::{
     pipeline::{Load, Pipeline},
     state::{FileEntry, IntervalEntry, RunRecord, State},
 };
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 pub(crate) struct PostgresSession {
     pub(crate) destination: PostgresDestination,
@@ -297,6 +297,20 @@ impl Session for PostgresSession {
 
     fn receipt(&self, run: &str) -> Result<Option<RunRecord>> {
         self.looking(|db| Ok(receipts::runs(db, None, Some(run), 1)?.pop()))
+    }
+
+    fn step_aside(mut self: Box<Self>, run: &str, wait: Option<Duration>) -> Result<Box<dyn Session>> {
+        // Under the runs' lock it is this session's own writing.
+        let state = state::writing(&self.db, &self.pipeline)?;
+        let lock = Lock::acquire(&self.db, lock::Name::Beside(&self.pipeline), Some(run), wait, &self.stop)?;
+        if let Some(runs) = self.lock.replace(lock) {
+            runs.release(&self.db);
+        }
+        let token = self.take(beside::raise_token)?;
+        // The first token: nobody loaded beside the runs since.
+        self.fresh = self.fresh.take().filter(|_| token == 1).map(|known| Known { state, ..known });
+        self.beside = Some(token);
+        Ok(self)
     }
 
     fn record(&mut self, run: &RunRecord, files: &[(String, Option<FileEntry>)]) -> Result<()> {

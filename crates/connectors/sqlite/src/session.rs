@@ -12,7 +12,7 @@ use crate::{
     writeback::Writeback,
 };
 use floodmark_connect::{
-    Chunk, LoadPlan, Session, Stop,
+    Chunk, Destination, LoadPlan, Session, Stop,
     crash::{self, Point},
     destination::{Target, Transaction},
     refusal,
@@ -209,6 +209,12 @@ impl Session for SqliteSession {
 
     fn receipt(&self, run: &str) -> Result<Option<RunRecord>> {
         Ok(state::runs(&self.db, None, Some(run), 1)?.pop())
+    }
+
+    fn step_aside(self: Box<Self>, run: &str, wait: Option<Duration>) -> Result<Box<dyn Session>> {
+        let (destination, pipeline, stop) = (self.destination.clone(), self.pipeline.clone(), self.stop.clone());
+        drop(self);
+        destination.open_beside(&pipeline, run, wait, &stop)
     }
 
     fn record(&mut self, run: &RunRecord, files: &[(String, Option<FileEntry>)]) -> Result<()> {

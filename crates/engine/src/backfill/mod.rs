@@ -182,21 +182,23 @@ impl Engine {
         };
         let Prepared { surveyed, movement, first } = self.prepare(&work, fill, destination.as_ref(), &slices, run)?;
         // What the first transaction loaded is no unit any more, be it settled or not.
-        let mut begun = None;
-        if let Some((mut owner, units)) = first {
-            run.watermark = movement.clone();
-            match self.first(&work, fill, owner.as_mut(), &surveyed, &units, run, done) {
-                Ok(loaded) => begun = Some(units[loaded..].to_vec()),
-                Err(error) => return self.failed(owner.as_mut(), run, error),
+        let (mut session, begun) = match first {
+            Some((mut owner, units)) => {
+                run.watermark = movement;
+                match self.first(&work, fill, owner.as_mut(), &surveyed, &units, run, done) {
+                    Ok(loaded) => (owner.step_aside(&run.run, fill.options.wait)?, Some(units[loaded..].to_vec())),
+                    Err(error) => return self.failed(owner.as_mut(), run, error),
+                }
             }
-        }
-        let mut session = destination.open_beside(&pipeline.name, &run.run, fill.options.wait, &self.stop)?;
-        if lost && let Some(kept) = session.receipt(&run.run)? {
-            run.take_committed(kept);
-        }
-        if begun.is_none() {
-            run.watermark = movement;
-        }
+            None => {
+                let session = destination.open_beside(&pipeline.name, &run.run, fill.options.wait, &self.stop)?;
+                if lost && let Some(kept) = session.receipt(&run.run)? {
+                    run.take_committed(kept);
+                }
+                run.watermark = movement;
+                (session, None)
+            }
+        };
         let seen = Seen { surveyed, slices: &slices, begun };
         match self.both(&work, fill, destination.as_ref(), session.as_mut(), seen, run, done) {
             Ok(()) => Ok(()),
