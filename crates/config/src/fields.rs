@@ -305,7 +305,7 @@ pub const FIELDS: &[Field] = &[
     Field::new(
         "pipelines.*.watermark.start",
         Kind::Point,
-        "Rows before this are never loaded; read by the column's type.",
+        "Rows before this are never loaded; read by the column's type. A moment without an offset is in UTC.",
     )
     .flag("start"),
     Field::new("pipelines.*.watermark.lookback", Kind::Span, "Re-read this much before the watermark.")

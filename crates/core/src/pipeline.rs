@@ -260,7 +260,7 @@ pub struct WatermarkSpec {
     /// The source keeps the column beside its rows: it knows which rows changed since a value of it, and loads them without
     /// it.
     pub hidden: bool,
-    /// Rows before this are never loaded; read by the column's type.
+    /// Rows before this are never loaded; read by the column's type. A moment without an offset is in UTC.
     pub start: Option<String>,
     /// Re-read this much before the watermark.
     pub lookback: Option<Span>,

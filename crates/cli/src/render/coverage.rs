@@ -94,7 +94,8 @@ impl Picture {
                 )
             }),
         };
-        let start = covered.start.as_deref().and_then(|start| axis.parse(start));
+        // As runs read it: not in the pipeline's zone.
+        let start = covered.start.as_deref().and_then(|start| Value::parse(start, axis.data_type));
         let ends = covered.entries.iter().flat_map(|entry| [&entry.interval.from, &entry.interval.until]);
         let known: Vec<&Value> = ends.chain(start.as_ref()).chain(covered.watermark.as_ref()).collect();
         let order = |a: &&&Value, b: &&&Value| a.compare(b).unwrap_or(Ordering::Equal);

@@ -174,7 +174,14 @@ impl Source for PostgresSource {
 
     fn extent(&self, column: &str, data_type: DataType, stop: &Stop) -> Result<Option<Extent>> {
         let snapshot = self.surveyed(stop)?;
-        self.asked(&snapshot, stop, |db| snapshot.extent(db, column, data_type))
+        let mut known = snapshot.extents.lock().unwrap_or_else(PoisonError::into_inner);
+        let asked = (column.to_owned(), data_type);
+        if let Some(extent) = known.get(&asked) {
+            return Ok(extent.clone());
+        }
+        let extent = self.asked(&snapshot, stop, |db| snapshot.extent(db, column, data_type))?;
+        known.insert(asked, extent.clone());
+        Ok(extent)
     }
 
     fn read(&self, _: &Slice, plan: &ReadPlan, stop: &Stop) -> Result<Box<dyn Batches>> {

@@ -8,9 +8,12 @@ use super::{
     relation::{self, Found},
 };
 use crate::{address::Address, ddl::literal, failure::Role, link::Db};
-use floodmark_connect::Stop;
-use floodmark_core::{Result, Value, pipeline::Relation};
-use std::sync::{Mutex, PoisonError};
+use floodmark_connect::{Stop, source::Extent};
+use floodmark_core::{DataType, Result, Value, pipeline::Relation};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
 
 /// What a transaction that reads begins with. A reader waits for a slow destination as long as it takes, which must look to
 /// the server neither like a network that swallows packets nor like a client that forgot its transaction; texts that a cast
@@ -49,6 +52,8 @@ pub(crate) struct Snapshot {
     /// Connections that see it, while nobody reads by them. The first of them took it, and it is seen by new ones for as long
     /// as that one's transaction goes on: so it has to come back.
     idle: Mutex<Vec<Db>>,
+    /// Where columns begin and end, as far as that was asked: the server may have to read all of the table to say.
+    pub(crate) extents: Mutex<HashMap<(String, DataType), Option<Extent>>>,
 }
 
 impl Snapshot {
@@ -98,7 +103,20 @@ impl Snapshot {
             horizon = Some(Value::Int(oldest));
         }
         let columns = columns(&db, &found)?;
-        Ok((Snapshot { found, columns, bytes, utf8, version, next, id, idle: Mutex::new(vec![db]) }, horizon))
+        Ok((
+            Snapshot {
+                found,
+                columns,
+                bytes,
+                utf8,
+                version,
+                next,
+                id,
+                idle: Mutex::new(vec![db]),
+                extents: Mutex::default(),
+            },
+            horizon,
+        ))
     }
 
     /// A connection that sees it.
