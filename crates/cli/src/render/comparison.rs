@@ -121,6 +121,12 @@ fn whole(lead: String, report: &Report, words: Words, differs: bool, more: Vec<(
     shapes.extend(shape.incomparable.iter().map(|(name, a, b)| {
         format!("{name} is {a} in the {} and {b} in the {}, and was not compared", words.first, words.second)
     }));
+    shapes.extend(
+        shape
+            .retyped
+            .iter()
+            .map(|(name, made, has)| format!("{name} is {has} in the {}, and was loaded as {made}", words.second)),
+    );
     if !shape.as_text.is_empty() {
         shapes.push(format!(
             "compared as the texts of their databases, for values that are none of the type: {}",
@@ -348,6 +354,12 @@ pub(crate) fn verified_object(found: &Verification, words: Words) -> Value {
     });
     value["watermark"] =
         json!(found.watermark.as_ref().map(|(column, value)| json!({"column": column, "value": value})));
+    value["lacking"] = json!(found.lacking);
+    let retyped = &found.report.shape.retyped;
+    value["retyped"] = retyped
+        .iter()
+        .map(|(name, made, has)| json!({"column": name, "loaded_as": made.to_string(), "is": has.to_string()}))
+        .collect();
     value["not_loaded"] = json!(found.not_loaded);
     value["changed_since"] = json!(found.report.changed_since);
     value["late"] = json!(found.late.as_ref().map(|late| json!({

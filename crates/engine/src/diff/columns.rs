@@ -50,6 +50,8 @@ pub(crate) struct Wish<'a> {
     pub(crate) ignored: &'a [&'a str],
     /// The key's columns and no others.
     pub(crate) keys_only: bool,
+    /// The types that columns of the second were made with, where that is known.
+    pub(crate) made: Option<&'a Schema>,
 }
 
 /// Pairs the columns of two sides. A name that only the case of its letters tells from another is the same where no other
@@ -64,6 +66,9 @@ pub(crate) fn pair(left: &Schema, right: &Schema, wish: &Wish<'_>) -> Result<Pai
             shape.only_right.push(column.name.clone());
             continue;
         };
+        if let Some(made) = wish.made.and_then(|made| made.get(&column.name)).filter(|made| is_other(made, column)) {
+            shape.retyped.push((column.name.clone(), made.data_type, column.data_type));
+        }
         match Form::of(of_left.data_type, column.data_type) {
             None => shape.incomparable.push((column.name.clone(), of_left.data_type, column.data_type)),
             Some(form) => {
@@ -99,8 +104,11 @@ pub(crate) fn pair(left: &Schema, right: &Schema, wish: &Wish<'_>) -> Result<Pai
             for name in columns.iter().filter(|name| !wish.key.contains(name)) {
                 pairs.push(take(&mut found, name, "--columns", &both, &shape)?);
             }
-            // What was not asked for is no difference.
-            shape = Shape { as_text: shape.as_text, ..Shape::default() };
+            // What was not asked for is no difference; where keys alone count, nobody asked for anything.
+            if !wish.keys_only {
+                shape.retyped.retain(|(name, ..)| pairs.iter().any(|pair| pair.name == *name));
+                shape = Shape { as_text: shape.as_text, retyped: shape.retyped, ..Shape::default() };
+            }
         }
     }
     if pairs.is_empty() {
@@ -109,6 +117,12 @@ pub(crate) fn pair(left: &Schema, right: &Schema, wish: &Wish<'_>) -> Result<Pai
             .help(format!("the first has {}; the second has {}", left.names().join(", "), right.names().join(", "))));
     }
     Ok(Paired { pairs, key: wish.key.len(), shape })
+}
+
+/// Whether a column was made as one of another kind: a number became text, say. Values of both may still agree.
+fn is_other(made: &Column, column: &Column) -> bool {
+    let kind = |data_type| Form::of(data_type, data_type);
+    !made.undecided && !column.undecided && kind(made.data_type) != kind(column.data_type)
 }
 
 fn get<'a>(schema: &'a Schema, name: &str) -> Option<&'a Column> {
@@ -159,6 +173,7 @@ mod tests {
             as_text: &[],
             ignored: &[],
             keys_only: false,
+            made: None,
         };
         pair(left, right, &wish)
     }

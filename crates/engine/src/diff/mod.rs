@@ -27,7 +27,7 @@ use floodmark_connect::{
     digests::{Ask, Split, ends, runs},
 };
 use floodmark_core::{
-    Code, Error, Result, Value,
+    Code, Error, Result, Schema, Value,
     encoding::{Digest, Hash},
 };
 pub(crate) use rows::Candidate;
@@ -75,6 +75,8 @@ pub struct Comparison<'a> {
     pub beyond: Option<Range>,
     /// The keys alone are compared, and no other column.
     pub keys_only: bool,
+    /// The types that columns of the second were made with, where that is known.
+    pub made: Option<&'a Schema>,
 }
 
 impl<'a> Comparison<'a> {
@@ -92,6 +94,7 @@ impl<'a> Comparison<'a> {
             ignored: &[],
             beyond: None,
             keys_only: false,
+            made: None,
         }
     }
 }
@@ -125,6 +128,7 @@ impl Engine {
                 as_text: &as_text,
                 ignored: comparison.ignored,
                 keys_only: comparison.keys_only,
+                made: comparison.made,
             };
             let paired = columns::pair(&sides[0].schema, &sides[1].schema, &wish)?;
             let work = Work { engine: self, comparison, sides: &sides, paired: &paired };

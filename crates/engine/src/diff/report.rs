@@ -78,6 +78,8 @@ pub struct Shape {
     pub incomparable: Vec<(String, DataType, DataType)>,
     /// Columns that hold what is no value of their type, and are compared as text.
     pub as_text: Vec<String>,
+    /// Columns of the second that are of another kind than they were made with: the type they had, the one they have.
+    pub retyped: Vec<(String, DataType, DataType)>,
 }
 
 impl Shape {

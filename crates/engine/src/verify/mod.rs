@@ -5,6 +5,7 @@
 //! the pipeline itself says what the source makes: it is loaded from its beginning into a database in a temporary folder, and
 //! that table is compared.
 
+mod columns;
 mod expected;
 mod filled;
 mod late;
@@ -88,14 +89,19 @@ pub struct Verification {
     pub not_loaded: u64,
     /// Rows that are missing or old because they came, or changed, behind the watermark.
     pub late: Option<Late>,
+    /// Columns that the pipeline loads and the table lacks, by the table's names.
+    pub lacking: Vec<String>,
     /// What else there is to know.
     pub notes: Vec<String>,
 }
 
 impl Verification {
-    /// Whether the table holds something else than it should. Columns that came or went since the last run are none.
+    /// Whether the table holds something else than it should. A column that the table alone has is its owner's, or has gone
+    /// from the source, and stays.
     pub fn differs(&self) -> bool {
-        self.report.counts.all() > 0 || !self.report.shape.incomparable.is_empty()
+        let shape = &self.report.shape;
+        let columns = self.lacking.len() + shape.incomparable.len() + shape.retyped.len();
+        self.report.counts.all() > 0 || columns > 0
     }
 }
 
@@ -217,6 +223,7 @@ impl Engine {
             ignored: control(pipeline),
             beyond,
             keys_only,
+            made: state.schema.as_ref(),
             ..Comparison::new([left, right])
         };
         if state.pending.is_some() {
@@ -260,6 +267,9 @@ impl Ground<'_> {
         })?;
         let not_loaded = report.beyond + late.waiting;
         let changed_since = report.changed_since + late.moved;
+        let lacking = columns::lacking(self.pipeline, self.comparison.made, self.way, &report.shape);
+        let mut notes = self.notes.clone();
+        notes.extend(columns::remedies(self.pipeline, &lacking, &report.shape));
         Ok(Verification {
             pipeline: self.pipeline.name.clone(),
             not_loaded: not_loaded.saturating_sub(if self.keyed { report.changed_since } else { 0 }),
@@ -267,7 +277,8 @@ impl Ground<'_> {
             late: request.late.then(|| late.found()).flatten(),
             report: Report { changed_since, ..report },
             way: self.way,
-            notes: self.notes.clone(),
+            lacking,
+            notes,
         })
     }
 }
