@@ -57,6 +57,9 @@ pub trait Books: Send {
     /// Writes that, with nothing there before.
     fn put_memories(db: &Self::Db, pipeline: &str, memories: &[Memory]) -> Result<()>;
 
+    /// The hashes of the rows at the watermark that an `append` remembers, one after the other.
+    fn at_watermark(db: &Self::Db, pipeline: &str, take: &mut dyn FnMut(u128)) -> Result<()>;
+
     /// The newest runs first; those of a pipeline, and those whose id begins so.
     fn runs(db: &Self::Db, pipeline: Option<&str>, id: Option<&str>, limit: usize) -> Result<Vec<RunRecord>>;
 
@@ -83,6 +86,10 @@ impl<B: Books> Ledger for B {
 
     fn memories(&self, pipeline: &str) -> Result<Vec<Memory>> {
         read(self, |db| B::memories(db, pipeline))
+    }
+
+    fn at_watermark(&self, pipeline: &str, take: &mut dyn FnMut(u128)) -> Result<()> {
+        read(self, |db| B::at_watermark(db, pipeline, take))
     }
 
     fn change_state(&mut self, pipeline: &str, change: StateChange<'_>) -> Result<()> {

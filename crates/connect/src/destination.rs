@@ -300,6 +300,9 @@ pub trait Ledger: Send {
     fn state(&self, pipeline: &str) -> Result<Option<State>>;
     /// What it remembers of keys beside the table, by key.
     fn memories(&self, pipeline: &str) -> Result<Vec<Memory>>;
+    /// `append`: the hash of each row that was loaded at the stored watermark, as [`Transaction::loaded`] asks for them, one
+    /// after the other: they may be as many as the rows of the table.
+    fn at_watermark(&self, pipeline: &str, take: &mut dyn FnMut(u128)) -> Result<()>;
     /// Changes a pipeline's state; comparing and writing are one transaction under the pipeline's lock.
     fn change_state(&mut self, pipeline: &str, change: StateChange<'_>) -> Result<()>;
     /// Receipts of intervals, in no order.

@@ -611,7 +611,7 @@ impl Cursor {
 }
 
 /// The hash of a row by its names and values; NULLs are left out, so that a column added later changes nothing.
-fn row_hash(hasher: &mut RowHasher, rows: &RecordBatch, target: &Schema, row: usize) -> Result<u128> {
+pub(crate) fn row_hash(hasher: &mut RowHasher, rows: &RecordBatch, target: &Schema, row: usize) -> Result<u128> {
     hasher.start();
     for column in &target.columns {
         let Some(array) = rows.column_by_name(&column.name).filter(|a| a.is_valid(row)) else { continue };

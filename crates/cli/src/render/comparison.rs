@@ -4,9 +4,10 @@ use super::{
     json, layout,
     terminal::{self, agree, clean, count, number, style},
 };
+use crate::shell::quote;
 use floodmark_engine::{
     Intent,
-    diff::{Counts, Hashing, Kind, Report, RowDifference, Segment, Share, SideReport},
+    diff::{Counts, Hashing, Kind, Misfit, Report, RowDifference, Segment, Share, SideReport},
     verify::{Late, Verification, Way},
 };
 use serde_json::{Map, Value, json};
@@ -46,6 +47,13 @@ pub(crate) fn verified(found: &Verification, words: Words) -> String {
     } else if found.not_loaded > 0 {
         let rows = count(found.not_loaded, "row");
         facts.push(("not loaded", format!("{rows} that neither a run nor a backfill has read yet")));
+    }
+    if found.gaps > 0 {
+        let rows = count(found.gaps, "row");
+        facts.push((
+            "gaps",
+            format!("{rows} that no run reads: floodmark backfill {} --missing", quote(&found.pipeline)),
+        ));
     }
     if let Some(late) = &found.late {
         facts.push(("late", told_late(late)));
@@ -127,12 +135,7 @@ fn whole(lead: String, report: &Report, words: Words, differs: bool, more: Vec<(
             .iter()
             .map(|(name, made, has)| format!("{name} is {has} in the {}, and was loaded as {made}", words.second)),
     );
-    if !shape.as_text.is_empty() {
-        shapes.push(format!(
-            "compared as the texts of their databases, for values that are none of the type: {}",
-            listed(&shape.as_text)
-        ));
-    }
+    shapes.extend(shape.misfits.iter().map(|misfit| misfit_told(misfit, words)));
     if !shapes.is_empty() {
         facts.push(("columns", shapes.join("; ")));
     }
@@ -160,6 +163,18 @@ fn whole(lead: String, report: &Report, words: Words, differs: bool, more: Vec<(
         out.push_str(&rows(report, words));
     }
     out
+}
+
+/// That a column holds what is no value of its type, and where.
+fn misfit_told(misfit: &Misfit, words: Words) -> String {
+    let whose = match misfit.sides {
+        [true, false] => format!(" in the {}", words.first),
+        [false, true] => format!(" in the {}", words.second),
+        _ => String::new(),
+    };
+    let value = misfit.value.as_ref().map(|value| format!(" ({})", shown(Some(value)))).unwrap_or_default();
+    let row = misfit.row.as_ref().map(|row| format!(", row {}", shown(Some(row)))).unwrap_or_default();
+    format!("{} holds what is no value of its type{whose}{value}{row}: compared as text", misfit.column)
 }
 
 fn head(report: &Report, differs: bool) -> Vec<String> {
@@ -328,7 +343,8 @@ pub(crate) fn object(report: &Report, words: Words) -> Value {
         format!("only_{}", words.first): shape.only_left,
         format!("only_{}", words.second): shape.only_right,
         "incomparable": incomparable,
-        "as_text": shape.as_text,
+        "as_text": shape.misfits.iter().map(|misfit| &misfit.column).collect::<Vec<_>>(),
+        "misfits": shape.misfits.iter().map(|m| misfit(m, words)).collect::<Vec<_>>(),
         "rows": counts_object(counts),
         "by_column": report.by_column.iter().map(|(n, rows)| (n.clone(), json!(rows))).collect::<Map<_, _>>(),
         "differences": report.samples.iter().map(|s| difference(s, words)).collect::<Vec<_>>(),
@@ -361,6 +377,7 @@ pub(crate) fn verified_object(found: &Verification, words: Words) -> Value {
         .map(|(name, made, has)| json!({"column": name, "loaded_as": made.to_string(), "is": has.to_string()}))
         .collect();
     value["not_loaded"] = json!(found.not_loaded);
+    value["gaps"] = json!(found.gaps);
     value["changed_since"] = json!(found.report.changed_since);
     value["late"] = json!(found.late.as_ref().map(|late| json!({
         "missing": late.missing, "changed": late.changed, "oldest": late.oldest, "behind": late.behind,
@@ -375,6 +392,13 @@ fn segment(segment: &Segment, words: Words) -> Value {
         "from": segment.from, "until": segment.until, "null": segment.null,
         words.first: segment.left, words.second: segment.right,
         "missing": segment.counts.missing, "extra": segment.counts.extra, "different": segment.counts.different,
+    })
+}
+
+fn misfit(misfit: &Misfit, words: Words) -> Value {
+    json!({
+        "column": misfit.column, words.first: misfit.sides[0], words.second: misfit.sides[1],
+        "value": misfit.value, "row": misfit.row,
     })
 }
 

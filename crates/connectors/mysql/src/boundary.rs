@@ -6,7 +6,7 @@
 
 use crate::{
     failure::to,
-    link::Db,
+    link::{Db, Owned},
     literal::{self, text},
 };
 use floodmark_connect::crash::{self, Point};
@@ -171,12 +171,37 @@ fn next(db: &Db, pipeline: &str, file: &str, met: i64, before: i64) -> Result<Ve
     );
     let mut out = VecDeque::new();
     for row in &db.query(&sql).map_err(to("read the rows at the watermark"))? {
-        let hash = row.bytes(1).unwrap_or_default();
-        let number = row.number(0).zip(<[u8; 16]>::try_from(hash).ok());
-        let (id, hash) = number.ok_or_else(|| damaged(&format!("{hash:02x?}")))?;
-        out.push_back((id, u128::from_be_bytes(hash)));
+        out.push_back(numbered(row)?);
     }
     Ok(out)
+}
+
+/// Hands on the hashes of all rows of a pipeline.
+pub(crate) fn each(db: &Db, pipeline: &str, take: &mut dyn FnMut(u128)) -> Result<()> {
+    let mut met = 0_i64;
+    loop {
+        let sql = format!(
+            "SELECT id, hash FROM _floodmark_boundary WHERE pipeline = {} AND id > {met} ORDER BY id LIMIT {AHEAD}",
+            text(pipeline)
+        );
+        let rows = db.query(&sql).map_err(to("read the rows at the watermark"))?;
+        for row in &rows {
+            let (id, hash) = numbered(row)?;
+            met = id;
+            take(hash);
+        }
+        if (rows.len() as i64) < AHEAD {
+            return Ok(());
+        }
+    }
+}
+
+/// A row's number and its hash.
+fn numbered(row: &Owned) -> Result<(i64, u128)> {
+    let hash = row.bytes(1).unwrap_or_default();
+    let number = row.number(0).zip(<[u8; 16]>::try_from(hash).ok());
+    let (id, hash) = number.ok_or_else(|| damaged(&format!("{hash:02x?}")))?;
+    Ok((id, u128::from_be_bytes(hash)))
 }
 
 /// Puts a row there that was exported as its file and the digits of its hash.

@@ -182,10 +182,37 @@ fn next(db: &Db, pipeline: &str, file: &str, met: i64, before: i64) -> Result<Ve
     let mut out = VecDeque::new();
     for row in &rows {
         let (id, hash): (i64, Vec<u8>) = row.try_get(0).and_then(|id| Ok((id, row.try_get(1)?))).map_err(&fail)?;
-        let hash = <[u8; 16]>::try_from(hash).map_err(|bytes| damaged(&format!("{bytes:02x?}")))?;
-        out.push_back((id, u128::from_be_bytes(hash)));
+        out.push_back((id, number(&hash)?));
     }
     Ok(out)
+}
+
+/// Hands on the hashes of all rows of a pipeline.
+pub(crate) fn each(db: &Db, pipeline: &str, take: &mut dyn FnMut(u128)) -> Result<()> {
+    let fail = to("read the rows at the watermark");
+    let mut met = 0_i64;
+    loop {
+        let rows = db
+            .query(
+                "SELECT id, hash FROM _floodmark_boundary WHERE pipeline = $1 AND id > $2 ORDER BY id LIMIT $3",
+                &[&pipeline, &met, &AHEAD],
+            )
+            .map_err(&fail)?;
+        for row in &rows {
+            let (id, hash): (i64, Vec<u8>) = row.try_get(0).and_then(|id| Ok((id, row.try_get(1)?))).map_err(&fail)?;
+            met = id;
+            take(number(&hash)?);
+        }
+        if (rows.len() as i64) < AHEAD {
+            return Ok(());
+        }
+    }
+}
+
+/// A hash out of its bytes.
+fn number(hash: &[u8]) -> Result<u128> {
+    let bytes = <[u8; 16]>::try_from(hash).map_err(|_| damaged(&format!("{hash:02x?}")))?;
+    Ok(u128::from_be_bytes(bytes))
 }
 
 /// Puts a row there that was exported as its file and the digits of its hash.

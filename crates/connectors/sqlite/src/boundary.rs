@@ -183,10 +183,27 @@ fn next(db: &Connection, pipeline: &str, file: &str, met: i64, before: i64) -> R
     let mut out = VecDeque::new();
     while let Some(row) = rows.next().map_err(&fail)? {
         let (id, hash): (i64, Vec<u8>) = row.try_into().map_err(&fail)?;
-        let hash = <[u8; 16]>::try_from(hash).map_err(|bytes| damaged(&format!("{bytes:02x?}")))?;
-        out.push_back((id, u128::from_be_bytes(hash)));
+        out.push_back((id, number(&hash)?));
     }
     Ok(out)
+}
+
+/// Hands on the hashes of all rows of a pipeline.
+pub(crate) fn each(db: &Connection, pipeline: &str, take: &mut dyn FnMut(u128)) -> Result<()> {
+    let fail = to("read the rows at the watermark");
+    let mut select =
+        db.prepare("SELECT hash FROM _floodmark_boundary WHERE pipeline = ?1 ORDER BY id").map_err(&fail)?;
+    let mut rows = select.query([pipeline]).map_err(&fail)?;
+    while let Some(row) = rows.next().map_err(&fail)? {
+        take(number(&row.get::<_, Vec<u8>>(0).map_err(&fail)?)?);
+    }
+    Ok(())
+}
+
+/// A hash out of its bytes.
+fn number(hash: &[u8]) -> Result<u128> {
+    let bytes = <[u8; 16]>::try_from(hash).map_err(|_| damaged(&format!("{hash:02x?}")))?;
+    Ok(u128::from_be_bytes(bytes))
 }
 
 /// Puts a row there that was exported as its file and the digits of its hash.

@@ -122,6 +122,10 @@ impl Books for SqliteLedger {
         Ok(out)
     }
 
+    fn at_watermark(db: &Connection, pipeline: &str, take: &mut dyn FnMut(u128)) -> Result<()> {
+        boundary::each(db, pipeline, take)
+    }
+
     fn put_memories(db: &Connection, pipeline: &str, memories: &[Memory]) -> Result<()> {
         let fail = to("write what is remembered of keys");
         for Memory { what, key, version } in memories {

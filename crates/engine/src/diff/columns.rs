@@ -1,6 +1,6 @@
 //! Which column of the one is held against which of the other.
 
-use super::report::Shape;
+use super::report::{Misfit, Shape};
 use floodmark_connect::digests::Hashed;
 use floodmark_core::{Code, Column, DataType, Error, Result, Schema, encoding::Form, wording};
 
@@ -32,6 +32,8 @@ pub(crate) struct Paired {
     /// How many of them are the key's.
     pub(crate) key: usize,
     pub(crate) shape: Shape,
+    /// All columns of the first.
+    pub(crate) left: Schema,
 }
 
 /// What is asked of the columns.
@@ -45,7 +47,7 @@ pub(crate) struct Wish<'a> {
     pub(crate) keeps: &'a dyn Fn(&str) -> bool,
     /// Columns, by the second's names, that are read as the text their databases write, because they hold what is no value of
     /// our type.
-    pub(crate) as_text: &'a [String],
+    pub(crate) as_text: &'a [Misfit],
     /// Columns of neither.
     pub(crate) ignored: &'a [&'a str],
     /// The key's columns and no others.
@@ -57,12 +59,12 @@ pub(crate) struct Wish<'a> {
 /// Pairs the columns of two sides. A name that only the case of its letters tells from another is the same where no other
 /// is written like it.
 pub(crate) fn pair(left: &Schema, right: &Schema, wish: &Wish<'_>) -> Result<Paired> {
-    let mut shape = Shape { as_text: wish.as_text.to_vec(), ..Shape::default() };
+    let mut shape = Shape { misfits: wish.as_text.to_vec(), ..Shape::default() };
     let mut found: Vec<Pair> = Vec::new();
     let told = |c: &&Column| !wish.ignored.contains(&c.name.as_str());
     for column in right.columns.iter().filter(told) {
         let wanted = (wish.left_name)(&column.name);
-        let Some(of_left) = get(left, &wanted) else {
+        let Some(of_left) = alike(left, &wanted) else {
             shape.only_right.push(column.name.clone());
             continue;
         };
@@ -72,15 +74,18 @@ pub(crate) fn pair(left: &Schema, right: &Schema, wish: &Wish<'_>) -> Result<Pai
         match Form::of(of_left.data_type, column.data_type) {
             None => shape.incomparable.push((column.name.clone(), of_left.data_type, column.data_type)),
             Some(form) => {
-                let written = form == Form::Text || wish.as_text.contains(&column.name);
-                let read = |c: &Column| {
-                    let as_text = written && c.data_type != DataType::Json;
+                // The other side stays as it is: what is a value has the same text there.
+                let written = |side: usize| {
+                    form == Form::Text || wish.as_text.iter().any(|m| m.column == column.name && m.sides[side])
+                };
+                let read = |c: &Column, side: usize| {
+                    let as_text = written(side) && c.data_type != DataType::Json;
                     Column::new(&c.name, if as_text { DataType::Text } else { c.data_type })
                 };
                 found.push(Pair {
                     name: column.name.clone(),
-                    left: read(of_left),
-                    right: read(column),
+                    left: read(of_left, 0),
+                    right: read(column, 1),
                     form,
                     null_agrees: (wish.keeps)(&column.name),
                 });
@@ -107,7 +112,7 @@ pub(crate) fn pair(left: &Schema, right: &Schema, wish: &Wish<'_>) -> Result<Pai
             // What was not asked for is no difference; where keys alone count, nobody asked for anything.
             if !wish.keys_only {
                 shape.retyped.retain(|(name, ..)| pairs.iter().any(|pair| pair.name == *name));
-                shape = Shape { as_text: shape.as_text, retyped: shape.retyped, ..Shape::default() };
+                shape = Shape { misfits: shape.misfits, retyped: shape.retyped, ..Shape::default() };
             }
         }
     }
@@ -116,7 +121,7 @@ pub(crate) fn pair(left: &Schema, right: &Schema, wish: &Wish<'_>) -> Result<Pai
             .state("nothing was compared")
             .help(format!("the first has {}; the second has {}", left.names().join(", "), right.names().join(", "))));
     }
-    Ok(Paired { pairs, key: wish.key.len(), shape })
+    Ok(Paired { pairs, key: wish.key.len(), shape, left: left.clone() })
 }
 
 /// Whether a column was made as one of another kind: a number became text, say. Values of both may still agree.
@@ -125,7 +130,8 @@ fn is_other(made: &Column, column: &Column) -> bool {
     !made.undecided && !column.undecided && kind(made.data_type) != kind(column.data_type)
 }
 
-fn get<'a>(schema: &'a Schema, name: &str) -> Option<&'a Column> {
+/// A column by its name, or by one that only the case of its letters tells from it.
+pub(crate) fn alike<'a>(schema: &'a Schema, name: &str) -> Option<&'a Column> {
     schema.get(name).or_else(|| {
         let mut alike = schema.columns.iter().filter(|c| c.name.eq_ignore_ascii_case(name));
         alike.next().filter(|_| alike.next().is_none())
@@ -144,7 +150,7 @@ fn take(found: &mut Vec<Pair>, name: &str, what: &str, both: &[&Schema; 2], shap
             "column {name:?} of {what} is {a} in the first and {b} in the second: no two values of these are equal"
         )));
     }
-    let side = match both.map(|schema| get(schema, name).is_some()) {
+    let side = match both.map(|schema| alike(schema, name).is_some()) {
         [true, false] => "the second",
         [false, true] => "the first",
         _ => "both",

@@ -13,15 +13,16 @@ mod rows;
 mod side;
 mod split;
 
-pub use report::{Counts, Hashing, Kind, Part, Report, RowDifference, Sampling, Segment, Shape, Share, SideReport};
+pub use report::{
+    Counts, Hashing, Kind, Misfit, Part, Report, RowDifference, Sampling, Segment, Shape, Share, SideReport,
+};
 pub use side::SideSpec;
 pub use split::By;
 
 use crate::run::Engine;
 pub(crate) use cells::cells;
-pub(crate) use columns::Pair;
-pub(crate) use columns::Paired;
 use columns::Wish;
+pub(crate) use columns::{Pair, Paired, alike};
 use floodmark_connect::{
     Range,
     digests::{Ask, Split, ends, runs},
@@ -117,7 +118,7 @@ impl Engine {
         let stop = &self.stop;
         let (left, right) = both(|| Side::open(left, true, stop), || Side::open(right, false, stop)).map_err(state)?;
         let sides = [left, right];
-        let mut as_text: Vec<String> = Vec::new();
+        let mut as_text: Vec<Misfit> = Vec::new();
         loop {
             stop.check()?;
             let wish = Wish {
@@ -144,8 +145,8 @@ impl Engine {
             match compared {
                 Ok(report) => return Ok(Report { elapsed: began.elapsed(), changed_since: since, ..report }),
                 // What is no value of its type is compared as the text it is.
-                Err(error) => match misfit(&error, &paired.pairs) {
-                    Some(name) if !as_text.contains(&name) => as_text.push(name),
+                Err(error) => match misfit(&error, &paired.pairs, sides.each_ref().map(Side::misfit)) {
+                    Some(met) if added(&mut as_text, &met) => {}
                     _ => return Err(state(error)),
                 },
             }
@@ -153,11 +154,26 @@ impl Engine {
     }
 }
 
-/// The column that a value does not fit, by the second's name.
-fn misfit(error: &Error, pairs: &[Pair]) -> Option<String> {
-    let column = error.place().filter(|_| error.code() == Code::BadValue)?.column.as_ref()?;
+/// The column that a value does not fit. `met`: the columns in which the two met such a value, with its row.
+fn misfit(error: &Error, pairs: &[Pair], met: [Option<(String, String)>; 2]) -> Option<Misfit> {
+    let place = error.place().filter(|_| error.code() == Code::BadValue)?;
+    let column = place.column.as_ref()?;
     let pair = pairs.iter().find(|p| p.left.name == *column || p.right.name == *column)?;
-    Some(pair.name.clone())
+    let of = |side: usize, name: &str| met[side].as_ref().filter(|(column, _)| column == name).map(|(_, row)| row);
+    let rows = [of(0, &pair.left.name), of(1, &pair.right.name)];
+    let sides = if rows == [None, None] { [true, true] } else { rows.map(|row| row.is_some()) };
+    let row = rows.into_iter().flatten().next().cloned();
+    Some(Misfit { column: pair.name.clone(), sides, value: place.value.clone(), row })
+}
+
+/// Takes a misfit to those that are known; `false` where it was known before.
+fn added(known: &mut Vec<Misfit>, met: &Misfit) -> bool {
+    let Some(before) = known.iter_mut().find(|m| m.column == met.column) else {
+        known.push(met.clone());
+        return true;
+    };
+    let sides = [0, 1].map(|side| before.sides[side] || met.sides[side]);
+    std::mem::replace(&mut before.sides, sides) != sides
 }
 
 /// Two things at once.
@@ -280,7 +296,7 @@ impl Work<'_> {
 
     /// The pair that segments are ranges of.
     fn axis(&self) -> Result<Option<usize>> {
-        let Paired { pairs, key, .. } = self.paired;
+        let Paired { pairs, key, shape, .. } = self.paired;
         let Some(by) = &self.comparison.by else { return Ok(pairs[..*key].iter().position(split::orders)) };
         let at = pairs.iter().position(|p| p.name == by.column || p.left.name == by.column);
         let refused = |message: String| Error::new(Code::BadArgument, message).state("nothing was compared");
@@ -289,6 +305,10 @@ impl Work<'_> {
             return Err(refused(format!("there is no column {:?} to part the rows by", by.column))
                 .help(floodmark_core::wording::suggest(&by.column, "compared are", &known)));
         };
+        // Values that are none of the type have no place along it.
+        if !split::orders(&pairs[at]) && shape.misfits.iter().any(|m| m.column == pairs[at].name) {
+            return Ok(pairs[..*key].iter().position(split::orders));
+        }
         if !split::orders(&pairs[at]) {
             return Err(refused(format!(
                 "rows cannot be parted by {:?}: the two need not order its values alike",

@@ -77,9 +77,22 @@ pub struct Shape {
     /// Columns whose values are never equal, by their types.
     pub incomparable: Vec<(String, DataType, DataType)>,
     /// Columns that hold what is no value of their type, and are compared as text.
-    pub as_text: Vec<String>,
+    pub misfits: Vec<Misfit>,
     /// Columns of the second that are of another kind than they were made with: the type they had, the one they have.
     pub retyped: Vec<(String, DataType, DataType)>,
+}
+
+/// A column that holds what is no value of its type: text in a column of numbers, say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Misfit {
+    /// Its name in the second.
+    pub column: String,
+    /// Whether the first holds such a value, and the second. Where that is not known, both may.
+    pub sides: [bool; 2],
+    /// The value that was met.
+    pub value: Option<String>,
+    /// What was compared of its row, as JSON.
+    pub row: Option<String>,
 }
 
 impl Shape {

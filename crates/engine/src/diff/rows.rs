@@ -24,6 +24,8 @@ pub(crate) struct Candidate<'a> {
     pub(crate) key: &'a [u8],
     /// It in the first, in the row encoding.
     pub(crate) left: Option<&'a [u8]>,
+    /// How many such rows there are: without a key a row may be there several times, and each is judged.
+    pub(crate) times: u64,
 }
 
 /// Whether a row that differs is a difference.
@@ -155,7 +157,7 @@ impl<'a> Findings<'a> {
             (!agrees).then_some(at)
         };
         let at: Vec<usize> = self.pairs.iter().enumerate().filter_map(differs).collect();
-        if at.is_empty() || !(self.judge)(&Candidate { kind: Kind::Different, key, left: Some(&left.row) }) {
+        if at.is_empty() || !(self.judge)(&Candidate { kind: Kind::Different, key, left: Some(&left.row), times: 1 }) {
             return;
         }
         at.iter().for_each(|at| self.by_column[*at] += 1);
@@ -168,7 +170,7 @@ impl<'a> Findings<'a> {
             .iter()
             .filter(|row| {
                 let left = (kind == Kind::Missing).then_some(&*row.row);
-                (self.judge)(&Candidate { kind, key, left })
+                (self.judge)(&Candidate { kind, key, left, times: rows.len() as u64 })
             })
             .collect();
         if let Some(first) = counted.first() {

@@ -1,6 +1,7 @@
 //! One of the two tables: what of it is compared, and how its rows are hashed or read.
 
 use super::columns::Pair;
+use crate::verify::decoded;
 use arrow::{
     array::{BooleanArray, RecordBatch},
     compute::filter_record_batch,
@@ -10,14 +11,17 @@ use floodmark_connect::{
     digests::{Ask, Digests, Split},
 };
 use floodmark_core::{
-    Code, Column, Error, Result, Schema, Value,
+    Code, Column, DataType, Error, Result, Schema, Value,
     encoding::{self, Digest, Form, Hash},
 };
 use floodmark_sql::Condition;
 use std::{
     cmp::Ordering,
     collections::HashMap,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 /// What is compared.
@@ -47,6 +51,8 @@ pub(crate) struct Side<'a> {
     condition: Option<Condition>,
     pub(crate) range: Option<&'a Range>,
     transferred: AtomicU64,
+    /// The column of the last value that was none of its type, and its row.
+    misfit: Mutex<Option<(String, String)>>,
     stop: &'a Stop,
 }
 
@@ -70,11 +76,17 @@ impl<'a> Side<'a> {
         }
         let condition = spec.condition.as_deref().map(|sql| condition(sql, &schema)).transpose()?;
         let (name, range) = (spec.name.as_str(), spec.range.as_ref());
-        Ok(Side { left, name, source, slices, schema, condition, range, transferred: AtomicU64::new(0), stop })
+        let (transferred, misfit) = (AtomicU64::new(0), Mutex::new(None));
+        Ok(Side { left, name, source, slices, schema, condition, range, transferred, misfit, stop })
     }
 
     pub(crate) fn transferred(&self) -> u64 {
         self.transferred.load(Relaxed)
+    }
+
+    /// The column in which a value was met that is none of its type, and its row; told once.
+    pub(crate) fn misfit(&self) -> Option<(String, String)> {
+        self.misfit.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Values of a column were given, which are a part of a row each.
@@ -135,7 +147,11 @@ impl<'a> Side<'a> {
             self.stop.check()?;
             let batch = batch?;
             self.transferred.fetch_add(batch.covered, Relaxed);
-            misfit = misfit.or_else(|| batch.bad.into_iter().next().map(|bad| bad.error.state("nothing was changed")));
+            if let (None, Some(bad)) = (&misfit, batch.bad.into_iter().next()) {
+                let column = bad.error.place().and_then(|place| place.column.clone());
+                *self.misfit.lock().unwrap_or_else(PoisonError::into_inner) = column.map(|column| (column, bad.raw));
+                misfit = Some(bad.error.state("nothing was changed"));
+            }
             if misfit.is_none() {
                 take(batch.rows)?;
             }
@@ -177,9 +193,16 @@ impl<'a> Side<'a> {
         let Some(column) = self.schema.get(&range.column) else { return Ok(rows) };
         let array =
             rows.column_by_name(&range.column).ok_or_else(|| Error::internal("a range's column was not read"))?;
-        let within = (0..rows.num_rows())
-            .map(|row| Ok(Some(within(range, &Value::from_array(array.as_ref(), row, column.data_type)?))))
-            .collect::<Result<BooleanArray>>()?;
+        // Read as text, for values that are none of the type: of these the database alone says where they lie.
+        let as_text = *array.data_type() != column.data_type.to_arrow();
+        let holds = |row: usize| -> Result<bool> {
+            if !as_text {
+                return Ok(within(range, &Value::from_array(array.as_ref(), row, column.data_type)?));
+            }
+            let text = Value::from_array(array.as_ref(), row, DataType::Text)?;
+            Ok(decoded(&text.to_string(), column.data_type).is_none_or(|value| within(range, &value)))
+        };
+        let within = (0..rows.num_rows()).map(|row| holds(row).map(Some)).collect::<Result<BooleanArray>>()?;
         Ok(filter_record_batch(&rows, &within)?)
     }
 }

@@ -40,7 +40,7 @@ impl Found {
 
     pub(super) fn note(&mut self, paired: &Paired, candidate: &Candidate<'_>) {
         // A comparison that met what is no value of its type has begun again with that column as text.
-        if self.paired.as_ref().is_none_or(|before| before.shape.as_text != paired.shape.as_text) {
+        if self.paired.as_ref().is_none_or(|before| before.shape.misfits != paired.shape.misfits) {
             self.paired = Some(paired.clone());
             (self.missing, self.extra, self.places) = Default::default();
         }

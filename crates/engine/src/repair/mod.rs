@@ -25,6 +25,7 @@ use floodmark_connect::{
 };
 use floodmark_core::{
     Code, DataType, Error, Result,
+    error::{Place, shorten},
     event::Event,
     pipeline::{Load, Pipeline},
     state::{REPAIR, RunRecord, State},
@@ -119,6 +120,7 @@ impl Engine {
             let ground = self.ground(pipeline, &request, &state)?;
             let extras = Extras::of(pipeline, &ground, options);
             let found = ground.compare(self, &request, &mut |_, _| {})?;
+            refuse_misfits(pipeline, &found.report)?;
             let intent = intent(&found.report, &extras, ground.replaced_whole(pipeline));
             Ok((found, intent))
         })();
@@ -212,6 +214,7 @@ impl Engine {
         let extras = Extras::of(pipeline, &ground, options);
         let mut found = Found::new(ground.keyed, request.by.as_ref().map(|by| by.column.as_str()));
         let before = ground.compare(self, &request, &mut |paired, candidate| found.note(paired, candidate))?;
+        refuse_misfits(pipeline, &before.report)?;
         told.intent = intent(&before.report, &extras, ground.replaced_whole(pipeline));
         let Intent { write, delete, .. } = told.intent;
         let report = told.before.insert(before).report.clone();
@@ -288,6 +291,18 @@ fn along<'r>(pipeline: &Pipeline, state: &State, request: &Request<'r>, options:
 fn is_axis(data_type: DataType) -> bool {
     use DataType::{BigInt, Date, Decimal, Text, Timestamp, TimestampTz};
     matches!(data_type, BigInt | Decimal(..) | Date | Timestamp { .. } | TimestampTz { .. } | Text)
+}
+
+/// A row of the source that no run could load is loaded by no repair, and what lies beyond it is not told by its value.
+fn refuse_misfits(pipeline: &Pipeline, report: &Report) -> Result<()> {
+    let Some(misfit) = report.shape.misfits.iter().find(|misfit| misfit.sides[0]) else { return Ok(()) };
+    let (column, value) = (Some(misfit.column.clone()), misfit.value.clone());
+    let row = misfit.row.as_ref().map(|row| format!(", in the row {}", shorten(row))).unwrap_or_default();
+    Err(Error::new(Code::BadValue, format!("the source holds what is no value of its column{row}"))
+        .at(Place { column, value, ..Place::default() })
+        .state("nothing was changed")
+        .help("correct the value in the source, and repair again")
+        .help(format!("or leave such rows out: `on_bad_row: reject`, and then floodmark run {}", pipeline.name)))
 }
 
 /// Rows without a key that a load brings later would be there twice.

@@ -1,5 +1,5 @@
 //! Columns that the pipeline loads, and that the table lacks or has as another type: rows that agree in all others are not
-//! what they should be.
+//! what they should be. And what to do about them, and about values that are none of their column's.
 
 use super::Way;
 use crate::{diff::Shape, names};
@@ -38,6 +38,14 @@ pub(super) fn remedies(pipeline: &Pipeline, lacking: &[String], shape: &Shape) -
             "column {column:?} of table {table:?} is {has}, and was loaded as {made}: give it that type again, or load \
              everything anew: floodmark run {name} --full-refresh"
         )
+    }));
+    told.extend(shape.misfits.iter().map(|misfit| match misfit.sides {
+        [true, _] => format!("no run loads what is no value of {:?}: correct it in the source", misfit.column),
+        _ => format!(
+            "what is no value of {:?} nobody loaded: correct it in the table, or let a repair load its row again \
+             (floodmark verify {name} --repair)",
+            misfit.column
+        ),
     }));
     told
 }

@@ -31,6 +31,8 @@ const LONG: Step = Step::Months(12 * 1000);
 pub(crate) struct Expected {
     /// Files that were loaded are gone.
     pub(crate) gone: bool,
+    /// Files that were loaded have changed since, or were not loaded to the end: a run reads them again.
+    pub(crate) changed: bool,
     /// Rows of the source are rejected.
     pub(crate) rejected: bool,
     url: ConnectionUrl,
@@ -68,7 +70,7 @@ pub(super) fn load(
         pin(&mut own, state);
     }
     let files = files(pipeline, state, receipts, notes)?;
-    let gone = files.as_ref().is_some_and(|files| files.gone);
+    let (gone, changed) = files.as_ref().map_or((false, false), |files| (files.gone, files.changed));
     let quiet = Engine { observer: Arc::new(Silent), ..engine.clone() };
     let mut rejected = 0;
     let by_runs = files.as_ref().map(|files| Disorder { only: Some(files.loaded.clone()), ..Disorder::default() });
@@ -86,7 +88,7 @@ pub(super) fn load(
             rejected += told(quiet.backfill_in(Some(&how), &own, &options).outcome)?;
         }
     }
-    Ok(Expected { gone, rejected: rejected > 0, url, _folder: folder })
+    Ok(Expected { gone, changed, rejected: rejected > 0, url, _folder: folder })
 }
 
 /// How many rows a load rejected.
@@ -141,6 +143,8 @@ struct Files {
     filled: Vec<(String, i64)>,
     /// Some that were loaded are gone, or have changed since only a backfill read them.
     gone: bool,
+    /// Some have changed since, or were not loaded to the end.
+    changed: bool,
 }
 
 impl Files {
@@ -196,5 +200,6 @@ fn files(
     if names.is_empty() && filled.is_empty() && (!state.files.is_empty() || last.is_some()) {
         return Err(super::unverified("the files that were loaded are gone").help("put them back where they were"));
     }
-    Ok(Some(Files { loaded: names, filled, gone: gone > 0 || (last.is_some() && new > 0) }))
+    let gone = gone > 0 || (last.is_some() && new > 0);
+    Ok(Some(Files { loaded: names, filled, gone, changed: changed > 0 }))
 }

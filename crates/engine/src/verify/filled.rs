@@ -119,6 +119,12 @@ impl Filled {
         own.intervals.iter().filter_map(|interval| own.before(&interval.until)).filter(ahead).max_by(higher)
     }
 
+    /// Whether a row that neither has read lies where no run will: in a gap that backfills left.
+    pub(super) fn in_gap(&self, value: impl Fn(&Axis) -> Option<Value>) -> bool {
+        let of_runs = self.own().and_then(|(axis, runs)| Some((value(axis)?, runs)));
+        self.axes.iter().any(Axis::any) && of_runs.is_some_and(|(value, runs)| !value.is_null() && !runs.come(&value))
+    }
+
     /// Whether a run or a backfill has read a row. `value`: what it has in a column; `None` where that is not known.
     pub(crate) fn read(&self, value: impl Fn(&Axis) -> Option<Value>) -> bool {
         self.axes.iter().any(|axis| value(axis).is_none_or(|value| axis.read(&value)))
@@ -159,12 +165,22 @@ impl Axis {
 
 impl Runs {
     fn read(&self, value: &Value) -> bool {
-        let not_before = |start: &Value| match value.compare(start) {
+        self.mark.as_ref().is_some_and(|mark| value.compare(mark) != Some(Ordering::Greater)) && self.from_start(value)
+    }
+
+    /// Whether the next one reads what they have not read.
+    fn come(&self, value: &Value) -> bool {
+        match &self.mark {
+            Some(mark) => value.compare(mark) == Some(Ordering::Greater),
+            None => self.from_start(value),
+        }
+    }
+
+    fn from_start(&self, value: &Value) -> bool {
+        self.start.as_ref().is_none_or(|start| match value.compare(start) {
             Some(Ordering::Less) => false,
             Some(Ordering::Equal) => !self.exclusive,
             _ => true,
-        };
-        self.mark.as_ref().is_some_and(|mark| value.compare(mark) != Some(Ordering::Greater))
-            && self.start.as_ref().is_none_or(not_before)
+        })
     }
 }

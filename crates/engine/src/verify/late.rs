@@ -1,9 +1,13 @@
 //! Rows that came, or changed, behind the watermark: the runs read beyond it, and never saw them.
 
-use super::filled::Filled;
-use crate::diff::{Candidate, Kind, Paired, cells};
+use super::{
+    boundary::Boundary,
+    closed::Closed,
+    filled::{Axis, Filled},
+};
+use crate::diff::{Candidate, Kind, Misfit, Paired, cells};
 use floodmark_core::{
-    DataType, Value, encoding,
+    DataType, Error, Result, Value, encoding,
     pipeline::{Load, Pipeline},
     state::Mark,
 };
@@ -36,13 +40,49 @@ pub(super) struct Finder<'a> {
     keys_only: bool,
     /// The watermark as a cell.
     cell: Vec<u8>,
-    /// Rows at the watermark are read by the next run.
-    inclusive: bool,
+    /// What becomes of rows at the watermark.
+    at_mark: AtMark<'a>,
     lookback: bool,
-    /// Rows at the watermark that are missing until then, and those that neither a run nor a backfill has read.
+    /// The columns that were compared as text when rows were last looked at.
+    misfits: Vec<Misfit>,
+    pub(super) found: Counted,
+    /// Why it could not be told what was loaded.
+    failed: Option<Error>,
+}
+
+/// What is known of rows at the watermark that the table lacks.
+pub(super) enum AtMark<'a> {
+    /// No run reads them again.
+    Passed,
+    /// The next run brings them.
+    Comes,
+    /// An `append` has loaded those that its ledger has, and the next run brings the others.
+    Known(Boundary<'a>),
+    /// The next run brings them, but for those whose history is at an end.
+    Open(Closed<'a>),
+}
+
+impl AtMark<'_> {
+    fn forget(&mut self) {
+        match self {
+            AtMark::Passed | AtMark::Comes => {}
+            AtMark::Known(boundary) => boundary.forget(),
+            AtMark::Open(closed) => closed.forget(),
+        }
+    }
+}
+
+/// How many there are of each kind.
+#[derive(Debug, Default)]
+pub(super) struct Counted {
+    /// Rows at the watermark that are missing until the next run, and those that neither a run nor a backfill has read.
     pub(super) waiting: u64,
+    /// Those of them that no run reads, since they lie in a gap between backfills.
+    pub(super) gaps: u64,
     /// Rows that the table has as they were before they changed to where neither has read.
     pub(super) moved: u64,
+    /// Rows that no run brings back because their history is at an end.
+    pub(super) closed: u64,
     missing: u64,
     changed: u64,
     oldest: Option<Value>,
@@ -54,6 +94,7 @@ impl<'a> Finder<'a> {
         mark: Option<&'a Mark>,
         filled: Option<&'a Filled>,
         keys_only: bool,
+        at_mark: AtMark<'a>,
     ) -> Self {
         let mark = mark.filter(|_| pipeline.cursor().is_some());
         let mut cell = Vec::new();
@@ -65,25 +106,30 @@ impl<'a> Finder<'a> {
             filled,
             keys_only,
             cell,
-            inclusive: pipeline.watermark.as_ref().is_some_and(|w| !w.exclusive || w.lookback.is_some()),
+            at_mark,
             lookback: pipeline.load != Load::Append && pipeline.source.files().is_none(),
-            waiting: 0,
-            moved: 0,
-            missing: 0,
-            changed: 0,
-            oldest: None,
+            misfits: Vec::new(),
+            found: Counted::default(),
+            failed: None,
         }
     }
 
     /// Whether a row that differs is a difference.
     pub(super) fn judge(&mut self, paired: &Paired, candidate: &Candidate<'_>) -> bool {
+        // A comparison that met what is no value of its type has begun again.
+        if self.misfits != paired.shape.misfits {
+            self.misfits.clone_from(&paired.shape.misfits);
+            self.found = Counted::default();
+            self.at_mark.forget();
+        }
         if self.keys_only && candidate.kind == Kind::Different {
             return false;
         }
-        if self.unread(paired, candidate) {
+        if let Some(gap) = self.unread(paired, candidate) {
             match candidate.kind {
-                Kind::Different => self.moved += 1,
-                _ => self.waiting += 1,
+                Kind::Different => self.found.moved += 1,
+                _ if gap => self.found.gaps += 1,
+                _ => self.found.waiting += 1,
             }
             return false;
         }
@@ -93,10 +139,14 @@ impl<'a> Finder<'a> {
         let text = String::from_utf8_lossy(cursor);
         let mut cell = Vec::new();
         encoding::put(&Value::Text(text.clone().into_owned()), &mut cell, &mut String::new());
-        if cell == self.cell && self.inclusive {
-            let missing = candidate.kind == Kind::Missing;
-            self.waiting += u64::from(missing);
-            return !missing;
+        if cell == self.cell && !matches!(self.at_mark, AtMark::Passed) {
+            let lost = candidate.kind != Kind::Missing || self.is_lost(paired, candidate, row);
+            self.found.waiting += u64::from(!lost);
+            return lost;
+        }
+        // No `lookback` reads it, and it does not lie behind the watermark.
+        if cell == self.cell && !self.lookback {
+            return true;
         }
         let value = decoded(&text, mark.data_type);
         // What a backfill loaded ahead of the watermark is not behind it.
@@ -104,38 +154,61 @@ impl<'a> Finder<'a> {
             return true;
         }
         match candidate.kind {
-            Kind::Missing => self.missing += 1,
-            Kind::Different => self.changed += 1,
+            Kind::Missing => self.found.missing += 1,
+            Kind::Different => self.found.changed += 1,
             Kind::Extra => return true,
         }
-        let older =
-            |value: &Value| self.oldest.as_ref().is_none_or(|oldest| value.compare(oldest) == Some(Ordering::Less));
+        let older = |value: &Value| {
+            self.found.oldest.as_ref().is_none_or(|oldest| value.compare(oldest) == Some(Ordering::Less))
+        };
         if let Some(value) = value.filter(older) {
-            self.oldest = Some(value);
+            self.found.oldest = Some(value);
         }
         true
     }
 
-    /// Whether a row of the source lies where neither a run nor a backfill has read.
-    fn unread(&self, paired: &Paired, candidate: &Candidate<'_>) -> bool {
-        let (Some(filled), Some(row)) = (self.filled, candidate.left) else { return false };
+    /// Whether a row at the watermark that the table lacks is one that no run brings.
+    fn is_lost(&mut self, paired: &Paired, candidate: &Candidate<'_>, row: &[u8]) -> bool {
+        let lost = match &mut self.at_mark {
+            AtMark::Passed => Ok(true),
+            AtMark::Comes => Ok(false),
+            AtMark::Known(boundary) => boundary.was_loaded(paired, row, candidate.times),
+            AtMark::Open(closed) => closed.holds(paired, candidate.key).inspect(|lost| {
+                self.found.closed += u64::from(*lost);
+            }),
+        };
+        lost.unwrap_or_else(|error| {
+            self.failed.get_or_insert(error);
+            false
+        })
+    }
+
+    /// What was found, once all rows were looked at.
+    pub(super) fn done(&mut self) -> Result<()> {
+        self.failed.take().map_or(Ok(()), Err)
+    }
+
+    /// Whether a row of the source lies where neither a run nor a backfill has read, and then whether no run will.
+    fn unread(&self, paired: &Paired, candidate: &Candidate<'_>) -> Option<bool> {
+        let (filled, row) = (self.filled?, candidate.left?);
         let cells = cells(row);
-        !filled.read(|axis| {
+        let value = |axis: &Axis| {
             let at = paired.pairs.iter().position(|p| p.name == axis.column)?;
             match cells.get(at).copied()? {
                 Some(cell) => decoded(&String::from_utf8_lossy(cell), axis.data_type),
                 None => Some(Value::Null),
             }
-        })
+        };
+        (!filled.read(value)).then(|| filled.in_gap(value))
     }
 
     /// What was late; `None` where nothing was.
-    pub(super) fn found(&self) -> Option<Late> {
-        let (mark, oldest) = (self.mark?, self.oldest.as_ref()?);
+    pub(super) fn late(&self) -> Option<Late> {
+        let (mark, oldest) = (self.mark?, self.found.oldest.as_ref()?);
         let behind = behind(&mark.value, oldest)?;
         Some(Late {
-            missing: self.missing,
-            changed: self.changed,
+            missing: self.found.missing,
+            changed: self.found.changed,
             oldest: oldest.to_string(),
             lookback: self.lookback.then(|| behind.clone()),
             behind,

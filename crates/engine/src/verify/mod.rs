@@ -5,6 +5,8 @@
 //! the pipeline itself says what the source makes: it is loaded from its beginning into a database in a temporary folder, and
 //! that table is compared.
 
+mod boundary;
+mod closed;
 mod columns;
 mod expected;
 mod filled;
@@ -12,6 +14,7 @@ mod late;
 mod plain;
 
 pub(crate) use filled::Filled;
+use late::AtMark;
 pub use late::Late;
 pub(crate) use late::decoded;
 
@@ -20,14 +23,17 @@ use crate::{
     registry,
     run::Engine,
 };
+use boundary::Boundary;
+use closed::Closed;
 use expected::Expected;
-use floodmark_connect::Range;
+use floodmark_connect::{Range, Stop};
 use floodmark_core::{
     Code, Error, Result, Value,
     event::Event,
     pipeline::{CursorNulls, DatabaseSource, Deletes, Load, Pipeline, Relation, SourceSpec},
     state::{Mark, State},
     watermark::Bounds,
+    wording,
 };
 use std::{collections::HashMap, path::Path};
 
@@ -87,6 +93,8 @@ pub struct Verification {
     pub watermark: Option<(String, String)>,
     /// Rows of the source that the next run reads: they are missing, and no difference.
     pub not_loaded: u64,
+    /// Rows of the source that no run reads, since they lie in a gap between backfills: they are missing, and no difference.
+    pub gaps: u64,
     /// Rows that are missing or old because they came, or changed, behind the watermark.
     pub late: Option<Late>,
     /// Columns that the pipeline loads and the table lacks, by the table's names.
@@ -257,7 +265,8 @@ impl Ground<'_> {
         request: &Request<'_>,
         note: &mut dyn FnMut(&Paired, &Candidate<'_>),
     ) -> Result<Verification> {
-        let mut late = late::Finder::new(self.pipeline, self.mark, self.filled.as_ref(), self.comparison.keys_only);
+        let (filled, keys_only) = (self.filled.as_ref(), self.comparison.keys_only);
+        let mut late = late::Finder::new(self.pipeline, self.mark, filled, keys_only, self.at_mark(&engine.stop));
         let report = engine.judged(&self.comparison, &mut |paired, candidate| {
             let differs = late.judge(paired, candidate);
             if differs {
@@ -265,21 +274,50 @@ impl Ground<'_> {
             }
             differs
         })?;
-        let not_loaded = report.beyond + late.waiting;
-        let changed_since = report.changed_since + late.moved;
+        late.done()?;
+        let not_loaded = report.beyond + late.found.waiting;
+        let changed_since = report.changed_since + late.found.moved;
         let lacking = columns::lacking(self.pipeline, self.comparison.made, self.way, &report.shape);
         let mut notes = self.notes.clone();
         notes.extend(columns::remedies(self.pipeline, &lacking, &report.shape));
+        if late.found.closed > 0 {
+            notes.push(format!(
+                "{} missing whose history ends at the watermark or behind it, and no run or repair opens it again: floodmark run {} \
+                 --full-refresh makes the histories anew",
+                wording::agree(late.found.closed, "row", "is", "are"),
+                self.pipeline.name
+            ));
+        }
         Ok(Verification {
             pipeline: self.pipeline.name.clone(),
             not_loaded: not_loaded.saturating_sub(if self.keyed { report.changed_since } else { 0 }),
             watermark: self.mark.map(|m| (m.column.clone(), m.value.to_string())),
-            late: request.late.then(|| late.found()).flatten(),
+            gaps: late.found.gaps,
+            late: request.late.then(|| late.late()).flatten(),
             report: Report { changed_since, ..report },
             way: self.way,
             lacking,
             notes,
         })
+    }
+
+    /// What becomes of rows at the watermark that the table lacks.
+    fn at_mark<'g>(&'g self, stop: &'g Stop) -> AtMark<'g> {
+        let pipeline = self.pipeline;
+        let again = pipeline.watermark.as_ref().is_some_and(|w| !w.exclusive || w.lookback.is_some());
+        let (Some(mark), Some(cursor), true) = (self.mark, pipeline.cursor(), again) else { return AtMark::Passed };
+        match (pipeline.load, self.comparison.made, &self.expected) {
+            (Load::Append, Some(loaded), _) => {
+                let (source, left_name) = (self.comparison.sides[0].source.as_ref(), &self.comparison.left_name);
+                AtMark::Known(Boundary::new(pipeline, mark, loaded, source, left_name, stop))
+            }
+            // A file that has not changed since it was loaded is not opened again.
+            (_, _, Some(expected)) if pipeline.source.files().is_some() && !expected.changed => AtMark::Passed,
+            (Load::Scd2, ..) if pipeline.version.as_ref() == Some(&cursor.column) => {
+                AtMark::Open(Closed::new(pipeline, mark, stop))
+            }
+            _ => AtMark::Comes,
+        }
     }
 }
 
@@ -366,6 +404,12 @@ fn side(spec: &SourceSpec, name: String, marked: bool, pipeline: &Pipeline, requ
         None => None,
     };
     Ok(SideSpec { name, source, told, condition: None, range: None, types: HashMap::new() })
+}
+
+/// Rows of a table that Floodmark made that are not in force, or no others than these.
+pub(crate) fn apart(spec: &SourceSpec, condition: &str) -> Result<SideSpec> {
+    let source = registry::compared(spec, Some(condition))?;
+    Ok(SideSpec { name: String::new(), source, told: None, condition: None, range: None, types: HashMap::new() })
 }
 
 /// What the source is called.
