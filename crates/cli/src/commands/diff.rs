@@ -58,7 +58,10 @@ fn tell(cx: &Context, how: &How, report: &Report, name: &str) -> Result<()> {
         cx.printer.text(&comparison::text(report, WORDS))?;
     }
     match &how.html {
-        Some(path) => written(cx, path, &html::page(report, WORDS, name, Utc::now())),
+        Some(path) => {
+            let section = html::section(report, WORDS, name, report.differs(), &[]);
+            written(cx, path, &html::page(&[section], name, Utc::now()))
+        }
         None => Ok(()),
     }
 }

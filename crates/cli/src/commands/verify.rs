@@ -12,6 +12,7 @@ use crate::{
         Told,
         comparison::{self, Words},
         html, json, terminal,
+        verdicts::{self, Verdict},
     },
     shell::quote,
     work::{self, Work},
@@ -25,8 +26,9 @@ use floodmark_engine::{
 };
 use serde_json::json;
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 const WORDS: Words = Words { first: "source", second: "table" };
@@ -38,20 +40,22 @@ pub(super) fn verify(cx: &Context, args: &VerifyArgs) -> Result<u8, Failure> {
     let scratch = std::path::absolute(&scratch)
         .map_err(|e| Error::new(Code::BadArgument, format!("there is no folder {}", scratch.display())).cause(e))?;
     let works = work::select(&project, &args.names, &cx.printer, false)?;
-    let several = works.len() > 1;
     if args.delete_extra && !args.dry_run {
         confirm_deletes(cx, &works)?;
     }
+    let began = Instant::now();
     let runner = Runner::start(cx, &run::names(&works), Told::AsWritten, Arc::new(SystemClock))?;
-    let mut codes = Vec::new();
+    let mut teller = Teller { cx, args, several: works.len() > 1, verdicts: Vec::new(), sections: Vec::new() };
+    let mut stopped = None;
     for work in works {
         if let Err(error) = cx.stop.check() {
-            codes.push(error.exit_code());
+            stopped = Some(error.exit_code());
             break;
         }
-        codes.push(one(cx, args, &runner, work, &scratch, several)?);
+        teller.one(&runner, work, &scratch)?;
     }
-    Ok(run::worst(codes))
+    teller.end(began.elapsed())?;
+    Ok(run::worst(teller.verdicts.iter().map(|verdict| verdict.code).chain(stopped)))
 }
 
 /// What the pipeline leaves in the table may be nowhere else.
@@ -65,64 +69,6 @@ fn confirm_deletes(cx: &Context, works: &[Work]) -> Result<()> {
     cx.printer.confirm(&what, cx.global.yes)
 }
 
-fn one(cx: &Context, args: &VerifyArgs, runner: &Runner, work: Work, scratch: &Path, several: bool) -> Result<u8> {
-    let name = work.name.clone();
-    let looked = work.pipeline.and_then(|pipeline| {
-        let cursor = pipeline.cursor().map(|w| w.column.clone());
-        let request = Request {
-            columns: args.how.columns.clone(),
-            condition: args.how.condition.clone(),
-            by: args.how.by(cursor.as_deref(), pipeline.timezone),
-            sampling: args.how.sampling(),
-            limit: args.how.limit,
-            late: args.late,
-            whole: false,
-            scratch,
-        };
-        let options = RepairOptions { delete_extra: args.delete_extra, wait: args.wait.time() };
-        Ok(match (args.repair, args.dry_run) {
-            (false, _) => Looked::At(runner.verify(&pipeline, &request)?),
-            (true, true) => {
-                let (found, intent) = runner.repair_plan(&pipeline, &request, &options)?;
-                Looked::Planned(found, intent)
-            }
-            (true, false) => Looked::Repaired(Box::new(runner.repair(&pipeline, &request, &options))),
-        })
-    });
-    match looked {
-        Ok(Looked::At(found)) => {
-            tell(cx, args, &found, None, several)?;
-            if found.report.counts.all() > 0 {
-                hint(cx, &name);
-            }
-            Ok(code(&found))
-        }
-        Ok(Looked::Planned(found, intent)) => {
-            tell(
-                cx,
-                args,
-                &found,
-                Some(json!({"status": "planned", "intent": comparison::intent_object(&intent)})),
-                several,
-            )?;
-            if !cx.printer.json() {
-                cx.printer.note(&format!("{}: {}", terminal::clean(&name), comparison::intended(&intent)));
-                cx.printer.note("this was a plan: nothing was written");
-            }
-            Ok(code(&found))
-        }
-        Ok(Looked::Repaired(repaired)) => told(cx, args, *repaired, several),
-        Err(error) => {
-            if cx.printer.json() {
-                cx.printer.object(&json!({"pipeline": name, "status": "failed", "error": json::error(&error)}))?;
-            } else {
-                cx.printer.error(several.then_some(name.as_str()), &error);
-            }
-            Ok(error.exit_code())
-        }
-    }
-}
-
 /// What became of a pipeline.
 enum Looked {
     At(Verification),
@@ -130,8 +76,143 @@ enum Looked {
     Repaired(Box<Repaired>),
 }
 
-fn code(found: &Verification) -> u8 {
-    if found.differs() { DIFFERENCES } else { 0 }
+/// Tells of one pipeline after the other, and in the end of all.
+struct Teller<'a> {
+    cx: &'a Context,
+    args: &'a VerifyArgs,
+    several: bool,
+    verdicts: Vec<Verdict>,
+    /// Of the page that was asked for.
+    sections: Vec<html::Section>,
+}
+
+impl Teller<'_> {
+    fn one(&mut self, runner: &Runner, work: Work, scratch: &Path) -> Result<()> {
+        let (cx, args, name) = (self.cx, self.args, work.name.clone());
+        let looked = work.pipeline.and_then(|pipeline| {
+            let cursor = pipeline.cursor().map(|w| w.column.clone());
+            let request = Request {
+                columns: args.how.columns.clone(),
+                condition: args.how.condition.clone(),
+                by: args.how.by(cursor.as_deref(), pipeline.timezone),
+                sampling: args.how.sampling(),
+                limit: args.how.limit,
+                late: args.late,
+                whole: false,
+                scratch,
+            };
+            let options = RepairOptions { delete_extra: args.delete_extra, wait: args.wait.time() };
+            Ok(match (args.repair, args.dry_run) {
+                (false, _) => Looked::At(runner.verify(&pipeline, &request)?),
+                (true, true) => {
+                    let (found, intent) = runner.repair_plan(&pipeline, &request, &options)?;
+                    Looked::Planned(found, intent)
+                }
+                (true, false) => Looked::Repaired(Box::new(runner.repair(&pipeline, &request, &options))),
+            })
+        });
+        match looked {
+            Ok(Looked::At(found)) => {
+                self.tell(&found, None)?;
+                if found.report.counts.all() > 0 {
+                    hint(cx, &name);
+                }
+                Ok(())
+            }
+            Ok(Looked::Planned(found, intent)) => {
+                let repair = json!({"status": "planned", "intent": comparison::intent_object(&intent)});
+                self.tell(&found, Some(repair))?;
+                if !cx.printer.json() {
+                    cx.printer.note(&format!("{}: {}", terminal::clean(&name), comparison::intended(&intent)));
+                    cx.printer.note("this was a plan: nothing was written");
+                }
+                Ok(())
+            }
+            Ok(Looked::Repaired(repaired)) => self.repaired(*repaired),
+            Err(error) => {
+                if cx.printer.json() {
+                    cx.printer.object(&json!({"pipeline": name, "status": "failed", "error": json::error(&error)}))?;
+                }
+                self.failed(&name, &error);
+                Ok(())
+            }
+        }
+    }
+
+    /// A repair: what differed, what was done, and what differs now.
+    fn repaired(&mut self, repaired: Repaired) -> Result<()> {
+        let Repaired { outcome, before, intent, after } = repaired;
+        let printer = &self.cx.printer;
+        let mut object = json::outcome(&outcome);
+        object["intent"] = comparison::intent_object(&intent);
+        object["before"] = json!(before.as_ref().map(|found| comparison::counts_object(&found.report.counts)));
+        if let Some(error) = &outcome.error {
+            if printer.json() {
+                object["repair"] = object.clone();
+                printer.object(&object)?;
+            } else {
+                before.iter().try_for_each(|found| printer.text(&comparison::verified(found, WORDS)))?;
+            }
+            self.failed(&outcome.pipeline, error);
+            return Ok(());
+        }
+        let Some(last) = after.as_ref().or(before.as_ref()) else { return Ok(()) };
+        if !printer.json() && after.is_some() {
+            before.iter().try_for_each(|found| printer.text(&comparison::verified(found, WORDS)))?;
+            let word = if outcome.counts.changed() { "repaired" } else { "no change" };
+            let line = terminal::line(&outcome, (word, terminal::style::GOOD), outcome.pipeline.chars().count());
+            printer.text(&format!("\n{line}\n"))?;
+        }
+        self.tell(last, Some(object))?;
+        if let (Some(why), false) = (&intent.why, self.cx.printer.json()) {
+            let rows = terminal::agree(intent.stay, "row", "stays", "stay");
+            let name = terminal::clean(&outcome.pipeline);
+            self.cx.printer.note(&format!("{name}: {rows} that the source does not hold: {why}"));
+        }
+        crash::reached(Point::Reported)
+    }
+
+    fn tell(&mut self, found: &Verification, repair: Option<serde_json::Value>) -> Result<()> {
+        let printer = &self.cx.printer;
+        if printer.json() {
+            let mut object = comparison::verified_object(found, WORDS);
+            if let Some(repair) = repair {
+                object["repair"] = repair;
+            }
+            printer.object(&object)?;
+        } else {
+            let gap = if self.several { "\n" } else { "" };
+            printer.text(&format!("{}{gap}", comparison::verified(found, WORDS)))?;
+            found.notes.iter().for_each(|note| printer.note(&format!("{}: {note}", terminal::clean(&found.pipeline))));
+        }
+        self.verdicts.push(Verdict::found(found, DIFFERENCES));
+        self.sections.push(html::section(&found.report, WORDS, &found.pipeline, found.differs(), &found.notes));
+        Ok(())
+    }
+
+    fn failed(&mut self, name: &str, error: &Error) {
+        if !self.cx.printer.json() {
+            self.cx.printer.error(self.several.then_some(name), error);
+        }
+        self.verdicts.push(Verdict::failed(name, error));
+        self.sections.push(html::failed(name, &error.to_string()));
+    }
+
+    /// What became of all of them, on a line and on the page.
+    fn end(&self, elapsed: Duration) -> Result<()> {
+        if self.several && !self.cx.printer.json() {
+            self.cx.printer.text(&verdicts::total(&self.verdicts, elapsed))?;
+        }
+        // Of one comparison that failed there is nothing to show.
+        let shows = self.several || self.verdicts.iter().any(Verdict::compared);
+        match self.args.how.html.as_ref().filter(|_| shows) {
+            Some(path) => {
+                let page = html::page(&self.sections, &verdicts::line(&self.verdicts), Utc::now());
+                diff::written(self.cx, path, &page)
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 /// What to do about differences.
@@ -142,88 +223,4 @@ fn hint(cx: &Context, name: &str) {
     let file = cx.global.file.as_ref().map(|file| format!(" -f {}", quote(&file.display().to_string())));
     let command = format!("floodmark verify {} --repair{}", quote(name), file.unwrap_or_default());
     cx.printer.note(&format!("load these rows again: {command} (--dry-run says what it would do)"));
-}
-
-/// A repair: what differed, what was done, and what differs now.
-fn told(cx: &Context, args: &VerifyArgs, repaired: Repaired, several: bool) -> Result<u8> {
-    let Repaired { outcome, before, intent, after } = repaired;
-    let mut object = json::outcome(&outcome);
-    object["intent"] = comparison::intent_object(&intent);
-    object["before"] = json!(before.as_ref().map(|found| comparison::counts_object(&found.report.counts)));
-    if let Some(error) = &outcome.error {
-        if cx.printer.json() {
-            object["repair"] = object.clone();
-            cx.printer.object(&object)?;
-        } else {
-            before.iter().try_for_each(|found| cx.printer.text(&comparison::verified(found, WORDS)))?;
-            cx.printer.error(several.then_some(outcome.pipeline.as_str()), error);
-        }
-        return Ok(error.exit_code());
-    }
-    let Some(last) = after.as_ref().or(before.as_ref()) else { return Ok(0) };
-    if !cx.printer.json() && after.is_some() {
-        before.iter().try_for_each(|found| cx.printer.text(&comparison::verified(found, WORDS)))?;
-        let word = if outcome.counts.changed() { "repaired" } else { "no change" };
-        let line = terminal::line(&outcome, (word, terminal::style::GOOD), outcome.pipeline.chars().count());
-        cx.printer.text(&format!("\n{line}\n"))?;
-    }
-    tell(cx, args, last, Some(object), several)?;
-    if let (Some(why), false) = (&intent.why, cx.printer.json()) {
-        let rows = terminal::agree(intent.stay, "row", "stays", "stay");
-        cx.printer
-            .note(&format!("{}: {rows} that the source does not hold: {why}", terminal::clean(&outcome.pipeline)));
-    }
-    crash::reached(Point::Reported)?;
-    Ok(code(last))
-}
-
-fn tell(
-    cx: &Context,
-    args: &VerifyArgs,
-    found: &Verification,
-    repair: Option<serde_json::Value>,
-    several: bool,
-) -> Result<()> {
-    if cx.printer.json() {
-        let mut object = comparison::verified_object(found, WORDS);
-        if let Some(repair) = repair {
-            object["repair"] = repair;
-        }
-        cx.printer.object(&object)?;
-    } else {
-        let gap = if several { "\n" } else { "" };
-        cx.printer.text(&format!("{}{gap}", comparison::verified(found, WORDS)))?;
-        found.notes.iter().for_each(|note| cx.printer.note(&format!("{}: {note}", terminal::clean(&found.pipeline))));
-    }
-    match &args.how.html {
-        Some(path) => diff::written(
-            cx,
-            &page(path, &found.pipeline, several),
-            &html::page(&found.report, WORDS, &found.pipeline, Utc::now()),
-        ),
-        None => Ok(()),
-    }
-}
-
-/// Where the report of a pipeline goes; of several each has a file of its own.
-fn page(path: &Path, pipeline: &str, several: bool) -> PathBuf {
-    if !several {
-        return path.to_owned();
-    }
-    let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
-    let name = pipeline.replace(['/', '\\'], "_");
-    let extension = path.extension().map_or_else(|| "html".into(), |e| e.to_string_lossy().into_owned());
-    path.with_file_name(format!("{stem}-{name}.{extension}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_of_several_reports_has_its_own_file() {
-        assert_eq!(page("out/v.html".as_ref(), "a/b", true), Path::new("out/v-a_b.html"));
-        assert_eq!(page("v".as_ref(), "orders", true), Path::new("v-orders.html"));
-        assert_eq!(page("v".as_ref(), "orders", false), Path::new("v"));
-    }
 }

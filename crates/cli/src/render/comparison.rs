@@ -166,7 +166,7 @@ fn whole(lead: String, report: &Report, words: Words, differs: bool, more: Vec<(
 }
 
 /// That a column holds what is no value of its type, and where.
-fn misfit_told(misfit: &Misfit, words: Words) -> String {
+pub(crate) fn misfit_told(misfit: &Misfit, words: Words) -> String {
     let whose = match misfit.sides {
         [true, false] => format!(" in the {}", words.first),
         [false, true] => format!(" in the {}", words.second),

@@ -1,7 +1,7 @@
 //! How two tables differ, as a page that stands by itself: no script, nothing that is fetched.
 
 use super::{
-    comparison::{Words, repeated, shown},
+    comparison::{Words, misfit_told, repeated, shown},
     layout,
     terminal::{agree, count, number},
 };
@@ -23,7 +23,8 @@ const STYLE: &str = "
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--ground); max-width: 62rem;
   margin: 2.5rem auto; padding: 0 1.25rem; }
 h1 { font-size: 1.5rem; margin: 0 0 .25rem; } h2 { font-size: 1.05rem; margin: 2rem 0 .5rem; }
-.equal { color: var(--good); } .differs { color: var(--missing); }
+section + section { border-top: 1px solid var(--line); margin-top: 3rem; padding-top: 1.5rem; }
+a { color: inherit; } .equal { color: var(--good); } .differs { color: var(--missing); }
 p, dd { margin: 0; } dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; margin: 1rem 0; }
 dt, .faint, figcaption { color: var(--faint); } figure { margin: 1rem 0; } svg { width: 100%; height: auto; display: block; }
 text { fill: var(--faint); font-size: 12px; } .quiet { fill: var(--quiet); } .unseen { fill: none; stroke: var(--quiet); }
@@ -37,38 +38,78 @@ th { color: var(--faint); font-weight: normal; } td { font-variant-numeric: tabu
 code { font: .92em ui-monospace, monospace; }
 ";
 
-/// The page. `name`: what was compared; `at`: when.
-pub(crate) fn page(report: &Report, words: Words, name: &str, at: DateTime<Utc>) -> String {
+/// What is told of one comparison.
+pub(crate) struct Section {
+    name: String,
+    /// The class of its heading, and the heading.
+    class: &'static str,
+    title: String,
+    body: String,
+}
+
+/// Of a report. `name`: what was compared; `notes`: what else there is to know.
+pub(crate) fn section(report: &Report, words: Words, name: &str, differs: bool, notes: &[String]) -> Section {
     let counts = &report.counts;
-    let (class, title) = match (report.differs(), counts.all()) {
+    let (class, title) = match (differs, counts.all()) {
         (false, _) => ("equal", "Equal".to_owned()),
         (true, 0) => ("differs", "Equal rows, different columns".to_owned()),
         (true, rows) => ("differs", agree(rows, "row", "differs", "differ")),
     };
     let second = words.second;
-    let (name, at) = (escaped(name), at.format("%Y-%m-%d %H:%M UTC"));
-    let mut out = format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n\
-         <title>{name}: {title}, {at}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-    );
-    // Writing to a string cannot fail.
-    let _ = writeln!(out, "<p class=\"faint\"><code>{name}</code>, {at}</p>\n<h1 class=\"{class}\">{title}</h1>");
-    let _ = writeln!(
-        out,
-        "<p class=\"faint\">{} missing in the {second}, {} in the {second} alone, {} different</p>",
+    let mut body = format!(
+        "<p class=\"faint\">{} missing in the {second}, {} in the {second} alone, {} different</p>\n",
         number(counts.missing),
         number(counts.extra),
         number(counts.different)
     );
-    facts(&mut out, report, words);
-    picture(&mut out, report);
-    by_column(&mut out, report);
-    rows(&mut out, report, words);
+    facts(&mut body, report, words, notes);
+    picture(&mut body, report);
+    by_column(&mut body, report);
+    rows(&mut body, report, words);
+    Section { name: escaped(name), class, title, body }
+}
+
+/// Of a comparison that did not come to an end.
+pub(crate) fn failed(name: &str, why: &str) -> Section {
+    let body = format!("<p>{}</p>\n", escaped(why));
+    Section { name: escaped(name), class: "differs", title: "Not compared".into(), body }
+}
+
+/// The page of one comparison, or of several, with a table of them at its top. `title`: what became of them all.
+pub(crate) fn page(sections: &[Section], title: &str, at: DateTime<Utc>) -> String {
+    let at = at.format("%Y-%m-%d %H:%M UTC");
+    let head = match sections {
+        [only] => format!("{}: {}", only.name, only.title),
+        _ => escaped(title),
+    };
+    let mut out = format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n\
+         <title>{head}, {at}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+    );
+    let several = sections.len() > 1;
+    // Writing to a string cannot fail.
+    if several {
+        let _ = writeln!(out, "<p class=\"faint\">{at}</p>\n<h1>{head}</h1>\n<div class=\"scroll\"><table>");
+        for (n, Section { name, class, title, .. }) in sections.iter().enumerate() {
+            let _ = writeln!(
+                out,
+                "<tr><td><a href=\"#c{n}\"><code>{name}</code></a></td><td class=\"{class}\">{title}</td></tr>"
+            );
+        }
+        out.push_str("</table></div>\n");
+    }
+    for (n, Section { name, class, title, body }) in sections.iter().enumerate() {
+        let _ = match several {
+            true => writeln!(out, "<section id=\"c{n}\">\n<p class=\"faint\"><code>{name}</code></p>"),
+            false => writeln!(out, "<section>\n<p class=\"faint\"><code>{name}</code>, {at}</p>"),
+        };
+        let _ = writeln!(out, "<h1 class=\"{class}\">{title}</h1>\n{body}</section>");
+    }
     out.push_str("</body>\n</html>\n");
     out
 }
 
-fn facts(out: &mut String, report: &Report, words: Words) {
+fn facts(out: &mut String, report: &Report, words: Words, notes: &[String]) {
     let mut facts = vec![
         (words.first, format!("{}, {}", report.left.name, count(report.left.rows, "row"))),
         (words.second, format!("{}, {}", report.right.name, count(report.right.rows, "row"))),
@@ -89,11 +130,13 @@ fn facts(out: &mut String, report: &Report, words: Words) {
     for (name, a, b) in &shape.incomparable {
         facts.push(("not compared", format!("{name}: {a} and {b}")));
     }
+    facts.extend(shape.misfits.iter().map(|misfit| ("", misfit_told(misfit, words))));
     if let Some(sampling) = &report.sampling {
         let looked = report.segments.iter().filter(|s| s.compared).count() as u64;
         let all = report.segments.len() as u64;
         facts.push(("sample", format!("{} of {}, seed {}", number(looked), count(all, "segment"), sampling.seed)));
     }
+    facts.extend(notes.iter().map(|note| ("note", note.clone())));
     out.push_str("<dl>\n");
     for (name, value) in facts {
         let _ = writeln!(out, "<dt>{name}</dt><dd>{}</dd>", escaped(&value));

@@ -11,6 +11,7 @@ pub(crate) mod preview;
 pub(crate) mod progress;
 pub(crate) mod runs;
 pub(crate) mod terminal;
+pub(crate) mod verdicts;
 
 use crate::{args::Format, commands::Failure};
 use floodmark_core::{Code, Error, Result};

@@ -125,3 +125,31 @@ fn exit_codes() {
         assert_eq!(ran.code, code, "{args:?}: {ran:?}");
     }
 }
+
+/// Of several pipelines each has its part of one page, also one that could not be compared, and text is no markup there.
+#[test]
+fn several_are_on_one_page() {
+    let scratch = Scratch::new();
+    scratch.write("a.csv", "id,name\n1,a\n2,b\n");
+    scratch.write("b.csv", "id,name\n1,a\n");
+    let pipeline = |name: &str, file: &str| {
+        format!("  {name}: {{ source: {{ files: {file} }}, destination: {{ url: 'sqlite:///out.db' }}, key: id }}\n")
+    };
+    let file = format!("version: 1\npipelines:\n{}{}", pipeline("first", "a.csv"), pipeline("second", "b.csv"));
+    scratch.write("floodmark.yaml", &file);
+    scratch.ok(&["run"]);
+    rusqlite::Connection::open(scratch.path().join("out.db")).unwrap().execute("DELETE FROM first", []).unwrap();
+    scratch.write("floodmark.yaml", &format!("{file}{}", pipeline("third", "c.csv")));
+    let ran = scratch.run(&["verify", "--html", "all.html"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    insta::assert_snapshot!("verify_several", shown(&ran));
+    let page = scratch.read("all.html");
+    assert!(page.contains("<h1>3 pipelines: 1 equal, 1 differs, 1 failed</h1>"), "{page}");
+    for told in ["<h1 class=\"differs\">2 rows differ</h1>", "<h1 class=\"equal\">Equal</h1>", ">Not compared</h1>"] {
+        assert_eq!(page.matches(told).count(), 1, "{told}: {page}");
+    }
+    assert_eq!((page.matches("<section id=").count(), page.matches("<html").count()), (3, 1), "{page}");
+    // Of one that fails there is no page.
+    assert_eq!(scratch.run(&["verify", "third", "--html", "one.html"]).code, 1);
+    assert!(!scratch.path().join("one.html").exists());
+}
