@@ -9,6 +9,7 @@ mod found;
 mod pass;
 mod rows;
 mod stream;
+mod versions;
 
 pub use extras::Extras;
 

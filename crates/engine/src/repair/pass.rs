@@ -4,6 +4,7 @@ use super::{
     found::{Found, hash},
     rows::{Place, Rows, Wanted},
     stream::Stream,
+    versions::Versions,
 };
 use crate::{
     cast,
@@ -13,7 +14,7 @@ use crate::{
     verify::{Ground, unverified},
 };
 use arrow::{
-    array::{Array, BooleanArray, RecordBatch},
+    array::{Array, ArrayRef, BooleanArray, RecordBatch},
     compute::filter_record_batch,
     datatypes::Field,
 };
@@ -177,17 +178,22 @@ impl Mending<'_> {
             }
             Place::All(_) => Place::All(side.range.cloned()),
         };
-        let (schema, extra) = (self.state.schema.as_ref(), &mut self.found.extra);
+        let schema = self.state.schema.as_ref().ok_or_else(|| Error::internal("a repair of what was never loaded"))?;
+        let versions = Versions::of(self.pipeline, self.ground, paired, schema, &self.engine.stop)?;
+        let extra = &mut self.found.extra;
         let mut batches = Vec::new();
         for range in place.ranges() {
             side.read_range(&read_columns(pairs, false, &split), range.as_ref(), |rows| {
-                let mut keep = Vec::with_capacity(rows.num_rows());
+                let (mut keep, mut gone) = (Vec::with_capacity(rows.num_rows()), Vec::new());
                 let mut encoded = encoder.over(&rows)?;
                 while let Some(row) = encoded.next()? {
-                    keep.push(extra.remove(&hash(row.bytes)));
+                    let key = hash(row.bytes);
+                    keep.push(extra.remove(&key));
+                    gone.extend(keep.last().filter(|goes| **goes).map(|_| key));
                 }
                 let rows = filter_record_batch(&rows, &BooleanArray::from(keep))?;
-                batches.extend(keys(&rows, &self.pipeline.key, pairs, schema)?);
+                let at = versions.as_ref().map(|of| Ok::<_, Error>((&of.column, of.array(&gone)?))).transpose()?;
+                batches.extend(keys(&rows, &self.pipeline.key, pairs, schema, at)?);
                 Ok(())
             })?;
         }
@@ -305,12 +311,14 @@ fn merged(pipeline: &Pipeline, load: Load, deletes: bool) -> Pipeline {
     merged
 }
 
-/// Key columns of rows under the table's names and in its types. A row without a key cannot be named.
+/// Key columns of rows under the table's names and in its types, and the version at which they go where that is kept. A row
+/// without a key cannot be named.
 fn keys(
     rows: &RecordBatch,
     key: &[String],
     pairs: &[crate::diff::Pair],
-    schema: Option<&Schema>,
+    schema: &Schema,
+    version: Option<(&Column, ArrayRef)>,
 ) -> Result<Option<RecordBatch>> {
     let (mut fields, mut arrays) = (Vec::new(), Vec::new());
     let mut named = vec![true; rows.num_rows()];
@@ -318,7 +326,7 @@ fn keys(
         let array = rows
             .column_by_name(&pair.right.name)
             .ok_or_else(|| Error::internal("a key column was asked for and not given"))?;
-        let column = schema.and_then(|schema| schema.get(name));
+        let column = schema.get(name);
         let to = column.map_or_else(|| array.data_type().clone(), |column| column.data_type.to_arrow());
         let cast = cast::exact(array, &to)?;
         for (row, named) in named.iter_mut().enumerate() {
@@ -326,6 +334,10 @@ fn keys(
         }
         fields.push(Field::new(name, to, true));
         arrays.push(cast.array);
+    }
+    if let Some((column, array)) = version {
+        fields.push(Field::new(&column.name, column.data_type.to_arrow(), true));
+        arrays.push(array);
     }
     let rows =
         filter_record_batch(&crate::shape::rebuild(fields, arrays, rows.num_rows())?, &BooleanArray::from(named))?;

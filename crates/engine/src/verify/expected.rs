@@ -41,7 +41,7 @@ pub(crate) struct Expected {
 
 impl Expected {
     /// Its table.
-    pub(super) fn source(&self) -> SourceSpec {
+    pub(crate) fn source(&self) -> SourceSpec {
         let relation = Relation::Table(TABLE.to_owned());
         SourceSpec::Database(DatabaseSource { url: self.url.clone(), relation, readers: 1 })
     }
