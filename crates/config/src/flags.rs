@@ -10,7 +10,10 @@ use crate::{
     words::Words,
     yaml::{Data, Member, Node},
 };
-use floodmark_core::{Code, pipeline::Pipeline};
+use floodmark_core::{
+    Code,
+    pipeline::{Pipeline, SourceSpec},
+};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -56,6 +59,29 @@ pub(crate) fn shown(flag: &str) -> String {
 /// # Errors
 /// Every mistake at once; each names its flag.
 pub fn from_flags(flags: &[(&str, String)], env: &dyn Fn(&str) -> Option<String>) -> Result<Pipeline, Diagnostics> {
+    built(flags, None, env)
+}
+
+/// The same for rows that a program hands over, which it calls `rows`.
+///
+/// # Errors
+/// As above, and for flags that say how a file or a database is read.
+pub fn from_handed(
+    rows: &str,
+    flags: &[(&str, String)],
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Pipeline, Diagnostics> {
+    // Something stands where the reader looks for a source, until it is known what that is.
+    let source = [(SOURCE_FLAG, rows.to_owned())];
+    let flags: Vec<(&str, String)> = source.iter().chain(flags).cloned().collect();
+    built(&flags, Some(rows), env)
+}
+
+fn built(
+    flags: &[(&str, String)],
+    handed: Option<&str>,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Pipeline, Diagnostics> {
     all_or_mistakes(|out| {
         let given = read(flags, env, out)?;
         let table = given.record.record("destination").and_then(|d| d.text("table")).map(str::to_owned);
@@ -74,8 +100,17 @@ pub fn from_flags(flags: &[(&str, String)], env: &dyn Fn(&str) -> Option<String>
             }
         };
         let record = &given.record;
-        let pipeline = resolve::pipeline(&name, Spot::Flag(PIPELINE_FLAG), record, &[], &mut reader, Words::Flags)?;
-        rules::check(&pipeline, record, Spot::Whole, Words::Flags, reader.out);
+        let mut pipeline = resolve::pipeline(&name, Spot::Flag(PIPELINE_FLAG), record, &[], &mut reader, Words::Flags)?;
+        if let Some(rows) = handed {
+            pipeline.source = SourceSpec::Handed(rows.to_owned());
+            let read = record.record("source").into_iter().flat_map(|source| &source.fields);
+            for given in read.filter(|given| given.field.name() != "files") {
+                let what = given.field.flag.map(shown).unwrap_or_default();
+                out.add(Code::Unsafe, given.key, format!("{what} says how a file or a database is read"))
+                    .help("take it out: these rows are handed over");
+            }
+        }
+        rules::check(&pipeline, record, Spot::Whole, Words::Flags, out);
         Some(pipeline)
     })
 }

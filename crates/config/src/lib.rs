@@ -34,7 +34,7 @@ pub use family::Family;
 pub use fields::{FIELDS, Field, Kind, load_flags};
 pub use flags::{
     PIPELINE_FLAG, SOURCE_FLAG, SOURCE_TABLE_FLAG, SOURCE_TABLES_FLAG, SOURCE_URL_FLAG, TABLE_FLAG, URL_FLAG,
-    family_from_flags, from_flags,
+    family_from_flags, from_flags, from_handed,
 };
 pub use lint::{Lint, lint};
 pub use members::{Member, Members};

@@ -168,6 +168,9 @@ impl Rules<'_> {
                 Some(_) => {
                     "standard input cannot be recognised when it comes again, so a re-run would add its rows twice"
                 }
+                None if matches!(p.source, SourceSpec::Handed(_)) => {
+                    "rows that a program hands over cannot be told from those loaded before, so a re-run would add them twice"
+                }
                 None => "the rows of a table cannot be told from those loaded before, so a re-run would add them twice",
             };
             self.unsafe_at(&["load"], message.to_owned(), help);
@@ -350,6 +353,8 @@ impl Rules<'_> {
         let Some(given) = source.get("readers") else { return };
         let (what, help) = match &self.p.source {
             SourceSpec::Files(_) if !source.has("files") => return,
+            // Told with all else that says how something is read.
+            SourceSpec::Handed(_) => return,
             SourceSpec::Files(_) => ("PostgreSQL, and files are read", "take it out: files are read by all processors"),
             SourceSpec::Database(DatabaseSource { relation: Relation::Query(_), .. }) => {
                 ("tables, and a query is read by one session", "take it out, or name the table that it reads")

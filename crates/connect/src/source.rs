@@ -26,6 +26,9 @@ pub struct SurveyRequest {
     pub pinned: HashMap<String, DataType>,
     /// The watermark's column, by its name in the source.
     pub cursor: Option<String>,
+    /// The highest cursor loaded so far, less what is to be read again: rows before it are skipped, so that a source that
+    /// makes its rows may leave them out.
+    pub from: Option<Value>,
 }
 
 /// What a source holds, learnt from all of it.
@@ -145,6 +148,11 @@ pub trait Source: Send + Sync {
     /// Where the slices are files: each loaded once, with a receipt in the file ledger, its rows known by their position.
     /// `None` where they are tables or queries, which every run reads anew, and whose rows come in no order.
     fn files(&self) -> Option<&dyn Files>;
+
+    /// Whether its rows come in an order that means something: of two rows with equal key and version the later one counts.
+    fn ordered(&self) -> bool {
+        self.files().is_some()
+    }
 
     /// Where a database can hash its rows itself. `None`: rows are read, and hashed by whoever reads them.
     fn digests(&self) -> Option<&dyn Digests> {

@@ -76,6 +76,8 @@ pub enum SourceSpec {
     Files(FileSource),
     /// A table or a query of a database.
     Database(DatabaseSource),
+    /// Rows that a program hands over, such as a data frame; by what ledgers and messages call them.
+    Handed(String),
 }
 
 impl SourceSpec {
@@ -83,7 +85,7 @@ impl SourceSpec {
     pub fn files(&self) -> Option<&FileSource> {
         match self {
             SourceSpec::Files(files) => Some(files),
-            SourceSpec::Database(_) => None,
+            SourceSpec::Database(_) | SourceSpec::Handed(_) => None,
         }
     }
 

@@ -7,7 +7,7 @@ use crate::{
 };
 use backon::{BackoffBuilder, ExponentialBuilder};
 use floodmark_connect::{
-    Session,
+    Session, Source,
     crash::{self, Point},
 };
 use floodmark_core::{Code, Error, Result, event::Event, pipeline::Pipeline, state::RunRecord, wording};
@@ -18,6 +18,22 @@ use std::time::{Duration, Instant};
 const RETRIES: usize = 4;
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// The rows of a run.
+pub(crate) enum Rows<'a> {
+    /// Those of the pipeline's own source, in disorder where that is asked for.
+    Own(Option<Disorder>),
+    /// Those that a program hands over.
+    Handed(&'a dyn Source),
+}
+
+fn opened(pipeline: &Pipeline, how: Option<Disorder>) -> Result<Box<dyn Source>> {
+    let inner = registry::source(&pipeline.source)?;
+    Ok(match how {
+        None => inner,
+        Some(how) => Box::new(Disordered { inner, how }),
+    })
+}
+
 impl Engine {
     /// Attempts until one comes to its end, or fails for a reason that does not pass by itself. Each goes on from what is
     /// committed, as any run does.
@@ -25,11 +41,11 @@ impl Engine {
         &self,
         pipeline: &Pipeline,
         options: &RunOptions,
-        how: Option<Disorder>,
+        rows: &Rows<'_>,
         run: &mut RunRecord,
     ) -> Result<()> {
         unsafe_combinations(pipeline)?;
-        self.attempts(pipeline, run, |run, lost| self.attempt(pipeline, options, how.clone(), run, lost))
+        self.attempts(pipeline, run, |run, lost| self.attempt(pipeline, options, rows, run, lost))
     }
 
     /// `attempt` is told whether one before it lost its server, and may have committed more than it heard of.
@@ -76,14 +92,17 @@ impl Engine {
         &self,
         pipeline: &Pipeline,
         options: &RunOptions,
-        how: Option<Disorder>,
+        rows: &Rows<'_>,
         run: &mut RunRecord,
         lost: bool,
     ) -> Result<()> {
-        let inner = registry::source(&pipeline.source)?;
-        let source = match how {
-            None => inner,
-            Some(how) => Box::new(Disordered { inner, how }),
+        let own: Box<dyn Source>;
+        let source = match rows {
+            Rows::Handed(source) => *source,
+            Rows::Own(how) => {
+                own = opened(pipeline, how.clone())?;
+                own.as_ref()
+            }
         };
         let destination = registry::destination(&pipeline.destination.url)?;
         let mut slices = source.slices();
@@ -106,7 +125,7 @@ impl Engine {
                 return Ok(());
             }
         }
-        let work = Work { engine: self, pipeline, options, source: source.as_ref(), can: destination.capabilities() };
+        let work = Work { engine: self, pipeline, options, source, can: destination.capabilities() };
         let locked = crash::reached(Point::Locked).and(slices);
         match locked.and_then(|slices| work.run(session.as_mut(), slices, run, None)) {
             Ok(()) => Ok(()),

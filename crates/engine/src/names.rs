@@ -41,7 +41,7 @@ pub(crate) fn survey_request(pipeline: &Pipeline, pinned: Option<&Schema>) -> Su
         None if w.hidden => w.column.clone(),
         None => source_name(pipeline, &w.column).to_owned(),
     });
-    SurveyRequest { pinned: pinned_types(pipeline, pinned), cursor }
+    SurveyRequest { pinned: pinned_types(pipeline, pinned), cursor, from: None }
 }
 
 /// A surveyed schema under the names of the table, with the types `columns:` asks for.

@@ -20,6 +20,12 @@ pub fn source(spec: &SourceSpec) -> Result<Box<dyn Source>> {
             "sqlite" => Ok(Box::new(floodmark_sqlite::SqliteSource::new(url, relation.clone())?)),
             other => Err(unknown(other, "source")),
         },
+        SourceSpec::Handed(name) => Err(Error::new(
+            Code::SourceMissing,
+            format!("the rows of {name:?} are handed over by a program, and there is none"),
+        )
+        .state("nothing was read or written")
+        .help("load them from the program that has them")),
     }
 }
 

@@ -1,6 +1,7 @@
 //! One run of one pipeline, from lock to receipt.
 
 use crate::{
+    attempt::Rows,
     by_file::{self, FileColumns},
     extract::{Extract, Item},
     load::{Chunks, Parts, movement, record},
@@ -138,10 +139,20 @@ impl Engine {
         self.run_in(how, pipeline, options)
     }
 
+    /// Runs one pipeline over rows that the caller hands over, whatever its source is said to be. After a lost server they
+    /// are read once more; a source that cannot do that says so.
+    pub fn run_handed(&self, source: &dyn Source, pipeline: &Pipeline, options: &RunOptions) -> Outcome {
+        self.run_from(&Rows::Handed(source), pipeline, options)
+    }
+
     /// The same, with the source in disorder.
     pub(crate) fn run_in(&self, how: Option<Disorder>, pipeline: &Pipeline, options: &RunOptions) -> Outcome {
+        self.run_from(&Rows::Own(how), pipeline, options)
+    }
+
+    fn run_from(&self, rows: &Rows<'_>, pipeline: &Pipeline, options: &RunOptions) -> Outcome {
         self.outcome(pipeline, |run| {
-            self.locked(pipeline, options, how, run)?;
+            self.locked(pipeline, options, rows, run)?;
             crash::reached(Point::Released)
         })
     }
@@ -475,7 +486,7 @@ impl Work<'_> {
                     lineage,
                     forget: first && self.options.full_refresh,
                     full: self.pipeline.full_read(),
-                    ordered: by_file,
+                    ordered: self.source.ordered(),
                     within: None,
                 };
                 session.load(&plan, &mut chunks)?;
@@ -555,6 +566,7 @@ impl Work<'_> {
             .observer
             .observe(&Event::Surveying { pipeline: pipeline.name.clone(), bytes: slices.iter().map(|s| s.size).sum() });
         let mut request = names::survey_request(pipeline, pinned_source.as_ref());
+        request.from = self.reads_from(state);
         if let Some(axis) = axis {
             request.cursor = Some(names::source_name(pipeline, axis).to_owned());
         }
@@ -587,6 +599,13 @@ impl Work<'_> {
             by_file::frozen(pipeline, pinned, &schemas.arriving, &files)?;
         }
         Ok((schemas, survey))
+    }
+
+    /// Where a source that makes its rows may begin. `None` where that is the beginning; what is wrong with the settings is
+    /// told when the type of the column is known.
+    fn reads_from(&self, state: &State) -> Option<Value> {
+        let (spec, mark) = (self.pipeline.cursor()?, state.watermark.as_ref()?);
+        bounds(spec, Some(&mark.value), mark.data_type, self.engine.clock.now()).ok()?.from
     }
 
     /// Whether every column that the pipeline cannot do without arrives, and with every file.

@@ -18,7 +18,7 @@ pub(crate) use tools::{CompletionsArgs, ExplainArgs, FingerprintArgs, InitArgs};
 
 use crate::env;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 /// Data loads that are safe to re-run.
 ///
@@ -116,9 +116,9 @@ pub(crate) enum Command {
     Completions(CompletionsArgs),
 }
 
-/// Reads the command line.
-pub(crate) fn parse() -> Result<Cli, clap::Error> {
-    Cli::try_parse()
+/// Reads a command line, the program's name first.
+pub(crate) fn parse(line: &[OsString]) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(line)
 }
 
 /// The command line's own description, for completions.
@@ -127,9 +127,9 @@ pub(crate) fn command() -> clap::Command {
 }
 
 /// The format asked for, where the line as a whole could not be read.
-pub(crate) fn wants_json() -> bool {
-    let args: Vec<_> = std::env::args().collect();
-    let flag = args.iter().rposition(|a| a == "--format").and_then(|i| args.get(i + 1)).map(String::as_str);
+pub(crate) fn wants_json(line: &[OsString]) -> bool {
+    let args: Vec<_> = line.iter().map(|arg| arg.to_string_lossy()).collect();
+    let flag = args.iter().rposition(|a| a == "--format").and_then(|i| args.get(i + 1)).map(|arg| arg.as_ref());
     let glued = args.iter().rev().find_map(|a| a.strip_prefix("--format="));
     flag.or(glued).map_or_else(|| env::lookup(env::FORMAT).is_some_and(|f| f == "json"), |f| f == "json")
 }

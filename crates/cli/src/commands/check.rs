@@ -114,6 +114,7 @@ fn sources(pipeline: &Pipeline, stop: &Stop) -> (Found, Result<Vec<Finding>>) {
             let found = match &pipeline.source {
                 SourceSpec::Files(_) => Found::Files(files),
                 SourceSpec::Database(database) => Found::Relation(database.relation.described()),
+                SourceSpec::Handed(name) => Found::Relation(name.clone()),
             };
             (found, inspect::source(pipeline, source.as_ref(), stop))
         }

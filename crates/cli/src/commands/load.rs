@@ -1,6 +1,9 @@
 //! `load`: a pipeline from the command line, or one for each of several tables.
 
-use super::{Context, Failure, run};
+use super::{
+    Context, Failure,
+    run::{self, Runner},
+};
 use crate::{
     args::LoadArgs,
     env,
@@ -10,6 +13,7 @@ use crate::{
 use floodmark_config::{
     PIPELINE_FLAG, SOURCE_FLAG, SOURCE_TABLE_FLAG, SOURCE_TABLES_FLAG, SOURCE_URL_FLAG, TABLE_FLAG, URL_FLAG,
 };
+use floodmark_connect::Source;
 use floodmark_core::{Code, Error, clock::SystemClock, pipeline::STDIN, url::DATABASES};
 use floodmark_engine::RunOptions;
 use std::{path::Path, sync::Arc};
@@ -36,6 +40,20 @@ pub(super) fn load(cx: &Context, args: &LoadArgs) -> Result<u8, Failure> {
     flags.extend(args.fields.iter().cloned());
     let pipeline = floodmark_config::from_flags(&flags, &env::lookup)?;
     run_all(cx, args, vec![Work::of(pipeline)])
+}
+
+/// The same for rows that another program hands over.
+pub(crate) fn handed(
+    cx: &Context,
+    rows: &str,
+    source: &dyn Source,
+    settings: &[(&str, String)],
+    options: &RunOptions,
+) -> Result<u8, Failure> {
+    let pipeline = floodmark_config::from_handed(rows, settings, &env::lookup)?;
+    let runner = Runner::start(cx, &[&pipeline.name], Told::AsFlags, Arc::new(SystemClock))?;
+    let outcome = runner.run_handed(cx, source, pipeline, options)?;
+    Ok(run::exit_code(&outcome))
 }
 
 /// Several tables of a database, each as a line of its own would load it.

@@ -6,7 +6,7 @@ mod diff;
 mod explain;
 mod fingerprint;
 mod init;
-mod load;
+pub(crate) mod load;
 mod plan;
 mod prove;
 mod rejects;
@@ -19,12 +19,14 @@ mod verify;
 
 use crate::{
     args::{self, Command, Global},
+    embed::Embedded,
     logging,
     render::Printer,
 };
 use floodmark_config::Diagnostics;
 use floodmark_connect::Stop;
 use floodmark_core::Error;
+use std::ffi::OsString;
 
 /// What every command has at hand.
 pub(crate) struct Context {
@@ -34,12 +36,25 @@ pub(crate) struct Context {
     pub(crate) stop: Stop,
     /// Whether log lines are being written.
     pub(crate) logging: bool,
+    /// Where it runs inside another program: how this one is started. That one watches for signals.
+    pub(crate) inside: Option<Vec<OsString>>,
 }
 
 impl Context {
     pub(crate) fn new(global: Global) -> Self {
         let logging = logging::start(global.verbose, global.log_format);
-        Context { printer: Printer::new(global.format, global.quiet), stop: Stop::default(), logging, global }
+        Context {
+            printer: Printer::new(global.format, global.quiet),
+            stop: Stop::default(),
+            logging,
+            inside: None,
+            global,
+        }
+    }
+
+    pub(crate) fn embedded(global: Global, embedded: Embedded) -> Self {
+        let Embedded { host, stop, program } = embedded;
+        Context { printer: Printer::hosted(host), stop, logging: false, inside: Some(program), global }
     }
 }
 

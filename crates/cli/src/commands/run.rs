@@ -9,7 +9,10 @@ use crate::{
     signals,
     work::{self, Work},
 };
-use floodmark_connect::crash::{self, Point};
+use floodmark_connect::{
+    Source,
+    crash::{self, Point},
+};
 use floodmark_core::{
     Error, Result,
     clock::{SharedClock, Standing, SystemClock},
@@ -96,10 +99,12 @@ pub(super) struct Runner {
 }
 
 impl Runner {
-    /// From here on SIGINT and SIGTERM stop the run instead of the process.
+    /// From here on SIGINT and SIGTERM stop the run instead of the process; inside another program these are its own.
     pub(super) fn start(cx: &Context, names: &[&str], told: Told, clock: SharedClock) -> Result<Self> {
-        signals::watch(&cx.stop)?;
-        let progress = Arc::new(Progress::new(cx.printer, cx.logging, told));
+        if cx.inside.is_none() {
+            signals::watch(&cx.stop)?;
+        }
+        let progress = Arc::new(Progress::new(cx.printer.clone(), cx.logging, told));
         let observer: Arc<dyn Observer> = progress.clone();
         let engine = Engine { clock, observer, stop: cx.stop.clone() };
         let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
@@ -134,11 +139,26 @@ impl Runner {
 
     /// Runs a pipeline. Nothing is printed but what happens on the way.
     fn carry_out(&self, work: Work, options: &RunOptions) -> Done {
-        let pipeline = match work.pipeline {
-            Ok(pipeline) => pipeline,
-            Err(error) => return Done { outcome: Outcome::refused(work.name, error), pipeline: None },
-        };
-        let mut outcome = self.engine.run(&pipeline, options);
+        match work.pipeline {
+            Ok(pipeline) => self.carried_out(pipeline, |engine, pipeline| engine.run(pipeline, options)),
+            Err(error) => Done { outcome: Outcome::refused(work.name, error), pipeline: None },
+        }
+    }
+
+    /// Runs a pipeline over rows that are handed over, and reports what became of it.
+    pub(super) fn run_handed(
+        &self,
+        cx: &Context,
+        source: &dyn Source,
+        pipeline: Pipeline,
+        options: &RunOptions,
+    ) -> Result<Outcome> {
+        let run = |engine: &Engine, pipeline: &Pipeline| engine.run_handed(source, pipeline, options);
+        self.report(cx, self.carried_out(pipeline, run))
+    }
+
+    fn carried_out(&self, pipeline: Pipeline, run: impl FnOnce(&Engine, &Pipeline) -> Outcome) -> Done {
+        let mut outcome = run(&self.engine, &pipeline);
         outcome.error = outcome.error.map(|error| error.reworded(|text| self.told.tell(text)));
         self.progress.close(&pipeline.name);
         Done { outcome, pipeline: Some(pipeline) }

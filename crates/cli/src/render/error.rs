@@ -9,7 +9,7 @@ use crate::args;
 use clap::error::ErrorKind;
 use floodmark_config::Diagnostics;
 use floodmark_core::Error;
-use std::{error::Error as _, fmt::Write as _};
+use std::{error::Error as _, ffi::OsString, fmt::Write as _};
 
 /// An error as lines, the last of them naming its page. `of`: whose it is, where it could be another's.
 pub(crate) fn text(of: Option<&str>, error: &Error) -> String {
@@ -49,9 +49,9 @@ pub(crate) fn mistakes(mistakes: &Diagnostics) -> String {
 }
 
 /// A command line that cannot be read, or one that only asks for help; returns the exit code.
-pub(crate) fn usage(error: &clap::Error) -> u8 {
+pub(crate) fn usage(error: &clap::Error, line: &[OsString]) -> u8 {
     let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-    if !asked && args::wants_json() {
+    if !asked && args::wants_json(line) {
         let value = json::usage(error);
         let printer = super::Printer::new(args::Format::Json, true);
         drop(printer.object(&value));

@@ -13,10 +13,13 @@ pub(crate) mod runs;
 pub(crate) mod terminal;
 pub(crate) mod verdicts;
 
-use crate::{args::Format, commands::Failure};
+use crate::{args::Format, commands::Failure, embed::Host};
 use floodmark_core::{Code, Error, Result};
 use serde_json::Value;
-use std::io::{BufRead, ErrorKind, IsTerminal, Write};
+use std::{
+    io::{BufRead, ErrorKind, IsTerminal, Write},
+    sync::Arc,
+};
 
 /// How errors and warnings of a run speak of a pipeline's settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,15 +40,27 @@ impl Told {
 }
 
 /// Decides what goes where.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Printer {
     format: Format,
     quiet: bool,
+    /// Another program, which has everything in place of the terminal.
+    host: Option<Arc<dyn Host>>,
 }
 
 impl Printer {
     pub(crate) fn new(format: Format, quiet: bool) -> Self {
-        Printer { format, quiet }
+        Printer { format, quiet, host: None }
+    }
+
+    /// Nothing is printed: `host` has it.
+    pub(crate) fn hosted(host: Arc<dyn Host>) -> Self {
+        Printer { format: Format::Json, quiet: false, host: Some(host) }
+    }
+
+    /// The program that has everything in place of a terminal.
+    pub(crate) fn host(&self) -> Option<&dyn Host> {
+        self.host.as_deref()
     }
 
     /// Whether results are for programs.
@@ -65,40 +80,57 @@ impl Printer {
 
     /// A result, as it stands. Colours are dropped where stdout takes none.
     pub(crate) fn text(&self, text: &str) -> Result<()> {
+        if let Some(host) = &self.host {
+            host.note(text);
+            return Ok(());
+        }
         let mut out = anstream::stdout().lock();
         written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
     }
 
     /// A result as one JSON object on a line of its own.
     pub(crate) fn object(&self, value: &Value) -> Result<()> {
+        if let Some(host) = &self.host {
+            host.object(value);
+            return Ok(());
+        }
         let mut out = std::io::stdout().lock();
         written(writeln!(out, "{value}").and_then(|()| out.flush()))
     }
 
     /// Something worth knowing that is not the result.
     pub(crate) fn note(&self, text: &str) {
-        if !self.quiet {
-            to_stderr(&format!("{text}\n"));
+        match &self.host {
+            Some(host) => host.note(text),
+            None if self.quiet => {}
+            None => to_stderr(&format!("{text}\n")),
         }
     }
 
     /// Something that may need attention.
     pub(crate) fn warning(&self, text: &str) {
-        if !self.quiet {
-            to_stderr(&terminal::warning(text));
+        match &self.host {
+            Some(host) => host.warning(text, None),
+            None if self.quiet => {}
+            None => to_stderr(&terminal::warning(text)),
         }
     }
 
     /// The same, with what to do about it.
     pub(crate) fn warning_with(&self, text: &str, help: &str) {
-        if !self.quiet {
-            to_stderr(&format!("{}{}", terminal::warning(text), terminal::help(help)));
+        match &self.host {
+            Some(host) => host.warning(text, Some(help)),
+            None if self.quiet => {}
+            None => to_stderr(&format!("{}{}", terminal::warning(text), terminal::help(help))),
         }
     }
 
     /// An error of one of several pieces of work, while the others go on. `of`: what it is called.
     pub(crate) fn error(&self, of: Option<&str>, error: &Error) {
-        to_stderr(&error::text(of, error));
+        match &self.host {
+            Some(host) => host.warning(&error.to_string(), None),
+            None => to_stderr(&error::text(of, error)),
+        }
     }
 
     /// The error that ends the command; returns the exit code.

@@ -32,7 +32,7 @@ pub(crate) struct Progress {
 impl Progress {
     /// Bars are drawn on a terminal only, and not between log lines.
     pub(crate) fn new(printer: Printer, logging: bool, told: Told) -> Self {
-        let drawn = std::io::stderr().is_terminal() && !printer.quiet() && !logging;
+        let drawn = std::io::stderr().is_terminal() && !printer.quiet() && !logging && printer.host().is_none();
         let target = if drawn { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bars = MultiProgress::with_draw_target(target);
         Progress {
@@ -79,6 +79,9 @@ impl Progress {
 
 impl Observer for Progress {
     fn observe(&self, event: &Event) {
+        if let Some(host) = self.printer.host() {
+            host.event(event);
+        }
         match event {
             Event::Started { pipeline, run } => {
                 tracing::info!(pipeline, run, "started");
@@ -140,7 +143,10 @@ impl Observer for Progress {
                 );
             }
             Event::Warning { pipeline, message } => {
-                tracing::warn!(pipeline, "{message}");
+                // Another program logs what it is told.
+                if self.printer.host().is_none() {
+                    tracing::warn!(pipeline, "{message}");
+                }
                 let text = format!("{}: {}", terminal::clean(pipeline), self.told.tell(message));
                 self.suspend(|| self.printer.warning(&text));
             }

@@ -1,10 +1,11 @@
-//! Parquet and Arrow IPC: types from the footer or schema message, rows batch by batch.
+//! Parquet, Arrow IPC, and Arrow batches that a program hands over: types from the footer or schema message, rows batch by
+//! batch.
 
 use crate::{bad, exact, nested, open::read_error, panics::caught};
 use arrow::{
     array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions},
     compute::filter_record_batch,
-    datatypes::{DataType as ArrowType, SchemaRef},
+    datatypes::{DataType as ArrowType, Schema as ArrowSchema, SchemaRef},
     ipc::reader::{FileReader, StreamReader},
 };
 use floodmark_connect::{BadRow, Batch, ReadPlan, Stop};
@@ -22,7 +23,7 @@ use std::{
 /// Rows decoded at once.
 const BATCH_ROWS: usize = 8192;
 
-type Decoded = Box<dyn Iterator<Item = Result<RecordBatch, arrow::error::ArrowError>> + Send>;
+pub(crate) type Decoded = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;
 
 /// A columnar file, opened.
 enum Opened {
@@ -81,49 +82,55 @@ impl Opened {
         }
     }
 
-    /// Columns with their types; what no destination holds, and names that cannot be told apart, are errors.
     fn columns(&self, name: &str) -> Result<Schema> {
-        let arrow = self.schema();
-        let mut schema = Schema::default();
-        for (i, field) in arrow.fields().iter().enumerate() {
-            let place = || Place { file: Some(name.into()), column: Some(field.name().clone()), ..Place::default() };
-            let data_type = DataType::from_arrow(field.data_type())
-                .ok_or_else(|| exact::unsupported(field.data_type()).at(place()))?;
-            if let Some(before) = schema.index(field.name()) {
-                let message = format!("columns {} and {} have the same name", before + 1, i + 1);
-                return Err(Error::new(Code::BadHeader, message)
-                    .at(place())
-                    .help("rename one where the file is written"));
-            }
-            if field.name().is_empty() {
-                let message = format!("column {} of {} has no name", i + 1, arrow.fields().len());
-                return Err(Error::new(Code::BadHeader, message)
-                    .in_file(name)
-                    .help("name it where the file is written"));
-            }
-            let undecided = *field.data_type() == ArrowType::Null;
-            schema.columns.push(Column { undecided, ..Column::new(field.name(), data_type) });
-        }
-        Ok(schema)
+        columns(&self.schema(), name, "where the file is written")
     }
 
     /// Batches of these columns, from row `skip` on where the format allows it; and how many rows that leaves out.
     fn read(self, columns: Vec<usize>, skip: u64, name: &str) -> Result<(Decoded, u64)> {
         Ok(match self {
             Opened::Parquet(builder) => {
+                let owner = name.to_owned();
                 let mask = ProjectionMask::roots(builder.parquet_schema(), columns);
                 let builder = builder.with_projection(mask).with_batch_size(BATCH_ROWS);
                 let offset = usize::try_from(skip).unwrap_or(usize::MAX);
-                (Box::new(builder.with_offset(offset).build().map_err(|e| damaged(name, e))?), skip)
+                let decoded = builder.with_offset(offset).build().map_err(|e| damaged(name, e))?;
+                (Box::new(decoded.map(move |batch| batch.map_err(|e| damaged(&owner, e)))), skip)
             }
             Opened::File(file, _) => {
-                (Box::new(FileReader::try_new(file, Some(columns)).map_err(|e| damaged(name, e))?), 0)
+                let owner = name.to_owned();
+                let decoded = FileReader::try_new(file, Some(columns)).map_err(|e| damaged(name, e))?;
+                (Box::new(decoded.map(move |batch| batch.map_err(|e| damaged(&owner, e)))), 0)
             }
             Opened::Stream(file, _) => {
-                (Box::new(StreamReader::try_new(file, Some(columns)).map_err(|e| damaged(name, e))?), 0)
+                let owner = name.to_owned();
+                let decoded = StreamReader::try_new(file, Some(columns)).map_err(|e| damaged(name, e))?;
+                (Box::new(decoded.map(move |batch| batch.map_err(|e| damaged(&owner, e)))), 0)
             }
         })
     }
+}
+
+/// Columns with their types; what no destination holds, and names that cannot be told apart, are errors. `remedy`: where
+/// they can be put right.
+pub(crate) fn columns(arrow: &ArrowSchema, name: &str, remedy: &str) -> Result<Schema> {
+    let mut schema = Schema::default();
+    for (i, field) in arrow.fields().iter().enumerate() {
+        let place = || Place { file: Some(name.into()), column: Some(field.name().clone()), ..Place::default() };
+        let data_type = DataType::from_arrow(field.data_type())
+            .ok_or_else(|| exact::unsupported(field.data_type(), remedy).at(place()))?;
+        if let Some(before) = schema.index(field.name()) {
+            let message = format!("columns {} and {} have the same name", before + 1, i + 1);
+            return Err(Error::new(Code::BadHeader, message).at(place()).help(format!("rename one {remedy}")));
+        }
+        if field.name().is_empty() {
+            let message = format!("column {} of {} has no name", i + 1, arrow.fields().len());
+            return Err(Error::new(Code::BadHeader, message).in_file(name).help(format!("name it {remedy}")));
+        }
+        let undecided = *field.data_type() == ArrowType::Null;
+        schema.columns.push(Column { undecided, ..Column::new(field.name(), data_type) });
+    }
+    Ok(schema)
 }
 
 /// Columns and number of rows. A Parquet file is asked for its footer only; an Arrow file must be walked through.
@@ -137,7 +144,7 @@ pub(crate) fn survey(file: File, format: FileFormat, name: &str, stop: &Stop) ->
                 let mut rows = 0;
                 for batch in other.read(Vec::new(), 0, name)?.0 {
                     stop.check()?;
-                    rows += batch.map_err(|e| damaged(name, e))?.num_rows() as u64;
+                    rows += batch?.num_rows() as u64;
                 }
                 rows
             }
@@ -155,7 +162,7 @@ pub(crate) fn glance(file: File, format: FileFormat, name: &str) -> Result<(Sche
             Opened::Parquet(builder) => rows_of(&builder),
             other => match other.read(Vec::new(), 0, name)?.0.next() {
                 None => 0,
-                Some(first) => first.map_err(|e| damaged(name, e))?.num_rows() as u64,
+                Some(first) => first?.num_rows() as u64,
             },
         };
         Ok((schema, rows))
@@ -210,6 +217,22 @@ pub(crate) fn read(
     })
 }
 
+/// Batches that a program hands over, with all of their columns.
+pub(crate) fn handed(
+    arrow: &ArrowSchema,
+    decoded: Decoded,
+    name: &str,
+    plan: &ReadPlan,
+    stop: &Stop,
+) -> ColumnarBatches {
+    let position = |column: &Column| arrow.fields().iter().position(|f| *f.name() == column.name);
+    let there = plan.schema.columns.iter().filter_map(|column| Some((column.clone(), position(column)?)));
+    let (columns, positions) = there.unzip();
+    let (name, stop) = (name.to_owned(), stop.clone());
+    let schema = Schema { columns };
+    ColumnarBatches { decoded, schema, positions, name, passed: 0, skip: plan.skip_rows, stop, done: false }
+}
+
 impl Iterator for ColumnarBatches {
     type Item = Result<Batch>;
 
@@ -229,7 +252,7 @@ impl ColumnarBatches {
         loop {
             self.stop.check()?;
             let Some(batch) = self.decoded.next() else { return Ok(None) };
-            let mut batch = batch.map_err(|e| damaged(&self.name, e))?;
+            let mut batch = batch?;
             let rows = batch.num_rows() as u64;
             let ahead = self.skip.saturating_sub(self.passed).min(rows);
             batch = batch.slice(ahead as usize, (rows - ahead) as usize);

@@ -12,10 +12,10 @@ use arrow::{
 use floodmark_core::{Code, DataType, Error, Result, Value, infer::Cell};
 use std::sync::Arc;
 
-/// A column type that no type of Floodmark holds.
-pub(crate) fn unsupported(arrow: &Arrow) -> Error {
+/// A column type that no type of Floodmark holds. `remedy`: where it can be made another.
+pub(crate) fn unsupported(arrow: &Arrow, remedy: &str) -> Error {
     Error::new(Code::BadFormat, format!("columns of type {arrow} are not supported"))
-        .help("cast the column to a number, text, date or timestamp where the file is written")
+        .help(format!("cast the column to a number, text, date or timestamp {remedy}"))
 }
 
 /// Into another Arrow type; the rows (ascending) whose value it does not hold are NULL in the result.
@@ -57,7 +57,8 @@ fn holds_all(from: &Arrow, to: &Arrow) -> bool {
 
 /// Into a planned type, with the rows (ascending) whose value does not fit it. Those rows are not to be used.
 pub(crate) fn convert(array: &ArrayRef, planned: DataType) -> Result<(ArrayRef, Vec<usize>)> {
-    let natural = DataType::from_arrow(array.data_type()).ok_or_else(|| unsupported(array.data_type()))?;
+    let natural =
+        DataType::from_arrow(array.data_type()).ok_or_else(|| unsupported(array.data_type(), "where it is made"))?;
     if natural == DataType::Json {
         let array: ArrayRef = Arc::new(nested::to_json(array)?);
         return match planned {

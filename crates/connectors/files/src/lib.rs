@@ -12,6 +12,7 @@ mod convert;
 mod csv;
 mod exact;
 mod find;
+mod handed;
 mod json;
 mod nested;
 mod open;
@@ -21,4 +22,5 @@ mod source;
 mod survey;
 mod text;
 
+pub use handed::{ArrowStream, Handed, HandedSource, json_text};
 pub use source::FileSourceReader;

@@ -56,7 +56,8 @@ impl Node {
             }
             Arrow::Dictionary(_, value) => Node::new(&cast(array, value)?)?,
             other => {
-                let data_type = DataType::from_arrow(other).ok_or_else(|| exact::unsupported(other))?;
+                let data_type =
+                    DataType::from_arrow(other).ok_or_else(|| exact::unsupported(other, "where it is made"))?;
                 let (leaf, lost) = exact::cast_exactly(array, &data_type.to_arrow())?;
                 if !lost.is_empty() {
                     return Err(Error::internal(format!("{other} inside a nested value is not held by {data_type}")));

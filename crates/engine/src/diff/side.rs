@@ -59,7 +59,7 @@ pub(crate) struct Side<'a> {
 impl<'a> Side<'a> {
     pub(crate) fn open(spec: &'a SideSpec, left: bool, stop: &'a Stop) -> Result<Side<'a>> {
         let source = spec.source.as_ref();
-        let request = SurveyRequest { pinned: spec.types.clone(), cursor: None };
+        let request = SurveyRequest { pinned: spec.types.clone(), ..SurveyRequest::default() };
         let survey = |source: &dyn Source| {
             let slices = source.slices()?;
             Ok::<_, Error>((source.survey(&slices, &request, stop)?, slices))

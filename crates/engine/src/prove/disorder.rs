@@ -56,6 +56,10 @@ impl Source for Disordered {
         Ok(slices)
     }
 
+    fn ordered(&self) -> bool {
+        self.inner.ordered()
+    }
+
     fn sorts(&self) -> bool {
         self.how.shuffle.is_none() && self.inner.sorts()
     }

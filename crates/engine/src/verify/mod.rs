@@ -418,5 +418,6 @@ fn source_name(pipeline: &Pipeline) -> String {
         SourceSpec::Files(files) => files.patterns.join(", "),
         SourceSpec::Database(DatabaseSource { url, relation: Relation::Table(table), .. }) => format!("{url}#{table}"),
         SourceSpec::Database(DatabaseSource { url, .. }) => format!("a query of {url}"),
+        SourceSpec::Handed(name) => name.clone(),
     }
 }

@@ -223,7 +223,7 @@ fn a_number_of_too_many_digits_is_what_it_was_pinned_to() {
     let database = Mysql::empty().unwrap();
     database.client().run("CREATE TABLE t (n decimal(65,0), m decimal(9,1))");
     let pinned = [("n", DataType::Decimal(38, 18)), ("m", DataType::Decimal(38, 18))];
-    let request = SurveyRequest { pinned: pinned.map(|(n, t)| (n.to_owned(), t)).into(), cursor: None };
+    let request = SurveyRequest { pinned: pinned.map(|(n, t)| (n.to_owned(), t)).into(), ..SurveyRequest::default() };
     let source = table(&database, "t");
     let slices = source.slices().unwrap();
     let expected = Schema::new([("n", DataType::Decimal(38, 18)), ("m", DataType::Decimal(9, 1))]);

@@ -189,7 +189,7 @@ fn a_number_without_limits_is_what_it_was_pinned_to() {
     let database = Database::new();
     database.client().batch_execute("CREATE TABLE t (n numeric, m numeric(9,1))").unwrap();
     let pinned = [("n", DataType::Decimal(38, 18)), ("m", DataType::Decimal(38, 18))];
-    let request = SurveyRequest { pinned: pinned.map(|(n, t)| (n.to_owned(), t)).into(), cursor: None };
+    let request = SurveyRequest { pinned: pinned.map(|(n, t)| (n.to_owned(), t)).into(), ..SurveyRequest::default() };
     let source = table(&database, "t");
     let slices = source.slices().unwrap();
     let expected = Schema::new([("n", DataType::Decimal(38, 18)), ("m", DataType::Decimal(9, 1))]);

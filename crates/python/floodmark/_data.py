@@ -1,0 +1,210 @@
+"""What may be handed over, and as what it is read."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from . import _values
+
+# Objects whose rows are there as long as they are, by package and class. Of any other Arrow stream nobody can say whether
+# it gives its rows once more: it is read once.
+_LASTING = {
+    ("pandas", "DataFrame"),
+    ("polars", "DataFrame"),
+    ("pyarrow", "Table"),
+    ("pyarrow", "RecordBatch"),
+    ("duckdb", "DuckDBPyRelation"),
+    ("_duckdb", "DuckDBPyRelation"),
+    ("floodmark", "Read"),
+}
+# Of these nothing says in which order their rows come.
+_UNORDERED = {"duckdb", "_duckdb", "floodmark"}
+
+
+class Rows:
+    """Rows to load: read by the engine."""
+
+    def __init__(
+        self,
+        name: str,
+        open: Callable[[tuple[str, str] | None], tuple[str, Any]],
+        *,
+        ordered: bool = True,
+        again: bool = False,
+        typed: list[str],
+    ) -> None:
+        self.name = name
+        self.open = open
+        self.ordered = ordered
+        self.again = again
+        self.typed = typed
+
+
+class Source:
+    """A function that makes rows, with the position to begin at; see :func:`source`."""
+
+    def __init__(self, function: Callable[..., Any], name: str) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.name = name
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.function(*args, **kwargs)
+
+
+def source(function: Callable[..., Any] | None = None, /, *, name: str | None = None) -> Any:
+    """Makes a source of a function: it is called with the position at which reading begins (the watermark, less
+    ``lookback``; None on a first run) and returns or yields rows: dicts, lists of them, or anything with Arrow's
+    interface.
+
+    >>> @fm.source
+    ... def orders(since):
+    ...     for page in api.orders(updated_since=since):
+    ...         yield page["items"]
+    >>> fm.load(orders, "sqlite:///shop.db", key="id", watermark="updated_at")
+
+    Rows at and behind the position may be given again: they are recognised. The position is asked for while the pipeline
+    is locked, so that no other run moves it meanwhile.
+    """
+    if function is None:
+        return lambda function: Source(function, name or function.__name__)
+    return Source(function, name or function.__name__)
+
+
+def rows_of(data: Any, typed: list[str]) -> Rows:
+    """What is read of something that was handed over."""
+    if isinstance(data, Source):
+        return Rows(data.name, lambda at: _opened(data.function(_values.position(at)), data.name), typed=typed)
+    kind = (type(data).__module__.partition(".")[0], type(data).__name__)
+    if kind[0] == "pandas" and kind[1] == "DataFrame":
+        _sound(data)
+    if has_arrow(data):
+        name = "dataframe" if kind[1] == "DataFrame" else kind[1]
+        return Rows(
+            name,
+            lambda _: ("stream", data),
+            ordered=kind[0] not in _UNORDERED,
+            again=kind in _LASTING,
+            typed=typed,
+        )
+    if isinstance(data, Mapping):
+        if data and all(isinstance(value, (list, tuple)) for value in data.values()):
+            raise TypeError(
+                "a dict of lists may be one row or the columns of a table: hand over [data] for a row, and a data frame "
+                "(pandas.DataFrame(data), polars.DataFrame(data), pyarrow.table(data)) for columns"
+            )
+        return Rows("rows", lambda _: ("rows", iter([data])), again=True, typed=typed)
+    if isinstance(data, (str, bytes)) or not isinstance(data, Iterable):
+        raise TypeError(_unknown(data))
+    if isinstance(data, (list, tuple)):
+        return Rows("rows", lambda _: _opened(data, "rows"), again=True, typed=typed)
+    return Rows("rows", lambda _: _opened(data, "rows"), typed=typed)
+
+
+def has_arrow(data: Any) -> bool:
+    """Whether it has Arrow's interface."""
+    return hasattr(data, "__arrow_c_stream__") or hasattr(data, "__arrow_c_array__")
+
+
+def _unknown(data: Any) -> str:
+    text = f"a {type(data).__name__} has no rows that can be loaded: hand over a data frame, anything with Arrow's interface "
+    text += "(__arrow_c_stream__), dicts, or a generator of these"
+    if hasattr(data, "collect"):
+        text += "; this looks like a query that is not run yet: call its collect() first"
+    return text
+
+
+def _opened(data: Any, name: str) -> tuple[str, Any]:
+    """Rows that come one after the other: the first says what they are."""
+    if has_arrow(data):
+        return "stream", data
+    if isinstance(data, Mapping):
+        return "rows", iter([data])
+    if isinstance(data, (str, bytes)) or not isinstance(data, Iterable):
+        raise TypeError(f"{name}: {_unknown(data)}")
+    iterator = iter(data)
+    for first in iterator:
+        rest = itertools.chain([first], iterator)
+        if has_arrow(first):
+            return "batches", rest
+        if isinstance(first, (list, tuple)):
+            # Of pages the first may be empty, and says nothing then.
+            return "rows", itertools.chain.from_iterable(_pages(rest))
+        return "rows", rest
+    return "rows", iter(())
+
+
+def _pages(pages: Iterator[Any]) -> Iterator[Any]:
+    for page in pages:
+        if not isinstance(page, (list, tuple)):
+            raise TypeError(f"pages of rows are lists of dicts, and one is a {type(page).__name__}")
+        yield page
+
+
+def _sound(frame: Any) -> None:
+    """What pandas would change, lose or refuse on its way to Arrow is refused before, and in words of the frame."""
+    from ._errors import DataError, SourceError
+
+    nothing = "nothing was written"
+    names = list(frame.columns)
+    if getattr(frame.columns, "nlevels", 1) > 1:
+        raise SourceError(
+            "the columns have several levels",
+            code="FM0204",
+            state=nothing,
+            help=('give each one name: df.columns = ["_".join(map(str, name)) for name in df.columns]',),
+        )
+    for at, name in enumerate(names):
+        if not isinstance(name, str):
+            raise SourceError(
+                f"column {at + 1} is called {name!r}, which is no text",
+                code="FM0204",
+                state=nothing,
+                help=("name the columns by str: df.columns = df.columns.map(str)",),
+            )
+        if name in names[:at]:
+            raise SourceError(
+                f"columns {names.index(name) + 1} and {at + 1} are both called {name!r}",
+                code="FM0204",
+                state=nothing,
+                help=("rename one of them before the frame is handed over",),
+            )
+    index = frame.index
+    # The index that pandas gives every frame says nothing; one that was set is a column of the data.
+    if type(index).__name__ != "RangeIndex" and (
+        any(name is not None for name in index.names) or index.dtype.kind not in "iu"
+    ):
+        called = ", ".join(repr(name) for name in index.names)
+        raise SourceError(
+            f"the frame has an index ({called}), which is no column and would not be loaded",
+            code="FM0204",
+            state=nothing,
+            help=("make it a column: df.reset_index()", "or leave it out: df.reset_index(drop=True)"),
+        )
+    for name in names:
+        column = frame[name]
+        if str(column.dtype) == "object":
+            _one_kind(name, column, DataError, nothing)
+
+
+def _one_kind(name: str, column: Any, error: type, nothing: str) -> None:
+    """An object column may hold anything; one type of Arrow may not."""
+    first: dict[type, int] = {}
+    for row, value in enumerate(column, 1):
+        if value is None or value != value or type(value).__name__ in ("NAType", "NaTType"):
+            continue
+        first.setdefault(type(value), row)
+        if len(first) > 1:
+            (one, at), (other, then) = list(first.items())[:2]
+            raise error(
+                f"column {name!r} holds {one.__name__} (row {at}) and {other.__name__} (row {then})",
+                code="FM0301",
+                state=nothing,
+                help=(
+                    f"make its values of one kind, such as df[{name!r}].astype(str)",
+                    "or hand over dicts (df.to_dict('records')), whose numbers and times are widened where that loses nothing",
+                ),
+            )

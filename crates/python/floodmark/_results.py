@@ -1,0 +1,182 @@
+"""Results, as `--format json` has them, and as a notebook shows them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from html import escape
+from typing import Any, Iterator, Mapping
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows by what became of them: ``read`` is the sum of the others but ``transformed`` and ``removed``."""
+
+    read: int = 0
+    transformed: int = 0
+    skipped: int = 0
+    rejected: int = 0
+    superseded: int = 0
+    stale: int = 0
+    unchanged: int = 0
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+    delete_noop: int = 0
+    removed: int = 0
+
+    @classmethod
+    def of(cls, counts: Mapping[str, int]) -> Rows:
+        """From the counts of a result."""
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: n for name, n in counts.items() if name in known})
+
+    @property
+    def changed(self) -> int:
+        """Rows of the table that are not what they were."""
+        return self.inserted + self.updated + self.deleted + self.removed
+
+
+@dataclass(frozen=True)
+class Watermark:
+    """How the watermark moved. Values are texts, exact to the last digit."""
+
+    column: str
+    before: str | None
+    after: str | None
+
+
+class Result(Mapping[str, Any]):
+    """What became of a command for one pipeline: the object that `--format json` prints, with names for what most results
+    have. Everything else is there by key: ``result["backfill"]``."""
+
+    def __init__(self, value: Mapping[str, Any]) -> None:
+        self._value = dict(value)
+
+    def __getitem__(self, key: str) -> Any:
+        return self._value[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._value)
+
+    def __len__(self) -> int:
+        return len(self._value)
+
+    @property
+    def pipeline(self) -> str:
+        """The pipeline's name."""
+        return self._value["pipeline"]
+
+    @property
+    def run(self) -> str | None:
+        """The run's id in the ledger."""
+        return self._value.get("run")
+
+    @property
+    def status(self) -> str | None:
+        """``ok``, ``nothing_new``, ``failed``, ``busy``; other commands have words of their own."""
+        return self._value.get("status")
+
+    @property
+    def load(self) -> str | None:
+        """The load strategy."""
+        return self._value.get("load")
+
+    @property
+    def rows(self) -> Rows:
+        """Rows by what became of them."""
+        counts = self._value.get("rows")
+        return Rows.of(counts) if isinstance(counts, Mapping) else Rows()
+
+    @property
+    def watermark(self) -> Watermark | None:
+        """How the watermark moved, where there is one."""
+        mark = self._value.get("watermark")
+        return Watermark(mark["column"], mark["before"], mark["after"]) if mark and "after" in mark else None
+
+    @property
+    def seconds(self) -> float | None:
+        """Wall time."""
+        return self._value.get("seconds")
+
+    def __repr__(self) -> str:
+        parts = [f"{self._value.get('pipeline', '')}: {self.status}".strip(": ")]
+        rows = self._value.get("rows")
+        if isinstance(rows, Mapping):
+            parts.append(", ".join(f"{name} {n:,}" for name, n in rows.items() if n) or "no rows")
+        if self.watermark is not None:
+            parts.append(f"{self.watermark.column} {self.watermark.before} → {self.watermark.after}")
+        if self.seconds is not None:
+            parts.append(f"{self.seconds} s")
+        return f"<floodmark {' · '.join(parts)}>"
+
+    def _repr_html_(self) -> str:
+        rows = self._value.get("rows")
+        title = f"<b>{escape(str(self._value.get('pipeline', '')))}</b> {escape(str(self.status or ''))}"
+        if self.seconds is not None:
+            title += f" <span style='opacity:.6'>in {self.seconds} s</span>"
+        out = [f"<div>{title}</div>"]
+        if isinstance(rows, Mapping):
+            out.append(_picture(self.rows))
+        if self.watermark is not None:
+            mark = self.watermark
+            out.append(
+                f"<div>watermark <code>{escape(mark.column)}</code>: "
+                f"{escape(str(mark.before))} → <b>{escape(str(mark.after))}</b></div>"
+            )
+        return "".join(out)
+
+
+# What was written is in colours, what was left as it was is in greys, and what needs a look is red.
+_COLOURS = {
+    "inserted": "#2a9d8f",
+    "updated": "#457b9d",
+    "deleted": "#6d597a",
+    "unchanged": "#ced4da",
+    "skipped": "#adb5bd",
+    "superseded": "#868e96",
+    "stale": "#868e96",
+    "delete_noop": "#dee2e6",
+    "rejected": "#d62828",
+}
+_WIDTH, _HEIGHT = 420, 14
+
+
+def _picture(rows: Rows) -> str:
+    """The accounting as a bar: what was read, by what became of it."""
+    parts = [(name, getattr(rows, name), colour) for name, colour in _COLOURS.items() if getattr(rows, name)]
+    total = sum(n for _, n, _ in parts)
+    words = " · ".join(
+        f"<span style='color:{colour}'>■</span> {n:,} {name.replace('_', ' ')}" for name, n, colour in parts
+    )
+    at, bars = 0.0, []
+    for name, n, colour in parts:
+        width = _WIDTH * n / total
+        bars.append(
+            f"<rect x='{at:.2f}' y='0' width='{width:.2f}' height='{_HEIGHT}' fill='{colour}'>"
+            f"<title>{n:,} {name.replace('_', ' ')}</title></rect>"
+        )
+        at += width
+    if not bars:
+        bars.append(f"<rect x='0' y='0' width='{_WIDTH}' height='{_HEIGHT}' fill='none' stroke='#ced4da'/>")
+    svg = (
+        f"<svg width='{_WIDTH}' height='{_HEIGHT}' viewBox='0 0 {_WIDTH} {_HEIGHT}' role='img' "
+        f"aria-label='{rows.read:,} rows read'>{''.join(bars)}</svg>"
+    )
+    removed = f" · {rows.removed:,} removed from the table" if rows.removed else ""
+    return f"<div>{svg}</div><div>{rows.read:,} read: {words or 'nothing'}{removed}</div>"
+
+
+class Results(list):
+    """Results of several pipelines, in order."""
+
+    def __getitem__(self, key: Any) -> Any:
+        """By place, or by the pipeline's name."""
+        if isinstance(key, str):
+            for result in self:
+                if result.get("pipeline") == key:
+                    return result
+            raise KeyError(key)
+        return super().__getitem__(key)
+
+    def _repr_html_(self) -> str:
+        return "<hr>".join(result._repr_html_() for result in self)

@@ -1,0 +1,79 @@
+"""Between Python and the engine: what a run says, what it is started by, and what became of it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from typing import Any, Callable
+
+from . import _errors, _floodmark
+
+logger = logging.getLogger("floodmark")
+# A library says nothing where nobody listens.
+logger.addHandler(logging.NullHandler())
+_floodmark.log_into(logger)
+
+Progress = Callable[[dict[str, Any]], object]
+
+
+def program() -> list[str]:
+    """How `floodmark` is started as a process of its own: `prove` kills some."""
+    return [sys.executable, "-m", "floodmark"]
+
+
+class Listener:
+    """What a run says, from the thread that called."""
+
+    def __init__(self, progress: Progress | None, settings: bool = False) -> None:
+        self.objects: list[dict[str, Any]] = []
+        self.progress = progress
+        self.settings = settings
+
+    def object(self, text: str) -> None:
+        """A result."""
+        self.objects.append(json.loads(text))
+
+    def note(self, text: str) -> None:
+        """Something worth knowing."""
+        logger.info("%s", text)
+
+    def warning(self, text: str, help: str | None) -> None:
+        """Something that may need attention."""
+        if self.settings:
+            text, help = _errors.as_keywords(text), _errors.as_keywords(help) if help else None
+        logger.warning("%s", f"{text} ({help})" if help else text)
+
+    def event(self, text: str) -> None:
+        """Something that happened on the way."""
+        if self.progress is not None:
+            self.progress(json.loads(text))
+
+
+def ended(listener: Listener, code: int, raised: BaseException | None, cause: BaseException | None) -> None:
+    """Raises what has to be raised: a signal's exception, the listener's, or the error of the run."""
+    from ._results import Result
+
+    failures = [one for one in listener.objects if one.get("error")]
+    failure = next((one for one in failures if one["error"]["code"] != "FM0602"), failures[0] if failures else None)
+    error = None
+    if failure is not None:
+        result = Result(failure) if "pipeline" in failure else None
+        error = _errors.of(failure, settings=listener.settings, result=result)
+    elif code in (130, 143):
+        error = _errors.Interrupted("interrupted", code="FM0602", state="what is committed stays")
+    if raised is not None:
+        # Ctrl-C is told with what it left; any other exception is the caller's own, and goes on as it is.
+        if type(raised) is KeyboardInterrupt and isinstance(error, _errors.Interrupted):
+            raise error from None
+        raise raised
+    if error is not None:
+        raise error from cause
+
+
+def command(args: list[str], progress: Progress | None = None) -> tuple[int, list[dict[str, Any]]]:
+    """Runs a command line; its exit code and objects. An error is an exception."""
+    listener = Listener(progress)
+    code, raised, cause = _floodmark.command(args, program(), listener, progress is not None)
+    ended(listener, code, raised, cause)
+    return code, listener.objects
