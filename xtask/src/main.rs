@@ -5,6 +5,7 @@ mod cases;
 mod crash;
 mod fuzz;
 mod generate;
+mod python;
 mod services;
 mod shell;
 mod soak;
@@ -26,6 +27,7 @@ cargo xtask COMMAND
   fuzz [TARGET] [--seconds N]
                            runs the targets of fuzz/ for 30 seconds each unless told otherwise; installs what they need,
                            keeps an input that breaks something and says how to run it again
+  python [ARGUMENTS]       builds the Python package and runs its tests; the arguments are pytest's
   services up|down         starts the database servers that the tests use and says what to set, or stops them; installs what
                            is missing. `test` has its own
   gen-docs [--check]       writes docs/reference from the code; --check fails when it is not up to date
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Some("crash") => crash::run(rest),
         Some("soak") => soak::run(rest),
         Some("fuzz") => fuzz::run(rest),
+        Some("python") => python::run(rest),
         Some("services") => services::run(rest),
         Some("gen-docs") => generate::docs(rest),
         Some("gen-shop") => generate::shop(rest),

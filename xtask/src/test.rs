@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything a change must pass, on a machine with Rust, a C compiler and (as root) apt.
 
 use crate::{
-    generate, services,
+    generate, python, services,
     shell::{self, cargo, complain, has, say, target},
 };
 use std::{path::PathBuf, time::Instant};
@@ -16,6 +16,7 @@ const FULL: &[Step] = &[
     ("lints", lints),
     ("reference pages", || generate::docs(&["--check".to_owned()])),
     ("documentation", documentation),
+    ("Python", || python::run(&[])),
     ("tests", tests),
 ];
 
@@ -50,6 +51,7 @@ fn tools() -> Result<(), String> {
     if !has("sqlite3") {
         shell::install("sqlite3", "the SQLite command line")?;
     }
+    python::tools().map(drop)?;
     services::tools()
 }
 

@@ -5,6 +5,7 @@
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use floodmark_connect::Stop;
+use floodmark_core::Error;
 use pyo3::{exceptions::PyRuntimeError, prelude::*};
 use std::{sync::atomic::Ordering, thread, time::Duration};
 
@@ -19,6 +20,7 @@ type Job = Box<dyn FnOnce(Python<'_>) + Send>;
 #[derive(Clone)]
 pub(crate) struct Caller {
     jobs: Sender<Job>,
+    stop: Stop,
 }
 
 impl Caller {
@@ -36,6 +38,16 @@ impl Caller {
         self.jobs.send(job).map_err(|_| gone())?;
         answered.recv().map_err(|_| gone())?
     }
+
+    /// Ends the work as Ctrl-C would.
+    pub(crate) fn stop(&self) {
+        self.stop.flag().store(SIGINT, Ordering::Relaxed);
+    }
+
+    /// The error of work that was ended; `None` while it goes on.
+    pub(crate) fn stopped(&self) -> Option<Error> {
+        self.stop.check().err()
+    }
 }
 
 /// Does `work` on another thread, and meanwhile what it asks for. What a signal raised here stops the work, and comes back
@@ -46,7 +58,7 @@ pub(crate) fn beside<T: Send>(
     work: impl FnOnce(&Caller) -> T + Send,
 ) -> PyResult<(T, Option<PyErr>)> {
     let (jobs, asked): (Sender<Job>, Receiver<Job>) = unbounded();
-    let caller = Caller { jobs };
+    let caller = Caller { jobs, stop: stop.clone() };
     thread::scope(|scope| {
         let worker = scope.spawn(move || work(&caller));
         let mut raised = None;
@@ -65,9 +77,4 @@ pub(crate) fn beside<T: Send>(
         let done = py.detach(|| worker.join());
         Ok((done.map_err(|_| PyRuntimeError::new_err("Floodmark has a defect: its run panicked"))?, raised))
     })
-}
-
-/// Ends the work as Ctrl-C would.
-pub(crate) fn stop(stop: &Stop) {
-    stop.flag().store(SIGINT, Ordering::Relaxed);
 }

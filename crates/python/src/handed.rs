@@ -11,7 +11,7 @@ use arrow::{
 };
 use floodmark_core::{Code, Error, Result, Value};
 use floodmark_files::{ArrowStream, Handed};
-use pyo3::prelude::*;
+use pyo3::{exceptions::PyKeyboardInterrupt, prelude::*};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// An object of `floodmark._data.Rows`.
@@ -85,7 +85,7 @@ impl FromPython {
                 },
             }
         });
-        opened.map_err(|error| raised(&self.cause, error))
+        opened.map_err(|error| raised(&self.caller, &self.cause, error))
     }
 }
 
@@ -157,7 +157,7 @@ impl Chunks {
                 ))),
             }
         });
-        next.map_err(|error| raised(&self.cause, error))
+        next.map_err(|error| raised(&self.caller, &self.cause, error))
     }
 }
 
@@ -218,7 +218,12 @@ fn unreadable(cause: arrow::error::ArrowError) -> Error {
 }
 
 /// What Python raised, as an error of the run; the exception itself is kept for who called.
-pub(crate) fn raised(cause: &Cause, error: PyErr) -> Error {
+pub(crate) fn raised(caller: &Caller, cause: &Cause, error: PyErr) -> Error {
+    let interrupted = Python::attach(|py| error.is_instance_of::<PyKeyboardInterrupt>(py));
+    if interrupted {
+        caller.stop();
+        return caller.stopped().unwrap_or_else(|| Error::internal("it goes on after an interruption"));
+    }
     let told = Python::attach(|py| error.value(py).repr().map(|text| text.to_string()).unwrap_or_default());
     cause.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
     Error::new(Code::SourceRead, format!("the program failed that hands over the rows: {told}"))

@@ -1,8 +1,7 @@
 //! What a run says, to the Python object that listens.
 
-use crate::caller::{self, Caller};
+use crate::caller::Caller;
 use floodmark_cli::embed::Host;
-use floodmark_connect::Stop;
 use floodmark_core::event::Event;
 use pyo3::prelude::*;
 use serde_json::{Value, json};
@@ -12,7 +11,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(crate) struct Listener {
     object: Arc<Py<PyAny>>,
     caller: Caller,
-    stop: Stop,
     /// Whether anybody wants to know what happens on the way: asking Python costs.
     watched: bool,
     /// What it raised: it is for the caller, and not for the run.
@@ -20,8 +18,8 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    pub(crate) fn new(object: Arc<Py<PyAny>>, watched: bool, caller: Caller, stop: Stop) -> Self {
-        Listener { object, caller, stop, watched, raised: Arc::default() }
+    pub(crate) fn new(object: Arc<Py<PyAny>>, watched: bool, caller: Caller) -> Self {
+        Listener { object, caller, watched, raised: Arc::default() }
     }
 
     /// What the object raised, first.
@@ -33,7 +31,7 @@ impl Listener {
         let object = Arc::clone(&self.object);
         if let Err(error) = self.caller.call(move |py| work(object.bind(py))) {
             self.raised.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-            caller::stop(&self.stop);
+            self.caller.stop();
         }
     }
 }

@@ -87,7 +87,7 @@ fn run(
     let stop = Stop::default();
     let host = Arc::new(host);
     let ((code, cause, listener), signal) = caller::beside(py, &stop, |caller| {
-        let listener = Listener::new(host, watched, caller.clone(), stop.clone());
+        let listener = Listener::new(host, watched, caller.clone());
         let raised = listener.raised();
         let embedded = Embedded { host: Arc::new(listener), stop: stop.clone(), program };
         let (code, cause) = work(embedded, caller);

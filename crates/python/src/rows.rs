@@ -50,7 +50,7 @@ impl Made {
         loop {
             let (next, names) = (Arc::clone(&iterator), columns.by_name.clone());
             let chunk = caller.call(move |py| Chunk::take(next.bind(py), names, before));
-            let chunk = chunk.map_err(|error| raised(cause, error))?.map_err(|error| error.in_file(name))?;
+            let chunk = chunk.map_err(|error| raised(caller, cause, error))?.map_err(|error| error.in_file(name))?;
             if chunk.rows == 0 {
                 break;
             }

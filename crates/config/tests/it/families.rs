@@ -70,7 +70,7 @@ fn read(p: &Pipeline) -> &str {
             Relation::Table(table) => table,
             Relation::Query(_) => panic!("a query"),
         },
-        SourceSpec::Files(_) => panic!("files"),
+        other => panic!("{other:?}"),
     }
 }
 

@@ -159,7 +159,7 @@ fn readers_are_for_tables_of_postgresql() {
     }
     let readers = |source: &str| match parsed(source).unwrap().pipelines.remove(0).source {
         SourceSpec::Database(database) => database.readers,
-        SourceSpec::Files(files) => panic!("{files:?}"),
+        other => panic!("{other:?}"),
     };
     assert_eq!(readers("{ url: 'postgres://u@h/d', table: o, readers: 3 }"), 3);
     assert_eq!(readers("{ url: 'postgres://u@h/d', table: o }"), READERS);

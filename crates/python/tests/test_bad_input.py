@@ -1,0 +1,180 @@
+"""What is wrong with rows is told before anything is written, and in words of what was handed over."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+import floodmark as fm
+from conftest import rows
+
+
+def refused(kind: type, code: str, data: object, url: str, **more: object) -> fm.FloodmarkError:
+    """The error of a load that must fail and leave nothing."""
+    with pytest.raises(kind) as error:
+        fm.load(data, url, **{"table": "t", "key": "id", **more})
+    assert error.value.code == code
+    assert error.value.state and error.value.help
+    with pytest.raises(fm.SourceError):
+        fm.read(url, "t")
+    return error.value
+
+
+def test_an_object_column_of_mixed_types(sqlite: str) -> None:
+    error = refused(fm.DataError, "FM0301", pd.DataFrame({"id": [1, 2, 3], "x": [1, None, "a"]}, dtype=object), sqlite)
+    assert error.message == "column 'x' holds int (row 1) and str (row 3)"
+
+
+def test_dicts_of_mixed_types(sqlite: str) -> None:
+    error = refused(fm.DataError, "FM0301", [{"id": 1, "x": 1}, {"id": 2, "x": "a"}], sqlite)
+    assert error.message == 'column "x" holds int (row 1) and str (row 2)'
+    assert (error.place.row, error.place.column) == (2, "x")
+    fm.load([{"id": 1, "x": 1}, {"id": 2, "x": "a"}, {"id": 3, "x": 0.5}], sqlite, table="t", key="id", columns={"x": "text"})
+    assert [row["x"] for row in rows(sqlite, "t")] == ["1", "a", "0.5"]
+
+
+def test_mixed_types_of_rows_that_lie_far_apart(sqlite: str) -> None:
+    far = [{"id": n, "x": n} for n in range(20_000)] + [{"id": 20_000, "x": "a"}]
+    error = refused(fm.DataError, "FM0301", iter(far), sqlite)
+    assert error.message == 'column "x" holds int (row 1) and str (row 20001)'
+
+
+def test_an_int_that_no_float_is(sqlite: str) -> None:
+    error = refused(fm.DataError, "FM0301", [{"id": 1, "x": 0.5}, {"id": 2, "x": 2**53 + 1}], sqlite)
+    assert "an int that no float is (row 2)" in error.message
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pd.DataFrame([[1, 2, 3]], columns=["id", "a", "a"]),
+        pa.table([[1], [2], [3]], names=["id", "a", "a"]),
+    ],
+    ids=["pandas", "pyarrow"],
+)
+def test_two_columns_of_one_name(sqlite: str, frame: object) -> None:
+    error = refused(fm.SourceError, "FM0204", frame, sqlite)
+    assert "columns 2 and 3" in error.message
+
+
+def test_column_names_that_are_no_text(sqlite: str) -> None:
+    refused(fm.SourceError, "FM0204", pd.DataFrame({"id": [1], 7: [2]}), sqlite)
+    refused(fm.SourceError, "FM0204", [{"id": 1, 7: 2}], sqlite)
+    levels = pd.DataFrame([[1, 2]], columns=pd.MultiIndex.from_tuples([("a", "id"), ("a", "x")]))
+    refused(fm.SourceError, "FM0204", levels, sqlite)
+
+
+def test_an_index_that_matters_is_not_dropped(sqlite: str) -> None:
+    named = pd.DataFrame({"x": [1, 2]}, index=pd.Index([1, 2], name="id"))
+    error = refused(fm.SourceError, "FM0204", named, sqlite)
+    assert "reset_index()" in error.help[0]
+    refused(fm.SourceError, "FM0204", pd.DataFrame({"id": [1, 2]}, index=["a", "b"]), sqlite)
+    fm.load(named.reset_index(), sqlite, table="t", key="id")
+    # What is left when rows are filtered says nothing, and is left out.
+    filtered = pd.DataFrame({"id": [1, 2, 3], "x": [1, 2, 9]})
+    done = fm.load(filtered[filtered.id > 2], sqlite, table="t", key="id")
+    assert done.rows.inserted == 1
+    assert rows(sqlite, "t")[2] == {"id": 3, "x": 9}
+
+
+def test_categories_are_their_values(sqlite: str) -> None:
+    frame = pd.DataFrame({"id": [1, 2, 3], "c": pd.Categorical(["a", None, "a"])})
+    fm.load(frame, sqlite, table="t", key="id")
+    fm.load(pl.DataFrame({"id": [4], "c": pl.Series(["b"], dtype=pl.Categorical)}), sqlite, table="t", key="id")
+    assert [row["c"] for row in rows(sqlite, "t")] == ["a", None, "a", "b"]
+
+
+def test_nested_values_are_json(url: str) -> None:
+    frame = pl.DataFrame({"id": [1, 2], "tags": [["a", "b"], None], "of": [{"n": 1}, {"n": None}]})
+    fm.load(frame, url, table="t", key="id")
+    fm.load([{"id": 3, "tags": ["a"], "of": {"n": 1}}], url, table="t", key="id")
+    import json
+
+    assert [row["tags"] and json.loads(row["tags"]) for row in rows(url, "t")] == [["a", "b"], None, ["a"]]
+    assert [json.loads(row["of"]) for row in rows(url, "t")] == [{"n": 1}, {"n": None}, {"n": 1}]
+
+
+def test_moments_with_and_without_a_time_zone(url: str) -> None:
+    naive, aware = dt.datetime(2024, 1, 1), dt.datetime(2024, 1, 1, tzinfo=dt.timezone.utc)
+    refused(fm.DataError, "FM0301", [{"id": 1, "at": naive}, {"id": 2, "at": aware}], url)
+    fm.load(pl.DataFrame({"id": [1], "at": [naive]}), url, table="t", key="id")
+    with pytest.raises(fm.FloodmarkError) as error:
+        fm.load(pl.DataFrame({"id": [2], "at": [aware]}), url, table="t", key="id")
+    assert error.value.code in ("FM0301", "FM0406")
+    assert rows(url, "t") == [{"id": 1, "at": naive}]
+
+
+def test_nan_is_what_arrow_says_it_is(sqlite: str) -> None:
+    """pandas says that NaN is missing, and so it is NULL; to polars and Python it is a number of its own."""
+    nan = float("nan")
+    fm.load(pd.DataFrame({"id": [1], "x": [nan]}), sqlite, table="missing", key="id")
+    assert rows(sqlite, "missing") == [{"id": 1, "x": None}]
+    for data in (pl.DataFrame({"id": [1], "x": [nan]}), [{"id": 1, "x": nan}]):
+        refused(fm.DataError, "FM0307", data, sqlite)
+
+
+def test_empty_frames(url: str) -> None:
+    empty = pd.DataFrame({"id": pd.Series([], dtype="int64"), "x": pd.Series([], dtype="float64")})
+    assert fm.load(empty, url, table="t", key="id").status == "nothing_new"
+    fm.load(pl.DataFrame({"id": [1], "x": [0.5]}), url, table="t", key="id")
+    assert fm.load(empty, url, table="t", key="id").status == "nothing_new"
+    assert fm.load([], url, table="t", key="id").status == "nothing_new"
+    with pytest.raises(fm.FloodmarkError) as error:
+        fm.load(empty, url, table="u", load="overwrite")
+    assert error.value.code == "FM0212"
+    assert len(rows(url, "t")) == 1
+
+
+def test_rows_that_come_first_must_have_the_key(sqlite: str) -> None:
+    refused(fm.FloodmarkError, "FM0404", pl.DataFrame({"x": [1]}), sqlite)
+
+
+def test_what_has_no_rows(sqlite: str) -> None:
+    for data in (7, "nothing.csv.d", pl.LazyFrame({"id": [1]})):
+        with pytest.raises((TypeError, fm.FloodmarkError)):
+            fm.load(data, sqlite, table="t", key="id")
+    with pytest.raises(TypeError, match="one row or the columns"):
+        fm.load({"id": [1, 2]}, sqlite, table="t", key="id")
+    refused(fm.DataError, "FM0301", [{"id": 1, "x": object()}], sqlite)
+    refused(fm.DataError, "FM0301", [{"id": 1, "x": dt.timedelta(1)}], sqlite)
+    refused(fm.SourceError, "FM0208", [1, 2], sqlite)
+    refused(fm.SourceError, "FM0208", pl.DataFrame({"id": [1], "x": [dt.timedelta(1)]}), sqlite)
+
+
+def test_batches_of_other_columns(sqlite: str) -> None:
+    first, more = pa.table({"id": [1], "x": [1]}), pa.table({"x": [2], "id": [2]})
+    assert fm.load(iter([first, more]), sqlite, table="ok", key="id").rows.inserted == 2
+    refused(fm.SourceError, "FM0204", iter([first, pa.table({"id": [2]})]), sqlite)
+    refused(fm.SourceError, "FM0204", iter([first, pa.table({"id": [2], "x": [1], "y": [1]})]), sqlite)
+
+
+def test_what_fails_while_rows_are_made(url: str) -> None:
+    def made():
+        yield {"id": 1}
+        raise ValueError("the page is gone")
+
+    with pytest.raises(fm.SourceError) as error:
+        fm.load(made(), url, table="t", key="id")
+    assert error.value.code == "FM0202" and isinstance(error.value.__cause__, ValueError)
+    with pytest.raises(fm.SourceError):
+        fm.read(url, "t")
+
+
+def test_settings_are_told_as_keywords(sqlite: str) -> None:
+    with pytest.raises(TypeError, match="no setting 'kee'; did you mean 'key'"):
+        fm.load([{"id": 1}], sqlite, table="t", kee="id")
+    with pytest.raises(TypeError, match="no table is named"):
+        fm.load([{"id": 1}], sqlite, key="id")
+    error = refused(fm.ConfigError, "FM0106", [{"id": 1}], sqlite, key=None, load="append")
+    assert "append=\"at_least_once\"" in error.help[0] and "--" not in str(error)
+    error = refused(fm.ConfigError, "FM0106", [{"id": 1}], sqlite, delimiter=";")
+    assert error.message == "delimiter says how a file or a database is read"
+    with pytest.raises(fm.ConfigError) as several:
+        fm.load([{"id": 1}], "oracle://x", table="t", key="id", on_null="maybe")
+    assert len(several.value.mistakes) == 2
+    bare = refused(fm.ConfigError, "FM0102", [{"id": 1}], sqlite, key=None)
+    assert "give key" in bare.help[0]

@@ -1,0 +1,225 @@
+"""What can be handed over, and what becomes of it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import uuid
+
+import duckdb
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+import floodmark as fm
+from conftest import rows
+
+ORDERS = [
+    {"id": 1, "name": "apple", "at": dt.datetime(2024, 1, 1)},
+    {"id": 2, "name": None, "at": dt.datetime(2024, 1, 2, 0, 0, 0, 7)},
+    {"id": 3, "name": "grape", "at": dt.datetime(2024, 1, 3)},
+]
+MORE = {"id": 4, "name": "melon", "at": dt.datetime(2024, 1, 4)}
+
+
+def frames(orders: list[dict]) -> dict[str, object]:
+    """The same rows, as each library has them."""
+    table = pa.Table.from_pylist(orders)
+    return {
+        "pandas": pd.DataFrame(orders),
+        "pandas by arrow": table.to_pandas(types_mapper=pd.ArrowDtype),
+        "polars": pl.DataFrame(orders),
+        "pyarrow table": table,
+        "pyarrow batch": table.to_batches()[0],
+        "pyarrow reader": table.to_reader(),
+        "duckdb": duckdb.sql("SELECT * FROM table"),
+        "dicts": orders,
+        "generator": (row for row in orders),
+        "pages": iter([orders[:2], [], orders[2:]]),
+        "batches": iter(pa.Table.from_pylist([row]) for row in orders),
+    }
+
+
+@pytest.mark.parametrize("what", list(frames(ORDERS)))
+def test_whatever_has_the_rows_they_are_loaded_once(url: str, what: str) -> None:
+    load = lambda orders: fm.load(frames(orders)[what], url, table="orders", key="id", watermark="at")
+    first = load(ORDERS)
+    assert (first.status, first.rows.inserted, first.rows.read) == ("ok", 3, 3)
+    assert (first.watermark.column, first.watermark.before) == ("at", None)
+    again = load(ORDERS)
+    assert (again.status, again.rows.changed) == ("nothing_new", 0)
+    # Rows behind the watermark are left out, and those at it are recognised.
+    assert (again.rows.skipped, again.rows.unchanged) == (2, 1)
+    third = load([*ORDERS, MORE])
+    assert (third.rows.inserted, third.rows.changed) == (1, 1)
+    assert rows(url, "orders") == [*ORDERS, MORE]
+
+
+def test_a_row_that_changed_is_updated_and_an_older_one_is_not(url: str) -> None:
+    load = lambda row: fm.load([row], url, table="orders", key="id", version="at").rows
+    assert load(ORDERS[0]).inserted == 1
+    newer = {"id": 1, "name": "pear", "at": dt.datetime(2024, 2, 1)}
+    assert load(newer).updated == 1
+    assert load(ORDERS[0]).stale == 1
+    assert rows(url, "orders") == [newer]
+
+
+def test_of_two_rows_with_one_key_the_later_one_counts(url: str) -> None:
+    """The order of a frame means something, as that of a file does."""
+    done = fm.load(pl.DataFrame({"id": [1, 1], "n": [1, 2]}), url, table="t", key="id")
+    assert (done.rows.inserted, done.rows.superseded) == (1, 1)
+    assert rows(url, "t") == [{"id": 1, "n": 2}]
+
+
+def test_rows_of_a_query_in_no_order_are_refused_where_the_order_would_decide(url: str) -> None:
+    relation = duckdb.sql("SELECT * FROM (VALUES (1, 1), (1, 2)) AS t(id, n)")
+    with pytest.raises(fm.SourceError) as error:
+        fm.load(relation, url, table="t", key="id")
+    assert error.value.code == "FM0213"
+
+
+def test_every_kind_of_value_is_kept_exactly(url: str) -> None:
+    one = {
+        "id": 1,
+        "flag": True,
+        "big": 2**62,
+        "huge": 2**64 + 1,
+        "amount": decimal.Decimal("12.340"),
+        "ratio": 0.1,
+        "name": "naïve ☃",
+        "raw": b"\x00\xff",
+        "day": dt.date(2024, 2, 29),
+        "at": dt.datetime(2024, 2, 29, 12, 0, 0, 123456),
+        "moment": dt.datetime(2024, 2, 29, 12, tzinfo=dt.timezone(dt.timedelta(hours=2))),
+        "ref": uuid.UUID(int=7),
+        "nothing": None,
+    }
+    fm.load([one], url, table="t", key="id")
+    got = pa.table(fm.read(url, "t")).to_pylist()[0]
+    assert got["big"] == 2**62 and decimal.Decimal(got["huge"]) == 2**64 + 1
+    assert str(got["amount"]) == "12.340" and got["ratio"] == 0.1
+    assert (got["name"], got["raw"], got["day"]) == (one["name"], one["raw"], one["day"])
+    assert (got["at"], got["moment"]) == (one["at"], one["moment"])
+    assert (got["ref"], got["nothing"]) == (str(one["ref"]), None)
+    assert got["flag"] in (True, 1)
+
+
+def test_columns_widen_where_that_loses_nothing(sqlite: str) -> None:
+    many = [{"id": n, "x": n} for n in range(40_000)] + [{"id": 40_000, "x": 0.5, "late": dt.date(2024, 1, 1)}]
+    done = fm.load(iter(many), sqlite, table="t", key="id")
+    assert done.rows.inserted == 40_001
+    got = pa.table(fm.read(sqlite, query="SELECT * FROM t WHERE id IN (0, 39999, 40000) ORDER BY id")).to_pylist()
+    assert [row["x"] for row in got] == [0.0, 39_999.0, 0.5]
+    assert [row["late"] for row in got] == [None, None, "2024-01-01"] or got[2]["late"] == dt.date(2024, 1, 1)
+
+
+def test_a_source_is_called_with_where_reading_begins(url: str) -> None:
+    asked = []
+
+    @fm.source
+    def orders(since):
+        """Rows from a position on."""
+        asked.append(since)
+        yield [row for row in ORDERS if since is None or row["at"] >= since]
+
+    load = lambda **more: fm.load(orders, url, key="id", watermark="at", **more)
+    assert load().rows.inserted == 3
+    assert load().rows.read == 1
+    assert load(lookback=dt.timedelta(days=1)).rows.read == 2
+    at = ORDERS[2]["at"]
+    assert asked == [None, at, at - dt.timedelta(days=1)]
+    assert orders.__doc__ == "Rows from a position on." and list(orders(None))[0] == ORDERS
+
+
+@pytest.mark.parametrize("first", [7, dt.date(2024, 2, 29), decimal.Decimal("1.50"), "b", dt.datetime(2024, 1, 1, tzinfo=dt.timezone.utc)])
+def test_the_position_is_of_the_columns_type(sqlite: str, first: object) -> None:
+    asked = []
+
+    @fm.source
+    def t(since):
+        asked.append(since)
+        return [{"id": 1, "at": first}]
+
+    for _ in range(2):
+        fm.load(t, sqlite, key="id", watermark="at")
+    assert asked == [None, first] and type(asked[1]) is type(first)
+
+
+def test_objects_of_the_callers_thread_are_used_there(sqlite: str, tmp_path) -> None:
+    import sqlite3
+
+    with sqlite3.connect(tmp_path / "source.db") as db:
+        db.execute("CREATE TABLE t AS SELECT 1 AS id")
+
+        def made():
+            for (id,) in db.execute("SELECT id FROM t"):
+                yield {"id": id}
+
+        assert fm.load(made(), sqlite, table="t", key="id").rows.inserted == 1
+
+
+def test_a_table_of_one_database_goes_into_another(url: str, sqlite: str) -> None:
+    fm.load(ORDERS, sqlite + "2", table="orders", key="id")
+    done = fm.load(fm.read(sqlite + "2", "orders"), url, table="copy", key="id")
+    assert done.rows.inserted == 3
+    assert rows(url, "copy") == ORDERS
+
+
+def test_files_are_loaded_by_their_path(sqlite: str, tmp_path) -> None:
+    path = tmp_path / "orders.csv"
+    path.write_text("id,zip\n1,007\n")
+    for status in ("ok", "nothing_new"):
+        assert fm.load(path, sqlite, key="id").status == status
+    assert rows(sqlite, "orders") == [{"id": 1, "zip": "007"}]
+
+
+def test_a_load_is_continued_by_the_command_line_and_the_other_way_round(url: str, cli, tmp_path) -> None:
+    fm.load(ORDERS, url, table="orders", key="id", watermark="at")
+    path = tmp_path / "more.csv"
+    path.write_text("id,name,at\n3,grape,2024-01-03\n4,melon,2024-01-04\n")
+    out = cli("load", str(path), url, "--table", "orders", "--key", "id", "--watermark", "at", "--format", "json")
+    assert '"inserted":1' in out and '"before":"2024-01-03 00:00:00"' in out
+    done = fm.load([*ORDERS, MORE], url, table="orders", key="id", watermark="at")
+    assert (done.status, done.rows.skipped, done.watermark.before) == ("nothing_new", 3, "2024-01-04 00:00:00")
+    assert rows(url, "orders") == [*ORDERS, MORE]
+
+
+def test_append_and_overwrite(url: str) -> None:
+    at = lambda orders, **more: fm.load(orders, url, table="log", **more).rows
+    assert at(ORDERS, load="append", watermark="at").inserted == 3
+    assert at([*ORDERS, MORE], load="append", watermark="at").inserted == 1
+    assert len(rows(url, "log")) == 4
+    assert fm.load(ORDERS, url, table="all", load="overwrite").rows.inserted == 3
+    fm.load(ORDERS[:1], url, table="all", load="overwrite")
+    assert rows(url, "all") == ORDERS[:1]
+
+
+def test_a_transform_and_rejects(url: str) -> None:
+    done = fm.load(
+        pl.DataFrame({"id": ["1", "x", "3"], "n": [1, 2, 3]}),
+        url,
+        table="t",
+        key="id",
+        columns={"id": "bigint"},
+        on_bad_row="reject",
+    )
+    assert (done.rows.inserted, done.rows.rejected) == (2, 1)
+    done = fm.load(ORDERS, url, table="u", key="id", transform="SELECT id, upper(name) AS name FROM source")
+    assert done.rows.transformed == 3
+    assert [row["name"] for row in rows(url, "u")] == ["APPLE", None, "GRAPE"]
+
+
+def test_a_full_refresh_forgets(url: str) -> None:
+    fm.load(ORDERS, url, table="orders", key="id", watermark="at")
+    done = fm.load(ORDERS[:1], url, table="orders", key="id", watermark="at", full_refresh=True)
+    assert done.rows.inserted == 1
+    assert rows(url, "orders") == ORDERS[:1]
+
+
+def test_a_result_is_shown_in_a_notebook(sqlite: str) -> None:
+    done = fm.load([*ORDERS, {**MORE, "name": "<b>"}], sqlite, table="<t>", key="id", watermark="at")
+    html = done._repr_html_()
+    assert "<svg" in html and "4 inserted" in html and "&lt;t&gt;" in html and "<t>" not in html
+    assert repr(done).startswith("<floodmark <t>: ok · read 4, inserted 4 · at None → 2024-01-04 00:00:00 · ")
+    assert done["rows"]["inserted"] == done.rows.inserted == 4 and dict(done)["load"] == "upsert"
