@@ -6,7 +6,7 @@ use crate::{
     render::json,
 };
 use floodmark_connect::{Source, Stop};
-use floodmark_core::{Result, event::Event, url::ConnectionUrl};
+use floodmark_core::{Error, event::Event};
 use floodmark_engine::RunOptions;
 use serde_json::Value;
 use std::{ffi::OsString, sync::Arc};
@@ -37,9 +37,8 @@ pub struct Embedded {
 /// Runs a command line (`run orders --jobs 2`, without the program's name). What a person would be asked is answered with
 /// yes. Returns the exit code.
 pub fn command(args: &[OsString], embedded: Embedded) -> u8 {
-    let name = [OsString::from("floodmark")];
-    let format = ["--format", "json", "--yes"].map(OsString::from);
-    let line: Vec<OsString> = name.iter().chain(args).chain(&format).cloned().collect();
+    let before = ["floodmark", "--format", "json", "--yes"].map(OsString::from);
+    let line: Vec<OsString> = before.iter().chain(args).cloned().collect();
     let cli = match args::parse(&line) {
         Ok(cli) => cli,
         Err(error) => {
@@ -65,14 +64,9 @@ pub fn load(
     ended(&cx, load::handed(&cx, rows, source, settings, options))
 }
 
-/// What `--format json` prints of an error, with a URL in it shown as it may be shown.
-pub fn error(error: &floodmark_core::Error) -> Value {
+/// What `--format json` prints of an error.
+pub fn error(error: &Error) -> Value {
     json::error(error)
-}
-
-/// A connection URL; relative paths are relative to the process.
-pub fn url(text: &str) -> Result<ConnectionUrl> {
-    ConnectionUrl::parse(text)
 }
 
 fn ended(cx: &Context, done: Result<u8, commands::Failure>) -> u8 {

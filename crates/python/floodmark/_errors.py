@@ -33,7 +33,7 @@ class Mistake:
     help: tuple[str, ...]
 
 
-class _Told:
+class _Told(BaseException):
     """What every exception of this package has."""
 
     code: str
@@ -155,7 +155,7 @@ def of(failure: dict[str, Any], *, settings: bool = False, result: Any = None) -
     help = tuple(say(help) for help in error.get("help") or ())
     if len(mistakes) == 1:
         help = help or mistakes[0].help
-    return kind(error["code"])(
+    made: BaseException = kind(error["code"])(
         say(error["message"]),
         code=error["code"],
         state=say(state) if state else None,
@@ -164,6 +164,7 @@ def of(failure: dict[str, Any], *, settings: bool = False, result: Any = None) -
         mistakes=mistakes,
         result=result,
     )
+    return made
 
 
 def of_json(text: str) -> BaseException:
@@ -172,7 +173,7 @@ def of_json(text: str) -> BaseException:
 
 
 _FLAGS = dict(flags())
-_FLAG = re.compile(r"--(?P<name>[a-z][a-z-]*)(?:(?P<between>[ =])(?P<value>'[^']*'|[\w.,%*/:\"-]+))?")
+_FLAG = re.compile(r"--(?P<name>[a-z][a-z-]*)(?:(?P<between>[ =])(?P<value>'[^']*'|[\w.,%*/:\"-][\w.,%*/:=\"-]*))?")
 
 
 def as_keywords(text: str) -> str:

@@ -86,7 +86,8 @@ class Project:
         given = {"from": from_, "to": to, "by": by, "missing": missing, "status": status}
         if not status:
             given["jobs"] = jobs
-        return self._command("backfill", [name], _waited(wait) + _options({**given, **options}))[1][0]
+        result: Result = self._command("backfill", [name], _waited(wait) + _options({**given, **options}))[1][0]
+        return result
 
     def verify(self, *names: str, repair: bool = False, **options: Any) -> Any:
         """Compares tables with what they should hold. Differences are no exception: ``result["status"]`` says so."""

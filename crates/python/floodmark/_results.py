@@ -64,7 +64,7 @@ class Result(Mapping[str, Any]):
     @property
     def pipeline(self) -> str:
         """The pipeline's name."""
-        return self._value["pipeline"]
+        return str(self._value["pipeline"])
 
     @property
     def run(self) -> str | None:
@@ -166,7 +166,7 @@ def _picture(rows: Rows) -> str:
     return f"<div>{svg}</div><div>{rows.read:,} read: {words or 'nothing'}{removed}</div>"
 
 
-class Results(list):
+class Results(list[Result]):
     """Results of several pipelines, in order."""
 
     def __getitem__(self, key: Any) -> Any:

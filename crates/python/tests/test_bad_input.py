@@ -123,6 +123,7 @@ def test_empty_frames(url: str) -> None:
     fm.load(pl.DataFrame({"id": [1], "x": [0.5]}), url, table="t", key="id")
     assert fm.load(empty, url, table="t", key="id").status == "nothing_new"
     assert fm.load([], url, table="t", key="id").status == "nothing_new"
+    fm.load(pl.DataFrame({"id": [1], "x": [0.5]}), url, table="u", load="overwrite")
     with pytest.raises(fm.FloodmarkError) as error:
         fm.load(empty, url, table="u", load="overwrite")
     assert error.value.code == "FM0212"
@@ -176,5 +177,8 @@ def test_settings_are_told_as_keywords(sqlite: str) -> None:
     with pytest.raises(fm.ConfigError) as several:
         fm.load([{"id": 1}], "oracle://x", table="t", key="id", on_null="maybe")
     assert len(several.value.mistakes) == 2
-    bare = refused(fm.ConfigError, "FM0102", [{"id": 1}], sqlite, key=None)
+    with pytest.raises(fm.ConfigError) as text:
+        fm.load([{"id": 1, "at": "5"}], sqlite, table="t", key="id", watermark="at")
+    assert 'columns={"at": "timestamp"}' in text.value.help[0]
+    bare = refused(fm.ConfigError, "FM0107", [{"id": 1}], sqlite, key=None)
     assert "give key" in bare.help[0]

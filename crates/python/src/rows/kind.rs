@@ -127,7 +127,13 @@ impl Typed {
     /// Those of later rows.
     pub(crate) fn join(&mut self, later: &Typed) {
         let Some(first) = later.first else { return };
-        self.clash = self.clash.or(later.clash);
+        // What clashes among them may clash with a row before them, too, which is the one to name.
+        let known = |found: &(Kind, u64)| self.kind.join(found.0) == Kind::Mixed;
+        let clash = later.clash.map(|(one, other)| match self.first.filter(|_| known(&other)) {
+            Some(before) => (before, other),
+            None => (one, other),
+        });
+        self.clash = self.clash.or(clash);
         self.take(later.kind, first);
         self.largest = self.largest.max(later.largest);
         self.digits = (self.digits.0.max(later.digits.0), self.digits.1.max(later.digits.1));
