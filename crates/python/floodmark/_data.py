@@ -77,10 +77,14 @@ def source(function: Callable[..., Any] | None = None, /, *, name: str | None = 
 def rows_of(data: Any, typed: list[str]) -> Rows:
     """What is read of something that was handed over."""
     if isinstance(data, Source):
-        return Rows(data.name, lambda at: _opened(data.function(_values.position(at)), data.name), typed=typed)
+        # It is called again where a run begins anew.
+        made = lambda at: _opened(data.function(_values.position(at)), data.name)
+        return Rows(data.name, made, again=True, typed=typed)
     kind = (type(data).__module__.partition(".")[0], type(data).__name__)
     if kind[0] == "pandas" and kind[1] == "DataFrame":
         _sound(data)
+        if not has_arrow(data) or not _has_pyarrow():
+            return Rows("dataframe", lambda _: ("rows", _records(data)), again=True, typed=typed)
     if has_arrow(data):
         name = "dataframe" if kind[1] == "DataFrame" else kind[1]
         return Rows(
@@ -107,6 +111,26 @@ def rows_of(data: Any, typed: list[str]) -> Rows:
 def has_arrow(data: Any) -> bool:
     """Whether it has Arrow's interface."""
     return hasattr(data, "__arrow_c_stream__") or hasattr(data, "__arrow_c_array__")
+
+
+def _has_pyarrow() -> bool:
+    """pandas has Arrow's interface by it, and not without."""
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def _records(frame: Any) -> Iterator[dict[str, Any]]:
+    """Rows of a frame as dicts, some at a time. What pandas says is missing is None, as it is on the way through Arrow."""
+    for at in range(0, len(frame), 16_384):
+        for row in frame.iloc[at : at + 16_384].to_dict("records"):
+            yield {name: None if value is not None and _missing(value) else value for name, value in row.items()}
+
+
+def _missing(value: Any) -> bool:
+    return isinstance(value, float) and value != value
 
 
 def _unknown(data: Any) -> str:

@@ -9,10 +9,11 @@ from typing import Any, Iterator, Mapping
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows by what became of them: ``read`` is the sum of the others but ``transformed`` and ``removed``."""
+    """Rows by what became of them: ``read`` (with a transform, ``transformed``, which is None without one) is the sum of the
+    others but ``removed``."""
 
     read: int = 0
-    transformed: int = 0
+    transformed: int | None = None
     skipped: int = 0
     rejected: int = 0
     superseded: int = 0
@@ -25,7 +26,7 @@ class Rows:
     removed: int = 0
 
     @classmethod
-    def of(cls, counts: Mapping[str, int]) -> Rows:
+    def of(cls, counts: Mapping[str, Any]) -> Rows:
         """From the counts of a result."""
         known = {field.name for field in fields(cls)}
         return cls(**{name: n for name, n in counts.items() if name in known})
@@ -83,9 +84,11 @@ class Result(Mapping[str, Any]):
 
     @property
     def rows(self) -> Rows:
-        """Rows by what became of them."""
+        """Rows by what became of them, where rows were loaded."""
         counts = self._value.get("rows")
-        return Rows.of(counts) if isinstance(counts, Mapping) else Rows()
+        if not isinstance(counts, Mapping) or "read" not in counts:
+            raise AttributeError("these are no rows that were loaded: see what result['rows'] has")
+        return Rows.of(counts)
 
     @property
     def watermark(self) -> Watermark | None:
@@ -102,7 +105,8 @@ class Result(Mapping[str, Any]):
         parts = [f"{self._value.get('pipeline', '')}: {self.status}".strip(": ")]
         rows = self._value.get("rows")
         if isinstance(rows, Mapping):
-            parts.append(", ".join(f"{name} {n:,}" for name, n in rows.items() if n) or "no rows")
+            told = ", ".join(f"{name} {n:,}" for name, n in rows.items() if n)
+            parts.extend([told or "no rows"] if told or "read" in rows else [])
         if self.watermark is not None:
             parts.append(f"{self.watermark.column} {self.watermark.before} → {self.watermark.after}")
         if self.seconds is not None:
@@ -115,7 +119,7 @@ class Result(Mapping[str, Any]):
         if self.seconds is not None:
             title += f" <span style='opacity:.6'>in {self.seconds} s</span>"
         out = [f"<div>{title}</div>"]
-        if isinstance(rows, Mapping):
+        if isinstance(rows, Mapping) and "read" in rows:
             out.append(_picture(self.rows))
         if self.watermark is not None:
             mark = self.watermark

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import subprocess
+import sys
 import uuid
 
 import duckdb
@@ -186,6 +188,27 @@ def test_a_load_is_continued_by_the_command_line_and_the_other_way_round(url: st
     done = fm.load([*ORDERS, MORE], url, table="orders", key="id", watermark="at")
     assert (done.status, done.rows.skipped, done.watermark.before) == ("nothing_new", 3, "2024-01-04 00:00:00")
     assert rows(url, "orders") == [*ORDERS, MORE]
+
+
+WITHOUT_PYARROW = """
+import sys
+sys.modules["pyarrow"] = None
+import pandas as pd, floodmark as fm
+frame = pd.DataFrame({
+    "id": [1, 2], "x": [0.5, float("nan")], "name": ["a", None],
+    "at": pd.to_datetime(["2024-01-01T00:00:00.000000001", None]), "c": pd.Categorical(["u", "u"]),
+})
+print(fm.load(frame, sys.argv[1], table="t", key="id").rows.inserted)
+"""
+
+
+def test_pandas_needs_no_pyarrow(sqlite: str) -> None:
+    done = subprocess.run([sys.executable, "-c", WITHOUT_PYARROW, sqlite], capture_output=True, text=True)
+    assert done.stdout == "2\n", done.stderr
+    first, second = rows(sqlite, "t")
+    assert (first["x"], first["name"], first["c"]) == (0.5, "a", "u")
+    assert pd.Timestamp(first["at"]) == pd.Timestamp("2024-01-01T00:00:00.000000001")
+    assert (second["x"], second["name"], second["at"]) == (None, None, None)
 
 
 def test_append_and_overwrite(url: str) -> None:

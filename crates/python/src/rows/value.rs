@@ -138,10 +138,12 @@ fn iso(value: &Bound<'_, PyAny>) -> PyResult<String> {
 /// A `datetime`, or a pandas Timestamp, whose text has its nanoseconds; `NaT` is one, too.
 fn moment(value: &Bound<'_, PyAny>) -> PyResult<Result<Value>> {
     let text = iso(value)?;
-    Ok(Ok(match (text.as_str(), value.call_method0("utcoffset")?.is_none()) {
-        ("NaT", _) => Value::Null,
-        (_, true) => Value::Timestamp(text),
-        (_, false) => Value::TimestampTz(text),
+    if text == "NaT" {
+        return Ok(Ok(Value::Null));
+    }
+    Ok(Ok(match value.call_method0("utcoffset")?.is_none() {
+        true => Value::Timestamp(text),
+        false => Value::TimestampTz(text),
     }))
 }
 
