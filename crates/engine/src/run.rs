@@ -368,6 +368,13 @@ impl Work<'_> {
         if schemas.read_as.columns.is_empty() && schemas.target.columns.is_empty() && planned > 0 {
             return Err(self.first_bad_row(&readings, &schemas.read_as)?);
         }
+        // A program may have no rows yet, and cannot tell then what columns they would have.
+        let nothing = !by_file && planned == 0 && schemas.target.columns.is_empty();
+        if nothing && !self.pipeline.full_read() {
+            run.status = "nothing_new".into();
+            run.finished_at = Some(self.engine.clock.now());
+            return session.record(run, &touched);
+        }
         names::check(&schemas.target, self.can)?;
         // Rejected rows may be few and broken: what one of them lacks makes it bad again, and no other.
         if replay.is_none() {

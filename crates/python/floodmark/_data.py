@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -35,12 +36,15 @@ class Rows:
         ordered: bool = True,
         again: bool = False,
         typed: list[str],
+        columns: list[str] | None = None,
     ) -> None:
         self.name = name
         self.open = open
         self.ordered = ordered
         self.again = again
         self.typed = typed
+        # All columns, where some of them are nothing but null and left out of what `open` gives.
+        self.columns = columns
 
 
 class Source:
@@ -81,10 +85,18 @@ def rows_of(data: Any, typed: list[str]) -> Rows:
         made = lambda at: _opened(data.function(_values.position(at)), data.name)
         return Rows(data.name, made, again=True, typed=typed)
     kind = (type(data).__module__.partition(".")[0], type(data).__name__)
+    if kind[1] == "Series":
+        raise TypeError("a Series is one column and no table: hand over series.to_frame()")
     if kind[0] == "pandas" and kind[1] == "DataFrame":
         _sound(data)
         if not has_arrow(data) or not _has_pyarrow():
             return Rows("dataframe", lambda _: ("rows", _records(data)), again=True, typed=typed)
+    if kind == ("polars", "DataFrame"):
+        # Arrow takes no column without a type as polars gives it.
+        typeless = [name for name, of in data.schema.items() if str(of) == "Null"]
+        if typeless:
+            rest = data.drop(typeless)
+            return Rows("dataframe", lambda _: ("stream", rest), again=True, typed=typed, columns=list(data.columns))
     if has_arrow(data):
         name = "dataframe" if kind[1] == "DataFrame" else kind[1]
         return Rows(
@@ -116,7 +128,7 @@ def has_arrow(data: Any) -> bool:
 def _has_pyarrow() -> bool:
     """pandas has Arrow's interface by it, and not without."""
     try:
-        import pyarrow  # noqa: F401
+        importlib.import_module("pyarrow")
     except ImportError:
         return False
     return True
@@ -168,6 +180,14 @@ def _pages(pages: Iterator[Any]) -> Iterator[Any]:
         yield page
 
 
+# Of these pandas would hand over numbers that say something else, or nothing.
+_ELSE = {
+    "period": "make it a timestamp ({0}.dt.to_timestamp()) or text ({0}.astype(str))",
+    "interval": "make it text ({0}.astype(str)), or two columns of its ends",
+    "c": "make it two columns: {0}.map(lambda z: z.real), {0}.map(lambda z: z.imag)",
+}
+
+
 def _sound(frame: Any) -> None:
     """What pandas would change, lose or refuse on its way to Arrow is refused before, and in words of the frame."""
     from ._errors import DataError, SourceError
@@ -210,6 +230,14 @@ def _sound(frame: Any) -> None:
         )
     for name in names:
         column = frame[name]
+        instead = _ELSE.get(getattr(column.dtype, "kind", "")) or _ELSE.get(str(column.dtype).partition("[")[0])
+        if instead is not None:
+            raise SourceError(
+                f"column {name!r} is of type {column.dtype}, which no database has",
+                code="FM0208",
+                state=nothing,
+                help=(instead.format(f"df[{name!r}]"),),
+            )
         if str(column.dtype) == "object":
             _one_kind(name, column, DataError, nothing)
 

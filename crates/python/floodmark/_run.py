@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import sys
@@ -12,7 +13,6 @@ from . import _errors, _floodmark
 logger = logging.getLogger("floodmark")
 # A library says nothing where nobody listens.
 logger.addHandler(logging.NullHandler())
-_floodmark.log_into(logger)
 
 Progress = Callable[[dict[str, Any]], object]
 
@@ -22,10 +22,17 @@ def program() -> list[str]:
     return [sys.executable, "-m", "floodmark"]
 
 
+@functools.cache
+def _listen() -> None:
+    """From the first run on, and not from the import: `python -m floodmark` logs by itself."""
+    _floodmark.log_into(logger)
+
+
 class Listener:
     """What a run says, from the thread that called."""
 
     def __init__(self, progress: Progress | None, settings: bool = False) -> None:
+        _listen()
         self.objects: list[dict[str, Any]] = []
         self.progress = progress
         self.settings = settings

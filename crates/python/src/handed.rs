@@ -3,11 +3,11 @@
 use crate::{
     caller::Caller,
     capsule::{self, Reader},
-    rows::Made,
+    rows::{self, Made},
 };
 use arrow::{
     array::{RecordBatch, RecordBatchReader},
-    datatypes::{Schema, SchemaRef},
+    datatypes::{DataType, Field, Schema, SchemaRef},
 };
 use floodmark_core::{Code, Error, Result, Value};
 use floodmark_files::{ArrowStream, Handed};
@@ -23,6 +23,8 @@ pub(crate) struct Rows {
     again: bool,
     /// Columns that are given a type: their values may be of several kinds.
     typed: Vec<String>,
+    /// All columns, where some are nothing but NULL and left out of what is given.
+    columns: Option<Vec<String>>,
     /// `open(from)` gives `(kind, object)`.
     open: Arc<Py<PyAny>>,
 }
@@ -34,6 +36,7 @@ impl Rows {
             ordered: object.getattr("ordered")?.extract()?,
             again: object.getattr("again")?.extract()?,
             typed: object.getattr("typed")?.extract()?,
+            columns: object.getattr("columns")?.extract()?,
             open: Arc::new(object.getattr("open")?.unbind()),
         })
     }
@@ -110,7 +113,7 @@ impl Handed for FromPython {
         }
         *given = !self.rows.again;
         match self.asked(from)? {
-            Opened::Stream(reader) => Ok(stream(reader)),
+            Opened::Stream(reader) => Ok(stream(reader, self.rows.columns.as_deref())),
             Opened::Batches(iterator) => self.batches(iterator),
             Opened::Rows(iterator) => {
                 let new = Made::take(iterator, &self.rows.typed, &self.caller, &self.cause, &self.rows.name)?;
@@ -207,8 +210,17 @@ fn aligned(batch: &RecordBatch, columns: &SchemaRef, name: &str) -> Result<Recor
     Ok(batch.project(&order.collect::<Result<Vec<usize>>>()?)?)
 }
 
-fn stream(reader: Reader) -> ArrowStream {
-    ArrowStream { schema: reader.schema(), batches: Box::new(reader.map(|batch| batch.map_err(unreadable))) }
+fn stream(reader: Reader, columns: Option<&[String]>) -> ArrowStream {
+    let schema = reader.schema();
+    let batches = reader.map(|batch| batch.map_err(unreadable));
+    let Some(columns) = columns else { return ArrowStream { schema, batches: Box::new(batches) } };
+    let field = |name: &String| {
+        let there = schema.field_with_name(name).cloned();
+        there.unwrap_or_else(|_| Field::new(name, DataType::Null, true))
+    };
+    let all = Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<Field>>()));
+    let schema = all.clone();
+    ArrowStream { schema, batches: Box::new(batches.map(move |batch| rows::filled(&batch?, &all))) }
 }
 
 fn unreadable(cause: arrow::error::ArrowError) -> Error {
@@ -226,7 +238,7 @@ pub(crate) fn raised(caller: &Caller, cause: &Cause, error: PyErr) -> Error {
     }
     let told = Python::attach(|py| error.value(py).repr().map(|text| text.to_string()).unwrap_or_default());
     cause.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-    Error::new(Code::SourceRead, format!("the program failed that hands over the rows: {told}"))
+    Error::new(Code::SourceRead, format!("the rows could not be handed over: {told}"))
         .help("the exception it raised is the cause of this one")
 }
 

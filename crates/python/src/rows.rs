@@ -68,8 +68,8 @@ impl Made {
     }
 }
 
-/// With the columns that came with later rows: NULL in these.
-fn filled(batch: &RecordBatch, columns: &Schema) -> Result<RecordBatch> {
+/// With the columns that other rows have: NULL in these.
+pub(crate) fn filled(batch: &RecordBatch, columns: &Schema) -> Result<RecordBatch> {
     let (mut fields, mut arrays) = (Vec::new(), Vec::new());
     for column in columns.fields() {
         let there = batch.schema().index_of(column.name()).ok();

@@ -88,6 +88,14 @@ def test_categories_are_their_values(sqlite: str) -> None:
     assert [row["c"] for row in rows(sqlite, "t")] == ["a", None, "a", "b"]
 
 
+@pytest.mark.parametrize("of", [pl.DataFrame, pa.Table.from_pydict, pd.DataFrame])
+def test_a_column_without_a_type_gets_the_first_that_comes(sqlite: str, of: object) -> None:
+    fm.load(of({"id": [1], "x": [None], "y": [1]}), sqlite, table="t", key="id")
+    fm.load(of({"id": [2], "x": [7], "y": [1]}), sqlite, table="t", key="id")
+    assert rows(sqlite, "t") == [{"id": 1, "x": None, "y": 1}, {"id": 2, "x": 7, "y": 1}]
+    assert dict(fm.read(sqlite, "t").columns)["x"] == "bigint"
+
+
 def test_nested_values_are_json(url: str) -> None:
     frame = pl.DataFrame({"id": [1, 2], "tags": [["a", "b"], None], "of": [{"n": 1}, {"n": None}]})
     fm.load(frame, url, table="t", key="id")
@@ -130,6 +138,16 @@ def test_empty_frames(url: str) -> None:
     assert len(rows(url, "t")) == 1
 
 
+@pytest.mark.parametrize("data", [[], pd.DataFrame(), iter(())], ids=["list", "frame", "generator"])
+def test_nothing_yet_is_no_error(url: str, data: object) -> None:
+    """An interface may have no rows before the first, and then no columns either."""
+    done = fm.load(data, url, table="t", key="id", watermark="at")
+    assert (done.status, done.rows.read) == ("nothing_new", 0)
+    with pytest.raises(fm.FloodmarkError):
+        fm.load([], url, table="t", load="overwrite")
+    assert fm.load([{"id": 1, "at": 1}], url, table="t", key="id", watermark="at").rows.inserted == 1
+
+
 def test_rows_that_come_first_must_have_the_key(sqlite: str) -> None:
     refused(fm.FloodmarkError, "FM0404", pl.DataFrame({"x": [1]}), sqlite)
 
@@ -140,6 +158,12 @@ def test_what_has_no_rows(sqlite: str) -> None:
             fm.load(data, sqlite, table="t", key="id")
     with pytest.raises(TypeError, match="one row or the columns"):
         fm.load({"id": [1, 2]}, sqlite, table="t", key="id")
+    for series in (pd.Series([1]), pl.Series([1])):
+        with pytest.raises(TypeError, match="to_frame"):
+            fm.load(series, sqlite, table="t", key="id")
+    for column in (pd.period_range("2024-01", periods=1, freq="M"), pd.interval_range(0, 1), [1 + 2j]):
+        error = refused(fm.SourceError, "FM0208", pd.DataFrame({"id": [1], "x": column}), sqlite)
+        assert "df['x']" in error.help[0]
     refused(fm.DataError, "FM0301", [{"id": 1, "x": object()}], sqlite)
     refused(fm.DataError, "FM0301", [{"id": 1, "x": dt.timedelta(1)}], sqlite)
     refused(fm.SourceError, "FM0208", [1, 2], sqlite)

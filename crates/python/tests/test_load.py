@@ -249,3 +249,35 @@ def test_a_result_is_shown_in_a_notebook(sqlite: str) -> None:
     assert "<svg" in html and "4 inserted" in html and "&lt;t&gt;" in html and "<t>" not in html
     assert repr(done).startswith("<floodmark <t>: ok · read 4, inserted 4 · at None → 2024-01-04 00:00:00 · ")
     assert done["rows"]["inserted"] == done.rows.inserted == 4 and dict(done)["load"] == "upsert"
+
+
+MEMORY = """
+import os, sys
+import pyarrow as pa, floodmark as fm
+
+def used():
+    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
+
+text = pa.array(["x" * 200] * 10_000)
+table = pa.table({
+    "id": pa.chunked_array([pa.array(range(1_000_000))]),
+    "text": pa.concat_tables([pa.table({"t": text})] * 100).combine_chunks().column("t"),
+})
+fm.load(table[:1], sys.argv[1], table="t", key="id")
+before, most = used(), 0
+
+def look(event):
+    global most
+    most = max(most, used())
+
+done = fm.load(table, sys.argv[1], table="t", key="id", progress=look)
+print(done.rows.read, table.nbytes >> 20, most - before)
+"""
+
+
+def test_a_frame_is_not_copied(sqlite: str) -> None:
+    done = subprocess.run([sys.executable, "-c", MEMORY, sqlite], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    read, frame, more = map(int, done.stdout.split())
+    assert read == 1_000_000 and frame > 200
+    assert more < frame / 2, f"{more} MB more for a frame of {frame} MB"

@@ -237,5 +237,8 @@ def test_the_command_line_is_installed(tmp_path: Path) -> None:
     for line in ([str(program)], [sys.executable, "-m", "floodmark"]):
         done = subprocess.run([*line, "--version"], capture_output=True, text=True, cwd=tmp_path)
         assert done.stdout == f"floodmark {fm.__version__}\n"
+    (tmp_path / "t.csv").write_text("id\n1\n")
+    load = [sys.executable, "-m", "floodmark", "load", "t.csv", "sqlite:///t.db", "--key", "id", "-v"]
+    assert "committed" in subprocess.run(load, capture_output=True, text=True, cwd=tmp_path, check=True).stderr
     failed = subprocess.run([sys.executable, "-m", "floodmark", "explain", "FM9999"], capture_output=True, cwd=tmp_path)
     assert failed.returncode == 2
