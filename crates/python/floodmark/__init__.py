@@ -28,7 +28,7 @@ from ._floodmark import VERSION as __version__
 from ._floodmark import Read
 from ._load import load, read
 from ._project import Project
-from ._results import Result, Rows, Watermark
+from ._results import Result, Results, Rows, Watermark
 
 __all__ = [
     "Busy",
@@ -42,6 +42,7 @@ __all__ = [
     "Project",
     "Read",
     "Result",
+    "Results",
     "Rows",
     "RunError",
     "Source",

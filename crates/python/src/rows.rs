@@ -197,9 +197,7 @@ impl Columns {
                 own.see(value, row);
             }
             of_all.join(&own);
-            if !asked {
-                of_all.one_kind(name)?;
-            }
+            of_all.one_kind(name, asked)?;
             let array = match own.data_type(name, asked)? {
                 None => Arc::new(NullArray::new(rows)),
                 Some(data_type) => column(name, &values, data_type, own.kind == Kind::Mixed)?,

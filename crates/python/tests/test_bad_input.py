@@ -37,6 +37,11 @@ def test_dicts_of_mixed_types(sqlite: str) -> None:
     assert [row["x"] for row in rows(sqlite, "t")] == ["1", "a", "0.5"]
 
 
+def test_bytes_are_no_text_of_their_own(sqlite: str) -> None:
+    mixed = [{"id": 1, "x": b"\xff"}, {"id": 2, "x": "a"}]
+    refused(fm.DataError, "FM0301", mixed, sqlite, columns={"x": "text"})
+
+
 def test_mixed_types_of_rows_that_lie_far_apart(sqlite: str) -> None:
     far = [{"id": n, "x": n} for n in range(20_000)] + [{"id": 20_000, "x": "a"}]
     error = refused(fm.DataError, "FM0301", iter(far), sqlite)

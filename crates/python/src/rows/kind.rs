@@ -92,6 +92,8 @@ pub(crate) struct Typed {
     /// Digits before the point, and behind it.
     digits: (usize, usize),
     nanos: bool,
+    /// Bytes are among them, which have no text that says all of them.
+    bytes: bool,
 }
 
 impl Typed {
@@ -109,6 +111,7 @@ impl Typed {
                 let before = before.trim_start_matches('0').len();
                 self.digits = (self.digits.0.max(before), self.digits.1.max(behind.len()));
             }
+            Value::Bytes(_) => self.bytes = true,
             Value::Timestamp(text) | Value::TimestampTz(text) => self.nanos |= has_nanos(text),
             _ => {}
         }
@@ -138,16 +141,24 @@ impl Typed {
         self.largest = self.largest.max(later.largest);
         self.digits = (self.digits.0.max(later.digits.0), self.digits.1.max(later.digits.1));
         self.nanos |= later.nanos;
+        self.bytes |= later.bytes;
     }
 
-    /// An error where no type holds all values.
-    pub(crate) fn one_kind(&self, name: &str) -> Result<()> {
+    /// An error where no type holds all values. `asked`: the column is given a type, so that what holds them on the way may
+    /// be text.
+    pub(crate) fn one_kind(&self, name: &str, asked: bool) -> Result<()> {
+        if asked && !self.bytes {
+            return Ok(());
+        }
         let mixed = |one: (&str, u64), other: (&str, u64)| {
             let message = format!("column {name:?} holds {} (row {}) and {} (row {})", one.0, one.1, other.0, other.1);
-            Err(Error::new(Code::BadValue, message)
+            let error = Error::new(Code::BadValue, message)
                 .at(Place { row: Some(other.1), column: Some(name.to_owned()), ..Place::default() })
-                .help("make its values of one kind before the rows are handed over")
-                .help(format!("or have each kept as its text: columns={{{name:?}: \"text\"}}")))
+                .help("make its values of one kind before the rows are handed over");
+            Err(match self.bytes {
+                true => error,
+                false => error.help(format!("or have each kept as its text: columns={{{name:?}: \"text\"}}")),
+            })
         };
         match (self.kind, self.clash, self.first) {
             (Kind::Mixed, Some((one, other)), _) => mixed((one.0.name(), one.1), (other.0.name(), other.1)),
@@ -158,12 +169,9 @@ impl Typed {
         }
     }
 
-    /// The type that holds all values; `None` where all are NULL. `asked`: the column is given a type, so that what holds
-    /// them on the way may be text.
+    /// The type that holds all values; `None` where all are NULL.
     pub(crate) fn data_type(&self, name: &str, asked: bool) -> Result<Option<DataType>> {
-        if !asked {
-            self.one_kind(name)?;
-        }
+        self.one_kind(name, asked)?;
         Ok(Some(match self.kind {
             Kind::None => return Ok(None),
             Kind::Bool => DataType::Bool,
