@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything a change must pass, on a machine with Rust, a C compiler and (as root) apt.
 
 use crate::{
-    generate, services,
+    duckdb, generate, services,
     shell::{self, cargo, complain, has, say, target},
 };
 use std::{path::PathBuf, time::Instant};
@@ -44,12 +44,13 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     }
 }
 
-/// What the tests need beside Rust: `sqlite3`, which the examples' READMEs use, as a second opinion on our databases, and
-/// the servers.
+/// What the tests need beside Rust: `sqlite3`, which the examples' READMEs use, as a second opinion on our databases,
+/// DuckDB's library, and the servers.
 fn tools() -> Result<(), String> {
     if !has("sqlite3") {
         shell::install("sqlite3", "the SQLite command line")?;
     }
+    duckdb::library()?;
     services::tools()
 }
 
@@ -64,7 +65,11 @@ fn format() -> Result<(), String> {
 
 /// The program first: the cases run it.
 pub(crate) fn build() -> Result<(), String> {
-    shell::run(cargo().args(["build", "--quiet", "--package", "floodmark-cli"]))
+    shell::run(
+        cargo()
+            .args(["build", "--quiet", "--package", "floodmark-cli", "--features", "duckdb"])
+            .envs(duckdb::variables()?),
+    )
 }
 
 /// Where `build` leaves it.
@@ -73,7 +78,12 @@ pub(crate) fn binary() -> PathBuf {
 }
 
 fn lints() -> Result<(), String> {
-    shell::run(cargo().args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
+    let mut clippy = cargo();
+    clippy
+        .args(["clippy", "--quiet", "--workspace", "--all-targets"])
+        .args(duckdb::FEATURES)
+        .envs(duckdb::variables()?);
+    shell::run(clippy.args(["--", "--deny", "warnings"]))
 }
 
 fn documentation() -> Result<(), String> {
@@ -88,9 +98,9 @@ fn tests() -> Result<(), String> {
     let services = services::Services::start(services::Use::Tests)?;
     let mut test = cargo();
     if has("cargo-nextest") {
-        test.args(["nextest", "run", "--workspace", "--no-fail-fast"]);
+        test.args(["nextest", "run", "--workspace", "--no-fail-fast"]).args(duckdb::FEATURES);
     } else {
-        test.args(["test", "--quiet", "--workspace", "--no-fail-fast"]);
+        test.args(["test", "--quiet", "--workspace", "--no-fail-fast"]).args(duckdb::FEATURES);
     }
-    shell::run(test.env("FLOODMARK_BIN", binary()).envs(services.variables()))
+    shell::run(test.env("FLOODMARK_BIN", binary()).envs(services.variables()).envs(duckdb::variables()?))
 }

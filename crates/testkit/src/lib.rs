@@ -7,6 +7,8 @@ pub mod case;
 mod cell;
 mod compare;
 pub mod crash;
+#[cfg(feature = "duckdb")]
+mod duckdb;
 mod dump;
 pub mod model;
 pub mod mysql;

@@ -48,6 +48,18 @@ fn p8_chunks_of_one_row_give_the_same_tables_on_mysql() {
     play_all(Style::OneRowChunks, Destination::Mysql);
 }
 
+#[cfg(feature = "duckdb")]
+#[test]
+fn every_case_goes_as_it_says_on_duckdb() {
+    play_all(Style::AsWritten, Destination::Duckdb);
+}
+
+#[cfg(feature = "duckdb")]
+#[test]
+fn p8_chunks_of_one_row_give_the_same_tables_on_duckdb() {
+    play_all(Style::OneRowChunks, Destination::Duckdb);
+}
+
 const GOOD: &str = "-- pipeline\nload: append\n-- file data/a.csv\nid\n1\n-- run\nok read=1 inserted=1\n";
 
 #[test]

@@ -120,6 +120,18 @@ fn p7_parts_in_any_order_are_the_whole_on_mysql() {
     split(1..=5, Destination::Mysql);
 }
 
+#[cfg(feature = "duckdb")]
+#[test]
+fn p1_to_p9_hold_on_random_histories_on_duckdb() {
+    play(1..=40, Destination::Duckdb);
+}
+
+#[cfg(feature = "duckdb")]
+#[test]
+fn p7_p8_order_and_split_do_not_matter_on_duckdb() {
+    deliver(1..=4, Destination::Duckdb);
+}
+
 /// `cargo xtask soak`: histories nobody has seen yet, as long as one likes; the seed makes a failure again. With
 /// `FLOODMARK_SOAK_ON=postgres` or `=mysql` they are loaded into a server.
 #[test]
@@ -130,6 +142,8 @@ fn soak() {
     let on = match env::var("FLOODMARK_SOAK_ON").as_deref() {
         Ok("postgres") => Destination::Postgres,
         Ok("mysql") => Destination::Mysql,
+        #[cfg(feature = "duckdb")]
+        Ok("duckdb") => Destination::Duckdb,
         _ => Destination::Sqlite,
     };
     println!("seed {seed}, {seconds} s, {on:?}");
