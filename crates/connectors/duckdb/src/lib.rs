@@ -8,6 +8,7 @@ mod adopt;
 mod beside;
 mod boundary;
 mod codec;
+mod commits;
 mod copy;
 mod ddl;
 mod destination;

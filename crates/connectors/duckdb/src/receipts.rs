@@ -1,6 +1,7 @@
 //! The run ledger and the kept rejects: `_floodmark_runs` and `_floodmark_rejects`.
 
 use crate::{
+    commits,
     failure::to,
     link::{Db, List, Row},
     raw::Failure,
@@ -12,6 +13,7 @@ use floodmark_connect::{
 };
 use floodmark_core::{
     Code, Counts, Error, Result,
+    commits::Commits,
     state::{Commit, Reject, RunRecord, WatermarkMove},
 };
 use std::collections::HashSet;
@@ -99,7 +101,7 @@ pub(crate) fn drop_rejects(db: &Db, pipeline: &str, ids: &[i64]) -> Result<u64> 
     })
 }
 
-/// Writes a run's line in the place of an earlier one.
+/// Writes a run's line in the place of an earlier one, with what its commits brought.
 pub(crate) fn write_run(db: &Db, run: &RunRecord) -> Result<()> {
     let c = &run.counts;
     let n = |v: u64| v as i64;
@@ -140,7 +142,7 @@ pub(crate) fn write_run(db: &Db, run: &RunRecord) -> Result<()> {
         )
         .map_err(to("write the run ledger"))
     })?;
-    Ok(())
+    commits::write(db, run)
 }
 
 /// Drops old lines of the run ledger. The newest run that committed anything stays: it says how the table was loaded, and that
@@ -151,12 +153,14 @@ pub(crate) fn prune_runs(db: &Db, pipeline: &str, before: DateTime<Utc>, keep: u
     let sql = format!(
         "DELETE FROM _floodmark_runs WHERE pipeline = $1 AND finished_at IS NOT NULL AND started_at < $2
            AND run NOT IN ({newest} {order} $3)
-           AND run IS DISTINCT FROM ({newest} AND (status = 'ok' OR read > 0) {order} 1)"
+           AND run IS DISTINCT FROM ({newest} AND (status = 'ok' OR read > 0) AND load <> 'repair' {order} 1)"
     );
     let keep = i64::try_from(keep).unwrap_or(i64::MAX);
-    crash::at(Point::WriteRun, || {
+    let dropped = crash::at(Point::WriteRun, || {
         db.execute(&sql, &[&pipeline, &before, &keep]).map_err(to("drop lines of the run ledger"))
-    })
+    })?;
+    commits::prune(db, pipeline)?;
+    Ok(dropped)
 }
 
 /// Runs, newest first.
@@ -167,9 +171,12 @@ pub(crate) fn runs(db: &Db, pipeline: Option<&str>, id: Option<&str>, limit: usi
          ORDER BY started_at DESC, run DESC LIMIT $3"
     );
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    db.query(&sql, &[&pipeline, &id, &limit])
+    let mut runs: Vec<RunRecord> = db
+        .query(&sql, &[&pipeline, &id, &limit])
         .and_then(|rows| rows.iter().map(run_record).collect())
-        .map_err(to("read the run ledger"))
+        .map_err(to("read the run ledger"))?;
+    commits::read(db, &mut runs)?;
+    Ok(runs)
 }
 
 fn run_record(r: &Row) -> Result<RunRecord, Failure> {
@@ -201,6 +208,7 @@ fn run_record(r: &Row) -> Result<RunRecord, Failure> {
             Some(column) => Some(WatermarkMove { column, before: r.try_get(19)?, after: r.try_get(20)? }),
         },
         error: r.try_get(21)?,
+        commits: Commits::default(),
     })
 }
 

@@ -61,6 +61,7 @@ CREATE TABLE _floodmark_intervals (
   until VARCHAR NOT NULL, run VARCHAR NOT NULL, rows BIGINT NOT NULL, highest VARCHAR, settled BOOLEAN NOT NULL,
   loaded_at TIMESTAMPTZ NOT NULL
 );
+CREATE TABLE _floodmark_commits (run VARCHAR NOT NULL, pipeline VARCHAR NOT NULL, commits VARCHAR NOT NULL);
 CREATE TABLE _floodmark_beside (pipeline VARCHAR NOT NULL, token BIGINT NOT NULL);
 CREATE TABLE _floodmark_keys (schema VARCHAR NOT NULL, "table" VARCHAR NOT NULL, key VARCHAR NOT NULL);
 "#;
@@ -295,7 +296,7 @@ pub(crate) fn refuse_shared(db: &Db, pipeline: &str, table: &str, name: &Name) -
 pub(crate) fn refuse_other_load(db: &Db, pipeline: &str, load: Load) -> Result<()> {
     let before: Option<String> = db
         .query_opt(
-            "SELECT load FROM _floodmark_runs WHERE pipeline = $1 AND (status = 'ok' OR read > 0)
+            "SELECT load FROM _floodmark_runs WHERE pipeline = $1 AND (status = 'ok' OR read > 0) AND load <> 'repair'
              ORDER BY started_at DESC, run DESC LIMIT 1",
             &[&pipeline],
         )

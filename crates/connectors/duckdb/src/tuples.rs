@@ -151,7 +151,6 @@ impl Column {
             ($builder:expr, $read:expr) => {
                 match cell {
                     None => $builder.append_null(),
-                    #[expect(clippy::redundant_closure_call, reason = "one line for each type")]
                     Some(bytes) => $builder.append_value($read(bytes)?),
                 }
             };

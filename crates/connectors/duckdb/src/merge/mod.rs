@@ -102,6 +102,7 @@ pub(crate) fn run(job: &Job<'_>, fresh: &mut Fresh, incoming: &mut Incoming<'_>)
     let pipeline = job.plan.target.pipeline;
     let keyed = !pipeline.key.is_empty();
     match pipeline.load {
+        Load::Append if job.plan.within.as_ref().is_some_and(|within| within.whole) => within::replace(job, incoming),
         Load::Append if job.plan.within.is_some() => within::add(job, incoming),
         Load::Append => append::run(job, incoming),
         Load::Overwrite if !keyed && job.plan.within.is_some() => within::replace(job, incoming),

@@ -11,7 +11,7 @@ use floodmark_core::{DataType, Error, Result, Value, interval::Interval};
 /// The condition on `t`.
 pub(super) fn condition(job: &Job<'_>) -> Result<String> {
     let within = job.plan.within.as_ref().ok_or_else(|| Error::internal("a load that is of no part of the table"))?;
-    let Within { column, interval } = within;
+    let Within { column, interval, .. } = within;
     let found = job.table.get(column).ok_or_else(|| Error::internal(format!("no column {column:?} in the table")))?;
     lies_in(found, interval)
 }
