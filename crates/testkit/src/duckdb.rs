@@ -20,13 +20,13 @@ impl Duckdb {
     }
 
     pub(crate) fn query(&self, root: &Path, sql: &str) -> Result<Rows, String> {
-        let rows = outside::query(&root.join(&self.file), sql).map_err(|e| format!("{sql}: {e}"))?;
+        let rows = outside::query(&root.join(&self.file), &readable(sql)).map_err(|e| format!("{sql}: {e}"))?;
         let cells = |row: Vec<Value>| row.into_iter().map(cell).collect();
         Ok(Rows { columns: rows.columns, rows: rows.rows.into_iter().map(cells).collect() })
     }
 
     pub(crate) fn execute(&self, root: &Path, sql: &str) -> Result<(), String> {
-        outside::execute(&root.join(&self.file), sql).map_err(|e| format!("{sql}: {e}"))
+        outside::execute(&root.join(&self.file), &readable(sql)).map_err(|e| format!("{sql}: {e}"))
     }
 
     /// Names of a table's columns in order; none where there is no such table.
@@ -56,8 +56,29 @@ impl Duckdb {
     /// Names of all tables.
     pub(crate) fn tables(&self, root: &Path) -> Result<Vec<String>, String> {
         let names = self.query(root, "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'main'")?;
-        Ok(names.rows.iter().flatten().map(Cell::to_string).collect())
+        let text = |cell: Cell| if let Cell::Text(name) = cell { name } else { String::new() };
+        Ok(names.rows.into_iter().flatten().map(text).collect())
     }
+}
+
+/// Statements as DuckDB reads them: to it `at` is a word of its own, as in `AT TIME ZONE`.
+fn readable(sql: &str) -> String {
+    let mut out = String::new();
+    let mut rest = sql;
+    while let Some(first) = rest.chars().next() {
+        let end = match first {
+            '\'' | '"' => rest[1..].find(first).map_or(rest.len(), |at| at + 2),
+            c if c.is_alphanumeric() || c == '_' => {
+                rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len())
+            }
+            c => c.len_utf8(),
+        };
+        let (word, after) = rest.split_at(end);
+        let zone = after.trim_start().to_ascii_lowercase().starts_with("time zone");
+        out.push_str(if word.eq_ignore_ascii_case("at") && !zone { "\"at\"" } else { word });
+        rest = after;
+    }
+    out
 }
 
 fn cell(value: Value) -> Cell {

@@ -146,8 +146,9 @@ impl Pair {
             (no_b.clone(), Kind::Here),
         ];
         for (condition, kind) in kinds {
+            // By the key of either: a column's type need not be the same in both.
             let order: Vec<String> =
-                (0..self.key).map(|n| format!("coalesce({}, {})", self.mine(n), self.its(n))).collect();
+                (0..self.key).map(|n| self.its(n)).chain((0..self.key).map(|n| self.mine(n))).collect();
             let sql = format!(
                 "SELECT {} {from} WHERE {condition} ORDER BY {} LIMIT {limit}",
                 cells.join(", "),

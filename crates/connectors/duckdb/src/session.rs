@@ -1,7 +1,9 @@
 //! A held pipeline: one transaction a chunk.
 
 use crate::{
-    adopt, beside, codec,
+    adopt,
+    belongings::{self, Belonging},
+    beside, codec,
     ddl::{self, Name},
     failure::to,
     interrupt::Interrupt,
@@ -118,6 +120,8 @@ impl DuckdbSession {
         let mut incoming = Incoming::new(pipeline, chunk, Beside::new(db, &pipeline.name, target.run)?);
         let job = Job { db, plan, name: &name, table: &found, created: ready.created };
         let Outcome { mut counts, lineage } = merge::run(&job, &mut fresh, &mut incoming)?;
+        // With the rows in place, an index is made at one go.
+        belongings::restore(db, &name, &ready.lost)?;
         incoming.desk.write()?;
         counts.removed += ready.forgotten;
         let Incoming { chunk, desk, .. } = incoming;
@@ -146,8 +150,9 @@ impl DuckdbSession {
 struct Ready {
     /// It was made.
     created: bool,
-    /// How many rows a full refresh took out.
+    /// How many rows a full refresh took out, and what of the table is to be made again.
     forgotten: u64,
+    lost: Vec<Belonging>,
 }
 
 /// Makes the table ready for what comes.
@@ -159,7 +164,7 @@ fn prepare(db: &Db, own: &str, state: &State, plan: &LoadPlan<'_>, name: &Name) 
     if plan.forget {
         state::forget(db, own)?;
         receipts::forget_all_rejects(db, own)?;
-        ready.forgotten = forget_table(db, target, name)?;
+        (ready.forgotten, ready.lost) = forget_table(db, target, name)?;
     }
     // Of this table: a pipeline that moved to another one starts afresh there.
     let loaded = !plan.forget && state.schema.is_some() && state.table.as_ref() == Some(table);
@@ -175,8 +180,8 @@ fn prepare(db: &Db, own: &str, state: &State, plan: &LoadPlan<'_>, name: &Name) 
 
 /// `--full-refresh`: the table goes, and how many rows with it. One that would be made the same again stays, with its indexes,
 /// and its rows go; readers see them until the new ones are committed.
-fn forget_table(db: &Db, target: &Target<'_>, name: &Name) -> Result<u64> {
-    let Some(found) = ddl::table(db, name)? else { return Ok(0) };
+fn forget_table(db: &Db, target: &Target<'_>, name: &Name) -> Result<(u64, Vec<Belonging>)> {
+    let Some(found) = ddl::table(db, name)? else { return Ok((0, Vec::new())) };
     let rows = merge::count(db, name)?;
     let control = ddl::control_columns(target.pipeline, moment_type(target));
     let wanted = target.schema.columns.iter().chain(&control);
@@ -185,12 +190,13 @@ fn forget_table(db: &Db, target: &Target<'_>, name: &Name) -> Result<u64> {
             .zip(&found.columns)
             .all(|(new, old)| new.name == old.name && codec::declared(new.data_type) == old.declared_as())
         && ddl::has_key(db, target.pipeline, name)?;
+    let lost = if same { Vec::new() } else { belongings::of(db, name)? };
     if !same {
         state::forget_key(db, name)?;
     }
     let sql = if same { format!("DELETE FROM {name}") } else { format!("DROP TABLE {name}") };
     crash::at(Point::DropTable, || db.execute_batch(&sql).map_err(to("drop the table for a full refresh")))?;
-    Ok(rows)
+    Ok((rows, lost))
 }
 
 impl Session for DuckdbSession {
