@@ -14,7 +14,10 @@ const VERSION: &str = "1.5.6";
 const PACKAGE: &str = "@duckdb/node-bindings-linux-x64@1.5.6-r.1";
 const SUM: &str = "21772b64913a904a8cd19e30c1d5671811d7fdface4b7dd53cd0300d743f43e16cf386f4e7c41ef78721ac208870d2651bc6375072145387817824315b998dd5";
 
-/// What makes cargo build the program and its tests with DuckDB.
+/// What makes cargo build the program with DuckDB, as the package `floodmark-cli`.
+pub(crate) const PROGRAM: [&str; 2] = ["--features", "duckdb"];
+
+/// What makes cargo build the program and its tests with DuckDB, as parts of the workspace.
 pub(crate) const FEATURES: [&str; 2] = ["--features", "floodmark-cli/duckdb,floodmark-testkit/duckdb"];
 
 /// Where the library is; it is fetched where it is not there yet. `DUCKDB_LIB_DIR` may name one of one's own.

@@ -33,6 +33,8 @@ cargo xtask COMMAND
   gen-shop                 writes the data of examples/shop
   bench [--runs N] [--only NAME] [--keep]
                            measures Floodmark against sqlite3's own tools and adds a section to bench/RESULTS.md
+  bench --only duckdb [--runs N]
+                           the same beside DuckDB's own shell
   bench --servers [--runs N] [--only NAME] [--peers]
                            the same into and out of PostgreSQL and MariaDB, beside their own tools and other loaders
                            names: first, idle, delta, flat

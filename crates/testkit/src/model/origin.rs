@@ -33,6 +33,9 @@ impl Dialect {
 pub enum Origin {
     /// A table of a SQLite file.
     Sqlite,
+    /// A table of a DuckDB file.
+    #[cfg(feature = "duckdb")]
+    Duckdb,
     /// A table on a PostgreSQL server.
     Postgres,
     /// A table on a MariaDB.
@@ -44,8 +47,20 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// All of them.
-    pub const ALL: [Origin; 5] = [Origin::Sqlite, Origin::Postgres, Origin::Mysql, Origin::Csv, Origin::Parquet];
+    const ALL: &[Origin] = &[
+        Origin::Sqlite,
+        Origin::Postgres,
+        Origin::Mysql,
+        Origin::Csv,
+        Origin::Parquet,
+        #[cfg(feature = "duckdb")]
+        Origin::Duckdb,
+    ];
+
+    /// The one of a seed: each in its turn.
+    pub fn of(seed: u64) -> Origin {
+        Origin::ALL[(seed % Origin::ALL.len() as u64) as usize]
+    }
 
     /// Whether it is files.
     pub(super) fn files(self) -> bool {
