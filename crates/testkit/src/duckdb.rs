@@ -26,7 +26,7 @@ impl Duckdb {
     }
 
     pub(crate) fn execute(&self, root: &Path, sql: &str) -> Result<(), String> {
-        outside::execute(&root.join(&self.file), &readable(sql)).map_err(|e| format!("{sql}: {e}"))
+        execute_on_duckdb(&root.join(&self.file), sql)
     }
 
     /// Names of a table's columns in order; none where there is no such table.
@@ -59,6 +59,11 @@ impl Duckdb {
         let text = |cell: Cell| if let Cell::Text(name) = cell { name } else { String::new() };
         Ok(names.rows.into_iter().flatten().map(text).collect())
     }
+}
+
+/// Runs statements on a DuckDB file, as somebody else would.
+pub fn execute_on_duckdb(file: &Path, sql: &str) -> Result<(), String> {
+    outside::execute(file, &readable(sql)).map_err(|e| format!("{sql}: {e}"))
 }
 
 /// Statements as DuckDB reads them: to it `at` is a word of its own, as in `AT TIME ZONE`.

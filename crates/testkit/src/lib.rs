@@ -26,6 +26,8 @@ pub mod server;
 mod store;
 pub mod suite;
 
+#[cfg(feature = "duckdb")]
+pub use duckdb::execute_on_duckdb;
 pub use dump::{Dump, dump};
 pub use mysql::Mysql;
 pub use play::{Failure, Style, play};

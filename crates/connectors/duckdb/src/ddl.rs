@@ -186,6 +186,8 @@ impl Found {
 pub(crate) struct Table {
     pub(crate) columns: Vec<Found>,
     is_view: bool,
+    /// Constraints have indexes, too.
+    has_indexes: bool,
 }
 
 impl Table {
@@ -202,6 +204,12 @@ impl Table {
     pub(crate) fn takes(&self, mut columns: impl Iterator<Item = impl AsRef<str>>) -> bool {
         columns.all(|name| self.get(name.as_ref()).is_some_and(|c| c.way == Way::Ours))
     }
+
+    /// Whether a row may be put in the place of another one by these columns: there are no more, and no index that would be
+    /// asked about a key between the two.
+    pub(crate) fn replaces(&self, columns: &[&str]) -> bool {
+        !self.has_indexes && columns.len() == self.columns.len() && self.takes(columns.iter())
+    }
 }
 
 /// Columns and types of a table, or `None` where there is none.
@@ -212,26 +220,23 @@ pub(crate) fn table(db: &Db, name: &Name) -> Result<Option<Table>> {
         let codec::Read { data_type, way } = codec::read_as(&declared);
         Ok(Found { name: row.try_get(0)?, data_type, declared, way })
     };
-    let columns = db
-        .query(
-            "SELECT column_name, data_type FROM duckdb_columns()
-             WHERE database_name = current_database() AND schema_name = $1 AND table_name = $2 ORDER BY column_index",
-            &[&name.schema, &name.table],
-        )
-        .and_then(|rows| rows.iter().map(found).collect::<Result<Vec<_>, _>>())
-        .map_err(&read)?;
-    if columns.is_empty() {
-        return Ok(None);
-    }
-    let is_view = db
-        .query_one(
-            "SELECT count(*) > 0 FROM duckdb_views()
+    let indexes = db
+        .query_opt(
+            "SELECT index_count FROM duckdb_tables()
+             WHERE database_name = current_database() AND schema_name = $1 AND table_name = $2
+             UNION ALL SELECT NULL FROM duckdb_views()
              WHERE database_name = current_database() AND schema_name = $1 AND view_name = $2",
             &[&name.schema, &name.table],
         )
-        .and_then(|row| row.try_get(0))
+        .and_then(|row| row.map(|row| row.try_get::<Option<i64>>(0)).transpose())
         .map_err(&read)?;
-    Ok(Some(Table { columns, is_view }))
+    let Some(indexes) = indexes else { return Ok(None) };
+    // The list of all columns would have DuckDB bind every view that it brings along.
+    let columns = db
+        .query(&format!("SELECT column_name, column_type FROM (DESCRIBE {name})"), &[])
+        .and_then(|rows| rows.iter().map(found).collect::<Result<Vec<_>, _>>())
+        .map_err(&read)?;
+    Ok(Some(Table { columns, is_view: indexes.is_none(), has_indexes: indexes != Some(0) }))
 }
 
 /// The columns Floodmark keeps beside the data, by strategy. `at` is the type of the moments of a history.
