@@ -26,7 +26,7 @@ use floodmark_core::{
     pipeline::{Load, Pipeline},
     state::{FileEntry, IntervalEntry, RunRecord, State},
 };
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 pub(crate) struct DuckdbSession {
     pub(crate) db: Db,
@@ -249,6 +249,16 @@ impl Session for DuckdbSession {
 
     fn receipt(&self, run: &str) -> Result<Option<RunRecord>> {
         Ok(receipts::runs(&self.db, None, Some(run), 1)?.pop())
+    }
+
+    fn step_aside(mut self: Box<Self>, run: &str, wait: Option<Duration>) -> Result<Box<dyn Session>> {
+        let holder = self.db.holder(Some(&format!("run {run}")));
+        let name = lock::Name::Beside(self.pipeline.clone());
+        // The runs' lock goes with what it replaces.
+        self._lock = Some(Lock::acquire(&self.db.instance, name, &holder, wait, &self.stop)?);
+        self.beside = Some(self.take(beside::raise_token)?);
+        self.fresh = None;
+        Ok(self)
     }
 
     fn record(&mut self, run: &RunRecord, files: &[(String, Option<FileEntry>)]) -> Result<()> {

@@ -91,7 +91,7 @@ fn p2_every_strategy_on_mysql() {
 #[test]
 fn p2_some_strategies_on_duckdb() {
     use floodmark_testkit::crash::Duckdb;
-    tried(&Duckdb, scenarios::sample().into_iter().skip(1).step_by(12).collect(), Depth::Sample);
+    tried(&Duckdb, scenarios::sample().into_iter().skip(1).step_by(20).collect(), Depth::Sample);
 }
 
 #[cfg(feature = "duckdb")]
