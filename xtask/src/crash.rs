@@ -1,7 +1,8 @@
-//! `cargo xtask crash`: the whole crash matrix, and the concurrency tests repeated; `--postgres` or `--mysql`: the matrix on
-//! a server.
+//! `cargo xtask crash`: the whole crash matrix, and the concurrency tests repeated; `--postgres`, `--mysql` or
+//! `--duckdb`: the matrix there.
 
 use crate::{
+    duckdb,
     services::{Services, Use},
     shell::{self, cargo},
     test::{binary, build},
@@ -9,28 +10,33 @@ use crate::{
 
 /// The command.
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
-    // With a server, the tests of the other one are left out.
-    let (other, scenario) = match arguments {
-        [first, rest @ ..] if first == "--postgres" => (Some("on_mysql"), rest),
-        [first, rest @ ..] if first == "--mysql" => (Some("on_postgres"), rest),
-        all => (None, all),
-    };
+    const ELSEWHERE: [&str; 3] = ["postgres", "mysql", "duckdb"];
+    let there =
+        arguments.first().and_then(|first| ELSEWHERE.into_iter().find(|name| first.strip_prefix("--") == Some(name)));
+    let scenario = &arguments[usize::from(there.is_some())..];
     let only = match scenario {
         [] => "",
         [scenario] if !scenario.starts_with('-') => scenario,
-        _ => return Err("cargo xtask crash [--postgres|--mysql] [SCENARIO]".to_owned()),
+        _ => return Err("cargo xtask crash [--postgres|--mysql|--duckdb] [SCENARIO]".to_owned()),
     };
     build()?;
     let mut test = cargo();
-    test.args(["test", "--package", "floodmark-testkit", "--test", "it", "crash::", "--"]);
+    test.envs(duckdb::variables()?);
+    test.args(["test", "--package", "floodmark-testkit", "--features", "duckdb", "--test", "it", "crash::", "--"]);
     // One after the other: each keeps all cores busy.
     test.args(["--ignored", "--nocapture", "--test-threads=1"]).env("FLOODMARK_BIN", binary());
     if !only.is_empty() {
         test.env("CRASH", only);
     }
-    let Some(other) = other else {
-        return shell::run(test.args(["--skip", "on_postgres", "--skip", "on_mysql"]));
-    };
+    // The tests of the others are left out.
+    ELSEWHERE.iter().filter(|name| Some(**name) != there).for_each(|name| {
+        test.args(["--skip", &format!("on_{name}")]);
+    });
+    let Some(there) = there else { return shell::run(&mut test) };
+    test.args(["--skip", "whole", "--skip", "fire"]);
+    if there == "duckdb" {
+        return shell::run(&mut test);
+    }
     let services = Services::start(Use::Tests)?;
-    shell::run(test.args(["--skip", "whole", "--skip", "fire", "--skip", other]).envs(services.variables()))
+    shell::run(test.envs(services.variables()))
 }

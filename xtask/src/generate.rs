@@ -1,6 +1,9 @@
 //! Files that are made, not written.
 
-use crate::shell::{self, cargo, root, say};
+use crate::{
+    duckdb,
+    shell::{self, cargo, root, say},
+};
 use std::fs;
 
 /// Pages by the example that prints them: its crate, its name, its argument. Built as examples, so that xtask itself needs
@@ -21,7 +24,11 @@ pub(crate) fn docs(arguments: &[String]) -> Result<(), String> {
     let mut stale = Vec::new();
     for (package, example, argument, path) in PAGES {
         let mut print = cargo();
-        print.args(["run", "--quiet", "--package", package, "--example", example, "--", argument]);
+        print.args(["run", "--quiet", "--package", package]);
+        if *package == "floodmark-testkit" {
+            print.args(["--features", "duckdb"]).envs(duckdb::variables()?);
+        }
+        print.args(["--example", example, "--", argument]);
         let text = shell::read(&mut print)?;
         let file = root().join(path);
         if fs::read_to_string(&file).is_ok_and(|kept| kept == text) {

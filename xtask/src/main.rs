@@ -3,6 +3,7 @@
 mod bench;
 mod cases;
 mod crash;
+mod duckdb;
 mod fuzz;
 mod generate;
 mod python;
@@ -17,12 +18,12 @@ const HELP: &str = "\
 cargo xtask COMMAND
 
   test [--quick]           everything a change must pass; installs what it needs. --quick leaves out the slow steps
-  cases FOLDER [--postgres|--mysql]
+  cases FOLDER [--postgres|--mysql|--duckdb]
                            plays every text case (*.txt) found in a folder and below it against the program, which it builds
-  crash [--postgres|--mysql] [SCENARIO]
+  crash [--postgres|--mysql|--duckdb] [SCENARIO]
                            kills every scenario (or those whose name has it) at every crash point in every way, and fires a
                            hundred times ten runs at once; the test suite holds a sample of both
-  soak [--postgres|--mysql] [--seed S] [--minutes N]
+  soak [--postgres|--mysql|--duckdb] [--seed S] [--minutes N]
                            random histories against a model of the promises; an hour unless told otherwise
   fuzz [TARGET] [--seconds N]
                            runs the targets of fuzz/ for 30 seconds each unless told otherwise; installs what they need,
@@ -34,6 +35,8 @@ cargo xtask COMMAND
   gen-shop                 writes the data of examples/shop
   bench [--runs N] [--only NAME] [--keep]
                            measures Floodmark against sqlite3's own tools and adds a section to bench/RESULTS.md
+  bench --only duckdb [--runs N]
+                           the same beside DuckDB's own shell
   bench --servers [--runs N] [--only NAME] [--peers]
                            the same into and out of PostgreSQL and MariaDB, beside their own tools and other loaders
                            names: first, idle, delta, flat

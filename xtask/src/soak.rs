@@ -1,7 +1,8 @@
-//! `cargo xtask soak`: random histories against the model, for as long as one likes; `--postgres` or `--mysql`: into a server.
-//! Sources are tables of all databases, so that servers are started in any case.
+//! `cargo xtask soak`: random histories against the model, for as long as one likes; `--postgres`, `--mysql` or
+//! `--duckdb`: into another database than SQLite. Sources are tables of all servers, so that these are started in any case.
 
 use crate::{
+    duckdb,
     services::{Services, Use},
     shell::{self, cargo, say},
     test::{binary, build},
@@ -10,9 +11,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The command.
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
-    let usage = || "cargo xtask soak [--postgres|--mysql] [--seed S] [--minutes N]".to_owned();
+    let usage = || "cargo xtask soak [--postgres|--mysql|--duckdb] [--seed S] [--minutes N]".to_owned();
     let (server, arguments) = match arguments {
-        [first, rest @ ..] if ["--postgres", "--mysql"].contains(&first.as_str()) => (first.strip_prefix("--"), rest),
+        [first, rest @ ..] if ["--postgres", "--mysql", "--duckdb"].contains(&first.as_str()) => {
+            (first.strip_prefix("--"), rest)
+        }
         all => (None, all),
     };
     let mut seed = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
@@ -29,7 +32,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     build()?;
     say(&format!("seed {seed}, {minutes} minutes"));
     let mut test = cargo();
-    test.args(["test", "--quiet", "--package", "floodmark-testkit", "--test", "it"]);
+    test.args(["test", "--quiet", "--package", "floodmark-testkit", "--features", "duckdb", "--test", "it"]);
+    test.envs(duckdb::variables()?);
     test.args(["--", "--ignored", "--exact", "model::soak", "--nocapture"]);
     test.env("FLOODMARK_BIN", binary()).env("FLOODMARK_SEED", seed.to_string());
     test.env("FLOODMARK_SOAK_SECONDS", (minutes * 60).to_string());

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything a change must pass, on a machine with Rust, a C compiler and (as root) apt.
 
 use crate::{
-    generate, python, services,
+    duckdb, generate, python, services,
     shell::{self, cargo, complain, has, say, target},
 };
 use std::{path::PathBuf, time::Instant};
@@ -45,13 +45,14 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     }
 }
 
-/// What the tests need beside Rust: `sqlite3`, which the examples' READMEs use, as a second opinion on our databases, and
-/// the servers.
+/// What the tests need beside Rust: `sqlite3`, which the examples' READMEs use, as a second opinion on our databases,
+/// DuckDB's library, and the servers.
 fn tools() -> Result<(), String> {
     if !has("sqlite3") {
         shell::install("sqlite3", "the SQLite command line")?;
     }
     python::tools().map(drop)?;
+    duckdb::library()?;
     services::tools()
 }
 
@@ -66,7 +67,12 @@ fn format() -> Result<(), String> {
 
 /// The program first: the cases run it.
 pub(crate) fn build() -> Result<(), String> {
-    shell::run(cargo().args(["build", "--quiet", "--package", "floodmark-cli"]))
+    shell::run(
+        cargo()
+            .args(["build", "--quiet", "--package", "floodmark-cli"])
+            .args(duckdb::PROGRAM)
+            .envs(duckdb::variables()?),
+    )
 }
 
 /// Where `build` leaves it.
@@ -74,8 +80,14 @@ pub(crate) fn binary() -> PathBuf {
     target().join("debug").join(format!("floodmark{}", std::env::consts::EXE_SUFFIX))
 }
 
+/// With DuckDB and without it, as most people build the program: only what knows of it is looked at twice.
 fn lints() -> Result<(), String> {
-    shell::run(cargo().args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
+    for features in [&duckdb::FEATURES[..], &[]] {
+        let mut clippy = cargo();
+        clippy.args(["clippy", "--quiet", "--workspace", "--all-targets"]).args(features).envs(duckdb::variables()?);
+        shell::run(clippy.args(["--", "--deny", "warnings"]))?;
+    }
+    Ok(())
 }
 
 fn documentation() -> Result<(), String> {
@@ -90,9 +102,9 @@ fn tests() -> Result<(), String> {
     let services = services::Services::start(services::Use::Tests)?;
     let mut test = cargo();
     if has("cargo-nextest") {
-        test.args(["nextest", "run", "--workspace", "--no-fail-fast"]);
+        test.args(["nextest", "run", "--workspace", "--no-fail-fast"]).args(duckdb::FEATURES);
     } else {
-        test.args(["test", "--quiet", "--workspace", "--no-fail-fast"]);
+        test.args(["test", "--quiet", "--workspace", "--no-fail-fast"]).args(duckdb::FEATURES);
     }
-    shell::run(test.env("FLOODMARK_BIN", binary()).envs(services.variables()))
+    shell::run(test.env("FLOODMARK_BIN", binary()).envs(services.variables()).envs(duckdb::variables()?))
 }

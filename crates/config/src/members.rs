@@ -291,7 +291,7 @@ impl Family {
     /// Two tables into one would each take the other's rows for its own: neither is loaded.
     fn refuse_shared(&self, all: &mut [Member]) {
         let fold = |table: &str| match self.destination.scheme() {
-            "sqlite" => table.to_lowercase(),
+            "sqlite" | "duckdb" => table.to_lowercase(),
             _ => table.to_owned(),
         };
         let targets: Vec<Option<String>> =

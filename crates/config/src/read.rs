@@ -247,10 +247,10 @@ impl Reader<'_> {
             if let Some(near) = nearest(bare, DATABASES.into_iter()) {
                 d.help(format!("did you mean `{near}`?"));
             }
-            d.help("it knows sqlite:///relative.db, sqlite:////absolute.db, postgres://user@host/database and mysql://user@host/database");
+            d.help("it knows sqlite:///relative.db, sqlite:////absolute.db, duckdb:///relative.duckdb, postgres://user@host/database and mysql://user@host/database");
             return None;
         }
-        if url.scheme() != "sqlite" {
+        if !matches!(url.scheme(), "sqlite" | "duckdb") {
             return Some(url);
         }
         if let Err(error) = url.file_path() {

@@ -365,6 +365,7 @@ impl Rules<'_> {
                     "take it out: on these servers no two sessions see one snapshot",
                 ),
                 "sqlite" => ("PostgreSQL, and the source is SQLite", "take it out"),
+                "duckdb" => ("PostgreSQL, and the source is DuckDB", "take it out"),
                 _ => return,
             },
         };

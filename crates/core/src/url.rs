@@ -4,7 +4,7 @@ use crate::error::{Code, Error, Result};
 use std::{fmt, path::PathBuf};
 
 /// The schemes of databases there is a connector for, as a source, a destination or both.
-pub const DATABASES: [&str; 5] = ["sqlite", "postgres", "postgresql", "mysql", "mariadb"];
+pub const DATABASES: [&str; 6] = ["sqlite", "duckdb", "postgres", "postgresql", "mysql", "mariadb"];
 
 /// A connection URL: scheme, and the rest as written. `Display` and `Debug` hide a password and secret parameters.
 #[derive(Clone, PartialEq, Eq)]

@@ -13,6 +13,8 @@ pub fn source(spec: &SourceSpec) -> Result<Box<dyn Source>> {
     match spec {
         SourceSpec::Files(files) => Ok(Box::new(floodmark_files::FileSourceReader::new(files.clone())?)),
         SourceSpec::Database(DatabaseSource { url, relation, readers }) => match url.scheme() {
+            #[cfg(feature = "duckdb")]
+            "duckdb" => Ok(Box::new(floodmark_duckdb::DuckdbSource::new(url, relation.clone())?)),
             "mysql" | "mariadb" => Ok(Box::new(floodmark_mysql::MysqlSource::new(url, relation.clone())?)),
             "postgres" | "postgresql" => {
                 Ok(Box::new(floodmark_postgres::PostgresSource::new(url, relation.clone(), *readers)?))
@@ -35,6 +37,8 @@ pub fn compared(spec: &SourceSpec, condition: Option<&str>) -> Result<Box<dyn So
     let SourceSpec::Database(DatabaseSource { url, relation, readers }) = spec else { return source(spec) };
     let filtered = |condition: &str| -> Result<Relation> {
         Ok(match url.scheme() {
+            #[cfg(feature = "duckdb")]
+            "duckdb" => floodmark_duckdb::filtered(relation, condition)?,
             "mysql" | "mariadb" => floodmark_mysql::filtered(relation, condition),
             "postgres" | "postgresql" => floodmark_postgres::filtered(relation, condition)?,
             _ => floodmark_sqlite::filtered(relation, condition),
@@ -42,6 +46,8 @@ pub fn compared(spec: &SourceSpec, condition: Option<&str>) -> Result<Box<dyn So
     };
     let relation = condition.map_or_else(|| Ok(relation.clone()), filtered)?;
     match url.scheme() {
+        #[cfg(feature = "duckdb")]
+        "duckdb" => Ok(Box::new(floodmark_duckdb::DuckdbSource::new(url, relation)?.lasting())),
         "sqlite" => Ok(Box::new(floodmark_sqlite::SqliteSource::new(url, relation)?.lasting())),
         _ => source(&SourceSpec::Database(DatabaseSource { url: url.clone(), relation, readers: *readers })),
     }
@@ -50,6 +56,8 @@ pub fn compared(spec: &SourceSpec, condition: Option<&str>) -> Result<Box<dyn So
 /// The tables and views of a source, for patterns that name several of them.
 pub fn catalog(url: &ConnectionUrl) -> Result<Catalog> {
     match url.scheme() {
+        #[cfg(feature = "duckdb")]
+        "duckdb" => floodmark_duckdb::catalog(url),
         "mysql" | "mariadb" => floodmark_mysql::catalog(url),
         "postgres" | "postgresql" => floodmark_postgres::catalog(url),
         "sqlite" => floodmark_sqlite::catalog(url),
@@ -60,6 +68,8 @@ pub fn catalog(url: &ConnectionUrl) -> Result<Catalog> {
 /// Opens a destination by URL. Nothing is created or locked yet.
 pub fn destination(url: &ConnectionUrl) -> Result<Box<dyn Destination>> {
     match url.scheme() {
+        #[cfg(feature = "duckdb")]
+        "duckdb" => Ok(Box::new(floodmark_duckdb::DuckdbDestination::new(url)?)),
         "mysql" | "mariadb" => Ok(Box::new(floodmark_mysql::MysqlDestination::new(url)?)),
         "postgres" | "postgresql" => Ok(Box::new(floodmark_postgres::PostgresDestination::new(url)?)),
         "sqlite" => Ok(Box::new(floodmark_sqlite::SqliteDestination::new(url)?)),
@@ -68,10 +78,16 @@ pub fn destination(url: &ConnectionUrl) -> Result<Box<dyn Destination>> {
 }
 
 fn unknown(scheme: &str, what: &str) -> Error {
+    if scheme == "duckdb" {
+        return Error::new(Code::BadUrl, format!("this build of Floodmark has no DuckDB, and the {what} is one"))
+            .state("nothing was read or written")
+            .help("build one that has: cargo build --release --features duckdb, with DuckDB's library where DUCKDB_LIB_DIR says")
+            .help("or with DuckDB's own sources, which takes long: --features duckdb-bundled");
+    }
     Error::new(Code::BadUrl, format!("{scheme:?} is not a {what} this version knows"))
         .state("nothing was read or written")
         .help(
-            "databases it knows: sqlite:///relative.db, sqlite:////absolute.db, postgres://user@host/database, \
+            "databases it knows: sqlite:///relative.db, sqlite:////absolute.db, duckdb:///relative.duckdb, postgres://user@host/database, \
                mysql://user@host/database",
         )
 }

@@ -14,9 +14,11 @@ fn main() -> ExitCode {
     let (folder, on) = match arguments.as_slice() {
         [folder] => (folder, Destination::Sqlite),
         [folder, on] if on == "--postgres" => (folder, Destination::Postgres),
+        #[cfg(feature = "duckdb")]
+        [folder, on] if on == "--duckdb" => (folder, Destination::Duckdb),
         [folder, on] if on == "--mysql" => (folder, Destination::Mysql),
         _ => {
-            let _ = writeln!(io::stderr(), "cases FOLDER [--postgres|--mysql]");
+            let _ = writeln!(io::stderr(), "cases FOLDER [--postgres|--mysql|--duckdb]");
             return ExitCode::from(2);
         }
     };

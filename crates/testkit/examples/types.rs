@@ -13,6 +13,8 @@ struct Database {
 
 const DATABASES: &[Database] = &[
     Database { name: "SQLite", read: floodmark_sqlite::types::READ, written: floodmark_sqlite::types::declared },
+    #[cfg(feature = "duckdb")]
+    Database { name: "DuckDB", read: floodmark_duckdb::types::READ, written: floodmark_duckdb::types::declared },
     Database {
         name: "PostgreSQL",
         read: floodmark_postgres::types::READ,

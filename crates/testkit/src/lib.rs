@@ -7,6 +7,8 @@ pub mod case;
 mod cell;
 mod compare;
 pub mod crash;
+#[cfg(feature = "duckdb")]
+mod duckdb;
 mod dump;
 pub mod model;
 pub mod mysql;
@@ -24,6 +26,8 @@ pub mod server;
 mod store;
 pub mod suite;
 
+#[cfg(feature = "duckdb")]
+pub use duckdb::execute_on_duckdb;
 pub use dump::{Dump, dump};
 pub use mysql::Mysql;
 pub use play::{Failure, Style, play};

@@ -52,6 +52,10 @@ pub fn suits(case: &Case, style: Style, on: Destination) -> bool {
     if case.steps.iter().any(other) {
         return false;
     }
+    #[cfg(feature = "duckdb")]
+    if on == Destination::Duckdb && case.steps.iter().any(|s| matches!(s.action, Action::Forbid { .. })) {
+        return false;
+    }
     let framed = case.steps.iter().any(|s| matches!(s.action, Action::Pipeline { .. }));
     let fails = |line: &String| outcome::parse(line).is_ok_and(|e| e.status.exit() != 0);
     let failing =

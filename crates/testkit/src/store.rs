@@ -18,6 +18,9 @@ use std::{
 pub enum Destination {
     /// A file in the project.
     Sqlite,
+    /// A file in the project, for a program that was built with DuckDB.
+    #[cfg(feature = "duckdb")]
+    Duckdb,
     /// A database on the server that `FLOODMARK_TEST_POSTGRES` names.
     Postgres,
     /// A database on the server that `FLOODMARK_TEST_MYSQL` names.
@@ -29,6 +32,8 @@ impl Destination {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Destination::Sqlite => "sqlite",
+            #[cfg(feature = "duckdb")]
+            Destination::Duckdb => "duckdb",
             Destination::Postgres => "postgres",
             Destination::Mysql => "mysql",
         }
@@ -40,6 +45,8 @@ impl Destination {
 pub(crate) enum Store {
     /// A file, by its name in the project.
     Sqlite(String),
+    #[cfg(feature = "duckdb")]
+    Duckdb(crate::duckdb::Duckdb),
     Postgres(Postgres),
     Mysql(Mysql),
 }
@@ -49,6 +56,8 @@ impl Store {
     pub(crate) fn new(on: Destination) -> Result<Store, String> {
         Ok(match on {
             Destination::Sqlite => Store::Sqlite("out.db".to_owned()),
+            #[cfg(feature = "duckdb")]
+            Destination::Duckdb => Store::Duckdb(crate::duckdb::Duckdb::new("out.db")),
             Destination::Postgres => Store::Postgres(Postgres::empty()?),
             Destination::Mysql => Store::Mysql(Mysql::empty()?),
         })
@@ -56,6 +65,10 @@ impl Store {
 
     /// The pipeline file for this database: the URL that a case names stands for it.
     pub(crate) fn translate(&self, text: &str) -> String {
+        #[cfg(feature = "duckdb")]
+        if matches!(self, Store::Duckdb(_)) {
+            return text.replace("sqlite:///", "duckdb:///");
+        }
         let Some(url) = self.url() else { return text.to_owned() };
         let mut out = String::new();
         let mut rest = text;
@@ -72,6 +85,8 @@ impl Store {
     pub(crate) fn url(&self) -> Option<&str> {
         match self {
             Store::Sqlite(_) => None,
+            #[cfg(feature = "duckdb")]
+            Store::Duckdb(_) => None,
             Store::Postgres(postgres) => Some(&postgres.url),
             Store::Mysql(mysql) => Some(&mysql.url),
         }
@@ -88,6 +103,11 @@ impl Store {
             let url = project.split("sqlite:///").nth(1).ok_or("the project names no sqlite:/// database")?;
             url[..url_end(url)].clone_into(file);
         }
+        #[cfg(feature = "duckdb")]
+        if let Store::Duckdb(duckdb) = self {
+            let url = project.split("sqlite:///").nth(1).ok_or("the project names no sqlite:/// database")?;
+            duckdb.file = url[..url_end(url)].to_owned();
+        }
         Ok(())
     }
 
@@ -95,6 +115,8 @@ impl Store {
     pub(crate) fn copy(&self) -> Result<Store, String> {
         Ok(match self {
             Store::Sqlite(file) => Store::Sqlite(file.clone()),
+            #[cfg(feature = "duckdb")]
+            Store::Duckdb(duckdb) => Store::Duckdb(duckdb.clone()),
             Store::Postgres(postgres) => Store::Postgres(postgres.again()?),
             Store::Mysql(mysql) => Store::Mysql(mysql.again()?),
         })
@@ -108,6 +130,9 @@ impl Store {
             Store::Sqlite(_) => format!(
                 "CREATE TRIGGER no_{event} BEFORE {event} ON {table} BEGIN SELECT RAISE(ABORT, 'written'); END;"
             ),
+            // It has no triggers: a case that needs one is not played.
+            #[cfg(feature = "duckdb")]
+            Store::Duckdb(_) => String::new(),
             Store::Postgres(_) => format!(
                 "CREATE OR REPLACE FUNCTION forbid() RETURNS trigger LANGUAGE plpgsql AS \
                  $$ BEGIN RAISE EXCEPTION 'written'; END $$; \
@@ -124,6 +149,8 @@ impl Store {
     pub(crate) fn dump(&self, root: &Path) -> Result<Dump, String> {
         match self {
             Store::Sqlite(file) => dump::dump(&root.join(file)),
+            #[cfg(feature = "duckdb")]
+            Store::Duckdb(duckdb) => duckdb.dump(root),
             Store::Postgres(postgres) => postgres.dump(),
             Store::Mysql(mysql) => mysql.dump(),
         }
@@ -132,6 +159,8 @@ impl Store {
     pub(crate) fn query(&self, root: &Path, sql: &str) -> Result<Rows, String> {
         match self {
             Store::Sqlite(file) => dump::query(&root.join(file), sql),
+            #[cfg(feature = "duckdb")]
+            Store::Duckdb(duckdb) => duckdb.query(root, sql),
             Store::Postgres(postgres) => query(&mut postgres.connect()?, sql),
             Store::Mysql(mysql) => mysql.query(sql),
         }
@@ -142,6 +171,8 @@ impl Store {
         let sql = match self {
             Store::Sqlite(file) if !root.join(file).exists() => return Ok(Vec::new()),
             Store::Sqlite(_) => format!("SELECT name FROM pragma_table_info('{table}')"),
+            #[cfg(feature = "duckdb")]
+            Store::Duckdb(duckdb) => return duckdb.columns(root, table),
             Store::Postgres(_) => format!(
                 "SELECT attname::text FROM pg_attribute
                  WHERE attrelid = to_regclass('{table}') AND attnum > 0 AND NOT attisdropped ORDER BY attnum"
@@ -154,6 +185,8 @@ impl Store {
     pub(crate) fn execute(&self, root: &Path, sql: &str) -> Result<(), String> {
         match self {
             Store::Sqlite(file) => dump::execute(&root.join(file), sql),
+            #[cfg(feature = "duckdb")]
+            Store::Duckdb(duckdb) => duckdb.execute(root, sql),
             Store::Postgres(postgres) => {
                 postgres.connect()?.batch_execute(sql).map_err(|e| format!("{sql}: {}", said(&e)))
             }
@@ -167,6 +200,8 @@ impl Store {
     pub(crate) fn execute_on_source(&self, root: &Path, sql: &str) -> Result<(), String> {
         match self {
             Store::Sqlite(_) => dump::execute(&root.join("source.db"), sql),
+            #[cfg(feature = "duckdb")]
+            Store::Duckdb(_) => crate::duckdb::Duckdb::new("source.db").execute(root, sql),
             Store::Postgres(_) => self.execute(root, sql),
             Store::Mysql(mysql) => mysql.execute(&mysql::declared(sql)),
         }

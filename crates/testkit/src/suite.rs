@@ -47,6 +47,17 @@ pub fn files(folder: &Path) -> Result<Vec<PathBuf>, String> {
 /// A case that cannot be read is a failure. The error says that there was nothing to play: a suite of none proves
 /// nothing.
 pub fn play_folder(folder: &Path, only: Option<&str>, style: Style, on: Destination) -> Result<Report, String> {
+    play_each(folder, only, 1, style, on)
+}
+
+/// The same with one case of every so many.
+pub fn play_each(
+    folder: &Path,
+    only: Option<&str>,
+    every: usize,
+    style: Style,
+    on: Destination,
+) -> Result<Report, String> {
     let mut all = files(folder)?;
     if let Some(only) = only {
         all.retain(|path| path.strip_prefix(folder).unwrap_or(path).to_string_lossy().contains(only));
@@ -54,6 +65,7 @@ pub fn play_folder(folder: &Path, only: Option<&str>, style: Style, on: Destinat
     if all.is_empty() {
         return Err(format!("no case is in {}: a case is a file *.txt", folder.display()));
     }
+    let all: Vec<PathBuf> = all.into_iter().step_by(every).collect();
     let next = AtomicUsize::new(0);
     let done = Mutex::new((0, Vec::new()));
     let work = || {

@@ -89,6 +89,18 @@ pub(crate) fn delta(work: &Path, orders: &Path) -> Result<PathBuf, String> {
     Ok(file)
 }
 
+/// Every order once more, newer and with another price.
+pub(crate) fn newer(work: &Path, orders: &Path) -> Result<PathBuf, String> {
+    let file = work.join("newer.csv");
+    if !file.is_file() {
+        rewrite(orders, &file, |_, line, out| {
+            let row = changed(line, key(line)?, "1999-03-01")?;
+            out.write_all(row.as_bytes()).map_err(|e| e.to_string())
+        })?;
+    }
+    Ok(file)
+}
+
 /// The first `rows` of endless orders: at the end they begin again with higher keys.
 pub(crate) fn endless(work: &Path, orders: &Path, rows: usize) -> Result<PathBuf, String> {
     let file = work.join(format!("orders-{rows}.csv"));

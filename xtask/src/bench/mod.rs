@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: whole processes, against the database's own tools, on the same work.
 
 mod data;
+mod duckdb;
 mod floor;
 pub(crate) mod measure;
 mod report;
@@ -17,6 +18,7 @@ use std::{
 };
 
 const USAGE: &str = "cargo xtask bench [--runs N] [--only first|idle|delta|flat] [--keep]\n\
+                     cargo xtask bench --only duckdb|duckdb-first|duckdb-delta|duckdb-again [--runs N]\n\
                      cargo xtask bench --servers [--runs N] [--only JOB] [--peers]";
 const FLAT: &[usize] = &[100_000, 1_000_000, 10_000_000];
 
@@ -43,7 +45,9 @@ fn options(arguments: &[String]) -> Result<Options, String> {
             _ => return Err(USAGE.to_owned()),
         }
     }
-    let known = |name: &String| out.servers || ["first", "idle", "delta", "flat"].contains(&name.as_str());
+    let known = |name: &String| {
+        out.servers || name.starts_with("duckdb") || ["first", "idle", "delta", "flat"].contains(&name.as_str())
+    };
     if out.only.as_ref().is_some_and(|only| !known(only)) || (out.peers && !out.servers) {
         return Err(USAGE.to_owned());
     }
@@ -53,12 +57,15 @@ fn options(arguments: &[String]) -> Result<Options, String> {
 /// The command.
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     let options = options(arguments)?;
+    let work = target().join("bench");
+    fs::create_dir_all(&work).map_err(|e| e.to_string())?;
+    if let Some(only) = options.only.as_deref().filter(|only| !options.servers && only.starts_with("duckdb")) {
+        return duckdb::run(&program(&crate::duckdb::PROGRAM)?, &work, only, options.runs);
+    }
     if !has("sqlite3") {
         return Err("sqlite3 is not installed, and it is what Floodmark is measured against".to_owned());
     }
-    let program = program()?;
-    let work = target().join("bench");
-    fs::create_dir_all(&work).map_err(|e| e.to_string())?;
+    let program = program(&[])?;
     if options.servers {
         return servers::run(&program, &work, options.only.as_deref(), options.runs, options.peers);
     }
@@ -106,12 +113,17 @@ fn sqlite() -> String {
     format!("sqlite3 {}", said.split(' ').next().unwrap_or("of unknown version"))
 }
 
-/// `FLOODMARK_BIN`, or a release build.
-fn program() -> Result<PathBuf, String> {
+/// `FLOODMARK_BIN`, or a release build with these features.
+fn program(features: &[&str]) -> Result<PathBuf, String> {
     if let Some(path) = env::var_os("FLOODMARK_BIN") {
         return fs::canonicalize(&path).map_err(|e| format!("FLOODMARK_BIN: {e}"));
     }
-    run_program(cargo().args(["build", "--release", "--package", "floodmark-cli"]))?;
+    let mut build = cargo();
+    build.args(["build", "--release", "--package", "floodmark-cli"]).args(features);
+    if !features.is_empty() {
+        build.envs(crate::duckdb::variables()?);
+    }
+    run_program(&mut build)?;
     fs::canonicalize(target().join("release/floodmark")).map_err(|e| e.to_string())
 }
 

@@ -3,7 +3,10 @@
 mod mariadb;
 mod postgres;
 
-use crate::shell::{self, say};
+use crate::{
+    duckdb,
+    shell::{self, complain, say},
+};
 use std::{
     env,
     fs::{self, File},
@@ -62,6 +65,13 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
                     }
                 };
                 say(&format!("export {}='{url}'", kind.variable));
+            }
+            match duckdb::variables() {
+                Ok(variables) => variables
+                    .iter()
+                    .for_each(|(variable, folder)| say(&format!("export {variable}='{}'", folder.display()))),
+                // The servers are of use without it.
+                Err(message) => complain(&message),
             }
             Ok(())
         }

@@ -92,7 +92,7 @@ pub fn soak(seed: u64, on: Destination, time: Duration, most: usize) -> Result<(
         let seed = seed.wrapping_add(played);
         found.extend(play(seed, on)?);
         found.extend(fill(seed, on)?);
-        found.extend(split(seed, Origin::ALL[(seed % 5) as usize], on)?);
+        found.extend(split(seed, Origin::of(seed), on)?);
         if played % 5 == 0 {
             found.extend(deliver(seed, on)?);
         }

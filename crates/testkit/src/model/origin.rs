@@ -19,6 +19,9 @@ impl Dialect {
     pub(super) fn of(store: &Store) -> Self {
         match store {
             Store::Sqlite(_) => Dialect::Sqlite,
+            // As far as it is spoken here, DuckDB's is PostgreSQL's.
+            #[cfg(feature = "duckdb")]
+            Store::Duckdb(_) => Dialect::Postgres,
             Store::Postgres(_) => Dialect::Postgres,
             Store::Mysql(_) => Dialect::Mysql,
         }
@@ -30,6 +33,9 @@ impl Dialect {
 pub enum Origin {
     /// A table of a SQLite file.
     Sqlite,
+    /// A table of a DuckDB file.
+    #[cfg(feature = "duckdb")]
+    Duckdb,
     /// A table on a PostgreSQL server.
     Postgres,
     /// A table on a MariaDB.
@@ -41,8 +47,20 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// All of them.
-    pub const ALL: [Origin; 5] = [Origin::Sqlite, Origin::Postgres, Origin::Mysql, Origin::Csv, Origin::Parquet];
+    const ALL: &[Origin] = &[
+        Origin::Sqlite,
+        Origin::Postgres,
+        Origin::Mysql,
+        Origin::Csv,
+        Origin::Parquet,
+        #[cfg(feature = "duckdb")]
+        Origin::Duckdb,
+    ];
+
+    /// The one of a seed: each in its turn.
+    pub fn of(seed: u64) -> Origin {
+        Origin::ALL[(seed % Origin::ALL.len() as u64) as usize]
+    }
 
     /// Whether it is files.
     pub(super) fn files(self) -> bool {
@@ -55,6 +73,8 @@ pub(super) fn write(store: &Store, root: &Path, settings: &Settings, content: &C
     let sql = statements(Dialect::of(store), settings, content).join(";\n");
     match store {
         Store::Sqlite(_) => dump::execute(&root.join("source.db"), &sql),
+        #[cfg(feature = "duckdb")]
+        Store::Duckdb(_) => store.execute_on_source(root, &sql),
         Store::Postgres(_) | Store::Mysql(_) => store.execute(root, &sql),
     }
 }

@@ -255,6 +255,8 @@ impl Holder {
         let folder = project::memory().map_err(|e| e.to_string())?;
         let store = match from {
             Origin::Sqlite => Some(Store::new(Destination::Sqlite)?),
+            #[cfg(feature = "duckdb")]
+            Origin::Duckdb => Some(Store::new(Destination::Duckdb)?),
             Origin::Postgres => Some(Store::new(Destination::Postgres)?),
             Origin::Mysql => Some(Store::new(Destination::Mysql)?),
             Origin::Csv | Origin::Parquet => None,
@@ -262,8 +264,8 @@ impl Holder {
         let mut holder = Holder { folder, store, url: None, from };
         if let Some(store) = &holder.store {
             origin::write(store, holder.folder.path(), &script.settings, &script.content())?;
-            let file = || format!("sqlite:///{}", holder.folder.path().join("source.db").display());
-            holder.url = Some(store.url().map_or_else(file, str::to_owned));
+            let file = format!("sqlite:///{}", holder.folder.path().join("source.db").display());
+            holder.url = Some(store.translate(&file));
         }
         Ok(holder)
     }
@@ -309,9 +311,7 @@ impl Place {
             fields.push_str(&format!("timezone: {zone}\n"));
         }
         let mut text = play::frame("t", &fields, Style::AsWritten);
-        if let Some(url) = place.store.url() {
-            text = text.replace("sqlite:///out.db", url);
-        }
+        text = text.replace("sqlite:///out.db", &place.store.translate("sqlite:///out.db"));
         if let Some(url) = &source.url {
             text = text.replace("sqlite:///source.db", url);
         }

@@ -18,6 +18,8 @@ fn seed() -> u64 {
 fn agree(found: &[Disagreement], on: Destination) {
     let server = match on {
         Destination::Sqlite => "",
+        #[cfg(feature = "duckdb")]
+        Destination::Duckdb => " --duckdb",
         Destination::Postgres => " --postgres",
         Destination::Mysql => " --mysql",
     };
@@ -43,9 +45,8 @@ fn fill(seeds: RangeInclusive<u64>, on: Destination) {
 }
 
 fn split(seeds: RangeInclusive<u64>, on: Destination) {
-    let from = |seed: u64| Origin::ALL[(seed % 5) as usize];
     let found: Vec<Disagreement> =
-        seeds.filter_map(|seed| model::split(seed, from(seed), on).unwrap()).take(3).collect();
+        seeds.filter_map(|seed| model::split(seed, Origin::of(seed), on).unwrap()).take(3).collect();
     agree(&found, on);
 }
 
@@ -120,6 +121,32 @@ fn p7_parts_in_any_order_are_the_whole_on_mysql() {
     split(1..=5, Destination::Mysql);
 }
 
+// And fewer still where each process takes DuckDB with it.
+
+#[cfg(feature = "duckdb")]
+#[test]
+fn p1_to_p9_hold_on_random_histories_on_duckdb() {
+    play(1..=15, Destination::Duckdb);
+}
+
+#[cfg(feature = "duckdb")]
+#[test]
+fn p7_p8_order_and_split_do_not_matter_on_duckdb() {
+    deliver(1..=2, Destination::Duckdb);
+}
+
+#[cfg(feature = "duckdb")]
+#[test]
+fn p7_backfills_hold_on_random_histories_on_duckdb() {
+    fill(1..=4, Destination::Duckdb);
+}
+
+#[cfg(feature = "duckdb")]
+#[test]
+fn p7_parts_in_any_order_are_the_whole_on_duckdb() {
+    split(1..=3, Destination::Duckdb);
+}
+
 /// `cargo xtask soak`: histories nobody has seen yet, as long as one likes; the seed makes a failure again. With
 /// `FLOODMARK_SOAK_ON=postgres` or `=mysql` they are loaded into a server.
 #[test]
@@ -130,6 +157,8 @@ fn soak() {
     let on = match env::var("FLOODMARK_SOAK_ON").as_deref() {
         Ok("postgres") => Destination::Postgres,
         Ok("mysql") => Destination::Mysql,
+        #[cfg(feature = "duckdb")]
+        Ok("duckdb") => Destination::Duckdb,
         _ => Destination::Sqlite,
     };
     println!("seed {seed}, {seconds} s, {on:?}");

@@ -150,6 +150,14 @@ fn p2_p9_a_repair_on_a_server_that_is_killed_leaves_all_or_nothing() {
     killed(&places, &mysql, &statements, LOADS[0]);
 }
 
+#[cfg(feature = "duckdb")]
+#[test]
+fn p2_p9_a_repair_on_duckdb_that_is_killed_leaves_all_or_nothing() {
+    let places = Places::new();
+    let spoil = |sql: &str| floodmark_testkit::execute_on_duckdb(&places.path().join("t.duckdb"), sql).unwrap();
+    killed(&places, "duckdb:///t.duckdb", &spoil, LOADS[0]);
+}
+
 fn stopped(places: &Places, arguments: &[&str], at: &str) -> Child {
     let child = command(places, arguments, &format!("{at}=stop")).spawn().unwrap();
     await_stopped(&child).unwrap();

@@ -96,6 +96,8 @@ fn every_type_goes_to_every_database_and_back() {
     let mysql = Mysql::empty().unwrap();
     let databases = [
         ("sqlite", "sqlite:///values.db".to_owned()),
+        #[cfg(feature = "duckdb")]
+        ("duckdb", "duckdb:///values.duckdb".to_owned()),
         ("postgres", postgres.url().to_owned()),
         ("mysql", mysql.url().to_owned()),
     ];

@@ -87,6 +87,21 @@ fn p2_every_strategy_on_mysql() {
     tried(&Mysql, scenarios::sample(), Depth::Sample);
 }
 
+#[cfg(feature = "duckdb")]
+#[test]
+fn p2_some_strategies_on_duckdb() {
+    use floodmark_testkit::crash::Duckdb;
+    tried(&Duckdb, scenarios::sample().into_iter().skip(1).step_by(20).collect(), Depth::Sample);
+}
+
+#[cfg(feature = "duckdb")]
+#[test]
+#[ignore = "all of it: `cargo xtask crash --duckdb`"]
+fn p2_every_strategy_on_duckdb() {
+    use floodmark_testkit::crash::Duckdb;
+    tried(&Duckdb, scenarios::sample(), Depth::Sample);
+}
+
 #[test]
 #[ignore = "the whole matrix: `cargo xtask crash`"]
 fn p2_the_whole_matrix() {

@@ -1,0 +1,70 @@
+//! From DuckDB's errors to ours.
+
+use crate::raw::{Failure, Kind};
+use floodmark_core::{Code, Error};
+
+/// What DuckDB said, with the code and remedy that fit. `doing` completes "DuckDB failed to …".
+pub(crate) fn failed(doing: &str, failure: Failure) -> Error {
+    let (code, help) = remedy(&failure);
+    let error = Error::new(code, format!("DuckDB failed to {doing}"))
+        .state("the open transaction was rolled back")
+        .help(help)
+        .cause(failure.message.clone());
+    if failure.kind == Kind::Transaction { error.transient() } else { error }
+}
+
+fn remedy(failure: &Failure) -> (Code, &'static str) {
+    let says = |part: &str| failure.message.contains(part);
+    match failure.kind {
+        _ if says("version number") || says("storage version") => (
+            Code::DestinationOpen,
+            "open it with the DuckDB that wrote it, and bring it into a form that both read: EXPORT DATABASE there, IMPORT \
+             DATABASE into a new file with DuckDB 1.x",
+        ),
+        _ if says("not a valid DuckDB database file") => {
+            (Code::DestinationOpen, "the file is not a DuckDB database: name another file, or move this one away")
+        }
+        _ if says("No space left") => (Code::DestinationWrite, "the disk is full: free some room and run again"),
+        _ if says("Permission denied") || says("read-only") || says("Read-only") => (
+            Code::DestinationOpen,
+            "the database may not be written to: give write permission on the file, on the one beside it (.wal) and on its \
+             folder",
+        ),
+        _ if says("Serialization Error") || says("Corrupt") || says("corrupt") => (
+            Code::DestinationOpen,
+            "the database file is damaged: restore a backup, or save what can be read with EXPORT DATABASE",
+        ),
+        Kind::Io if says("Cannot open file") || says("does not exist") => {
+            (Code::DestinationOpen, "check that the folder exists and may be written to")
+        }
+        Kind::Io => {
+            (Code::DestinationWrite, "see what the disk or its file system says: after the cause is mended, run again")
+        }
+        Kind::Memory => (
+            Code::DestinationWrite,
+            "give DuckDB more memory (duckdb:///file.duckdb?memory_limit=2GB), or room beside the file for what does not fit",
+        ),
+        Kind::Permission => (Code::DestinationOpen, "give write permission on the file and on its folder"),
+        Kind::Constraint => (
+            Code::TableShape,
+            "the table has a constraint that the rows break: drop the constraint, or correct the rows with `transform`",
+        ),
+        Kind::Dependency => (
+            Code::TableShape,
+            "an index or a view depends on what would change: drop it first, or leave the columns' types as they are",
+        ),
+        Kind::Conversion => (
+            Code::Unstorable,
+            "the table's column is too narrow for a value: give it a wider type (ALTER TABLE … ALTER … TYPE …)",
+        ),
+        Kind::Transaction => {
+            (Code::DestinationBusy, "another program of this process wrote to the same rows at that moment: run again")
+        }
+        _ => (Code::DestinationWrite, "nothing needs repair: after the cause is mended, run again"),
+    }
+}
+
+/// `map_err` shorthand.
+pub(crate) fn to(doing: &'static str) -> impl Fn(Failure) -> Error {
+    move |failure| failed(doing, failure)
+}

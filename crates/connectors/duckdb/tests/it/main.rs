@@ -1,0 +1,117 @@
+//! DuckDB against the suite every destination must pass.
+
+#![expect(clippy::unwrap_used, reason = "a helper that panics is a test that fails")]
+
+mod source;
+
+use floodmark_connect::{Destination, Stop, conformance, destination::StateChange};
+use floodmark_core::{Code, state::State, url::ConnectionUrl};
+use floodmark_duckdb::DuckdbDestination;
+use std::path::Path;
+
+fn at(file: &Path) -> DuckdbDestination {
+    DuckdbDestination::new(&ConnectionUrl::parse(&format!("duckdb:///{}", file.display())).unwrap()).unwrap()
+}
+
+#[test]
+fn conformance() {
+    for (name, test) in conformance::ALL {
+        let dir = tempfile::tempdir().unwrap();
+        eprintln!("{name}");
+        test(&at(&dir.path().join("t.duckdb")));
+    }
+}
+
+/// A state that moved on since it was looked at is not written over; the token alone is no move.
+#[test]
+fn a_position_is_moved_only_from_where_it_was_seen() {
+    let dir = tempfile::tempdir().unwrap();
+    let destination = at(&dir.path().join("t.duckdb"));
+    drop(destination.open("p", "r", None, &Stop::default()).unwrap());
+    let mut ledger = destination.ledger().unwrap();
+    let seen = ledger.state("p").unwrap().unwrap();
+    let named = |table: &str| State { table: Some(table.into()), ..seen.clone() };
+    drop(destination.open("p", "r2", None, &Stop::default()).unwrap());
+    ledger.change_state("p", StateChange::Move { seen: &seen, to: &named("first") }).unwrap();
+    let error = ledger.change_state("p", StateChange::Move { seen: &seen, to: &named("second") }).unwrap_err();
+    assert_eq!(error.code(), Code::Busy);
+    assert_eq!(ledger.state("p").unwrap().unwrap().table.as_deref(), Some("first"));
+}
+
+#[test]
+fn a_file_that_is_no_database_is_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("t.duckdb");
+    std::fs::write(&file, "id,name\n".repeat(2000)).unwrap();
+    let error = at(&file).open("p", "r", None, &Stop::default()).err().unwrap();
+    assert_eq!(error.code(), Code::DestinationOpen);
+    assert!(format!("{:?}", error.advice()).contains("not a DuckDB database"), "{error:?}");
+    assert!(std::fs::read_to_string(&file).unwrap().starts_with("id,name"));
+}
+
+/// Two names of one file are one database: each would write over the other's blocks.
+#[test]
+fn a_file_is_open_once_whatever_it_is_called() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("t.duckdb");
+    let link = dir.path().join("link.duckdb");
+    drop(at(&file).open("p", "r", None, &Stop::default()).unwrap());
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    let held = at(&file).open("p", "r", None, &Stop::default()).unwrap();
+    let error = at(&link).open("p", "r2", Some(std::time::Duration::ZERO), &Stop::default()).err().unwrap();
+    assert_eq!(error.code(), Code::Busy);
+    assert!(error.message().contains("run r"), "{error}");
+    drop(held);
+    at(&link).open("p", "r3", None, &Stop::default()).unwrap();
+}
+
+/// The first three blocks of a file that DuckDB 2.0.1 made: where bytes are not zero, and which.
+const NEWER: [(usize, &str); 7] = [
+    (0, "e4c0f8f284ea14fc4455434be703"),
+    (52, "76322e302e31"),
+    (84, "38643738313134653930"),
+    (124, "9ffb3066cdbe18d2eb3962b8efae5a6b"),
+    (4096, "d83778781c5b443f01"),
+    (4127, "0201000000000000000000040000000000000800000000000045"),
+    (
+        8192,
+        "d83778781c5b444d0000000000000000ffffffffffffffffffffffffffffffff00000000000000000000040000000000000800000000000045",
+    ),
+];
+
+#[test]
+fn a_file_of_a_newer_duckdb_is_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("t.duckdb");
+    let mut bytes = vec![0; 12_288];
+    for (at, digits) in NEWER {
+        for (n, pair) in digits.as_bytes().chunks(2).enumerate() {
+            bytes[at + n] = u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+        }
+    }
+    std::fs::write(&file, &bytes).unwrap();
+    let error = at(&file).open("p", "r", None, &Stop::default()).err().unwrap();
+    assert_eq!(error.code(), Code::DestinationOpen);
+    assert!(error.advice().iter().any(|help| help.contains("EXPORT DATABASE")), "{error:?}");
+    assert!(error.to_string().contains("version number 69"), "{error}");
+    assert_eq!(std::fs::read(&file).unwrap(), bytes);
+}
+
+/// A database is made whole or not at all, and nothing is left of how.
+#[test]
+fn a_new_database_is_one_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let session = at(&dir.path().join("t.duckdb")).open("p", "r", None, &Stop::default()).unwrap();
+    drop(session);
+    let names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["t.duckdb"]);
+}
+
+/// What a statement cannot do within the memory limit goes beside the file, and a limit that is too small is said to be.
+#[test]
+fn settings_are_duckdbs_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let url = format!("duckdb:///{}?memory_limit=nonsense", dir.path().join("t.duckdb").display());
+    let error = DuckdbDestination::new(&ConnectionUrl::parse(&url).unwrap()).unwrap();
+    assert!(error.open("p", "r", None, &Stop::default()).is_err());
+}
