@@ -19,6 +19,9 @@ use std::collections::{HashMap, VecDeque};
 const AHEAD: i64 = 4096;
 const AT_ONCE: usize = 20_000;
 
+/// Rows that are read at once where all of them are: each reading goes through the whole table, which has no index.
+const AT_ONCE_READ: i64 = 500_000;
+
 /// The rows of one pipeline within one transaction.
 pub(crate) struct Boundary<'a> {
     db: &'a Db,
@@ -183,10 +186,37 @@ fn next(db: &Db, pipeline: &str, file: &str, met: i64, before: i64) -> Result<Ve
     let mut out = VecDeque::new();
     for row in &rows {
         let (id, hash): (i64, Vec<u8>) = row.try_get(0).and_then(|id| Ok((id, row.try_get(1)?))).map_err(&fail)?;
-        let hash = <[u8; 16]>::try_from(hash).map_err(|bytes| damaged(&format!("{bytes:02x?}")))?;
-        out.push_back((id, u128::from_be_bytes(hash)));
+        out.push_back((id, number(&hash)?));
     }
     Ok(out)
+}
+
+/// Hands on the hashes of all rows of a pipeline.
+pub(crate) fn each(db: &Db, pipeline: &str, take: &mut dyn FnMut(u128)) -> Result<()> {
+    let fail = to("read the rows at the watermark");
+    let mut met = 0_i64;
+    loop {
+        let rows = db
+            .query(
+                "SELECT id, hash FROM _floodmark_boundary WHERE pipeline = $1 AND id > $2 ORDER BY id LIMIT $3",
+                &[&pipeline, &met, &AT_ONCE_READ],
+            )
+            .map_err(&fail)?;
+        for row in &rows {
+            let (id, hash): (i64, Vec<u8>) = row.try_get(0).and_then(|id| Ok((id, row.try_get(1)?))).map_err(&fail)?;
+            met = id;
+            take(number(&hash)?);
+        }
+        if (rows.len() as i64) < AT_ONCE_READ {
+            return Ok(());
+        }
+    }
+}
+
+/// A hash out of its bytes.
+fn number(hash: &[u8]) -> Result<u128> {
+    let bytes = <[u8; 16]>::try_from(hash).map_err(|_| damaged(&format!("{hash:02x?}")))?;
+    Ok(u128::from_be_bytes(bytes))
 }
 
 /// Puts a row there that was exported as its file and the digits of its hash.

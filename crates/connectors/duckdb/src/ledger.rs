@@ -125,6 +125,10 @@ impl Books for DuckdbLedger {
         Ok(out)
     }
 
+    fn at_watermark(db: &Db, pipeline: &str, take: &mut dyn FnMut(u128)) -> Result<()> {
+        boundary::each(db, pipeline, take)
+    }
+
     fn put_memories(db: &Db, pipeline: &str, memories: &[Memory]) -> Result<()> {
         let fail = to("write what is remembered of keys");
         for Memory { what, key, version } in memories {
