@@ -165,18 +165,19 @@ impl Axis {
 
 impl Runs {
     fn read(&self, value: &Value) -> bool {
-        self.mark.as_ref().is_some_and(|mark| value.compare(mark) != Some(Ordering::Greater)) && self.from_start(value)
+        self.mark.as_ref().is_some_and(|mark| value.compare(mark) != Some(Ordering::Greater))
+            && self.not_before_start(value)
     }
 
     /// Whether the next one reads what they have not read.
     fn come(&self, value: &Value) -> bool {
         match &self.mark {
             Some(mark) => value.compare(mark) == Some(Ordering::Greater),
-            None => self.from_start(value),
+            None => self.not_before_start(value),
         }
     }
 
-    fn from_start(&self, value: &Value) -> bool {
+    fn not_before_start(&self, value: &Value) -> bool {
         self.start.as_ref().is_none_or(|start| match value.compare(start) {
             Some(Ordering::Less) => false,
             Some(Ordering::Equal) => !self.exclusive,

@@ -253,3 +253,37 @@ fn history_that_was_filled_in_is_compared_and_what_lies_between_is_not_loaded_ye
         assert_eq!(counts(&report), [2, 0, 1], "{report:#}");
     }
 }
+
+/// Thousands of rows at the watermark itself, of which an `append` knows each: those that are gone from the table are missing,
+/// also where a server works out the hashes, and come back once.
+#[test]
+fn what_an_append_loaded_at_its_watermark_is_missing_where_it_is_gone() {
+    let places = Places::new();
+    let [(_, sqlite), (_, postgres), (_, mysql)] = places.databases();
+    let rows = "INSERT INTO orders WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 900)
+         SELECT n % 300, 'note', n % 3, '2024-01-01' FROM n";
+    let table = ORDERS.replace(" PRIMARY KEY", "");
+    for (source, at) in [(&postgres, Places::postgres as fn(&Places, &str)), (&mysql, Places::mysql)] {
+        at(&places, &format!("{table}; {rows}"));
+        for (into, change) in
+            [(&sqlite, Places::sqlite as fn(&Places, &str)), (&mysql, Places::mysql), (&postgres, Places::postgres)]
+        {
+            pipeline(&places, source, into, &format!("{WATERMARK}    load: append\n"));
+            let yaml = fs::read_to_string(places.path().join("floodmark.yaml")).unwrap().replace("    key: [id]\n", "");
+            fs::write(places.path().join("floodmark.yaml"), yaml).unwrap();
+            let (ended, report) = places.json(&["run", "--full-refresh", "--yes"]);
+            assert_eq!(ended, 0, "{report:#}");
+            change(&places, "DELETE FROM loaded WHERE id < 10");
+            at(&places, "INSERT INTO orders VALUES (5, 'new', 1, '2024-01-01')");
+            let report = verify(&places, 4, &[]);
+            assert_eq!((counts(&report), &report["not_loaded"]), ([30, 0, 0], &1.into()), "{report:#}");
+            let (ended, report) = places.json(&["verify", "--repair"]);
+            assert_eq!((ended, &report["repair"]["rows"]["inserted"]), (0, &30.into()), "{report:#}");
+            let (ended, report) = places.json(&["run"]);
+            assert_eq!((ended, &report["rows"]["inserted"]), (0, &1.into()), "{report:#}");
+            at(&places, "DELETE FROM orders WHERE note = 'new'");
+            assert_eq!(counts(&verify(&places, 4, &[])), [0, 1, 0]);
+        }
+        at(&places, "DROP TABLE orders");
+    }
+}
