@@ -1,5 +1,8 @@
 //! Rows that come as dicts. Their values say what they are, each for itself: a column's type is known when all rows are.
 
+mod kind;
+mod value;
+
 use crate::{
     caller::Caller,
     handed::{Cause, raised},
@@ -15,17 +18,13 @@ use floodmark_core::{
     error::{Place, shorten},
 };
 use floodmark_files::{ArrowStream, json_text};
+use kind::{Kind, Typed};
 use pyo3::{
     prelude::*,
     types::{PyDict, PyMapping, PyString},
 };
 use std::{collections::HashMap, sync::Arc};
-
-use kind::{Kind, Typed};
 use value::{Names, Value};
-
-mod kind;
-mod value;
 
 /// Rows that are taken at once.
 const ROWS: usize = 16_384;
