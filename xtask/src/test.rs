@@ -93,7 +93,8 @@ fn lints() -> Result<(), String> {
 fn documentation() -> Result<(), String> {
     let mut doc = cargo();
     doc.args(["doc", "--quiet", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "--deny warnings");
-    shell::run(&mut doc)
+    // What is built once with DuckDB's library in its place is built again where that is gone.
+    shell::run(doc.envs(duckdb::variables()?))
 }
 
 /// By nextest where it is installed, else by cargo itself: nothing needs to be compiled for the tests' sake.
