@@ -14,7 +14,7 @@ mod versions;
 pub use extras::Extras;
 
 use crate::{
-    diff::{By, Report},
+    diff::{By, Report, alike},
     load::movement,
     registry,
     run::{Engine, Outcome, changed_settings, unsafe_combinations},
@@ -25,7 +25,7 @@ use floodmark_connect::{
     crash::{self, Point},
 };
 use floodmark_core::{
-    Code, DataType, Error, Result,
+    Code, DataType, Error, Result, Schema,
     error::{Place, shorten},
     event::Event,
     pipeline::{Load, Pipeline},
@@ -194,10 +194,10 @@ impl Engine {
         told: &mut Told,
     ) -> Result<()> {
         let table = &pipeline.destination.table;
-        if session.table(table)?.is_none() {
+        let Some(there) = session.table(table)? else {
             return Err(verify::unverified(&format!("table {table:?} is gone"))
                 .help(format!("load it anew: floodmark run {}", pipeline.name)));
-        }
+        };
         let state = verify::state(pipeline)?;
         session.goes_on(pipeline)?;
         refuse_half_loaded(pipeline, &state)?;
@@ -222,6 +222,7 @@ impl Engine {
         if write + delete == 0 {
             return Ok(());
         }
+        refuse_lacking(pipeline, &state, &there)?;
         crash::reached(Point::Surveyed)?;
         told.mended = true;
         Mending {
@@ -304,6 +305,21 @@ fn refuse_misfits(pipeline: &Pipeline, report: &Report) -> Result<()> {
         .state("nothing was changed")
         .help("correct the value in the source, and repair again")
         .help(format!("or leave such rows out: `on_bad_row: reject`, and then floodmark run {}", pipeline.name)))
+}
+
+/// A column that is gone is not made again here: the table is still being read, and a server would wait for that reading's end.
+fn refuse_lacking(pipeline: &Pipeline, state: &State, there: &Schema) -> Result<()> {
+    let mut loaded = state.schema.iter().flat_map(|schema| &schema.columns);
+    let Some(gone) = loaded.find(|column| alike(there, &column.name).is_none()) else { return Ok(()) };
+    let (table, name) = (&pipeline.destination.table, &pipeline.name);
+    let column = &gone.name;
+    Err(Error::new(
+        Code::TableShape,
+        format!("table {table:?} has no column {column:?} any more, which the pipeline loads"),
+    )
+    .state("nothing was changed")
+    .help(format!("let a run add it, and repair then: floodmark run {name}"))
+    .help(format!("where a run finds nothing new: floodmark run {name} --full-refresh")))
 }
 
 /// Rows without a key that a load brings later would be there twice.
