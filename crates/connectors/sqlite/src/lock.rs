@@ -57,7 +57,14 @@ impl fmt::Display for Name<'_> {
 /// A held lock. Dropping it lets go; the file stays, because removing it would let two holders lock two files.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing alone would leave it to a process that was forked meanwhile and has the file open, too.
+        let _ = self.file.unlock();
+    }
 }
 
 /// The folder of lock files: `shop.db-floodmark/` beside `shop.db`.
@@ -100,7 +107,7 @@ impl Lock {
             let named = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(holder.as_bytes()));
             named.map_err(|e| failed("written", e))
         });
-        Ok(Lock { _file: file })
+        Ok(Lock { file })
     }
 }
 

@@ -1,11 +1,6 @@
 //! Rows on their way here: the server sends, a thread fills columns, and the engine takes.
 
-use super::{
-    bad, cells,
-    columns::Wanted,
-    failure::{failed, to},
-    snapshot::Snapshot,
-};
+use super::{bad, cells, columns::Wanted, failure::failed, snapshot::Snapshot};
 use crate::{
     address::Address,
     failure::Failure,
@@ -81,19 +76,23 @@ impl Reading {
     /// Reads to the end; whether the connection can be used again.
     fn run(&self, db: &Db, send: &SyncSender<Result<Batch>>) -> Result<bool> {
         let watch = Interrupt::start(&self.address, db.server.id, &self.stop);
-        let mut rows = db.stream(&self.select).map_err(to("read the rows"))?;
+        // What the server says of a statement ends that alone, be it before its first row.
+        let ended = |doing: &str, failure: Failure| {
+            let whole = matches!(failure, Failure::Server { .. });
+            let _ = send.send(Err(failed(doing, failure)));
+            whole
+        };
+        let mut rows = match db.stream(&self.select) {
+            Ok(rows) => rows,
+            Err(failure) => return Ok(ended("read the rows", failure)),
+        };
         let mut filling = Filling::new(&self.wanted, self.skip + 1)?;
         let mut passed = 0;
         loop {
             let row = match rows.next() {
                 Ok(Some(row)) => row,
                 Ok(None) => break,
-                Err(failure) => {
-                    // What the server says of a statement ends that alone.
-                    let whole = matches!(failure, Failure::Server { .. });
-                    let _ = send.send(Err(failed("send its rows", failure)));
-                    return Ok(whole);
-                }
+                Err(failure) => return Ok(ended("send its rows", failure)),
             };
             passed += 1;
             if passed <= self.skip {

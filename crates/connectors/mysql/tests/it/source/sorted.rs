@@ -130,5 +130,7 @@ fn readers_take_turns() {
     stop.flag().store(15, std::sync::atomic::Ordering::Relaxed);
     assert_eq!(source.read(slice, &plan, &stop).err().map(|e| e.code()), Some(Code::Interrupted));
     drop(held);
+    // Also one that goes at once, while the server has said nothing yet.
+    (0..50).for_each(|_| drop(open()));
     assert_eq!(drain(open()).unwrap().covered, 4);
 }
