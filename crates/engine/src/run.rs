@@ -608,9 +608,12 @@ impl Work<'_> {
         Ok((schemas, survey))
     }
 
-    /// Where a source that makes its rows may begin. `None` where that is the beginning; what is wrong with the settings is
-    /// told when the type of the column is known.
+    /// Where a source that makes its rows may begin. `None` where that is the beginning, or behind a transform, whose cursor is
+    /// another; what is wrong with the settings is told when the type of the column is known.
     fn reads_from(&self, state: &State) -> Option<Value> {
+        if self.pipeline.transform.is_some() {
+            return None;
+        }
         let (spec, mark) = (self.pipeline.cursor()?, state.watermark.as_ref()?);
         bounds(spec, Some(&mark.value), mark.data_type, self.engine.clock.now()).ok()?.from
     }

@@ -13,7 +13,7 @@ use floodmark_core::{
     Code, DataType, Error, Result, Schema, Value,
     error::{Place, shorten},
     fingerprint::RowHasher,
-    pipeline::{CursorNulls, Deletes, LateRows, Load, Pipeline},
+    pipeline::{CursorNulls, Deletes, LateRows, Load, Pipeline, SourceSpec},
     state::{BoundaryChange, Mark},
     watermark::Bounds,
     wording,
@@ -526,8 +526,10 @@ impl<'a> Shaper<'a> {
                 }
             }
             if append && (cursor.late != LateRows::Load || origin.known) {
-                // A known file knows its own rows, a new one those of any.
-                let file = origin.known.then_some(origin.slice);
+                // A known file knows its own rows, a new one those of any. What a program hands over is called by its kind,
+                // which may be another the next time.
+                let named = !matches!(self.pipeline.source, SourceSpec::Handed(_));
+                let file = (origin.known && named).then_some(origin.slice);
                 let at = compare(cmp::eq, stored)?;
                 for row in true_rows(&at) {
                     if keep[row] && transaction.loaded(file, row_hash(&mut self.hasher, &rows, self.target, row)?)? {

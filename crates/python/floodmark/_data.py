@@ -23,6 +23,8 @@ _LASTING = {
 }
 # Of these nothing says in which order their rows come.
 _UNORDERED = {"duckdb", "_duckdb", "floodmark"}
+# One column of structs, of which one that is NULL would come out as a row of what lies beneath.
+_COLUMNS = {("pyarrow", "ChunkedArray"), ("pyarrow", "StructArray")}
 
 
 class Rows:
@@ -89,6 +91,9 @@ def rows_of(data: Any, typed: list[str]) -> Rows:
         raise TypeError("a Series is one column and no table: hand over series.to_frame()")
     if kind[0] == "pandas" and kind[1] == "DataFrame":
         _sound(data)
+        if type(data.index).__name__ != "RangeIndex":
+            # Numbers of rows that were sorted or left out: Arrow's interface would make a column of them.
+            data = data.reset_index(drop=True)
         if not has_arrow(data) or not _has_pyarrow():
             return Rows("dataframe", lambda _: ("rows", _records(data)), again=True, typed=typed)
     if kind == ("polars", "DataFrame"):
@@ -98,6 +103,7 @@ def rows_of(data: Any, typed: list[str]) -> Rows:
             rest = data.drop(typeless)
             return Rows("dataframe", lambda _: ("stream", rest), again=True, typed=typed, columns=list(data.columns))
     if has_arrow(data):
+        _table(data)
         name = "dataframe" if kind[1] == "DataFrame" else kind[1]
         return Rows(
             name,
@@ -156,6 +162,7 @@ def _unknown(data: Any) -> str:
 def _opened(data: Any, name: str) -> tuple[str, Any]:
     """Rows that come one after the other: the first says what they are."""
     if has_arrow(data):
+        _table(data)
         return "stream", data
     if isinstance(data, Mapping):
         return "rows", iter([data])
@@ -165,12 +172,19 @@ def _opened(data: Any, name: str) -> tuple[str, Any]:
     for first in iterator:
         rest = itertools.chain([first], iterator)
         if has_arrow(first):
-            return "batches", rest
+            return "batches", map(_table, rest)
         if isinstance(first, (list, tuple)):
             # Of pages the first may be empty, and says nothing then.
             return "rows", itertools.chain.from_iterable(_pages(rest))
         return "rows", rest
     return "rows", iter(())
+
+
+def _table(data: Any) -> Any:
+    """The same, if it has columns."""
+    if (type(data).__module__.partition(".")[0], type(data).__name__) in _COLUMNS:
+        raise TypeError(f"a pyarrow.{type(data).__name__} is one column and no table: hand over a pyarrow.Table")
+    return data
 
 
 def _pages(pages: Iterator[Any]) -> Iterator[Any]:
@@ -218,8 +232,8 @@ def _sound(frame: Any) -> None:
             )
     index = frame.index
     # The index that pandas gives every frame says nothing; one that was set is a column of the data.
-    if type(index).__name__ != "RangeIndex" and (
-        any(name is not None for name in index.names) or index.dtype.kind not in "iu"
+    if any(name is not None for name in index.names) or (
+        type(index).__name__ != "RangeIndex" and index.dtype.kind not in "iu"
     ):
         called = ", ".join(repr(name) for name in index.names)
         raise SourceError(
@@ -246,7 +260,10 @@ def _one_kind(name: str, column: Any, error: type, nothing: str) -> None:
     """An object column may hold anything; one type of Arrow may not."""
     first: dict[type, int] = {}
     for row, value in enumerate(column, 1):
-        if value is None or value != value or type(value).__name__ in ("NAType", "NaTType"):
+        # Only a number is asked whether it is NaN: pandas' NA has no answer, and an array has several.
+        if value is None or type(value).__name__ in ("NAType", "NaTType"):
+            continue
+        if isinstance(value, float) and value != value:
             continue
         first.setdefault(type(value), row)
         if len(first) > 1:

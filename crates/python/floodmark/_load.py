@@ -104,7 +104,7 @@ def _files(
 ) -> Result:
     """Files are loaded as the command line loads them: each once."""
     paths = [data] if isinstance(data, (str, os.PathLike)) else data
-    args = ["load", *(os.fspath(path) for path in paths), url]
+    args = ["load"]
     for flag, value in _flags(given, columns):
         args.append(f"--{flag}={value}")
     if full_refresh:
@@ -113,6 +113,9 @@ def _files(
         args.append("--wait")
     elif wait:
         args.append(f"--wait={float(wait):g}s")
+    # A path that looks like a flag is a path.
+    args += [os.path.join(os.curdir, path) if path.startswith("-") else path for path in map(os.fspath, paths)]
+    args.append(url)
     listener = Listener(progress, settings=True)
     code, raised, cause = _floodmark.command(args, program(), listener, progress is not None)
     ended(listener, code, raised, cause)

@@ -7,7 +7,12 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use floodmark_connect::Stop;
 use floodmark_core::Error;
 use pyo3::{exceptions::PyRuntimeError, prelude::*};
-use std::{sync::atomic::Ordering, thread, time::Duration};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::atomic::Ordering,
+    thread,
+    time::Duration,
+};
 
 /// How long Ctrl-C may go unseen.
 const LOOK: Duration = Duration::from_millis(50);
@@ -64,7 +69,8 @@ pub(crate) fn beside<T: Send>(
         let mut raised = None;
         loop {
             match py.detach(|| asked.recv_timeout(LOOK)) {
-                Ok(job) => job(py),
+                // What panics here would leave the run waiting for Python, and Python for the run: who asked is told instead.
+                Ok(job) => drop(catch_unwind(AssertUnwindSafe(|| job(py)))),
                 Err(RecvTimeoutError::Timeout) if worker.is_finished() => break,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,

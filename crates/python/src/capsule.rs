@@ -56,6 +56,9 @@ fn one(schema: &Bound<'_, PyCapsule>, array: &Bound<'_, PyCapsule>) -> PyResult<
     let Some(rows) = array.as_any().downcast_ref::<StructArray>() else {
         return Err(PyValueError::new_err("an Arrow array that is no table: give it columns, as a record batch has"));
     };
+    if rows.null_count() > 0 {
+        return Err(PyValueError::new_err("rows that are NULL as a whole: filter them out, or give their columns"));
+    }
     let batch = RecordBatch::from(rows);
     let schema = batch.schema();
     Ok(Box::new(RecordBatchIterator::new([Ok(batch)], schema)))

@@ -236,7 +236,8 @@ pub(crate) fn raised(caller: &Caller, cause: &Cause, error: PyErr) -> Error {
         caller.stop();
         return caller.stopped().unwrap_or_else(|| Error::internal("it goes on after an interruption"));
     }
-    let told = Python::attach(|py| error.value(py).repr().map(|text| text.to_string()).unwrap_or_default());
+    // Its text may hold what no ledger is to keep, such as an address with a key in it.
+    let told = Python::attach(|py| error.get_type(py).name().map(|name| name.to_string()).unwrap_or_default());
     cause.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
     Error::new(Code::SourceRead, format!("the rows could not be handed over: {told}"))
         .help("the exception it raised is the cause of this one")

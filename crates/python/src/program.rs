@@ -9,7 +9,7 @@ use floodmark_cli::embed::{self, Embedded};
 use floodmark_connect::Stop;
 use floodmark_engine::RunOptions;
 use floodmark_files::HandedSource;
-use pyo3::prelude::*;
+use pyo3::{exceptions::PyValueError, prelude::*};
 use std::{
     ffi::OsString,
     sync::{Arc, PoisonError},
@@ -64,6 +64,9 @@ pub(crate) fn load(
     let rows = handed::Rows::new(rows.bind(py))?;
     let settings: Vec<(&str, String)> = settings.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
     // As on the command line: not at all unless it is asked for, and for ever where no end is given.
+    if wait.is_some_and(|seconds| seconds.is_nan() || seconds < 0.0) {
+        return Err(PyValueError::new_err("wait is so many seconds, or True"));
+    }
     let wait = wait.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX));
     let wait = wait.filter(|wait| *wait < Duration::MAX);
     let options = RunOptions { wait, full_refresh, ..RunOptions::default() };

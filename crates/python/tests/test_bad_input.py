@@ -86,6 +86,73 @@ def test_an_index_that_matters_is_not_dropped(sqlite: str) -> None:
     assert rows(sqlite, "t")[2] == {"id": 3, "x": 9}
 
 
+def test_row_numbers_of_pandas_become_no_column(sqlite: str) -> None:
+    frame = pd.DataFrame({"id": [1, 2, 3], "x": [7, 9, 8]}).sort_values("x")
+    assert type(frame.index).__name__ != "RangeIndex"
+    fm.load(frame, sqlite, table="t", key="id")
+    fm.load(pd.concat([frame, frame]), sqlite, table="t", key="id")
+    assert rows(sqlite, "t") == [{"id": 1, "x": 7}, {"id": 2, "x": 9}, {"id": 3, "x": 8}]
+
+
+def test_a_range_with_a_name_is_an_index_that_matters(sqlite: str) -> None:
+    refused(fm.SourceError, "FM0204", pd.DataFrame({"x": [1, 2]}, index=pd.RangeIndex(2, name="id")), sqlite)
+
+
+def test_what_pandas_has_for_nothing_is_null_and_arrays_are_json(sqlite: str) -> None:
+    nothing = pd.DataFrame({"id": [1, 2], "x": pd.Series([pd.NA, "a"], dtype=object)})
+    fm.load(nothing, sqlite, table="t", key="id")
+    assert [row["x"] for row in rows(sqlite, "t")] == [None, "a"]
+    arrays = pd.DataFrame({"id": [1, 2]})
+    arrays["x"] = pd.Series([pd.array([1.5, 2.0]).to_numpy(), None], dtype=object)
+    fm.load(arrays, sqlite, table="u", key="id")
+    assert [row["x"] for row in rows(sqlite, "u")] == ["[1.5,2.0]", None]
+
+
+@pytest.mark.parametrize("where", [lambda a: a, lambda a: iter([a]), lambda a: pa.chunked_array([a])])
+def test_a_column_of_structs_is_no_table(sqlite: str, where: object) -> None:
+    structs = pa.array([{"id": 1}, None])
+    with pytest.raises((TypeError, fm.SourceError)) as error:
+        fm.load(where(structs), sqlite, table="t", key="id")
+    assert "no table" in str(error.value) or "no table" in str(error.value.__cause__)
+
+
+class Masked:
+    """Rows, one of which is NULL as a whole, by the interface of one array."""
+
+    def __arrow_c_array__(self, requested_schema: object = None) -> object:
+        return pa.array([{"id": 1}, None]).__arrow_c_array__(requested_schema)
+
+
+def test_rows_that_are_null_as_a_whole_are_refused(sqlite: str) -> None:
+    error = refused(fm.SourceError, "FM0202", Masked(), sqlite)
+    assert "NULL as a whole" in str(error.__cause__)
+
+
+def test_a_path_is_no_flag(sqlite: str) -> None:
+    fm.load([{"id": 1}], sqlite, table="t", key="id")
+    with pytest.raises(fm.SourceError):
+        fm.load(["nothing.csv", "--full-refresh"], sqlite, table="t", key="id")
+    assert rows(sqlite, "t") == [{"id": 1}]
+
+
+@pytest.mark.parametrize("wait", [-1, float("nan")])
+def test_a_wait_that_is_none(sqlite: str, wait: float) -> None:
+    with pytest.raises(ValueError, match="so many seconds"):
+        fm.load([{"id": 1}], sqlite, table="t", key="id", wait=wait)
+
+
+def test_what_a_function_raised_is_not_kept(sqlite: str, cli) -> None:
+    def rows_of(since: object):
+        raise OSError("https://api.example/?api_key=hunter2")
+        yield
+
+    with pytest.raises(fm.SourceError) as error:
+        fm.load(fm.source(rows_of), sqlite, table="t", key="id")
+    assert "hunter2" in str(error.value.__cause__)
+    assert "OSError" in error.value.message and "hunter2" not in error.value.message
+    assert "hunter2" not in cli("runs", "--destination", sqlite, "--format", "json")
+
+
 def test_categories_are_their_values(sqlite: str) -> None:
     frame = pd.DataFrame({"id": [1, 2, 3], "c": pd.Categorical(["a", None, "a"])})
     fm.load(frame, sqlite, table="t", key="id")

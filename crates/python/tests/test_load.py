@@ -7,6 +7,7 @@ import decimal
 import subprocess
 import sys
 import uuid
+from pathlib import Path
 
 import duckdb
 import pandas as pd
@@ -42,6 +43,30 @@ def frames(orders: list[dict]) -> dict[str, object]:
         "pages": iter([orders[:2], [], orders[2:]]),
         "batches": iter(pa.Table.from_pylist([row]) for row in orders),
     }
+
+
+def test_an_append_knows_its_rows_whatever_hands_them_over(url: str, tmp_path: Path) -> None:
+    lines = ["id,name,at", "1,apple,2024-01-01 00:00:00", "2,,2024-01-02 00:00:00.000007", "3,grape,2024-01-03 00:00:00"]
+    (tmp_path / "orders.csv").write_text("\n".join(lines) + "\n")
+    load = lambda data: fm.load(data, url, table="orders", load="append", watermark="at")
+    assert load(str(tmp_path / "orders.csv")).rows.inserted == 3
+    for what, data in frames(ORDERS).items():
+        assert load(data).rows.changed == 0, what
+    assert len(rows(url, "orders")) == 3
+
+
+def test_a_function_behind_a_transform_gives_all(sqlite: str) -> None:
+    asked = []
+
+    @fm.source
+    def orders(since):
+        asked.append(since)
+        yield ORDERS
+
+    for _ in range(2):
+        fm.load(orders, sqlite, key="id", watermark="at", transform="SELECT id, name, at + INTERVAL '5 hours' AS at FROM source")
+    assert asked == [None, None]
+    assert len(rows(sqlite, "orders")) == 3
 
 
 @pytest.mark.parametrize("what", list(frames(ORDERS)))
