@@ -156,7 +156,7 @@ impl Destination for DuckdbDestination {
                 .help("check the path; the first run makes the database")
                 .in_file(self.path.clone().unwrap_or_default()));
         }
-        Ok(Box::new(DuckdbLedger { db: self.connect(Access::Write)? }))
+        Ok(Box::new(DuckdbLedger { db: self.connect(Access::Look)? }))
     }
 
     fn fingerprint(&self, table: &str) -> Result<Fingerprint> {

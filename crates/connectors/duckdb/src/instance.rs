@@ -47,6 +47,8 @@ pub(crate) enum Access {
     Write,
     /// It stays as it is, and others may read it meanwhile.
     Read,
+    /// To look at its ledgers, by what this process reads it with where it does; else as for writing.
+    Look,
 }
 
 impl Instance {
@@ -90,8 +92,11 @@ impl Instance {
         loop {
             let open = guard.get_or_insert_default();
             match open.get(file).map(Weak::upgrade) {
-                Some(Some(there)) if there.writes || access == Access::Read => return Ok(there),
-                Some(Some(_)) => {
+                Some(Some(there)) if there.writes || access != Access::Write => return Ok(there),
+                Some(Some(there)) => {
+                    // Who lets go of it last asks for the files that are open, too.
+                    drop(guard);
+                    drop(there);
                     return Err(Failure::of(
                         Kind::Io,
                         "Could not set lock on file: this process itself reads it, and does not write to it",
@@ -102,7 +107,7 @@ impl Instance {
             }
         }
         let mode = match access {
-            Access::Write => "READ_WRITE",
+            Access::Write | Access::Look => "READ_WRITE",
             Access::Read => "READ_ONLY",
         };
         let mut all = vec![("access_mode", mode.to_owned())];
@@ -114,7 +119,7 @@ impl Instance {
         let instance = Arc::new(Instance {
             database: Some(database),
             file: Some(file.to_owned()),
-            writes: access == Access::Write,
+            writes: access != Access::Read,
             locks: Locks::default(),
         });
         guard.get_or_insert_default().insert(file.to_owned(), Arc::downgrade(&instance));
@@ -203,7 +208,7 @@ fn refused(path: &Path, access: Access, failure: Failure) -> Error {
     let error = failed("open the database", failure);
     let error = match access {
         Access::Write => error.state("nothing was written"),
-        Access::Read => error,
+        Access::Read | Access::Look => error,
     };
     error.in_file(path.to_owned())
 }
