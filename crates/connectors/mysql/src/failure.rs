@@ -112,7 +112,10 @@ pub(crate) fn failed(doing: &str, failure: Failure) -> Error {
                 .cause(failure)
                 .transient()
         }
-        Failure::Protocol(_) if !connecting => Error::new(Code::DestinationWrite, message).state(state).cause(failure),
+        // A server that breaks off amid a row may leave what nobody understands.
+        Failure::Protocol(_) if !connecting => {
+            Error::new(Code::DestinationWrite, message).state(state).cause(failure).transient()
+        }
         _ => {
             let cut = failure.is_cut();
             let error =

@@ -15,6 +15,13 @@ pub(crate) fn failed(doing: &str, failure: Failure) -> Error {
                 .cause(failure)
                 .transient();
         }
+        // A server that breaks off amid a row may leave what nobody understands.
+        Failure::Protocol(_) if !doing.starts_with("connect") => {
+            return Error::new(Code::SourceRead, message)
+                .help("run again, and see whether something between here and the server changes what passes")
+                .cause(failure)
+                .transient();
+        }
         _ => {
             let cut = failure.is_cut();
             let error = Error::new(Code::SourceRead, message).help(unreachable_help(&failure)).cause(failure);
