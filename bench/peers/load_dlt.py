@@ -27,7 +27,8 @@ def load():
         from dlt.sources.sql_database import sql_table
 
         resource = sql_table(
-            credentials=source,
+            # The driver that dlt's destination brings.
+            credentials=source.replace("postgresql://", "postgresql+psycopg2://", 1),
             table=table,
             backend="pyarrow",
             chunk_size=100_000,

@@ -4,7 +4,7 @@ use std::{
     env,
     ffi::OsStr,
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::Command,
 };
 
@@ -21,7 +21,9 @@ pub(crate) fn complain(text: &str) {
 
 /// The workspace.
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    // As cargo says now: a target directory that several clones share may hold what another of them built.
+    let here = env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    here.join("..")
 }
 
 /// Where things are built: what cargo was told, or `target`.

@@ -41,7 +41,8 @@ pub(crate) fn table(series: &[Series]) -> String {
     let mut out = "| job | side | wall, median | min | max | processor | peak memory | ratio |\n\
                    | --- | --- | --- | --- | --- | --- | --- | --- |\n"
         .to_owned();
-    for one in series {
+    // One that failed has nothing to show.
+    for one in series.iter().filter(|one| !one.costs.is_empty()) {
         let walls: Vec<f64> = one.costs.iter().map(|c| c.wall).collect();
         let (low, high) = walls.iter().fold((f64::MAX, 0.0f64), |(l, h), w| (l.min(*w), h.max(*w)));
         let cpu = median(one.costs.iter().map(|c| c.cpu).collect());

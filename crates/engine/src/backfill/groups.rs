@@ -33,9 +33,6 @@ use std::thread;
 /// The most units of one transaction.
 const MOST: usize = 10_000;
 
-/// Rows of several units in one transaction, about, where each range is found by itself: so much is done again after a kill.
-const ROWS: u64 = 100_000;
-
 /// Units that are loaded in the same way.
 pub(super) struct Pass<'p, 'w> {
     pub(super) work: &'p Work<'w>,
@@ -83,11 +80,12 @@ impl Pass<'_, '_> {
             Some(each) => Some(each),
             None => self.estimate(ground, units),
         };
-        let most = match self.divides(ground)? {
-            true => self.work.pipeline.commit_every.min(ROWS),
-            false => self.work.pipeline.commit_every,
-        };
-        let several = rows_each.map_or(1, |each| (most as f64 / each.max(0.001)) as usize);
+        let most = self.work.pipeline.commit_every as f64;
+        let mut several = rows_each.map_or(1, |each| (most / each.max(0.001)) as usize);
+        // The source may be read through for another transaction: that saves little after a kill if only a few rows are left.
+        if units.len() - at <= several + several / 2 {
+            several = units.len() - at;
+        }
         let group = self.alike(&units[at..], several);
         let parts = if group.len() == 1 { self.parts(ground, first, rows_each)? } else { Vec::new() };
         let before = run.counts.read - run.counts.skipped;

@@ -371,11 +371,32 @@ fn backfills() -> Vec<Scenario> {
     ]
 }
 
+/// What somebody did to a loaded table by hand, put right.
+fn repairs() -> Vec<Scenario> {
+    let source = "1 apple 100 a @1; 2 pear 200 a @2; 3 plum 300 b @3; 4 fig 400 b @4; 5 kiwi 500 c @9";
+    let spoil = "UPDATE t SET amount = 1 WHERE id = 2; DELETE FROM t WHERE id IN (3, 4);
+                 INSERT INTO t (id, name, amount, part, at) VALUES (9, 'nut', 1, 'b', '2024-01-01 03:00:00')";
+    let life = |name: &str, fields: &str| {
+        let files = [("source.db".to_owned(), sqlite(&rows(source)))];
+        let fields = format!("source: {{ url: \"sqlite:///source.db\", table: s }}\n{fields}");
+        let command = "verify t --repair --delete-extra --yes";
+        let load = Stage { again: Again::Reads, ..Stage::run(files) }.with(&fields);
+        let repair = Stage { sql: spoil.into(), again: Again::Reads, ..Stage::command(command) };
+        Scenario { name: format!("{name}, repaired"), stages: vec![load, repair], chunked: true }
+    };
+    vec![
+        life("upsert", "key: id\nwatermark: at"),
+        life("append", "load: append\nwatermark: at"),
+        life("overwrite by key", "load: overwrite\nkey: id"),
+        life("delete_insert by window", "load: delete_insert\nwindow: part"),
+    ]
+}
+
 /// Each strategy over one kind of file, the kinds in turn, and everything special.
 pub(crate) fn sample() -> Vec<Scenario> {
     let lives = lives();
     let lives = lives.iter().enumerate().map(|(n, life)| scenario(life, Kind::ALL[n % Kind::ALL.len()]));
-    lives.chain(special()).chain(tables().into_iter().step_by(4)).chain(backfills()).collect()
+    lives.chain(special()).chain(tables().into_iter().step_by(4)).chain(backfills()).chain(repairs()).collect()
 }
 
 /// Each strategy over every kind of file, and everything special.
@@ -387,5 +408,6 @@ pub(crate) fn whole() -> Vec<Scenario> {
     out.extend(special());
     out.extend(tables());
     out.extend(backfills());
+    out.extend(repairs());
     out
 }
