@@ -4,6 +4,7 @@
 //! connector whose driver is asynchronous owns its runtime.
 
 pub mod books;
+pub mod boundary;
 pub mod cells;
 #[cfg(feature = "conformance")]
 pub mod conformance;

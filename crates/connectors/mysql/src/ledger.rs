@@ -2,7 +2,7 @@
 
 use crate::{
     MysqlDestination,
-    boundary::{self, Boundary},
+    boundary::{self, Boundary, Kept},
     failure::to,
     intervals,
     link::{Db, Step},
@@ -14,6 +14,7 @@ use chrono::{DateTime, Utc};
 use floodmark_connect::{
     Stop,
     books::Books,
+    boundary::Rows,
     crash::{self, Point},
     destination::KeptReject,
 };
@@ -78,7 +79,7 @@ impl Books for MysqlLedger {
     }
 
     fn write_position(db: &Db, pipeline: &str, table: &str, token: i64, commit: &Commit) -> Result<()> {
-        state::write_position(db, pipeline, table, token, commit, Boundary::new(db, pipeline)?)
+        state::write_position(db, pipeline, table, token, commit, Boundary::new(Kept { db, pipeline })?)
     }
 
     fn intervals(db: &Db, pipeline: &str) -> Result<Vec<IntervalEntry>> {
@@ -121,7 +122,7 @@ impl Books for MysqlLedger {
         let sql = format!("SELECT file, LOWER(HEX(hash)) FROM _floodmark_boundary {mine}");
         for row in &db.query(&sql).map_err(&fail)? {
             let key = [0, 1].map(|at| row.text(at).unwrap_or_default().to_owned()).to_vec();
-            boundary::parse(&key)?;
+            floodmark_connect::boundary::parse(&key)?;
             out.push(Memory { what: Remembered::Boundary, key, version: None });
         }
         // As their texts are ordered in every destination.
@@ -147,7 +148,7 @@ impl Books for MysqlLedger {
         let fail = to("write what is remembered of keys");
         for Memory { what, key, version } in memories {
             if *what == Remembered::Boundary {
-                boundary::import(db, pipeline, key)?;
+                Kept { db, pipeline }.import(key)?;
                 continue;
             }
             // The form in which a load writes them.

@@ -2,7 +2,7 @@
 
 use crate::{
     PostgresDestination,
-    boundary::{self, Boundary},
+    boundary::{self, Boundary, Kept},
     failure::to,
     intervals,
     link::{Db, Step},
@@ -13,6 +13,7 @@ use chrono::{DateTime, Utc};
 use floodmark_connect::{
     Stop,
     books::Books,
+    boundary::Rows,
     crash::{self, Point},
     destination::KeptReject,
 };
@@ -78,7 +79,7 @@ impl Books for PostgresLedger {
     }
 
     fn write_position(db: &Db, pipeline: &str, table: &str, token: i64, commit: &Commit) -> Result<()> {
-        state::write_position(db, pipeline, table, token, commit, Boundary::new(db, pipeline)?)
+        state::write_position(db, pipeline, table, token, commit, Boundary::new(Kept { db, pipeline })?)
     }
 
     fn intervals(db: &Db, pipeline: &str) -> Result<Vec<IntervalEntry>> {
@@ -118,7 +119,7 @@ impl Books for PostgresLedger {
                 serde_json::from_str(&key).map_err(|e| floodmark_connect::kept::damaged("the key", &key).cause(e))?;
             let what = match (what.as_str(), column) {
                 ("kept", Some(column)) => Remembered::Kept(column),
-                ("boundary", _) => boundary::parse(&key).map(|_| Remembered::Boundary)?,
+                ("boundary", _) => floodmark_connect::boundary::parse(&key).map(|_| Remembered::Boundary)?,
                 ("seen", _) => Remembered::Seen,
                 ("deleted", _) => Remembered::Deleted,
                 _ => Remembered::Tombstone,
@@ -136,7 +137,7 @@ impl Books for PostgresLedger {
         let fail = to("write what is remembered of keys");
         for Memory { what, key, version } in memories {
             if *what == Remembered::Boundary {
-                boundary::import(db, pipeline, key)?;
+                Kept { db, pipeline }.import(key)?;
                 continue;
             }
             // The form in which a load writes them.

@@ -1,130 +1,48 @@
-//! `append`: the rows loaded at the watermark, by file and hash, in the order they came.
-//!
-//! They can be as many as the rows of the table, so they are never in memory together. A file that is read again shows
-//! its rows in the order it showed them before, as a rule: then one look at the next of them answers. Where it does not,
-//! what is left of all of them is counted by hash in a temporary table.
+//! Rows loaded at the watermark, as SQLite keeps them.
 
 use crate::failure::to;
-use floodmark_connect::crash::{self, Point};
-use floodmark_core::{
-    Error, Result,
-    state::{BoundaryChange, Memory},
+use floodmark_connect::{
+    boundary::{self, AHEAD, Rows, Which},
+    crash::{self, Point},
 };
+use floodmark_core::Result;
 use rusqlite::{Connection, params};
-use std::collections::{HashMap, VecDeque};
+use std::{collections::VecDeque, sync::Arc};
 
-/// Rows looked up at once.
-const AHEAD: i64 = 4096;
-
-/// The rows of one pipeline within one transaction.
-pub(crate) struct Boundary<'a> {
-    db: &'a Connection,
-    pipeline: &'a str,
-    /// The highest number of what earlier transactions left.
-    before: i64,
-    /// The highest number.
-    last: i64,
-    /// The watermark has moved on from what earlier transactions left.
-    passed: bool,
-    earlier: Earlier,
+/// Those of one pipeline.
+pub(crate) struct Kept<'a> {
+    pub(crate) db: &'a Connection,
+    pub(crate) pipeline: &'a str,
 }
 
-/// Those of earlier runs that were not met again.
-enum Earlier {
-    /// By file: each meets its own in their order.
-    InOrder(HashMap<String, Ahead>),
-    /// In the temporary table.
-    Counted,
-}
+/// Those of one pipeline within one transaction.
+pub(crate) type Boundary<'a> = boundary::Boundary<Kept<'a>>;
 
-/// A file's next rows.
-#[derive(Default)]
-struct Ahead {
-    /// The number of the last one that was met.
-    met: i64,
-    next: VecDeque<(i64, u128)>,
-    /// There are no more than these.
-    ended: bool,
-}
-
-impl<'a> Boundary<'a> {
-    pub(crate) fn new(db: &'a Connection, pipeline: &'a str) -> Result<Self> {
-        let before = highest(db, pipeline)?;
-        let earlier = Earlier::InOrder(HashMap::new());
-        Ok(Boundary { db, pipeline, before, last: before, passed: false, earlier })
+impl Rows for Kept<'_> {
+    fn highest(&self) -> Result<i64> {
+        let sql = "SELECT coalesce(max(id), 0) FROM _floodmark_boundary WHERE pipeline = ?1";
+        self.db.query_row(sql, [self.pipeline], |row| row.get(0)).map_err(to("read the rows at the watermark"))
     }
 
-    /// Whether an earlier run loaded the row, out of the file or, where none is named, out of any.
-    pub(crate) fn loaded(&mut self, file: Option<&str>, hash: u128) -> Result<bool> {
-        if let (Earlier::InOrder(files), Some(file)) = (&mut self.earlier, file) {
-            let ahead = files.entry(file.to_owned()).or_default();
-            if ahead.next.is_empty() && !ahead.ended {
-                ahead.next = next(self.db, self.pipeline, file, ahead.met, self.before)?;
-                ahead.ended = (ahead.next.len() as i64) < AHEAD;
-            }
-            match ahead.next.front() {
-                Some((id, expected)) if *expected == hash => {
-                    ahead.met = *id;
-                    ahead.next.pop_front();
-                    return Ok(true);
-                }
-                None => return Ok(false),
-                Some(_) => {}
-            }
+    fn next(&self, file: &str, met: i64, before: i64) -> Result<VecDeque<(i64, u128)>> {
+        let fail = to("read the rows at the watermark");
+        let mut select = self
+            .db
+            .prepare_cached(
+                "SELECT id, hash FROM _floodmark_boundary
+                 WHERE pipeline = ?1 AND id > ?2 AND id <= ?3 AND file = ?4 ORDER BY id LIMIT ?5",
+            )
+            .map_err(&fail)?;
+        let mut rows = select.query(params![self.pipeline, met, before, file, AHEAD]).map_err(&fail)?;
+        let mut out = VecDeque::new();
+        while let Some(row) = rows.next().map_err(&fail)? {
+            let (id, hash): (i64, Vec<u8>) = row.try_into().map_err(&fail)?;
+            out.push_back((id, boundary::hash(&hash)?));
         }
-        self.count()?;
-        let fail = to("look for a row at the watermark");
-        let taken = crash::at(Point::Boundary, || {
-            self.db
-                .prepare_cached(
-                    "UPDATE temp.floodmark_boundary SET rows = rows - 1 WHERE hash = ?1 AND file = (
-                       SELECT file FROM temp.floodmark_boundary
-                       WHERE hash = ?1 AND (?2 IS NULL OR file = ?2) AND rows > 0 LIMIT 1)",
-                )
-                .and_then(|mut s| s.execute(params![hash.to_be_bytes(), file]))
-                .map_err(fail)
-        })?;
-        Ok(taken > 0)
+        Ok(out)
     }
 
-    /// Takes in what has changed.
-    pub(crate) fn change(&mut self, change: &BoundaryChange) -> Result<()> {
-        if change.anew {
-            // What earlier transactions left is still asked for: it goes at the end.
-            self.delete("id > ?2")?;
-            (self.last, self.passed) = (self.before, true);
-        }
-        let mut insert = insert(self.db)?;
-        for (file, hash) in &change.added {
-            self.last += 1;
-            crash::at(Point::Boundary, || {
-                insert
-                    .execute(params![self.pipeline, self.last, &**file, hash.to_be_bytes()])
-                    .map_err(to("write the rows at the watermark"))
-            })?;
-        }
-        Ok(())
-    }
-
-    /// Takes in the last of it.
-    pub(crate) fn finish(mut self, change: &BoundaryChange) -> Result<()> {
-        self.change(change)?;
-        if self.passed { self.delete("id <= ?2") } else { Ok(()) }
-    }
-
-    fn delete(&self, which: &str) -> Result<()> {
-        let sql = format!("DELETE FROM _floodmark_boundary WHERE pipeline = ?1 AND {which}");
-        crash::at(Point::Boundary, || {
-            self.db
-                .execute(&sql, params![self.pipeline, self.before])
-                .map_err(to("forget the rows at an earlier watermark"))
-        })?;
-        Ok(())
-    }
-
-    /// Counts what is left by hash, from now on.
-    fn count(&mut self) -> Result<()> {
-        let Earlier::InOrder(files) = &self.earlier else { return Ok(()) };
+    fn count(&self, before: i64, met: &[(&str, i64)]) -> Result<()> {
         let fail = to("count the rows at the watermark");
         crash::at(Point::Boundary, || {
             self.db
@@ -137,11 +55,9 @@ impl<'a> Boundary<'a> {
                 )
                 .map_err(&fail)
         })?;
-        for (file, ahead) in files {
+        for (file, id) in met {
             crash::at(Point::Boundary, || {
-                self.db
-                    .execute("INSERT INTO temp.floodmark_met VALUES (?1, ?2)", params![file, ahead.met])
-                    .map_err(&fail)
+                self.db.execute("INSERT INTO temp.floodmark_met VALUES (?1, ?2)", params![file, id]).map_err(&fail)
             })?;
         }
         crash::at(Point::Boundary, || {
@@ -150,42 +66,46 @@ impl<'a> Boundary<'a> {
                     "INSERT INTO temp.floodmark_boundary
                      SELECT hash, b.file, count(*) FROM _floodmark_boundary b LEFT JOIN temp.floodmark_met m USING (file)
                      WHERE pipeline = ?1 AND b.id <= ?2 AND b.id > coalesce(m.id, 0) GROUP BY hash, b.file",
-                    params![self.pipeline, self.before],
+                    params![self.pipeline, before],
                 )
                 .map_err(&fail)
         })?;
-        self.earlier = Earlier::Counted;
         Ok(())
     }
-}
 
-/// The highest number of a pipeline's rows, 0 where there is none.
-fn highest(db: &Connection, pipeline: &str) -> Result<i64> {
-    db.query_row("SELECT coalesce(max(id), 0) FROM _floodmark_boundary WHERE pipeline = ?1", [pipeline], |r| r.get(0))
-        .map_err(to("read the rows at the watermark"))
-}
-
-fn insert(db: &Connection) -> Result<rusqlite::CachedStatement<'_>> {
-    db.prepare_cached("INSERT INTO _floodmark_boundary VALUES (?1, ?2, ?3, ?4)")
-        .map_err(to("write the rows at the watermark"))
-}
-
-/// A file's rows behind number `met`.
-fn next(db: &Connection, pipeline: &str, file: &str, met: i64, before: i64) -> Result<VecDeque<(i64, u128)>> {
-    let fail = to("read the rows at the watermark");
-    let mut select = db
-        .prepare_cached(
-            "SELECT id, hash FROM _floodmark_boundary
-             WHERE pipeline = ?1 AND id > ?2 AND id <= ?3 AND file = ?4 ORDER BY id LIMIT ?5",
-        )
-        .map_err(&fail)?;
-    let mut rows = select.query(params![pipeline, met, before, file, AHEAD]).map_err(&fail)?;
-    let mut out = VecDeque::new();
-    while let Some(row) = rows.next().map_err(&fail)? {
-        let (id, hash): (i64, Vec<u8>) = row.try_into().map_err(&fail)?;
-        out.push_back((id, number(&hash)?));
+    fn take(&self, file: Option<&str>, hash: u128) -> Result<bool> {
+        let taken = crash::at(Point::Boundary, || {
+            self.db
+                .prepare_cached(
+                    "UPDATE temp.floodmark_boundary SET rows = rows - 1 WHERE hash = ?1 AND file = (
+                       SELECT file FROM temp.floodmark_boundary
+                       WHERE hash = ?1 AND (?2 IS NULL OR file = ?2) AND rows > 0 LIMIT 1)",
+                )
+                .and_then(|mut statement| statement.execute(params![hash.to_be_bytes(), file]))
+                .map_err(to("look for a row at the watermark"))
+        })?;
+        Ok(taken > 0)
     }
-    Ok(out)
+
+    fn write(&self, last: i64, rows: &[(Arc<str>, u128)]) -> Result<()> {
+        let fail = to("write the rows at the watermark");
+        let sql = "INSERT INTO _floodmark_boundary VALUES (?1, ?2, ?3, ?4)";
+        let mut insert = self.db.prepare_cached(sql).map_err(&fail)?;
+        for ((file, hash), id) in rows.iter().zip(last + 1..) {
+            crash::at(Point::Boundary, || {
+                insert.execute(params![self.pipeline, id, &**file, hash.to_be_bytes()]).map_err(&fail)
+            })?;
+        }
+        Ok(())
+    }
+
+    fn delete(&self, which: Which, before: i64) -> Result<()> {
+        let sql = format!("DELETE FROM _floodmark_boundary WHERE pipeline = ?1 AND id {} ?2", which.compared());
+        crash::at(Point::Boundary, || {
+            self.db.execute(&sql, params![self.pipeline, before]).map_err(to("forget the rows at an earlier watermark"))
+        })?;
+        Ok(())
+    }
 }
 
 /// Hands on the hashes of all rows of a pipeline.
@@ -195,41 +115,16 @@ pub(crate) fn each(db: &Connection, pipeline: &str, take: &mut dyn FnMut(u128)) 
         db.prepare("SELECT hash FROM _floodmark_boundary WHERE pipeline = ?1 ORDER BY id").map_err(&fail)?;
     let mut rows = select.query([pipeline]).map_err(&fail)?;
     while let Some(row) = rows.next().map_err(&fail)? {
-        take(number(&row.get::<_, Vec<u8>>(0).map_err(&fail)?)?);
+        take(boundary::hash(&row.get::<_, Vec<u8>>(0).map_err(&fail)?)?);
     }
     Ok(())
-}
-
-/// A hash out of its bytes.
-fn number(hash: &[u8]) -> Result<u128> {
-    let bytes = <[u8; 16]>::try_from(hash).map_err(|_| damaged(&format!("{hash:02x?}")))?;
-    Ok(u128::from_be_bytes(bytes))
-}
-
-/// Puts a row there that was exported as its file and the digits of its hash.
-pub(crate) fn import(db: &Connection, pipeline: &str, key: &[String]) -> Result<()> {
-    let (file, hash) = parse(key)?;
-    let id = highest(db, pipeline)? + 1;
-    let mut insert = insert(db)?;
-    crash::at(Point::Boundary, || {
-        insert.execute(params![pipeline, id, file, hash.to_be_bytes()]).map_err(to("write the rows at the watermark"))
-    })?;
-    Ok(())
-}
-
-/// The file and the hash of a row as it is exported.
-pub(crate) fn parse(key: &[String]) -> Result<(&str, u128)> {
-    Memory::row(key).ok_or_else(|| damaged(&format!("{key:?}")))
-}
-
-fn damaged(what: &str) -> Error {
-    floodmark_connect::kept::damaged("a row at the watermark,", what)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::state;
+    use floodmark_core::state::BoundaryChange;
     use proptest::prelude::*;
 
     const FILES: [&str; 3] = ["a.csv", "b.csv", "c.csv"];
@@ -259,7 +154,11 @@ mod tests {
         let mut all: Vec<_> = FILES
             .iter()
             .flat_map(|file| {
-                next(db, "p", file, 0, i64::MAX).unwrap().into_iter().map(|(_, h)| ((*file).to_owned(), h))
+                Kept { db, pipeline: "p" }
+                    .next(file, 0, i64::MAX)
+                    .unwrap()
+                    .into_iter()
+                    .map(|(_, h)| ((*file).to_owned(), h))
             })
             .collect();
         all.sort();
@@ -275,10 +174,10 @@ mod tests {
             state::create(&db).unwrap();
             for (pipeline, rows) in [("p", &before), ("q", &other)] {
                 let change = BoundaryChange { anew: true, added: named(rows) };
-                Boundary::new(&db, pipeline).unwrap().finish(&change).unwrap();
+                Boundary::new(Kept { db: &db, pipeline }).unwrap().finish(&change).unwrap();
             }
             let (mut left, mut stays) = (before.clone(), before);
-            let mut boundary = Boundary::new(&db, "p").unwrap();
+            let mut boundary = Boundary::new(Kept { db: &db, pipeline: "p" }).unwrap();
             for step in steps {
                 match step {
                     Step::Ask(file, hash) => {
@@ -312,7 +211,7 @@ mod tests {
             let mut expected: Vec<(String, u128)> = stays.iter().map(|(f, h)| (FILES[*f].to_owned(), *h)).collect();
             expected.sort();
             prop_assert_eq!(kept(&db), expected);
-            prop_assert_eq!(highest(&db, "q").unwrap(), other.len() as i64);
+            prop_assert_eq!(Kept { db: &db, pipeline: "q" }.highest().unwrap(), other.len() as i64);
         }
     }
 }

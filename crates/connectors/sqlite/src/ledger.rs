@@ -2,7 +2,7 @@
 
 use crate::{
     SqliteDestination,
-    boundary::{self, Boundary},
+    boundary::{self, Boundary, Kept},
     failure::to,
     lock::Name,
     state,
@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use floodmark_connect::{
     Stop,
     books::Books,
+    boundary::Rows,
     crash::{self, Point},
     destination::KeptReject,
 };
@@ -76,7 +77,7 @@ impl Books for SqliteLedger {
     }
 
     fn write_position(db: &Connection, pipeline: &str, table: &str, token: i64, commit: &Commit) -> Result<()> {
-        state::write_position(db, pipeline, table, token, commit, Boundary::new(db, pipeline)?)
+        state::write_position(db, pipeline, table, token, commit, Boundary::new(Kept { db, pipeline })?)
     }
 
     fn intervals(db: &Connection, pipeline: &str) -> Result<Vec<IntervalEntry>> {
@@ -114,7 +115,7 @@ impl Books for SqliteLedger {
                 ("kept", Some(column)) => Remembered::Kept(column),
                 ("seen", _) => Remembered::Seen,
                 ("deleted", _) => Remembered::Deleted,
-                ("boundary", _) => boundary::parse(&key).map(|_| Remembered::Boundary)?,
+                ("boundary", _) => floodmark_connect::boundary::parse(&key).map(|_| Remembered::Boundary)?,
                 _ => Remembered::Tombstone,
             };
             out.push(Memory { what, key, version });
@@ -130,7 +131,7 @@ impl Books for SqliteLedger {
         let fail = to("write what is remembered of keys");
         for Memory { what, key, version } in memories {
             if *what == Remembered::Boundary {
-                boundary::import(db, pipeline, key)?;
+                Kept { db, pipeline }.import(key)?;
                 continue;
             }
             // The form in which a load writes them.

@@ -2,7 +2,7 @@
 
 use crate::{
     SqliteDestination, adopt, beside,
-    boundary::Boundary,
+    boundary::{Boundary, Kept},
     codec, ddl,
     failure::to,
     lock::{Lock, Name},
@@ -166,8 +166,12 @@ impl Session for SqliteSession {
             Some(known) => known,
             None => merge::is_empty(&tx, &target.pipeline.destination.table)?,
         };
-        let desk =
-            Desk { db: &tx, pipeline: &self.pipeline, run: target.run, boundary: Boundary::new(&tx, &self.pipeline)? };
+        let desk = Desk {
+            db: &tx,
+            pipeline: &self.pipeline,
+            run: target.run,
+            boundary: Boundary::new(Kept { db: &tx, pipeline: &self.pipeline })?,
+        };
         let mut incoming = Incoming { desk, schema: target.schema, chunk };
         let writeback = Writeback::start(self.destination.path().filter(|_| !rehearsing));
         let Outcome { mut counts, lineage } = merge::run(&tx, plan, was_empty, &mut incoming)?;

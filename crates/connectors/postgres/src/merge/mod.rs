@@ -19,7 +19,7 @@ pub(crate) use floodmark_merge::fresh::Fresh;
 pub(crate) use lineage::sweep as sweep_lineage;
 
 use crate::{
-    boundary::Boundary,
+    boundary::{Boundary, Kept},
     ddl::{self, Name, Table},
     failure::to,
     link::Db,
@@ -72,7 +72,7 @@ pub(crate) struct Beside<'a> {
 
 impl<'a> Beside<'a> {
     pub(crate) fn new(db: &'a Db, pipeline: &'a str, run: &'a str) -> Result<Self> {
-        Ok(Beside { db, pipeline, run, boundary: Boundary::new(db, pipeline)? })
+        Ok(Beside { db, pipeline, run, boundary: Boundary::new(Kept { db, pipeline })? })
     }
 }
 

@@ -1,0 +1,158 @@
+//! `append`: the rows loaded at the watermark, by file and hash, in the order they came.
+//!
+//! They can be as many as the rows of the table, so they are never in memory together. A file that is read again shows
+//! its rows in the order it showed them before, as a rule: then one look at the next of them answers. Where it does not,
+//! what is left of all of them is counted by hash, by the database.
+
+use crate::kept::damaged;
+use floodmark_core::{
+    Error, Result,
+    state::{BoundaryChange, Memory},
+};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+
+/// Rows looked up at once.
+pub const AHEAD: i64 = 4096;
+
+/// Which rows go, by whether an earlier transaction left them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// Those of earlier transactions: numbers up to that one.
+    Earlier,
+    /// Those of this one: numbers behind it.
+    Own,
+}
+
+impl Which {
+    /// How their numbers compare to the highest that an earlier transaction left, in SQL.
+    pub fn compared(self) -> &'static str {
+        match self {
+            Which::Earlier => "<=",
+            Which::Own => ">",
+        }
+    }
+}
+
+/// The rows of one pipeline as a database keeps them, numbered in the order they came.
+pub trait Rows {
+    /// The highest number, 0 where there is none.
+    fn highest(&self) -> Result<i64>;
+    /// A file's rows behind number `met`, up to number `before`: at most [`AHEAD`] of them, in order.
+    fn next(&self, file: &str, met: i64, before: i64) -> Result<VecDeque<(i64, u128)>>;
+    /// Counts rows up to number `before` by file and hash, without those of each file up to the number that was met.
+    fn count(&self, before: i64, met: &[(&str, i64)]) -> Result<()>;
+    /// Takes one of the counted rows away, out of the file or, where none is named, out of any; whether there was one.
+    fn take(&self, file: Option<&str>, hash: u128) -> Result<bool>;
+    /// Writes rows with the numbers that follow `last`.
+    fn write(&self, last: i64, rows: &[(Arc<str>, u128)]) -> Result<()>;
+    /// Deletes rows.
+    fn delete(&self, which: Which, before: i64) -> Result<()>;
+
+    /// Puts a row there that was exported as its file and the digits of its hash.
+    fn import(&self, key: &[String]) -> Result<()> {
+        let (file, hash) = parse(key)?;
+        self.write(self.highest()?, &[(file.into(), hash)])
+    }
+}
+
+/// The rows of one pipeline within one transaction.
+#[derive(Debug)]
+pub struct Boundary<R> {
+    rows: R,
+    /// The highest number of what earlier transactions left.
+    before: i64,
+    /// The highest number.
+    last: i64,
+    /// The watermark has moved on from what earlier transactions left.
+    passed: bool,
+    earlier: Earlier,
+}
+
+/// Those of earlier runs that were not met again.
+#[derive(Debug)]
+enum Earlier {
+    /// By file: each meets its own in their order.
+    InOrder(HashMap<String, Ahead>),
+    /// By the database.
+    Counted,
+}
+
+/// A file's next rows.
+#[derive(Debug, Default)]
+struct Ahead {
+    /// The number of the last one that was met.
+    met: i64,
+    next: VecDeque<(i64, u128)>,
+    /// There are no more than these.
+    ended: bool,
+}
+
+impl<R: Rows> Boundary<R> {
+    /// As an earlier transaction left them.
+    pub fn new(rows: R) -> Result<Self> {
+        let before = rows.highest()?;
+        Ok(Boundary { rows, before, last: before, passed: false, earlier: Earlier::InOrder(HashMap::new()) })
+    }
+
+    /// Whether an earlier run loaded the row, out of the file or, where none is named, out of any.
+    pub fn loaded(&mut self, file: Option<&str>, hash: u128) -> Result<bool> {
+        if let (Earlier::InOrder(files), Some(file)) = (&mut self.earlier, file) {
+            let ahead = files.entry(file.to_owned()).or_default();
+            if ahead.next.is_empty() && !ahead.ended {
+                ahead.next = self.rows.next(file, ahead.met, self.before)?;
+                ahead.ended = (ahead.next.len() as i64) < AHEAD;
+            }
+            match ahead.next.front() {
+                Some((id, expected)) if *expected == hash => {
+                    ahead.met = *id;
+                    ahead.next.pop_front();
+                    return Ok(true);
+                }
+                None => return Ok(false),
+                Some(_) => {}
+            }
+        }
+        if let Earlier::InOrder(files) = &self.earlier {
+            let met: Vec<(&str, i64)> = files.iter().map(|(file, ahead)| (file.as_str(), ahead.met)).collect();
+            self.rows.count(self.before, &met)?;
+            self.earlier = Earlier::Counted;
+        }
+        self.rows.take(file, hash)
+    }
+
+    /// Takes in what has changed.
+    pub fn change(&mut self, change: &BoundaryChange) -> Result<()> {
+        if change.anew {
+            // What earlier transactions left is still asked for: it goes at the end.
+            self.rows.delete(Which::Own, self.before)?;
+            (self.last, self.passed) = (self.before, true);
+        }
+        self.rows.write(self.last, &change.added)?;
+        self.last += change.added.len() as i64;
+        Ok(())
+    }
+
+    /// Takes in the last of it.
+    pub fn finish(mut self, change: &BoundaryChange) -> Result<()> {
+        self.change(change)?;
+        if self.passed { self.rows.delete(Which::Earlier, self.before) } else { Ok(()) }
+    }
+}
+
+/// A hash out of its bytes.
+pub fn hash(bytes: &[u8]) -> Result<u128> {
+    let whole = <[u8; 16]>::try_from(bytes).map_err(|_| not_ours(&format!("{bytes:02x?}")))?;
+    Ok(u128::from_be_bytes(whole))
+}
+
+/// The file and the hash of a row as it is exported.
+pub fn parse(key: &[String]) -> Result<(&str, u128)> {
+    Memory::row(key).ok_or_else(|| not_ours(&format!("{key:?}")))
+}
+
+fn not_ours(what: &str) -> Error {
+    damaged("a row at the watermark,", what)
+}
