@@ -14,6 +14,9 @@ const VERSION: &str = "1.5.6";
 const PACKAGE: &str = "@duckdb/node-bindings-linux-x64@1.5.6-r.1";
 const SUM: &str = "21772b64913a904a8cd19e30c1d5671811d7fdface4b7dd53cd0300d743f43e16cf386f4e7c41ef78721ac208870d2651bc6375072145387817824315b998dd5";
 
+/// The variable that names a folder with the library.
+pub(crate) const PLACE: &str = "DUCKDB_LIB_DIR";
+
 /// What makes cargo build the program with DuckDB, as the package `floodmark-cli`.
 pub(crate) const PROGRAM: [&str; 2] = ["--features", "duckdb"];
 
@@ -22,7 +25,7 @@ pub(crate) const FEATURES: [&str; 2] = ["--features", "floodmark-cli/duckdb,floo
 
 /// Where the library is; it is fetched where it is not there yet. `DUCKDB_LIB_DIR` may name one of one's own.
 pub(crate) fn library() -> Result<PathBuf, String> {
-    if let Some(folder) = env::var_os("DUCKDB_LIB_DIR") {
+    if let Some(folder) = env::var_os(PLACE) {
         return Ok(folder.into());
     }
     let folder = target().join(format!("duckdb-{VERSION}"));
@@ -34,7 +37,7 @@ pub(crate) fn library() -> Result<PathBuf, String> {
 
 /// What cargo and the tests are to find in their environment.
 pub(crate) fn variables() -> Result<[(&'static str, PathBuf); 1], String> {
-    Ok([("DUCKDB_LIB_DIR", library()?)])
+    Ok([(PLACE, library()?)])
 }
 
 fn fetch(folder: &Path) -> Result<(), String> {

@@ -3,6 +3,7 @@
 mod bench;
 mod cases;
 mod crash;
+mod dist;
 mod duckdb;
 mod fuzz;
 mod generate;
@@ -29,6 +30,9 @@ cargo xtask COMMAND
                            runs the targets of fuzz/ for 30 seconds each unless told otherwise; installs what they need,
                            keeps an input that breaks something and says how to run it again
   python [ARGUMENTS]       builds the Python package and runs its tests; the arguments are pytest's
+  dist [--duckdb] [--profile PROFILE]
+                           builds a wheel and an archive of the program into target/wheels, says which glibc they need, and
+                           writes their sums beside them. --duckdb compiles DuckDB into both, which takes long
   services up|down         starts the database servers that the tests use and says what to set, or stops them; installs what
                            is missing. `test` has its own
   gen-docs [--check]       writes docs/reference from the code; --check fails when it is not up to date
@@ -52,6 +56,7 @@ fn main() -> ExitCode {
         Some("soak") => soak::run(rest),
         Some("fuzz") => fuzz::run(rest),
         Some("python") => python::run(rest),
+        Some("dist") => dist::run(rest),
         Some("services") => services::run(rest),
         Some("gen-docs") => generate::docs(rest),
         Some("gen-shop") => generate::shop(rest),

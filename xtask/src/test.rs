@@ -52,6 +52,7 @@ fn tools() -> Result<(), String> {
         shell::install("sqlite3", "the SQLite command line")?;
     }
     python::tools().map(drop)?;
+    python::starters().map(drop)?;
     duckdb::library()?;
     services::tools()
 }

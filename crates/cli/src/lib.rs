@@ -17,14 +17,15 @@ mod work;
 
 use std::ffi::OsString;
 
-/// The program: the first argument is its name. Returns the exit code.
-pub fn program(args: impl IntoIterator<Item = OsString>) -> u8 {
+/// The program: the first argument is its name. `starts`: how it is started as a process of its own, where that is not by
+/// what runs now alone (an interpreter is told what to run). Returns the exit code.
+pub fn program(args: impl IntoIterator<Item = OsString>, starts: Option<Vec<OsString>>) -> u8 {
     let args: Vec<OsString> = args.into_iter().collect();
     let cli = match args::parse(&args) {
         Ok(cli) => cli,
         Err(error) => return render::error::usage(&error, &args),
     };
-    let cx = commands::Context::new(cli.global);
+    let cx = commands::Context::new(cli.global, starts);
     let armed = env::lookup(env::CRASH).map_or(Ok(()), |specification| floodmark_connect::crash::arm(&specification));
     if let Err(error) = armed {
         return cx.printer.failure(error.into());

@@ -9,6 +9,7 @@ mod extract;
 pub mod inspect;
 mod load;
 mod names;
+pub mod neighbours;
 mod plan;
 mod preview;
 pub mod prove;

@@ -1,5 +1,6 @@
 //! From a URL or a source's settings to a connector.
 
+use crate::neighbours;
 use floodmark_connect::{Destination, Source};
 use floodmark_core::{
     Code, Error, Result,
@@ -12,22 +13,28 @@ use floodmark_core::{
 pub fn source(spec: &SourceSpec) -> Result<Box<dyn Source>> {
     match spec {
         SourceSpec::Files(files) => Ok(Box::new(floodmark_files::FileSourceReader::new(files.clone())?)),
-        SourceSpec::Database(DatabaseSource { url, relation, readers }) => match url.scheme() {
-            #[cfg(feature = "duckdb")]
-            "duckdb" => Ok(Box::new(floodmark_duckdb::DuckdbSource::new(url, relation.clone())?)),
-            "mysql" | "mariadb" => Ok(Box::new(floodmark_mysql::MysqlSource::new(url, relation.clone())?)),
-            "postgres" | "postgresql" => {
-                Ok(Box::new(floodmark_postgres::PostgresSource::new(url, relation.clone(), *readers)?))
-            }
-            "sqlite" => Ok(Box::new(floodmark_sqlite::SqliteSource::new(url, relation.clone())?)),
-            other => Err(unknown(other, "source")),
-        },
+        SourceSpec::Database(database) => table(database),
         SourceSpec::Handed(name) => Err(Error::new(
             Code::SourceMissing,
             format!("the rows of {name:?} are handed over by a program, and there is none"),
         )
         .state("nothing was read or written")
         .help("load them from the program that has them")),
+    }
+}
+
+fn table(database: &DatabaseSource) -> Result<Box<dyn Source>> {
+    let DatabaseSource { url, relation, readers } = database;
+    neighbours::look(url)?;
+    match url.scheme() {
+        #[cfg(feature = "duckdb")]
+        "duckdb" => Ok(Box::new(floodmark_duckdb::DuckdbSource::new(url, relation.clone())?)),
+        "mysql" | "mariadb" => Ok(Box::new(floodmark_mysql::MysqlSource::new(url, relation.clone())?)),
+        "postgres" | "postgresql" => {
+            Ok(Box::new(floodmark_postgres::PostgresSource::new(url, relation.clone(), *readers)?))
+        }
+        "sqlite" => Ok(Box::new(floodmark_sqlite::SqliteSource::new(url, relation.clone())?)),
+        other => Err(unknown(other, "source")),
     }
 }
 
@@ -45,6 +52,7 @@ pub fn compared(spec: &SourceSpec, condition: Option<&str>) -> Result<Box<dyn So
         })
     };
     let relation = condition.map_or_else(|| Ok(relation.clone()), filtered)?;
+    neighbours::look(url)?;
     match url.scheme() {
         #[cfg(feature = "duckdb")]
         "duckdb" => Ok(Box::new(floodmark_duckdb::DuckdbSource::new(url, relation)?.lasting())),
@@ -55,6 +63,7 @@ pub fn compared(spec: &SourceSpec, condition: Option<&str>) -> Result<Box<dyn So
 
 /// The tables and views of a source, for patterns that name several of them.
 pub fn catalog(url: &ConnectionUrl) -> Result<Catalog> {
+    neighbours::look(url)?;
     match url.scheme() {
         #[cfg(feature = "duckdb")]
         "duckdb" => floodmark_duckdb::catalog(url),
@@ -67,6 +76,7 @@ pub fn catalog(url: &ConnectionUrl) -> Result<Catalog> {
 
 /// Opens a destination by URL. Nothing is created or locked yet.
 pub fn destination(url: &ConnectionUrl) -> Result<Box<dyn Destination>> {
+    neighbours::look(url)?;
     match url.scheme() {
         #[cfg(feature = "duckdb")]
         "duckdb" => Ok(Box::new(floodmark_duckdb::DuckdbDestination::new(url)?)),

@@ -3,6 +3,7 @@
 import sys
 
 from ._floodmark import main
+from ._run import program
 
 
 def run() -> None:
@@ -11,7 +12,7 @@ def run() -> None:
 
     # A command that only reads may simply die of Ctrl-C, and one that loads watches for it itself.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    sys.exit(main(["floodmark", *sys.argv[1:]]))
+    sys.exit(main(["floodmark", *sys.argv[1:]], program()))
 
 
 if __name__ == "__main__":

@@ -10,10 +10,11 @@ from typing import Any
 
 from . import _values
 
+_PANDAS = ("pandas", "DataFrame")
 # Objects whose rows are there as long as they are, by package and class. Of any other Arrow stream nobody can say whether
 # it gives its rows once more: it is read once.
 _LASTING = {
-    ("pandas", "DataFrame"),
+    _PANDAS,
     ("polars", "DataFrame"),
     ("pyarrow", "Table"),
     ("pyarrow", "RecordBatch"),
@@ -27,26 +28,33 @@ _UNORDERED = {"duckdb", "_duckdb", "floodmark"}
 _COLUMNS = {("pyarrow", "ChunkedArray"), ("pyarrow", "StructArray")}
 
 
+# What `open` gives: `stream` with an object of Arrow's interface, `batches` with an iterator over these, or `rows` with one
+# over dicts; and whether the order of the rows means something. Of Arrow's the names of columns go with it that have no type:
+# whatever type they come with, they are nothing but null.
+Opened = tuple[str, Any, bool]
+
+
 class Rows:
     """Rows to load: read by the engine."""
 
     def __init__(
         self,
         name: str,
-        open: Callable[[tuple[str, str] | None], tuple[str, Any]],
+        open: Callable[[tuple[str, str] | None], Opened],
         *,
-        ordered: bool = True,
         again: bool = False,
-        typed: list[str],
-        columns: list[str] | None = None,
+        positioned: bool = False,
+        columns: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
         self.open = open
-        self.ordered = ordered
         self.again = again
-        self.typed = typed
-        # All columns, where some of them are nothing but null and left out of what `open` gives.
-        self.columns = columns
+        # What it gives depends on the position it is asked for.
+        self.positioned = positioned
+        # Columns that are given a type: their values may be of several kinds.
+        self.typed = list(columns or ())
+        # Of these, what is to be the text of each value.
+        self.texts = [name for name, of in (columns or {}).items() if of == "text"]
 
 
 class Source:
@@ -80,50 +88,36 @@ def source(function: Callable[..., Any] | None = None, /, *, name: str | None = 
     return Source(function, name or function.__name__)
 
 
-def rows_of(data: Any, typed: list[str]) -> Rows:
+def rows_of(data: Any, columns: Mapping[str, str] | None) -> Rows:
     """What is read of something that was handed over."""
     if isinstance(data, Source):
         # It is called again where a run begins anew.
         made = lambda at: _opened(data.function(_values.position(at)), data.name)
-        return Rows(data.name, made, again=True, typed=typed)
-    kind = (type(data).__module__.partition(".")[0], type(data).__name__)
+        return Rows(data.name, made, again=True, positioned=True, columns=columns)
+    kind = _kind(data)
     if kind[1] == "Series":
         raise TypeError("a Series is one column and no table: hand over series.to_frame()")
-    if kind[0] == "pandas" and kind[1] == "DataFrame":
-        _sound(data)
-        if type(data.index).__name__ != "RangeIndex":
-            # Numbers of rows that were sorted or left out: Arrow's interface would make a column of them.
-            data = data.reset_index(drop=True)
-        if not has_arrow(data) or not _has_pyarrow():
-            return Rows("dataframe", lambda _: ("rows", _records(data)), again=True, typed=typed)
-    if kind == ("polars", "DataFrame"):
-        # Arrow takes no column without a type as polars gives it.
-        typeless = [name for name, of in data.schema.items() if str(of) == "Null"]
-        if typeless:
-            rest = data.drop(typeless)
-            return Rows("dataframe", lambda _: ("stream", rest), again=True, typed=typed, columns=list(data.columns))
-    if has_arrow(data):
-        _table(data)
+    if kind == _PANDAS or has_arrow(data):
+        # What it is is looked at once, whatever the number of times it is read.
+        opened = _opened(data, kind[1])
         name = "dataframe" if kind[1] == "DataFrame" else kind[1]
-        return Rows(
-            name,
-            lambda _: ("stream", data),
-            ordered=kind[0] not in _UNORDERED,
-            again=kind in _LASTING,
-            typed=typed,
-        )
+        open = lambda _: ("rows", _records(data), True) if opened[0] == "rows" else opened
+        return Rows(name, open, again=kind in _LASTING, columns=columns)
     if isinstance(data, Mapping):
         if data and all(isinstance(value, (list, tuple)) for value in data.values()):
             raise TypeError(
                 "a dict of lists may be one row or the columns of a table: hand over [data] for a row, and a data frame "
                 "(pandas.DataFrame(data), polars.DataFrame(data), pyarrow.table(data)) for columns"
             )
-        return Rows("rows", lambda _: ("rows", iter([data])), again=True, typed=typed)
+        return Rows("rows", lambda _: _opened(data, "rows"), again=True, columns=columns)
     if isinstance(data, (str, bytes)) or not isinstance(data, Iterable):
         raise TypeError(_unknown(data))
-    if isinstance(data, (list, tuple)):
-        return Rows("rows", lambda _: _opened(data, "rows"), again=True, typed=typed)
-    return Rows("rows", lambda _: _opened(data, "rows"), typed=typed)
+    return Rows("rows", lambda _: _opened(data, "rows"), again=isinstance(data, (list, tuple)), columns=columns)
+
+
+def _kind(data: Any) -> tuple[str, str]:
+    """Package and class."""
+    return type(data).__module__.partition(".")[0], type(data).__name__
 
 
 def has_arrow(data: Any) -> bool:
@@ -159,30 +153,56 @@ def _unknown(data: Any) -> str:
     return text
 
 
-def _opened(data: Any, name: str) -> tuple[str, Any]:
+def _opened(data: Any, name: str) -> Opened:
     """Rows that come one after the other: the first says what they are."""
+    if _rowwise(data):
+        return "rows", _records(_sound(data)), True
     if has_arrow(data):
-        _table(data)
-        return "stream", data
+        return "stream", _arrow(data), _kind(data)[0] not in _UNORDERED
     if isinstance(data, Mapping):
-        return "rows", iter([data])
+        return "rows", iter([data]), True
     if isinstance(data, (str, bytes)) or not isinstance(data, Iterable):
         raise TypeError(f"{name}: {_unknown(data)}")
     iterator = iter(data)
     for first in iterator:
         rest = itertools.chain([first], iterator)
+        if _rowwise(first):
+            return "rows", itertools.chain.from_iterable(_records(_sound(frame)) for frame in rest), True
         if has_arrow(first):
-            return "batches", map(_table, rest)
+            return "batches", map(_arrow, rest), _kind(first)[0] not in _UNORDERED
         if isinstance(first, (list, tuple)):
             # Of pages the first may be empty, and says nothing then.
-            return "rows", itertools.chain.from_iterable(_pages(rest))
-        return "rows", rest
-    return "rows", iter(())
+            return "rows", itertools.chain.from_iterable(_pages(rest)), True
+        return "rows", rest, True
+    return "rows", iter(()), True
+
+
+def _rowwise(data: Any) -> bool:
+    """A frame of pandas where nothing makes Arrow's columns of it."""
+    return _kind(data) == _PANDAS and not (has_arrow(data) and _has_pyarrow())
+
+
+def _arrow(data: Any) -> tuple[Any, list[str]]:
+    """An object with Arrow's interface, and which of its columns have no type."""
+    kind = _kind(data)
+    if kind == _PANDAS:
+        return _unnumbered(_sound(data)), []
+    if kind == ("polars", "DataFrame"):
+        # Arrow takes no column without a type as polars gives it.
+        typeless = [name for name, of in data.schema.items() if str(of) == "Null"]
+        return (data.with_columns(**{name: data[name].cast(bool) for name in typeless}) if typeless else data), typeless
+    return _table(data), []
+
+
+def _unnumbered(frame: Any) -> Any:
+    """A frame of pandas without the numbers of rows that were sorted or left out: Arrow's interface would make a column of
+    them."""
+    return frame if type(frame.index).__name__ == "RangeIndex" else frame.reset_index(drop=True)
 
 
 def _table(data: Any) -> Any:
     """The same, if it has columns."""
-    if (type(data).__module__.partition(".")[0], type(data).__name__) in _COLUMNS:
+    if _kind(data) in _COLUMNS:
         raise TypeError(f"a pyarrow.{type(data).__name__} is one column and no table: hand over a pyarrow.Table")
     return data
 
@@ -202,9 +222,13 @@ _ELSE = {
 }
 
 
-def _sound(frame: Any) -> None:
-    """What pandas would change, lose or refuse on its way to Arrow is refused before, and in words of the frame."""
+def _sound(frame: Any) -> Any:
+    """The same frame of pandas. What would be changed, lost or refused on its way to Arrow is refused before, and in words of
+    the frame."""
     from ._errors import DataError, SourceError
+
+    if _kind(frame) != _PANDAS:
+        raise TypeError(f"frames came before, and now a {type(frame).__name__}")
 
     nothing = "nothing was written"
     names = list(frame.columns)
@@ -254,6 +278,7 @@ def _sound(frame: Any) -> None:
             )
         if str(column.dtype) == "object":
             _one_kind(name, column, DataError, nothing)
+    return frame
 
 
 def _one_kind(name: str, column: Any, error: type, nothing: str) -> None:

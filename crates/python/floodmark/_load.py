@@ -50,7 +50,7 @@ def load(
     given |= {"pipeline": pipeline, **settings}
     if isinstance(data, (str, os.PathLike)) or _paths(data):
         return _files(data, url, given, columns, full_refresh, wait, progress)
-    rows = rows_of(data, list(columns or ()))
+    rows = rows_of(data, columns)
     if table is None:
         given["table"] = _table(data)
     flags = _flags(given, columns) + [("url", url)]

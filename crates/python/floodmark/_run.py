@@ -61,6 +61,10 @@ def ended(listener: Listener, code: int, raised: BaseException | None, cause: Ba
     """Raises what has to be raised: a signal's exception, the listener's, or the error of the run."""
     from ._results import Result
 
+    # What is no error, such as `SystemExit`, ended the run as a signal does, and goes on as it is.
+    if cause is not None and not isinstance(cause, Exception):
+        raised = raised or cause
+
     failures = [one for one in listener.objects if one.get("error")]
     failure = next((one for one in failures if one["error"]["code"] != "FM0602"), failures[0] if failures else None)
     error = None

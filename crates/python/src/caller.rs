@@ -15,9 +15,9 @@ use std::{
 };
 
 /// How long Ctrl-C may go unseen.
-const LOOK: Duration = Duration::from_millis(50);
+pub(crate) const LOOK: Duration = Duration::from_millis(50);
 /// What a run is stopped by, whatever stopped it: SIGINT.
-const SIGINT: usize = 2;
+pub(crate) const SIGINT: usize = 2;
 
 type Job = Box<dyn FnOnce(Python<'_>) + Send>;
 

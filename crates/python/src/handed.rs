@@ -3,29 +3,34 @@
 use crate::{
     caller::Caller,
     capsule::{self, Reader},
-    rows::{self, Made},
+    rows::{Asked, Made},
 };
 use arrow::{
-    array::{RecordBatch, RecordBatchReader},
-    datatypes::{DataType, Field, Schema, SchemaRef},
+    array::{ArrayRef, NullArray, RecordBatch, RecordBatchOptions, RecordBatchReader},
+    datatypes::{DataType, Field, FieldRef, Schema, SchemaRef},
+    error::ArrowError,
 };
 use floodmark_core::{Code, Error, Result, Value};
 use floodmark_files::{ArrowStream, Handed};
-use pyo3::{exceptions::PyKeyboardInterrupt, prelude::*};
-use std::sync::{Arc, Mutex, PoisonError};
+use pyo3::{
+    exceptions::{PyException, PyTypeError},
+    prelude::*,
+};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
 
 /// An object of `floodmark._data.Rows`.
 pub(crate) struct Rows {
     /// What ledgers and messages call the rows.
     pub(crate) name: String,
-    ordered: bool,
     /// Whether they can be read again.
     again: bool,
-    /// Columns that are given a type: their values may be of several kinds.
-    typed: Vec<String>,
-    /// All columns, where some are nothing but NULL and left out of what is given.
-    columns: Option<Vec<String>>,
-    /// `open(from)` gives `(kind, object)`.
+    /// Whether what is given depends on where reading begins.
+    positioned: bool,
+    columns: Asked,
+    /// `open(from)` gives `(kind, object, ordered)`.
     open: Arc<Py<PyAny>>,
 }
 
@@ -33,10 +38,9 @@ impl Rows {
     pub(crate) fn new(object: &Bound<'_, PyAny>) -> PyResult<Self> {
         Ok(Rows {
             name: object.getattr("name")?.extract()?,
-            ordered: object.getattr("ordered")?.extract()?,
             again: object.getattr("again")?.extract()?,
-            typed: object.getattr("typed")?.extract()?,
-            columns: object.getattr("columns")?.extract()?,
+            positioned: object.getattr("positioned")?.extract()?,
+            columns: Asked { typed: object.getattr("typed")?.extract()?, texts: object.getattr("texts")?.extract()? },
             open: Arc::new(object.getattr("open")?.unbind()),
         })
     }
@@ -52,8 +56,10 @@ pub(crate) struct FromPython {
     cause: Cause,
     /// Whether they were given out, where that can be done but once.
     given: Mutex<bool>,
-    /// Rows that came one by one, kept.
-    made: Mutex<Option<Made>>,
+    /// Rows that came one by one, kept, and where they begin.
+    made: Mutex<Option<(Option<Value>, Made)>>,
+    /// Whether the order of what was opened last means something.
+    ordered: AtomicBool,
 }
 
 /// What `open` gave.
@@ -66,9 +72,70 @@ enum Opened {
     Rows(Py<PyAny>),
 }
 
+/// The batches of an object, and the names of columns that have no type: `floodmark._data` gives both.
+fn import(given: &Bound<'_, PyAny>) -> PyResult<Reader> {
+    let (object, typeless): (Bound<'_, PyAny>, Vec<String>) = given.extract()?;
+    let Some(reader) = capsule::import(&object)? else {
+        let kind = object.get_type().name()?;
+        return Err(PyTypeError::new_err(format!(
+            "batches came before, and now a {kind}, which has no Arrow interface"
+        )));
+    };
+    Ok(if typeless.is_empty() { reader } else { Box::new(Typeless::new(reader, &typeless)) })
+}
+
+/// Batches of which some columns have no type, whatever type they come with.
+struct Typeless {
+    reader: Reader,
+    schema: SchemaRef,
+}
+
+impl Typeless {
+    fn new(reader: Reader, typeless: &[String]) -> Self {
+        let field = |field: &FieldRef| match typeless.contains(field.name()) {
+            true => Arc::new(Field::new(field.name(), DataType::Null, true)),
+            false => field.clone(),
+        };
+        let schema = Arc::new(Schema::new(reader.schema().fields().iter().map(field).collect::<Vec<FieldRef>>()));
+        Typeless { reader, schema }
+    }
+}
+
+impl Iterator for Typeless {
+    type Item = std::result::Result<RecordBatch, ArrowError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let batch = match self.reader.next()? {
+            Ok(batch) => batch,
+            Err(error) => return Some(Err(error)),
+        };
+        let rows = batch.num_rows();
+        let array = |(field, array): (&FieldRef, &ArrayRef)| match field.data_type() {
+            DataType::Null => Arc::new(NullArray::new(rows)),
+            _ => array.clone(),
+        };
+        let arrays = self.schema.fields().iter().zip(batch.columns()).map(array).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        Some(RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options))
+    }
+}
+
+impl RecordBatchReader for Typeless {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+}
+
 impl FromPython {
     pub(crate) fn new(rows: Rows, caller: Caller) -> Self {
-        FromPython { rows, caller, cause: Cause::default(), given: Mutex::default(), made: Mutex::default() }
+        FromPython {
+            rows,
+            caller,
+            cause: Cause::default(),
+            given: Mutex::default(),
+            made: Mutex::default(),
+            ordered: AtomicBool::new(true),
+        }
     }
 
     pub(crate) fn cause(&self) -> Cause {
@@ -78,17 +145,17 @@ impl FromPython {
     fn asked(&self, from: Option<&Value>) -> Result<Opened> {
         let (open, from) = (Arc::clone(&self.rows.open), from.map(position));
         let opened = self.caller.call(move |py| {
-            let (kind, object): (String, Bound<'_, PyAny>) = open.bind(py).call1((from,))?.extract()?;
-            match kind.as_str() {
-                "rows" => Ok(Opened::Rows(object.unbind())),
-                "batches" => Ok(Opened::Batches(object.unbind())),
-                _ => match capsule::import(&object)? {
-                    Some(reader) => Ok(Opened::Stream(reader)),
-                    None => Err(pyo3::exceptions::PyTypeError::new_err("no Arrow stream")),
-                },
-            }
+            let (kind, object, ordered): (String, Bound<'_, PyAny>, bool) = open.bind(py).call1((from,))?.extract()?;
+            let opened = match kind.as_str() {
+                "rows" => Opened::Rows(object.unbind()),
+                "batches" => Opened::Batches(object.unbind()),
+                _ => Opened::Stream(import(&object)?),
+            };
+            Ok((opened, ordered))
         });
-        opened.map_err(|error| raised(&self.caller, &self.cause, error))
+        let (opened, ordered) = opened.map_err(|error| raised(&self.caller, &self.cause, error))?;
+        self.ordered.store(ordered, Ordering::Relaxed);
+        Ok(opened)
     }
 }
 
@@ -98,13 +165,19 @@ impl Handed for FromPython {
     }
 
     fn ordered(&self) -> bool {
-        self.rows.ordered
+        self.ordered.load(Ordering::Relaxed)
+    }
+
+    fn positioned(&self) -> bool {
+        self.rows.positioned
     }
 
     fn open(&self, from: Option<&Value>) -> Result<ArrowStream> {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(made) = &mut *made {
-            return made.read();
+        match &mut *made {
+            // What begins elsewhere may lack rows that are asked for now.
+            Some((begun, made)) if !self.rows.positioned || begun.as_ref() == from => return made.read(),
+            _ => *made = None,
         }
         let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
         if *given {
@@ -113,11 +186,11 @@ impl Handed for FromPython {
         }
         *given = !self.rows.again;
         match self.asked(from)? {
-            Opened::Stream(reader) => Ok(stream(reader, self.rows.columns.as_deref())),
+            Opened::Stream(reader) => Ok(stream(reader)),
             Opened::Batches(iterator) => self.batches(iterator),
             Opened::Rows(iterator) => {
-                let new = Made::take(iterator, &self.rows.typed, &self.caller, &self.cause, &self.rows.name)?;
-                made.insert(new).read()
+                let new = Made::take(iterator, &self.rows.columns, &self.caller, &self.cause, &self.rows.name)?;
+                made.insert((from.cloned(), new)).1.read()
             }
         }
     }
@@ -150,16 +223,9 @@ struct Chunks {
 impl Chunks {
     fn advance(&self) -> Result<Option<Reader>> {
         let iterator = Arc::clone(&self.iterator);
-        let next = self.caller.call(move |py| {
-            let Some(chunk) = iterator.bind(py).try_iter()?.next().transpose()? else { return Ok(None) };
-            match capsule::import(&chunk)? {
-                Some(reader) => Ok(Some(reader)),
-                None => Err(pyo3::exceptions::PyTypeError::new_err(format!(
-                    "a generator of batches gave a {}, which has no Arrow interface",
-                    chunk.get_type().name()?
-                ))),
-            }
-        });
+        let next = self
+            .caller
+            .call(move |py| iterator.bind(py).try_iter()?.next().transpose()?.map(|chunk| import(&chunk)).transpose());
         next.map_err(|error| raised(&self.caller, &self.cause, error))
     }
 }
@@ -210,20 +276,11 @@ fn aligned(batch: &RecordBatch, columns: &SchemaRef, name: &str) -> Result<Recor
     Ok(batch.project(&order.collect::<Result<Vec<usize>>>()?)?)
 }
 
-fn stream(reader: Reader, columns: Option<&[String]>) -> ArrowStream {
-    let schema = reader.schema();
-    let batches = reader.map(|batch| batch.map_err(unreadable));
-    let Some(columns) = columns else { return ArrowStream { schema, batches: Box::new(batches) } };
-    let field = |name: &String| {
-        let there = schema.field_with_name(name).cloned();
-        there.unwrap_or_else(|_| Field::new(name, DataType::Null, true))
-    };
-    let all = Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<Field>>()));
-    let schema = all.clone();
-    ArrowStream { schema, batches: Box::new(batches.map(move |batch| rows::filled(&batch?, &all))) }
+fn stream(reader: Reader) -> ArrowStream {
+    ArrowStream { schema: reader.schema(), batches: Box::new(reader.map(|batch| batch.map_err(unreadable))) }
 }
 
-fn unreadable(cause: arrow::error::ArrowError) -> Error {
+fn unreadable(cause: ArrowError) -> Error {
     Error::new(Code::SourceRead, "the rows that are handed over cannot be read")
         .help("see what the program says that makes them")
         .cause(cause)
@@ -231,14 +288,17 @@ fn unreadable(cause: arrow::error::ArrowError) -> Error {
 
 /// What Python raised, as an error of the run; the exception itself is kept for who called.
 pub(crate) fn raised(caller: &Caller, cause: &Cause, error: PyErr) -> Error {
-    let interrupted = Python::attach(|py| error.is_instance_of::<PyKeyboardInterrupt>(py));
-    if interrupted {
+    // What is no `Exception` is no failure: Ctrl-C, `SystemExit`, a task that is cancelled.
+    let (failed, told) = Python::attach(|py| {
+        let name = error.get_type(py).name().map(|name| name.to_string()).unwrap_or_default();
+        (error.is_instance_of::<PyException>(py), name)
+    });
+    cause.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    if !failed {
         caller.stop();
         return caller.stopped().unwrap_or_else(|| Error::internal("it goes on after an interruption"));
     }
     // Its text may hold what no ledger is to keep, such as an address with a key in it.
-    let told = Python::attach(|py| error.get_type(py).name().map(|name| name.to_string()).unwrap_or_default());
-    cause.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
     Error::new(Code::SourceRead, format!("the rows could not be handed over: {told}"))
         .help("the exception it raised is the cause of this one")
 }

@@ -8,6 +8,7 @@ mod capsule;
 mod handed;
 mod host;
 mod logging;
+mod neighbours;
 mod program;
 mod read;
 mod rows;

@@ -4,6 +4,7 @@ use crate::{
     caller,
     handed::{self, FromPython},
     host::Listener,
+    neighbours::Active,
 };
 use floodmark_cli::embed::{self, Embedded};
 use floodmark_connect::Stop;
@@ -20,10 +21,10 @@ use std::{
 /// raised where rows were made, which is the cause of its error.
 type Ended = (u8, Option<PyErr>, Option<PyErr>);
 
-/// `floodmark` as a program. Returns the exit code.
+/// `floodmark` as a program; `program`: how it is started. Returns the exit code.
 #[pyfunction]
-pub(crate) fn main(py: Python<'_>, args: Vec<OsString>) -> u8 {
-    py.detach(|| floodmark_cli::program(args))
+pub(crate) fn main(py: Python<'_>, args: Vec<OsString>, program: Vec<OsString>) -> u8 {
+    py.detach(|| floodmark_cli::program(args, Some(program)))
 }
 
 /// Flags of `load`, without their hyphens, and whether each stands alone.
@@ -89,6 +90,7 @@ fn run(
 ) -> PyResult<Ended> {
     let stop = Stop::default();
     let host = Arc::new(host);
+    let _active = Active::begin();
     let ((code, cause, listener), signal) = caller::beside(py, &stop, |caller| {
         let listener = Listener::new(host, watched, caller.clone());
         let raised = listener.raised();

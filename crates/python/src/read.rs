@@ -1,19 +1,24 @@
 //! A table as an Arrow stream.
 
-use crate::capsule;
+use crate::{caller, capsule, neighbours::Active};
 use arrow::{
     array::{RecordBatch, RecordBatchReader},
     datatypes::SchemaRef,
     error::ArrowError,
 };
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use floodmark_connect::{Batches, ReadPlan, Source, Stop, SurveyRequest};
 use floodmark_core::{
-    Error, Result,
+    Error, Result, Schema,
     pipeline::{DatabaseSource, Relation, SourceSpec},
     url::ConnectionUrl,
 };
 use floodmark_engine::registry;
 use pyo3::{prelude::*, types::PyCapsule};
+use std::{
+    sync::atomic::Ordering,
+    thread::{self, JoinHandle, ThreadId},
+};
 
 /// A table or a query, read anew each time its rows are asked for.
 #[pyclass(frozen, module = "floodmark")]
@@ -34,7 +39,7 @@ pub(crate) fn read(py: Python<'_>, url: &str, table: Option<String>, query: Opti
         read.source()?.slices()?;
         Ok(read)
     };
-    py.detach(made).map_err(|error: Error| exception(py, &error))
+    interruptible(py, |_| made())
 }
 
 impl Read {
@@ -43,14 +48,31 @@ impl Read {
         registry::source(&SourceSpec::Database(DatabaseSource { url, relation, readers: 1 }))
     }
 
-    fn begin(&self) -> Result<Rows> {
-        let (source, stop) = (self.source()?, Stop::default());
+    fn begin(&self, stop: &Stop, caller: ThreadId) -> Result<Rows> {
+        let source = self.source()?;
         let slices = source.slices()?;
-        let schema = source.survey(&slices, &SurveyRequest::default(), &stop)?.schema;
+        let schema = source.survey(&slices, &SurveyRequest::default(), stop)?.schema;
         let arrow = schema.to_arrow();
         let plan = ReadPlan { schema, ..ReadPlan::default() };
-        let batches = slices.iter().map(|slice| source.read(slice, &plan, &stop)).collect::<Result<Vec<_>>>()?;
-        Ok(Rows { schema: arrow, batches, _source: source })
+        let batches = slices.iter().map(|slice| source.read(slice, &plan, stop)).collect::<Result<Vec<_>>>()?;
+        Ok(Rows::new(arrow, batches, source, stop.clone(), caller))
+    }
+
+    fn columns(&self, stop: &Stop) -> Result<Schema> {
+        let source = self.source()?;
+        let slices = source.slices()?;
+        Ok(source.survey(&slices, &SurveyRequest::default(), stop)?.schema)
+    }
+}
+
+/// Does what may take a while on another thread, so that Ctrl-C ends it.
+fn interruptible<T: Send>(py: Python<'_>, work: impl FnOnce(&Stop) -> Result<T> + Send) -> PyResult<T> {
+    let stop = Stop::default();
+    let _active = Active::begin();
+    let (done, raised) = caller::beside(py, &stop, |_| work(&stop))?;
+    match raised {
+        Some(raised) => Err(raised),
+        None => done.map_err(|error| exception(py, &error)),
     }
 }
 
@@ -65,19 +87,15 @@ impl Read {
     ) -> PyResult<Bound<'py, PyCapsule>> {
         // A consumer may ask for other types, and a producer need not have them.
         drop(requested_schema);
-        let rows = py.detach(|| self.begin()).map_err(|error| exception(py, &error))?;
+        let caller = thread::current().id();
+        let rows = interruptible(py, |stop| self.begin(stop, caller))?;
         capsule::export(py, Box::new(rows))
     }
 
     /// The columns and their types: `[("id", "bigint"), …]`.
-    #[getter]
-    fn columns(&self, py: Python<'_>) -> PyResult<Vec<(String, String)>> {
-        let look = || {
-            let source = self.source()?;
-            let slices = source.slices()?;
-            Ok(source.survey(&slices, &SurveyRequest::default(), &Stop::default())?.schema)
-        };
-        let schema = py.detach(look).map_err(|error: Error| exception(py, &error))?;
+    #[getter(columns)]
+    fn columns_and_types(&self, py: Python<'_>) -> PyResult<Vec<(String, String)>> {
+        let schema = interruptible(py, |stop| self.columns(stop))?;
         Ok(schema.columns.into_iter().map(|column| (column.name, column.data_type.to_string())).collect())
     }
 
@@ -86,31 +104,100 @@ impl Read {
     }
 }
 
-/// Batches of a source, which lives as long.
+type Item = Result<RecordBatch, ArrowError>;
+
+/// Batches of a source, read by a thread of their own: who waits for one can look for Ctrl-C meanwhile.
 struct Rows {
     schema: SchemaRef,
-    /// By slice; the first is read to its end, and then gone.
-    batches: Vec<Box<dyn Batches>>,
-    _source: Box<dyn Source>,
+    /// Gone when nobody wants more.
+    batches: Option<Receiver<Item>>,
+    reader: Option<JoinHandle<()>>,
+    stop: Stop,
+    /// The thread that asked for the rows. Another one may be of a library that waits for it with the GIL in hand, and
+    /// signals are none of its business.
+    caller: ThreadId,
+}
+
+impl Rows {
+    fn new(
+        schema: SchemaRef,
+        batches: Vec<Box<dyn Batches>>,
+        source: Box<dyn Source>,
+        stop: Stop,
+        caller: ThreadId,
+    ) -> Self {
+        let (ready, taken) = bounded(1);
+        let active = Active::begin();
+        let reader = thread::spawn(move || {
+            // By slice, each read to its end and then gone; the source lives as long.
+            for batch in batches.into_iter().flatten() {
+                let item = batch.map_err(external).and_then(|mut batch| match batch.bad.is_empty() {
+                    true => Ok(batch.rows),
+                    false => Err(external(batch.bad.swap_remove(0).error)),
+                });
+                let last = item.is_err();
+                // Nobody is left to take it.
+                if ready.send(item).is_err() || last {
+                    break;
+                }
+            }
+            drop((source, active));
+        });
+        Rows { schema, batches: Some(taken), reader: Some(reader), stop, caller }
+    }
+
+    /// The next batch. Ctrl-C ends the wait: it is an error of the stream, whose consumer knows no other way to stop, and is
+    /// raised once more when that has come back to Python.
+    fn waited(&self, py: Python<'_>, batches: &Receiver<Item>) -> Option<Item> {
+        loop {
+            match py.detach(|| batches.recv_timeout(caller::LOOK)) {
+                Ok(item) => return Some(item),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if py.check_signals().is_err() {
+                self.stop.flag().store(caller::SIGINT, Ordering::Relaxed);
+                // Without it the error alone says so.
+                let _ = py.import("_thread").and_then(|module| module.call_method0("interrupt_main"));
+                return Some(Err(self
+                    .stop
+                    .check()
+                    .map_or_else(external, |()| ArrowError::ComputeError(String::new()))));
+            }
+        }
+    }
+}
+
+fn external(error: Error) -> ArrowError {
+    ArrowError::ExternalError(Box::new(error))
 }
 
 impl Iterator for Rows {
-    type Item = Result<RecordBatch, ArrowError>;
+    type Item = Item;
 
-    fn next(&mut self) -> Option<Self::Item> {
-        while let Some(open) = self.batches.first_mut() {
-            match open.next() {
-                Some(Ok(mut batch)) => {
-                    return Some(match batch.bad.is_empty() {
-                        true => Ok(batch.rows),
-                        false => Err(ArrowError::ExternalError(Box::new(batch.bad.swap_remove(0).error))),
-                    });
-                }
-                Some(Err(error)) => return Some(Err(ArrowError::ExternalError(Box::new(error)))),
-                None => drop(self.batches.remove(0)),
-            }
+    fn next(&mut self) -> Option<Item> {
+        let batches = self.batches.as_ref()?;
+        let item = match thread::current().id() == self.caller {
+            true => Python::try_attach(|py| self.waited(py, batches)).unwrap_or_else(|| batches.recv().ok()),
+            false => batches.recv().ok(),
+        };
+        if !matches!(item, Some(Ok(_))) {
+            self.batches = None;
         }
-        None
+        item
+    }
+}
+
+impl Drop for Rows {
+    fn drop(&mut self) {
+        self.stop.flag().store(caller::SIGINT, Ordering::Relaxed);
+        self.batches = None;
+        // What was read is let go of when the stream is; elsewhere, a moment later.
+        if let Some(reader) = self.reader.take().filter(|_| thread::current().id() == self.caller) {
+            // It may log its end, for which it needs the GIL. A panic of it was told when it happened.
+            let ended = Python::try_attach(|py| py.detach(|| reader.join()));
+            drop(ended);
+        }
     }
 }
 

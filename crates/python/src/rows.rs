@@ -18,7 +18,7 @@ use floodmark_core::{
     error::{Place, shorten},
 };
 use floodmark_files::{ArrowStream, json_text};
-use kind::{Kind, Typed};
+use kind::Typed;
 use pyo3::{
     prelude::*,
     types::{PyDict, PyMapping, PyString},
@@ -26,8 +26,18 @@ use pyo3::{
 use std::{collections::HashMap, sync::Arc};
 use value::{Names, Value};
 
-/// Rows that are taken at once.
+/// Rows that are taken at once, unless these are as many bytes before.
 const ROWS: usize = 16_384;
+const BYTES: usize = 16 << 20;
+
+/// Columns of which it is said what they are to be.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Asked {
+    /// Given a type, so that their values may be of any kind.
+    pub(crate) typed: Vec<String>,
+    /// Of these, the texts of their values, each told by itself: it must not depend on what stands beside it.
+    pub(crate) texts: Vec<String>,
+}
 
 /// All rows of an iterator, kept.
 pub(crate) struct Made {
@@ -36,16 +46,10 @@ pub(crate) struct Made {
 }
 
 impl Made {
-    /// Takes every row there is. `typed`: columns whose type is asked for, so that their values may be of any kind.
-    pub(crate) fn take(
-        iterator: Py<PyAny>,
-        typed: &[String],
-        caller: &Caller,
-        cause: &Cause,
-        name: &str,
-    ) -> Result<Made> {
+    /// Takes every row there is.
+    pub(crate) fn take(iterator: Py<PyAny>, asked: &Asked, caller: &Caller, cause: &Cause, name: &str) -> Result<Made> {
         let iterator = Arc::new(iterator);
-        let (mut columns, mut spool, mut before) = (Columns::new(typed), Spool::default(), 0);
+        let (mut columns, mut spool, mut before) = (Columns::new(asked), Spool::default(), 0);
         loop {
             let (next, names) = (Arc::clone(&iterator), columns.by_name.clone());
             let chunk = caller.call(move |py| Chunk::take(next.bind(py), names, before));
@@ -68,7 +72,7 @@ impl Made {
 }
 
 /// With the columns that other rows have: NULL in these.
-pub(crate) fn filled(batch: &RecordBatch, columns: &Schema) -> Result<RecordBatch> {
+fn filled(batch: &RecordBatch, columns: &Schema) -> Result<RecordBatch> {
     let (mut fields, mut arrays) = (Vec::new(), Vec::new());
     for column in columns.fields() {
         let there = batch.schema().index_of(column.name()).ok();
@@ -89,6 +93,8 @@ struct Chunk {
     by_name: ByName,
     columns: Vec<Vec<Value>>,
     rows: usize,
+    /// What the values take, about.
+    bytes: usize,
     /// Rows before the first.
     before: u64,
 }
@@ -97,9 +103,11 @@ impl Chunk {
     /// Takes the next rows. What Python raises is one error, what a row holds that is no value is another.
     fn take(iterator: &Bound<'_, PyAny>, by_name: ByName, before: u64) -> PyResult<Result<Chunk>> {
         let names = Names::new(iterator.py())?;
-        let mut chunk = Chunk { columns: vec![Vec::new(); by_name.len()], by_name, rows: 0, before };
-        for row in iterator.try_iter()?.take(ROWS) {
-            if let Err(error) = chunk.row(&row?, &names)? {
+        let mut chunk = Chunk { columns: vec![Vec::new(); by_name.len()], by_name, rows: 0, bytes: 0, before };
+        let mut rows = iterator.try_iter()?;
+        while chunk.rows < ROWS && chunk.bytes < BYTES {
+            let Some(row) = rows.next().transpose()? else { break };
+            if let Err(error) = chunk.row(&row, &names)? {
                 return Ok(Err(error));
             }
         }
@@ -156,7 +164,10 @@ impl Chunk {
             }
         };
         Ok(Value::of(value, names)?
-            .map(|value| self.columns[at].push(value))
+            .map(|value| {
+                self.bytes += value.size();
+                self.columns[at].push(value);
+            })
             .map_err(|error| error.at(Place { value: shown(value), ..place(Some(name.to_owned())) })))
     }
 }
@@ -171,35 +182,40 @@ struct Columns {
     /// In the order of their places.
     names: Vec<String>,
     types: Vec<Typed>,
-    typed: Vec<String>,
+    asked: Asked,
 }
 
 impl Columns {
-    fn new(typed: &[String]) -> Self {
-        Columns { by_name: ByName::new(), names: Vec::new(), types: Vec::new(), typed: typed.to_vec() }
+    fn new(asked: &Asked) -> Self {
+        Columns { by_name: ByName::new(), names: Vec::new(), types: Vec::new(), asked: asked.clone() }
+    }
+
+    /// What is known of a column that has seen no value.
+    fn unseen(&self, name: &String) -> Typed {
+        Typed::new(self.asked.typed.contains(name), self.asked.texts.contains(name))
     }
 
     /// Rows as a batch with the types of their own.
     fn add(&mut self, chunk: Chunk) -> Result<RecordBatch> {
-        let Chunk { by_name, columns, rows, before } = chunk;
+        let Chunk { by_name, columns, rows, before, .. } = chunk;
         let mut places: Vec<(&String, &usize)> = by_name.iter().collect();
         places.sort_by_key(|(_, at)| **at);
         for (name, _) in places.into_iter().skip(self.names.len()) {
             self.names.push(name.clone());
-            self.types.push(Typed::default());
+            self.types.push(self.unseen(name));
         }
         let (mut fields, mut arrays) = (Vec::new(), Vec::new());
-        for ((name, values), of_all) in self.names.iter().zip(columns).zip(&mut self.types) {
-            let asked = self.typed.contains(name);
-            let mut own = Typed::default();
+        for (at, values) in columns.into_iter().enumerate() {
+            let name = &self.names[at];
+            let mut own = self.unseen(name);
             for (row, value) in (before + 1..).zip(&values) {
                 own.see(value, row);
             }
-            of_all.join(&own);
-            of_all.one_kind(name, asked)?;
-            let array = match own.data_type(name, asked)? {
+            self.types[at].join(&own);
+            self.types[at].one_kind(name)?;
+            let array = match own.data_type(name)? {
                 None => Arc::new(NullArray::new(rows)),
-                Some(data_type) => column(name, &values, data_type, own.kind == Kind::Mixed)?,
+                Some(data_type) => column(name, &values, data_type)?,
             };
             fields.push(Field::new(name, array.data_type().clone(), true));
             arrays.push(array);
@@ -212,7 +228,7 @@ impl Columns {
     /// The columns in types that hold all rows.
     fn schema(&self) -> Result<Arc<Schema>> {
         let field = |(name, typed): (&String, &Typed)| {
-            let data_type = typed.data_type(name, self.typed.contains(name))?;
+            let data_type = typed.data_type(name)?;
             let field = Field::new(name, data_type.map_or(Arrow::Null, DataType::to_arrow), true);
             Ok(match data_type {
                 Some(DataType::Json) => field.with_metadata(HashMap::from([json_text()])),
@@ -224,21 +240,23 @@ impl Columns {
     }
 }
 
-/// Values of one column. `mixed`: each is told as its text.
-fn column(name: &str, values: &[Value], data_type: DataType, mixed: bool) -> Result<ArrayRef> {
+/// Values of one column.
+fn column(name: &str, values: &[Value], data_type: DataType) -> Result<ArrayRef> {
     if data_type == DataType::Json {
         // Lists and objects are what their JSON text says, and travel as text.
-        return column(name, values, DataType::Text, mixed);
+        return column(name, values, DataType::Text);
     }
+    // Of kinds that nothing else holds together, each is told as its text.
+    let texts = data_type == DataType::Text;
     let mut builder = ColumnBuilder::new(data_type)?;
     for value in values {
         let text;
         let cell = match value {
             Value::Null => Cell::Null,
-            Value::Bool(v) if !mixed => Cell::Int(i64::from(*v)),
-            Value::Int(v) if !mixed => Cell::Int(*v),
-            Value::Double(v) if !mixed => Cell::Real(*v),
-            Value::Bytes(v) if !mixed => Cell::Bytes(v),
+            Value::Bool(v) if !texts => Cell::Int(i64::from(*v)),
+            Value::Int(v) if !texts => Cell::Int(*v),
+            Value::Double(v) if !texts => Cell::Real(*v),
+            Value::Bytes(v) if !texts => Cell::Bytes(v),
             other => {
                 text = other.text();
                 Cell::Text(text.as_bytes())

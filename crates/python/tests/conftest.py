@@ -1,4 +1,4 @@
-"""What the tests share: a database of its own for each of them, SQLite and, where the harness names one, PostgreSQL."""
+"""What the tests share: a database of its own for each of them, SQLite, DuckDB and, where the harness names one, PostgreSQL."""
 
 from __future__ import annotations
 
@@ -23,11 +23,17 @@ def sqlite(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'warehouse.db'}"
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture
+def duck(tmp_path: Path) -> str:
+    """The URL of a DuckDB database that is not there yet."""
+    return f"duckdb:///{tmp_path / 'warehouse.duckdb'}"
+
+
+@pytest.fixture(params=["sqlite", "duckdb", "postgres"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of an empty database."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'warehouse.db'}"
+    if request.param != "postgres":
+        yield f"{request.param}:///{tmp_path / 'warehouse.db'}"
         return
     if SERVER is None:
         pytest.fail("FLOODMARK_TEST_POSTGRES is not set: `cargo xtask services up` says what to set")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
+import decimal
 
 import pandas as pd
 import polars as pl
@@ -35,6 +37,49 @@ def test_dicts_of_mixed_types(sqlite: str) -> None:
     assert (error.place.row, error.place.column) == (2, "x")
     fm.load([{"id": 1, "x": 1}, {"id": 2, "x": "a"}, {"id": 3, "x": 0.5}], sqlite, table="t", key="id", columns={"x": "text"})
     assert [row["x"] for row in rows(sqlite, "t")] == ["1", "a", "0.5"]
+
+
+VALUES = {
+    7: "7",
+    -0.5: "-0.5",
+    1e300: None,
+    decimal.Decimal("2.50"): "2.50",
+    dt.date(2024, 1, 1): "2024-01-01",
+    dt.datetime(2024, 1, 1, 12): "2024-01-01 12:00:00",
+    dt.datetime(2024, 1, 1, 12, tzinfo=dt.timezone(dt.timedelta(hours=2))): None,
+    True: "true",
+    "a": "a",
+}
+
+
+@pytest.mark.parametrize("beside", [*VALUES, None])
+def test_a_text_does_not_depend_on_what_stands_beside_it(sqlite: str, beside: object) -> None:
+    given = list(enumerate(VALUES, 1))
+    for n, value in given:
+        fm.load([{"id": n, "x": value}], sqlite, table="alone", key="id", columns={"x": "text"})
+        with_other = [{"id": n, "x": value}, {"id": -n, "x": beside}]
+        fm.load(with_other, sqlite, table="beside", key="id", columns={"x": "text"})
+    got = {table: {row["id"]: row["x"] for row in rows(sqlite, table)} for table in ("alone", "beside")}
+    for n, value in given:
+        text = got["alone"][n]
+        assert got["beside"][n] == text and isinstance(text, str), value
+        assert VALUES[value] in (None, text)
+
+
+def test_a_text_does_not_depend_on_rows_that_lie_far_away(sqlite: str) -> None:
+    far = [{"id": n, "x": n} for n in range(20_000)] + [{"id": 20_000, "x": 0.5}]
+    fm.load(iter(far), sqlite, table="t", key="id", columns={"x": "text"})
+    got = pa.table(fm.read(sqlite, query="SELECT x FROM t WHERE id IN (7, 20000) ORDER BY id")).to_pylist()
+    assert got == [{"x": "7"}, {"x": "0.5"}]
+
+
+def test_a_text_is_that_of_a_typed_column(sqlite: str) -> None:
+    at = dt.datetime(2024, 1, 1, 12, 0, 0, 5)
+    frame = pl.DataFrame({"id": [1], "a": [at], "b": [dt.date(2024, 1, 1)], "c": [0.1], "d": [7], "e": [True]})
+    texts = {name: "text" for name in "abcde"}
+    fm.load(frame, sqlite, table="typed", key="id", columns=texts)
+    fm.load(frame.to_dicts(), sqlite, table="told", key="id", columns=texts)
+    assert rows(sqlite, "typed") == rows(sqlite, "told")
 
 
 def test_bytes_are_no_text_of_their_own(sqlite: str) -> None:
@@ -240,6 +285,76 @@ def test_what_has_no_rows(sqlite: str) -> None:
     refused(fm.DataError, "FM0301", [{"id": 1, "x": dt.timedelta(1)}], sqlite)
     refused(fm.SourceError, "FM0208", [1, 2], sqlite)
     refused(fm.SourceError, "FM0208", pl.DataFrame({"id": [1], "x": [dt.timedelta(1)]}), sqlite)
+
+
+def test_columns_without_a_type_in_frames_that_come_one_by_one(sqlite: str) -> None:
+    nothing, something = pl.DataFrame({"id": [1], "x": [None]}), pl.DataFrame({"id": [2], "x": [7]})
+    assert fm.load(iter([something, nothing]), sqlite, table="t", key="id").rows.inserted == 2
+    assert rows(sqlite, "t") == [{"id": 1, "x": None}, {"id": 2, "x": 7}]
+    # The first says what the columns are, unless the table does, or the caller.
+    assert fm.load(iter([nothing, something.with_columns(x=8)]), sqlite, table="t", key="id").rows.updated == 1
+    for of in (lambda frame: frame, lambda frame: pa.table({name: frame[name].to_list() for name in frame.columns})):
+        error = refused(fm.SourceError, "FM0208", map(of, [nothing, something]), sqlite + "2")
+        assert "no type in the first batch" in error.message and error.place.column == "x"
+    done = fm.load(iter([nothing, something]), sqlite, table="u", key="id", columns={"x": "bigint"})
+    assert done.rows.inserted == 2 and rows(sqlite, "u")[1] == {"id": 2, "x": 7}
+    only = pl.DataFrame({"x": [None, None]})
+    fm.load(only, sqlite, table="v", load="overwrite")
+    assert rows(sqlite, "v") == [{"x": None}, {"x": None}]
+
+
+def test_frames_of_a_function_are_looked_at_as_others_are(sqlite: str) -> None:
+    frame = pd.DataFrame({"id": [1, 2, 3], "x": [7, 9, 8]})
+
+    @fm.source
+    def t(since):
+        return frame[frame["x"] > 7]
+
+    @fm.source
+    def u(since):
+        yield frame[frame["x"] > 7]
+        yield frame[frame["x"] <= 7]
+
+    fm.load(t, sqlite, key="id")
+    fm.load(u, sqlite, key="id")
+    assert [name for name, _ in fm.read(sqlite, "t").columns] == [name for name, _ in fm.read(sqlite, "u").columns] == ["id", "x"]
+    named = fm.source(lambda since: frame.set_index("id"), name="named")
+    with pytest.raises(fm.SourceError) as error:
+        fm.load(named, sqlite, key="id")
+    assert "reset_index" in str(error.value.__cause__)
+
+
+@pytest.mark.parametrize("raised", [SystemExit(7), asyncio.CancelledError(), KeyboardInterrupt()], ids=lambda raised: type(raised).__name__)
+def test_what_is_no_error_goes_through_as_it_is(url: str, raised: BaseException) -> None:
+    def made():
+        yield pa.table({"id": range(20_000)})
+        raise raised
+
+    with pytest.raises(type(raised)) as found:
+        fm.load(made(), url, table="t", key="id")
+    assert found.value is raised or isinstance(found.value, fm.Interrupted)
+    with pytest.raises(fm.SourceError):
+        fm.read(url, "t")
+    assert fm.load([{"id": 1}], url, table="t", key="id").rows.inserted == 1
+
+
+def test_rows_of_a_function_come_in_the_order_of_what_it_returns(sqlite: str) -> None:
+    import duckdb
+
+    tied = "SELECT * FROM (VALUES (1, 1), (1, 2)) AS t(id, n)"
+
+    @fm.source
+    def t(since):
+        return duckdb.sql(tied)
+
+    @fm.source
+    def u(since):
+        yield duckdb.sql(tied)
+
+    for function in (t, u):
+        with pytest.raises(fm.SourceError) as error:
+            fm.load(function, sqlite, key="id")
+        assert error.value.code == "FM0213"
 
 
 def test_batches_of_other_columns(sqlite: str) -> None:

@@ -306,3 +306,62 @@ def test_a_frame_is_not_copied(sqlite: str) -> None:
     read, frame, more = map(int, done.stdout.split())
     assert read == 1_000_000 and frame > 200
     assert more < frame / 2, f"{more} MB more for a frame of {frame} MB"
+
+
+LARGE = """
+import os, sys
+import floodmark as fm
+
+def used():
+    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
+
+def made():
+    global most
+    for n in range(400):
+        yield {"id": n, "text": "x" * 1_000_000}
+        most = max(most, used())
+
+fm.load([{"id": -1, "text": "x"}], sys.argv[1], table="t", key="id")
+before = most = used()
+print(fm.load(made(), sys.argv[1], table="t", key="id").rows.inserted, most - before)
+"""
+
+
+def test_dicts_are_held_by_their_size_and_not_their_number(sqlite: str) -> None:
+    done = subprocess.run([sys.executable, "-c", LARGE, sqlite], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    inserted, more = map(int, done.stdout.split())
+    assert inserted == 400
+    assert more < 150, f"{more} MB more for 400 MB that are made one by one"
+
+
+def test_another_library_that_has_the_file_open_is_noticed(tmp_path: Path) -> None:
+    import sqlite3
+
+    url, path = f"sqlite:///{tmp_path / 'w.db'}", tmp_path / "w.db"
+    fm.load(ORDERS, url, table="orders", key="id")
+    other = sqlite3.connect(path)
+    other.execute("SELECT count(*) FROM orders").fetchone()
+    (tmp_path / "link.db").symlink_to(path)
+    project = tmp_path / "floodmark.yaml"
+    (tmp_path / "t.csv").write_text("id\n1\n")
+    project.write_text(
+        "version: 1\npipelines: { t: { source: { files: t.csv }, key: id, destination: { url: 'sqlite:///w.db', table: t } } }\n"
+    )
+    for work in (
+        lambda: fm.load([MORE], url, table="orders", key="id"),
+        lambda: fm.load([MORE], f"sqlite:///{tmp_path / 'link.db'}", table="orders", key="id"),
+        lambda: fm.load(tmp_path / "t.csv", url, key="id"),
+        lambda: fm.read(url, "orders"),
+        lambda: fm.Project(project).run(),
+    ):
+        with pytest.raises(fm.DestinationError) as error:
+            work()
+        assert error.value.code == "FM0403" and "close that connection" in error.value.help[0]
+    other.close()
+    assert fm.load([MORE], url, table="orders", key="id").rows.inserted == 1
+    assert fm.Project(project).run("t").rows.inserted == 1
+    # What Floodmark has open itself is no other.
+    stream = pa.RecordBatchReader.from_stream(fm.read(url, "orders"))
+    assert fm.load([MORE], url, table="orders", key="id").rows.unchanged == 1
+    assert sum(len(batch) for batch in stream) == 4

@@ -62,3 +62,23 @@ def test_a_stream_that_is_gone_is_an_error_that_says_so(url: str) -> None:
     assert "are gone" in error.value.message and error.value.state.startswith("nothing was written")
     again = pa.table({"id": range(40_000)})
     assert fm.load(again, url, table="t", key="id").rows.inserted == 40_000
+
+
+@pytest.mark.parametrize("url", ["postgres"], indirect=True)
+def test_a_function_that_is_called_again_begins_where_the_state_is_by_then(url: str) -> None:
+    """Nobody holds the pipeline while the server is away."""
+    calls = []
+    every = [{"id": n, "at": n} for n in range(1, 4)]
+
+    @fm.source
+    def t(since):
+        calls.append(since)
+        yield from (row for row in every if since is None or row["at"] >= since)
+        if len(calls) == 2:
+            lose(url)
+            psql(url, "DELETE FROM t; DELETE FROM _floodmark_state")
+
+    fm.load(t, url, key="id", watermark="at")
+    done = fm.load(t, url, key="id", watermark="at")
+    assert calls == [None, 3, None]
+    assert done.rows.inserted == 3 and len(rows(url, "t")) == 3

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import time
+
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -31,6 +36,42 @@ def test_a_table_is_read_batch_by_batch(sqlite: str) -> None:
     first = reader.read_next_batch()
     assert 0 < len(first) < 100_000
     assert len(first) + sum(len(batch) for batch in reader) == 100_000
+
+
+ENDLESS = """
+import sys, time
+import pyarrow as pa, floodmark as fm
+
+fm.load([{"id": 1}], sys.argv[1], table="t", key="id")
+work = {
+    # The first takes its time before there is a row, the second gives rows for ever.
+    "one": lambda: pa.table(fm.read(sys.argv[1], query="WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT sum(i) AS i FROM n")),
+    "many": lambda: sum(len(batch) for batch in pa.RecordBatchReader.from_stream(
+        fm.read(sys.argv[1], query="WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT CAST(i AS INTEGER) AS i FROM n"))),
+}[sys.argv[2]]
+print("begun", flush=True)
+try:
+    work()
+except KeyboardInterrupt:
+    print("interrupted")
+except Exception as error:
+    time.sleep(0.01)
+    print("error", error)
+"""
+
+
+@pytest.mark.parametrize("what", ["one", "many"])
+def test_ctrl_c_ends_a_read(sqlite: str, what: str) -> None:
+    child = subprocess.Popen([sys.executable, "-c", ENDLESS, sqlite, what], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert child.stdout.readline() == "begun\n"
+    time.sleep(2)
+    child.send_signal(signal.SIGINT)
+    try:
+        told, errors = child.communicate(timeout=20)
+    finally:
+        child.kill()
+    # Raised at once, or as soon as whoever reads the stream has come back.
+    assert "interrupted" in told or "KeyboardInterrupt" in errors, told + errors
 
 
 def test_what_cannot_be_read(sqlite: str, url: str) -> None:

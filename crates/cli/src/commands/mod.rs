@@ -36,25 +36,28 @@ pub(crate) struct Context {
     pub(crate) stop: Stop,
     /// Whether log lines are being written.
     pub(crate) logging: bool,
-    /// Where it runs inside another program: how this one is started. That one watches for signals.
-    pub(crate) inside: Option<Vec<OsString>>,
+    /// How this program is started, where that is known better than by what runs now.
+    pub(crate) starts: Option<Vec<OsString>>,
+    /// Whether it runs inside another program, which watches for signals.
+    pub(crate) inside: bool,
 }
 
 impl Context {
-    pub(crate) fn new(global: Global) -> Self {
+    pub(crate) fn new(global: Global, starts: Option<Vec<OsString>>) -> Self {
         let logging = logging::start(global.verbose, global.log_format);
         Context {
             printer: Printer::new(global.format, global.quiet),
             stop: Stop::default(),
             logging,
-            inside: None,
+            starts,
+            inside: false,
             global,
         }
     }
 
     pub(crate) fn embedded(global: Global, embedded: Embedded) -> Self {
         let Embedded { host, stop, program } = embedded;
-        Context { printer: Printer::hosted(host), stop, logging: false, inside: Some(program), global }
+        Context { printer: Printer::hosted(host), stop, logging: false, starts: Some(program), inside: true, global }
     }
 }
 

@@ -64,7 +64,7 @@ fn exit_code(found: &Certificate) -> u8 {
 
 /// How this program is started.
 fn program(cx: &Context) -> Result<Vec<OsString>> {
-    match &cx.inside {
+    match &cx.starts {
         Some(program) => Ok(program.clone()),
         None => std::env::current_exe()
             .map(|program| vec![program.into()])

@@ -101,7 +101,7 @@ pub(super) struct Runner {
 impl Runner {
     /// From here on SIGINT and SIGTERM stop the run instead of the process; inside another program these are its own.
     pub(super) fn start(cx: &Context, names: &[&str], told: Told, clock: SharedClock) -> Result<Self> {
-        if cx.inside.is_none() {
+        if !cx.inside {
             signals::watch(&cx.stop)?;
         }
         let progress = Arc::new(Progress::new(cx.printer.clone(), cx.logging, told));

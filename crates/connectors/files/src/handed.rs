@@ -4,12 +4,15 @@
 //! a query. They do have an order.
 
 use crate::columnar;
-use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use arrow::{
+    array::{Array, RecordBatch},
+    datatypes::{DataType as ArrowType, SchemaRef},
+};
 use floodmark_connect::{
     BadRow, Batches, Files, ReadPlan, Slice, Source, Stop, Survey, SurveyRequest,
     source::{Extent, Glance, Glimpse},
 };
-use floodmark_core::{DataType, Result, Schema, Value};
+use floodmark_core::{Code, DataType, Error, Result, Schema, Value, error::Place};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Rows that are converted at once. A frame may come as one batch of millions; parts of it are no copies.
@@ -31,8 +34,11 @@ pub trait Handed: Send + Sync {
     /// What ledgers and messages call it.
     fn name(&self) -> &str;
 
-    /// Whether the order of its rows means something.
+    /// Whether the order of the rows that were opened last means something.
     fn ordered(&self) -> bool;
+
+    /// Whether other rows are given where reading begins elsewhere.
+    fn positioned(&self) -> bool;
 
     /// The rows from the first on. `from`: rows whose cursor lies before it are skipped, and need not be given. It is asked
     /// again where a run begins anew; what can be read but once says so.
@@ -47,24 +53,28 @@ pub fn json_text() -> (String, String) {
 /// A source over rows that are handed over.
 pub struct HandedSource<H> {
     handed: H,
-    /// Opened by a survey, and not read yet.
-    opened: Mutex<Option<ArrowStream>>,
-    /// Of the last survey.
-    from: Mutex<Option<Value>>,
+    /// Opened by a survey, and not read yet; and where it begins.
+    opened: Mutex<Option<(Option<Value>, ArrowStream)>>,
+    /// Of the last survey: where reading begins, and the columns of which nothing says what they are.
+    surveyed: Mutex<(Option<Value>, Vec<String>)>,
 }
 
 impl<H: Handed> HandedSource<H> {
     /// Nothing is opened yet.
     pub fn new(handed: H) -> Self {
-        HandedSource { handed, opened: Mutex::default(), from: Mutex::default() }
+        HandedSource { handed, opened: Mutex::default(), surveyed: Mutex::default() }
     }
 
     /// The columns of what is to be read next.
     fn columns(&self, from: Option<&Value>) -> Result<Schema> {
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        let stream = match &mut *opened {
+        // A run that begins anew may begin elsewhere.
+        if opened.as_ref().is_some_and(|(begun, _)| self.handed.positioned() && begun.as_ref() != from) {
+            *opened = None;
+        }
+        let (_, stream) = match &mut *opened {
             Some(stream) => stream,
-            none => none.insert(self.handed.open(from)?),
+            none => none.insert((from.cloned(), self.handed.open(from)?)),
         };
         let mut columns = columnar::columns(&stream.schema, self.handed.name(), BEFORE)?;
         let (name, of) = json_text();
@@ -116,7 +126,9 @@ impl<H: Handed> Source for HandedSource<H> {
 
     fn survey(&self, slices: &[Slice], request: &SurveyRequest, _: &Stop) -> Result<Survey> {
         let schema = self.columns(request.from.as_ref())?;
-        self.from.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&request.from);
+        let undecided = schema.columns.iter().filter(|c| c.undecided && !request.pinned.contains_key(&c.name));
+        let undecided = undecided.map(|column| column.name.clone()).collect();
+        *self.surveyed.lock().unwrap_or_else(PoisonError::into_inner) = (request.from.clone(), undecided);
         let own = Arc::new(schema.clone());
         // How many rows there are is not known; without columns there are none.
         let rows = u64::from(!schema.columns.is_empty());
@@ -131,13 +143,31 @@ impl<H: Handed> Source for HandedSource<H> {
 
     fn read(&self, slice: &Slice, plan: &ReadPlan, stop: &Stop) -> Result<Box<dyn Batches>> {
         let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (from, undecided) = self.surveyed.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let ArrowStream { schema, batches } = match opened {
-            Some(stream) => stream,
-            None => self.handed.open(self.from.lock().unwrap_or_else(PoisonError::into_inner).as_ref())?,
+            Some((_, stream)) => stream,
+            None => self.handed.open(from.as_ref())?,
         };
-        let parts = Box::new(batches.flat_map(parts));
+        let name = slice.name.clone();
+        let parts = Box::new(batches.map(move |batch| still_undecided(batch?, &undecided, &name)).flat_map(parts));
         Ok(Box::new(columnar::handed(&schema, parts, &slice.name, plan, stop)))
     }
+}
+
+/// The same batch, where columns that had no type in the first one have none in it.
+fn still_undecided(batch: RecordBatch, undecided: &[String], name: &str) -> Result<RecordBatch> {
+    for column in undecided {
+        let found = batch.column_by_name(column).map(|array| array.data_type());
+        if let Some(found) = found.filter(|found| **found != ArrowType::Null) {
+            let message = format!("column {column:?} has no type in the first batch, and is {found} later on");
+            return Err(Error::new(Code::BadFormat, message)
+                .at(Place { file: Some(name.into()), column: Some(column.clone()), ..Place::default() })
+                .help(format!(
+                    "give it the same type in every batch, or say what it is: columns={{{column:?}: \"…\"}}"
+                )));
+        }
+    }
+    Ok(batch)
 }
 
 /// A batch in parts of a size that can be converted while others are loaded.
@@ -160,7 +190,6 @@ mod tests {
         array::{ArrayRef, Int64Array},
         datatypes::{DataType as Arrow, Field, Schema as ArrowSchema},
     };
-    use floodmark_core::{Code, Error};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     /// One batch of so many rows, which can be read so often.
@@ -176,6 +205,10 @@ mod tests {
 
         fn ordered(&self) -> bool {
             true
+        }
+
+        fn positioned(&self) -> bool {
+            false
         }
 
         fn open(&self, _: Option<&Value>) -> Result<ArrowStream> {

@@ -94,9 +94,18 @@ pub(crate) struct Typed {
     nanos: bool,
     /// Bytes are among them, which have no text that says all of them.
     bytes: bool,
+    /// The column is given a type, so that what holds its values on the way may be text.
+    asked: bool,
+    /// That type is text, so that each value is told by itself.
+    text: bool,
 }
 
 impl Typed {
+    /// Nothing is seen yet.
+    pub(crate) fn new(asked: bool, text: bool) -> Self {
+        Typed { asked, text, ..Typed::default() }
+    }
+
     /// One more value.
     pub(crate) fn see(&mut self, value: &Value, row: u64) {
         let kind = Kind::of(value);
@@ -144,10 +153,9 @@ impl Typed {
         self.bytes |= later.bytes;
     }
 
-    /// An error where no type holds all values. `asked`: the column is given a type, so that what holds them on the way may
-    /// be text.
-    pub(crate) fn one_kind(&self, name: &str, asked: bool) -> Result<()> {
-        if asked && !self.bytes {
+    /// An error where no type holds all values.
+    pub(crate) fn one_kind(&self, name: &str) -> Result<()> {
+        if self.asked && !self.bytes {
             return Ok(());
         }
         let mixed = |one: (&str, u64), other: (&str, u64)| {
@@ -170,16 +178,17 @@ impl Typed {
     }
 
     /// The type that holds all values; `None` where all are NULL.
-    pub(crate) fn data_type(&self, name: &str, asked: bool) -> Result<Option<DataType>> {
-        self.one_kind(name, asked)?;
+    pub(crate) fn data_type(&self, name: &str) -> Result<Option<DataType>> {
+        self.one_kind(name)?;
         Ok(Some(match self.kind {
             Kind::None => return Ok(None),
+            Kind::Bytes => DataType::Bytes,
+            _ if self.text => DataType::Text,
             Kind::Bool => DataType::Bool,
             Kind::Int => DataType::BigInt,
             Kind::Decimal => return self.decimal(name).map(Some),
             Kind::Double => DataType::Double,
             Kind::Text | Kind::Mixed => DataType::Text,
-            Kind::Bytes => DataType::Bytes,
             Kind::Date => DataType::Date,
             Kind::Time => DataType::Time,
             Kind::Timestamp => DataType::Timestamp { nanos: self.nanos },

@@ -1,6 +1,6 @@
 //! A value of Python, as what it says of itself.
 
-use floodmark_core::{Code, Error, Result};
+use floodmark_core::{Code, DataType, Error, Result};
 use pyo3::{
     prelude::*,
     types::{
@@ -103,21 +103,38 @@ impl Value {
         }))
     }
 
-    /// As its text.
+    /// What it takes in memory, about.
+    pub(crate) fn size(&self) -> usize {
+        let beside = match self {
+            Value::Decimal(text)
+            | Value::Text(text)
+            | Value::Date(text)
+            | Value::Time(text)
+            | Value::Timestamp(text)
+            | Value::TimestampTz(text)
+            | Value::Json(text) => text.len(),
+            Value::Bytes(bytes) => bytes.len(),
+            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Double(_) => 0,
+        };
+        size_of::<Value>() + beside
+    }
+
+    /// As its text, which is the one that the value has in a column of its own type.
     pub(crate) fn text(&self) -> String {
+        let typed = |text: &str, of: DataType| {
+            floodmark_core::Value::parse(text, of).map_or_else(|| text.to_owned(), |value| value.to_string())
+        };
         match self {
             Value::Null => String::new(),
             Value::Bool(v) => v.to_string(),
             Value::Int(v) => v.to_string(),
             Value::Double(v) => floodmark_core::Value::Double(*v).to_string(),
             Value::Bytes(v) => String::from_utf8_lossy(v).into_owned(),
-            Value::Decimal(v)
-            | Value::Text(v)
-            | Value::Date(v)
-            | Value::Time(v)
-            | Value::Timestamp(v)
-            | Value::TimestampTz(v)
-            | Value::Json(v) => v.clone(),
+            Value::Date(v) => typed(v, DataType::Date),
+            Value::Time(v) => typed(v, DataType::Time),
+            Value::Timestamp(v) => typed(v, DataType::Timestamp { nanos: true }),
+            Value::TimestampTz(v) => typed(v, DataType::TimestampTz { nanos: true }),
+            Value::Decimal(v) | Value::Text(v) | Value::Json(v) => v.clone(),
         }
     }
 }

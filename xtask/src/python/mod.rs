@@ -1,0 +1,89 @@
+//! The Python package, tested as users have it: built into a wheel, installed, and asked by pytest.
+
+mod venv;
+pub(crate) mod wheel;
+
+use crate::{
+    duckdb,
+    services::{Services, Use},
+    shell::{self, root},
+    test::{binary, build},
+};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// What builds the wheel, what tests it, and whose tables it takes.
+const TOOLS: &str = "\
+duckdb==2.0.1
+ipykernel==7.4.0
+maturin==1.16.0
+mypy==2.4.1
+nbclient==0.11.0
+pandas==3.1.1
+polars==2.1.0
+pyarrow==26.0.1
+pytest==9.0.2
+pyyaml==6.0.3
+";
+
+/// What starts jobs in `examples/recipes`: a folder for each, since they do not agree on what they need. The first line of
+/// a list is what is wanted, the others pin what that brings.
+const STARTERS: [(&str, &str); 4] = [
+    ("airflow", include_str!("airflow.txt")),
+    ("dagster", include_str!("dagster.txt")),
+    ("dbt", include_str!("dbt.txt")),
+    ("prefect", include_str!("prefect.txt")),
+];
+
+/// The command, whose arguments are pytest's: builds, installs, and runs the tests.
+pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
+    let (home, starters) = (tools()?, starters()?);
+    build()?;
+    let wheel = wheel::build(&home)?;
+    install(&home, &wheel)?;
+    starters.iter().try_for_each(|(_, folder)| install(folder, &wheel))?;
+    let services = Services::start(Use::Tests)?;
+    let python = home.join("bin/python");
+    let named =
+        |(name, folder): &(&str, PathBuf)| (format!("FLOODMARK_STARTER_{}", name.to_uppercase()), folder.clone());
+    // From elsewhere, so that what is imported is what was installed.
+    shell::run(
+        Command::new(&python)
+            .args(["-m", "pytest", "--config-file"])
+            .arg(root().join("pyproject.toml"))
+            .arg(root().join("crates/python/tests"))
+            .args(arguments)
+            .current_dir(&home)
+            .env("FLOODMARK_BIN", binary())
+            .env("FLOODMARK_EXAMPLES", root().join("examples"))
+            .env("FLOODMARK_WHEEL", &wheel)
+            .envs(starters.iter().map(named))
+            .envs(services.variables())
+            .envs(duckdb::variables()?),
+    )?;
+    shell::run(Command::new(&python).args(["-m", "mypy", "--strict", "--package", "floodmark"]).current_dir(&home))
+}
+
+/// A folder with Python and what the tests need.
+pub(crate) fn tools() -> Result<PathBuf, String> {
+    venv::made("python", TOOLS.split_whitespace(), None)
+}
+
+/// Folders with Python and what starts jobs, by name.
+pub(crate) fn starters() -> Result<Vec<(&'static str, PathBuf)>, String> {
+    let made = |(name, list): (&'static str, &'static str)| {
+        let wanted = list.lines().next().unwrap_or_default().split_whitespace();
+        Ok((name, venv::made(&format!("python-{name}"), wanted, Some(list))?))
+    };
+    STARTERS.into_iter().map(made).collect()
+}
+
+fn install(home: &Path, wheel: &Path) -> Result<(), String> {
+    shell::run(
+        Command::new(home.join("bin/pip"))
+            .args(["install", "--quiet", "--no-deps", "--no-index", "--force-reinstall"])
+            .arg(wheel),
+    )
+}
