@@ -84,6 +84,12 @@ impl Db {
         Ok(self.query(sql, parameters)?.into_iter().next())
     }
 
+    /// The rows of a query, in columns.
+    pub(crate) fn batches(&self, sql: &str) -> Result<Vec<RecordBatch>, Failure> {
+        let mut rows = self.run(sql, &[], false)?;
+        std::iter::from_fn(|| rows.next().transpose()).collect()
+    }
+
     /// The rows of a query, as they are worked out. Nothing else of this connection may be used before their end.
     pub(crate) fn stream(&self, sql: &str) -> Result<Rows, Failure> {
         self.run(sql, &[], true)

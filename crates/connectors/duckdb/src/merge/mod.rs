@@ -1,7 +1,9 @@
 //! How rows get in, by load strategy. All of it runs inside the load's transaction.
 
 mod append;
+mod fates;
 mod history;
+mod joined;
 mod keyed;
 mod lineage;
 mod look;
@@ -11,6 +13,7 @@ mod normal;
 mod part;
 mod seen;
 mod stage;
+mod staged;
 mod window;
 mod within;
 mod write;
