@@ -84,6 +84,10 @@ impl incoming::Beside for Beside<'_> {
         self.boundary.loaded(file, hash)
     }
 
+    fn all_loaded(&mut self, file: Option<&str>, hashes: &[u128]) -> Result<Vec<bool>> {
+        self.boundary.all_loaded(file, hashes)
+    }
+
     fn change(&mut self, change: &BoundaryChange) -> Result<()> {
         self.boundary.change(change)
     }
