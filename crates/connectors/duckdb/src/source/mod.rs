@@ -140,7 +140,7 @@ fn file(url: &ConnectionUrl) -> Result<(PathBuf, Settings)> {
     let path = url.file_path()?.ok_or_else(|| {
         Error::new(Code::BadUrl, "a database in memory has nothing to read").help("name a file: duckdb:///shop.duckdb")
     })?;
-    let settings = Settings::of(url, Some(&path))?;
+    let settings = Settings::of(url)?;
     Ok((path, settings))
 }
 
