@@ -163,7 +163,7 @@ mod tests {
     /// The values as they come back from a column of the type.
     fn through(db: &Db, data_type: DataType, values: &[Value]) -> Vec<Value> {
         db.execute_batch(&format!("CREATE OR REPLACE TABLE t (n BIGINT, v {})", declared(data_type))).unwrap();
-        let into = Into::Table { schema: "main", table: "t" };
+        let into = Into::Table { catalog: "memory", schema: "main", table: "t" };
         let columns = [("n", DataType::BigInt), ("v", data_type)];
         let sent = db.copy_in(&into, &columns, |writer| {
             for (n, value) in values.iter().enumerate() {

@@ -6,8 +6,8 @@ mod source;
 
 use floodmark_connect::{Destination, Stop, conformance, destination::StateChange};
 use floodmark_core::{Code, state::State, url::ConnectionUrl};
-use floodmark_duckdb::DuckdbDestination;
-use std::path::Path;
+use floodmark_duckdb::{DuckdbDestination, outside};
+use std::{path::Path, time::Duration};
 
 fn at(file: &Path) -> DuckdbDestination {
     DuckdbDestination::new(&ConnectionUrl::parse(&format!("duckdb:///{}", file.display())).unwrap()).unwrap()
@@ -19,6 +19,27 @@ fn conformance() {
         let dir = tempfile::tempdir().unwrap();
         eprintln!("{name}");
         test(&at(&dir.path().join("t.duckdb")));
+    }
+}
+
+/// DuckDB commits, and then fails at writing its log back, after which nothing more can be done with it. It may have left the
+/// log out: then the commit goes with that.
+#[test]
+fn a_commit_may_be_there_although_it_failed() {
+    let log_first =
+        "SET GLOBAL checkpoint_threshold = '1B'; SET GLOBAL auto_checkpoint_skip_wal_threshold = 1000000000";
+    let log_left_out = "SET GLOBAL checkpoint_threshold = '1B'; SET GLOBAL auto_checkpoint_skip_wal_threshold = 0";
+    let cases = [
+        (log_first, "before_header", true),
+        (log_left_out, "before_header", false),
+        (log_left_out, "before_truncate", true),
+    ];
+    for (how, fails, kept) in cases {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("t.duckdb");
+        let lose =
+            || outside::execute(&file, &format!("{how}; SET GLOBAL debug_checkpoint_abort = '{fails}'")).unwrap();
+        conformance::unanswered(&at(&file), &lose, kept);
     }
 }
 
@@ -58,11 +79,52 @@ fn a_file_is_open_once_whatever_it_is_called() {
     drop(at(&file).open("p", "r", None, &Stop::default()).unwrap());
     std::os::unix::fs::symlink(&file, &link).unwrap();
     let held = at(&file).open("p", "r", None, &Stop::default()).unwrap();
-    let error = at(&link).open("p", "r2", Some(std::time::Duration::ZERO), &Stop::default()).err().unwrap();
+    let error = at(&link).open("p", "r2", Some(Duration::ZERO), &Stop::default()).err().unwrap();
     assert_eq!(error.code(), Code::Busy);
     assert!(error.message().contains("run r"), "{error}");
     drop(held);
     at(&link).open("p", "r3", None, &Stop::default()).unwrap();
+}
+
+/// As by a second name that is no link, and by a link to where no file is yet.
+#[test]
+fn a_file_is_what_it_is_and_not_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, hard, link) =
+        (dir.path().join("t.duckdb"), dir.path().join("hard.duckdb"), dir.path().join("link.duckdb"));
+    std::os::unix::fs::symlink("t.duckdb", &link).unwrap();
+    let held = at(&link).open("p", "r", None, &Stop::default()).unwrap();
+    std::fs::hard_link(&file, &hard).unwrap();
+    for name in [&file, &hard] {
+        let error = at(name).open("p", "r2", Some(Duration::ZERO), &Stop::default()).err().unwrap();
+        assert!(error.code() == Code::Busy && error.message().contains("run r"), "{error}");
+    }
+    drop(held);
+    at(&hard).open("p", "r3", None, &Stop::default()).unwrap();
+}
+
+/// A kill while a database was being made leaves nothing in the way, and nothing for good.
+#[test]
+fn what_is_left_of_a_database_that_was_being_made_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, folder) = (dir.path().join("t.duckdb"), dir.path().join("t.duckdb.new"));
+    let names = || {
+        let names = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        names.map(|name| name.into_string().unwrap()).collect::<Vec<_>>()
+    };
+    for rounds in 0..2 {
+        // Before the database stood in its place, and after that.
+        assert_eq!(file.exists(), rounds == 1);
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("new.duckdb"), "half").unwrap();
+        drop(at(&file).open("p", "r", None, &Stop::default()).unwrap());
+        assert_eq!(names(), ["t.duckdb"]);
+    }
+    // A folder of somebody else's is none of that.
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("notes"), "mine").unwrap();
+    drop(at(&file).open("p", "r", None, &Stop::default()).unwrap());
+    assert!(folder.join("notes").exists());
 }
 
 /// The first three blocks of a file that DuckDB 2.0.1 made: where bytes are not zero, and which.
