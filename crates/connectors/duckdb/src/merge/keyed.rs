@@ -124,8 +124,9 @@ impl<'a> Merge<'a> {
             let mut sent = 0;
             let send = |writer: &mut Writer| {
                 while let Some(batch) = run.next()? {
-                    let cells = cell::columns(&batch.rows, &types(job.schema(), &batch)?, &codec::HOLDS)?;
-                    codec::refuse(&cells, batch.rows.num_rows())?;
+                    let types = types(job.schema(), &batch)?;
+                    codec::refuse(job.db, &batch.rows, &types)?;
+                    let cells = cell::columns(&batch.rows, &types, &codec::HOLDS)?;
                     let keys: Vec<&Cells<'_>> = key.iter().map(|at| &cells[*at]).collect();
                     let mut again = Vec::new();
                     for row in 0..batch.rows.num_rows() {
@@ -191,6 +192,7 @@ impl<'a> Merge<'a> {
     /// Merges one batch. `fresh`: all that the table holds was put there by this run.
     fn batch(&mut self, batch: &ShapedBatch, fresh: bool) -> Result<()> {
         let job = self.job;
+        codec::refuse(job.db, &batch.rows, &types(job.schema(), batch)?)?;
         let normal = normal(job, batch)?;
         let batch = normal.as_ref().unwrap_or(batch);
         let layout = Layout::new(job.plan.target.pipeline, job.schema(), batch, self.memory.dates)?;

@@ -16,7 +16,6 @@ use floodmark_connect::{
 };
 use floodmark_core::{DataType, Error, Result};
 use floodmark_merge::{
-    cell,
     incoming::Run,
     slots::{Layout, type_of, types},
 };
@@ -83,8 +82,7 @@ impl Staged {
         let marks = self.marks;
         self.rows += self.stage.send(job.db, |writer| {
             while let Some(batch) = next()? {
-                let cells = cell::columns(&batch.rows, &types(job.schema(), &batch)?, &codec::HOLDS)?;
-                codec::refuse(&cells, batch.rows.num_rows())?;
+                codec::refuse(job.db, &batch.rows, &types(job.schema(), &batch)?)?;
                 writer.batch(&if marks { marked(&batch)? } else { batch.rows })?;
             }
             Ok(())

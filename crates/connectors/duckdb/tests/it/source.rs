@@ -38,6 +38,10 @@ fn read(source: &DuckdbSource, plan: &ReadPlan) -> (RecordBatch, Vec<u64>) {
     for batch in source.read(&slices[0], plan, &stop).unwrap() {
         let batch = batch.unwrap();
         bad.extend(batch.bad.iter().map(|row| row.row));
+        // Each says where it stands and what it is.
+        for place in batch.bad.iter().map(|row| row.error.place().unwrap()) {
+            assert!(place.row.is_some() && place.column.is_some() && place.value.is_some(), "{place:?}");
+        }
         parts.push(batch.rows);
     }
     (concat_batches(&plan.schema.to_arrow(), &parts).unwrap(), bad)
