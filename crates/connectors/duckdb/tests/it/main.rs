@@ -4,13 +4,20 @@
 
 mod source;
 
-use floodmark_connect::{Destination, Stop, conformance, destination::StateChange};
-use floodmark_core::{Code, state::State, url::ConnectionUrl};
+use floodmark_connect::{Destination, ReadPlan, Source, Stop, SurveyRequest, conformance, destination::StateChange};
+use floodmark_core::{Code, pipeline::Relation, state::State, url::ConnectionUrl};
 use floodmark_duckdb::{DuckdbDestination, outside};
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+fn url(file: &Path) -> ConnectionUrl {
+    ConnectionUrl::parse(&format!("duckdb:///{}", file.display())).unwrap()
+}
 
 fn at(file: &Path) -> DuckdbDestination {
-    DuckdbDestination::new(&ConnectionUrl::parse(&format!("duckdb:///{}", file.display())).unwrap()).unwrap()
+    DuckdbDestination::new(&url(file)).unwrap()
 }
 
 #[test]
@@ -101,6 +108,56 @@ fn a_file_is_what_it_is_and_not_its_name() {
     }
     drop(held);
     at(&hard).open("p", "r3", None, &Stop::default()).unwrap();
+}
+
+/// Who loads into a file that this process reads waits for the reader, and is not told that another run has it.
+#[test]
+fn a_reader_of_this_process_is_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("t.duckdb");
+    outside::execute(&file, "CREATE TABLE t AS SELECT range AS id FROM range(300000)").unwrap();
+    let source = floodmark_duckdb::DuckdbSource::new(&url(&file), Relation::Table("t".into())).unwrap();
+    let (slices, stop) = (source.slices().unwrap(), Stop::default());
+    let schema = source.survey(&slices, &SurveyRequest::default(), &stop).unwrap().schema;
+    let mut rows = source.read(&slices[0], &ReadPlan { schema, ..ReadPlan::default() }, &stop).unwrap();
+    rows.next().unwrap().unwrap();
+    drop(source);
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        let loader = scope.spawn(|| at(&file).open("p", "r", Some(Duration::ZERO), &Stop::default()).map(drop));
+        std::thread::sleep(Duration::from_millis(1500));
+        let read: usize = rows.map(|batch| batch.unwrap().rows.num_rows()).sum();
+        assert!(read > 0);
+        loader.join().unwrap().unwrap();
+    });
+    assert!(began.elapsed() >= Duration::from_millis(1500));
+}
+
+/// What two processes put aside they put into folders of their own, which go with them.
+#[test]
+fn what_is_put_aside_is_nobody_elses() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, aside) = (dir.path().join("t.duckdb"), dir.path().join("aside"));
+    let sorts = "CREATE TABLE s AS SELECT hash(range) AS id, repeat('x', 50) AS t FROM range(3000000)";
+    outside::execute(&file, sorts).unwrap();
+    let settings = format!("memory_limit=60MB&threads=1&temp_directory={}", aside.display());
+    let of = ConnectionUrl::parse(&format!("duckdb:///{}?{settings}", file.display())).unwrap();
+    let query = Relation::Query("SELECT * FROM s ORDER BY id".into());
+    let source = floodmark_duckdb::DuckdbSource::new(&of, query).unwrap();
+    let (slices, stop) = (source.slices().unwrap(), Stop::default());
+    let schema = source.survey(&slices, &SurveyRequest::default(), &stop).unwrap().schema;
+    let mut rows = source.read(&slices[0], &ReadPlan { schema, ..ReadPlan::default() }, &stop).unwrap();
+    rows.next().unwrap().unwrap();
+    let folders = || std::fs::read_dir(&aside).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
+    let own = format!("floodmark-{}-", std::process::id());
+    assert!(folders().len() == 1 && folders()[0].to_string_lossy().starts_with(&own), "{:?}", folders());
+    drop((rows, source));
+    let since = Instant::now();
+    while !folders().is_empty() {
+        assert!(since.elapsed() < Duration::from_secs(20), "{:?}", folders());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(!dir.path().join("t.duckdb.tmp").exists());
 }
 
 /// A kill while a database was being made leaves nothing in the way, and nothing for good.
