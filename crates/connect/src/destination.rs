@@ -132,6 +132,11 @@ pub trait Transaction {
     /// is, out of any. Each row that was loaded answers to one.
     fn loaded(&mut self, file: Option<&str>, hash: u128) -> Result<bool>;
 
+    /// The same of several rows, as if they were asked one after the other.
+    fn all_loaded(&mut self, file: Option<&str>, hashes: &[u128]) -> Result<Vec<bool>> {
+        hashes.iter().map(|hash| self.loaded(file, *hash)).collect()
+    }
+
     /// `append`: writes what became of the rows at the watermark so far; the commit's own change comes on top. What
     /// [`Transaction::loaded`] answers stays the same.
     fn boundary(&mut self, change: &BoundaryChange) -> Result<()>;

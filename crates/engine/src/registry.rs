@@ -45,7 +45,7 @@ pub fn compared(spec: &SourceSpec, condition: Option<&str>) -> Result<Box<dyn So
     let filtered = |condition: &str| -> Result<Relation> {
         Ok(match url.scheme() {
             #[cfg(feature = "duckdb")]
-            "duckdb" => floodmark_duckdb::filtered(relation, condition)?,
+            "duckdb" => floodmark_duckdb::filtered(url, relation, condition)?,
             "mysql" | "mariadb" => floodmark_mysql::filtered(relation, condition),
             "postgres" | "postgresql" => floodmark_postgres::filtered(relation, condition)?,
             _ => floodmark_sqlite::filtered(relation, condition),

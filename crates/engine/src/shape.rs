@@ -531,13 +531,15 @@ impl<'a> Shaper<'a> {
                 let named = !matches!(self.pipeline.source, SourceSpec::Handed(_));
                 let file = (origin.known && named).then_some(origin.slice);
                 let at = compare(cmp::eq, stored)?;
-                for row in true_rows(&at) {
-                    if keep[row] && transaction.loaded(file, row_hash(&mut self.hasher, &rows, self.target, row)?)? {
-                        keep[row] = false;
-                        if !origin.known {
-                            cursor.late_rows += 1;
-                            cursor.late_slice.get_or_insert_with(|| origin.slice.to_owned());
-                        }
+                let asked: Vec<usize> = true_rows(&at).filter(|row| keep[*row]).collect();
+                let hashes = asked.iter().map(|row| row_hash(&mut self.hasher, &rows, self.target, *row));
+                let hashes = hashes.collect::<Result<Vec<_>>>()?;
+                let loaded = transaction.all_loaded(file, &hashes)?;
+                for (row, _) in asked.into_iter().zip(loaded).filter(|(_, loaded)| *loaded) {
+                    keep[row] = false;
+                    if !origin.known {
+                        cursor.late_rows += 1;
+                        cursor.late_slice.get_or_insert_with(|| origin.slice.to_owned());
                     }
                 }
             }

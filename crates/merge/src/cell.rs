@@ -171,7 +171,8 @@ impl<'a> Cells<'a> {
         matches!(self.data_type, DataType::TimestampTz { .. })
     }
 
-    fn refused(&self, what: &str, value: String) -> Error {
+    /// The error for a value that the server cannot hold.
+    pub fn refused(&self, what: &str, value: String) -> Error {
         Error::new(
             Code::Unstorable,
             format!("{} cannot hold {what} in a column of type {}", self.holds.server, self.data_type),

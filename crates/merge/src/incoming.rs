@@ -14,6 +14,11 @@ pub trait Beside {
     /// Whether an earlier run loaded a row at the watermark.
     fn loaded(&mut self, file: Option<&str>, hash: u128) -> Result<bool>;
 
+    /// The same of several rows, as if they were asked one after the other.
+    fn all_loaded(&mut self, file: Option<&str>, hashes: &[u128]) -> Result<Vec<bool>> {
+        hashes.iter().map(|hash| self.loaded(file, *hash)).collect()
+    }
+
     /// Writes what became of the rows at the watermark.
     fn change(&mut self, change: &BoundaryChange) -> Result<()>;
 
@@ -59,6 +64,10 @@ impl<B: Beside> Transaction for Desk<B> {
 
     fn loaded(&mut self, file: Option<&str>, hash: u128) -> Result<bool> {
         self.beside.loaded(file, hash)
+    }
+
+    fn all_loaded(&mut self, file: Option<&str>, hashes: &[u128]) -> Result<Vec<bool>> {
+        self.beside.all_loaded(file, hashes)
     }
 
     fn boundary(&mut self, change: &BoundaryChange) -> Result<()> {

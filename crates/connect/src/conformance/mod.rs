@@ -351,6 +351,25 @@ pub fn fence(destination: &dyn Destination, lose: &dyn Fn()) {
     }
 }
 
+/// Whether a commit is there whose answer was lost, the next session knows. `lose` has the answer to the next commit of the
+/// session that is open lost; `kept`: and that commit is there.
+pub fn unanswered(destination: &dyn Destination, lose: &dyn Fn(), kept: bool) {
+    let mut scene = Scene::new(Load::Upsert);
+    let mut session = scene.open(destination);
+    scene.load(session.as_mut(), &[Row::new(1, "a", 1)]).unwrap();
+    scene.run = "another run of";
+    lose();
+    let error = scene.load(session.as_mut(), &[Row::new(2, "b", 1)]).unwrap_err();
+    assert!(error.is_transient(), "{error:?}");
+    drop(session);
+    let mut session = scene.open(destination);
+    assert_eq!(session.receipt("another run of p").unwrap().is_some(), kept);
+    let counts = scene.load(session.as_mut(), &[Row::new(2, "b", 1)]).unwrap();
+    assert_eq!((counts.inserted, counts.unchanged), if kept { (0, 1) } else { (1, 0) });
+    drop(session);
+    scene.expect(destination, &[Row::new(1, "a", 1), Row::new(2, "b", 1)]);
+}
+
 fn evolve(destination: &dyn Destination) {
     let mut scene = Scene::new(Load::Upsert);
     scene.load(scene.open(destination).as_mut(), &[Row::new(1, "a", 1), Row::new(2, "b", 2)]).unwrap();

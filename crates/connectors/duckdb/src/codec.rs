@@ -1,9 +1,17 @@
 //! How Floodmark's values live in DuckDB. Their bytes, on the way, are those of [`floodmark_merge::cell`].
 
-use arrow::datatypes::{DataType as ArrowType, TimeUnit};
+use crate::{failure::to, link::Db};
+use arrow::{
+    array::{Array, AsArray, RecordBatch},
+    datatypes::{
+        DataType as ArrowType, Date32Type, Decimal128Type, Time64NanosecondType, TimeUnit, TimestampMicrosecondType,
+        TimestampNanosecondType,
+    },
+};
 use floodmark_core::{DataType, Error, Result};
 pub(crate) use floodmark_merge::cell::shown;
 use floodmark_merge::cell::{Cells, Holds};
+use serde::de::IgnoredAny;
 
 /// What DuckDB takes: its own infinities are the last day and moment at either end. Cells count from another epoch, so that the
 /// first days and moments of all are not reached.
@@ -44,22 +52,63 @@ pub(crate) fn staged(data_type: DataType) -> String {
     }
 }
 
-/// Refuses what cannot be held, of rows that are sent as they are.
-pub(crate) fn refuse(cells: &[Cells<'_>], rows: usize) -> Result<()> {
-    let mut scratch = Vec::new();
-    for column in cells {
-        let bounded = matches!(
-            column.data_type,
-            DataType::Date | DataType::Time | DataType::Timestamp { .. } | DataType::TimestampTz { .. }
-        );
-        if bounded {
-            for row in 0..rows {
-                scratch.clear();
-                column.put(row, &mut scratch)?;
+/// Refuses what cannot be held, of rows that are sent as they are: DuckDB would cut it, or end the load without saying where
+/// it stands. What is JSON is asked of DuckDB where we would not take it for that.
+pub(crate) fn refuse(db: &Db, rows: &RecordBatch, types: &[DataType]) -> Result<()> {
+    let fields = rows.schema_ref().fields();
+    for ((field, array), data_type) in fields.iter().zip(rows.columns()).zip(types) {
+        let first = |wrong: &dyn Fn(usize) -> bool| (0..array.len()).find(|row| array.is_valid(*row) && wrong(*row));
+        let wrong = match data_type {
+            DataType::Date => {
+                let days = array.as_primitive::<Date32Type>();
+                first(&|row| !HOLDS.days.contains(&days.value(row)))
             }
-        }
+            DataType::Time => {
+                let times = array.as_primitive::<Time64NanosecondType>();
+                first(&|row| times.value(row) % 1000 != 0)
+            }
+            DataType::Timestamp { nanos: true } | DataType::TimestampTz { nanos: true } => {
+                let moments = array.as_primitive::<TimestampNanosecondType>();
+                first(&|row| moments.value(row) % 1000 != 0)
+            }
+            DataType::Timestamp { .. } | DataType::TimestampTz { .. } => {
+                let moments = array.as_primitive::<TimestampMicrosecondType>();
+                first(&|row| !HOLDS.micros.contains(&moments.value(row)))
+            }
+            DataType::Decimal(precision, _) => {
+                let (numbers, end) = (array.as_primitive::<Decimal128Type>(), 10u128.pow(u32::from(*precision)));
+                first(&|row| numbers.value(row).unsigned_abs() >= end)
+            }
+            DataType::Json => {
+                let texts = array.as_string::<i32>();
+                let strange = |row: &usize| serde_json::from_str::<IgnoredAny>(texts.value(*row)).is_err();
+                let strange = (0..array.len()).filter(|row| array.is_valid(*row)).filter(strange);
+                let mut wrong = None;
+                for row in strange {
+                    if !is_json(db, texts.value(row))? {
+                        wrong = Some(row);
+                        break;
+                    }
+                }
+                wrong
+            }
+            _ => None,
+        };
+        let Some(row) = wrong else { continue };
+        let cells = Cells::new(field.name(), array, *data_type, &HOLDS)?;
+        // Of moments it says itself what they are.
+        cells.put(row, &mut Vec::new())?;
+        let what = match data_type {
+            DataType::Json => "a text that is no JSON",
+            _ => "a number of more digits",
+        };
+        return Err(cells.refused(what, cells.value(row).to_string()));
     }
     Ok(())
+}
+
+fn is_json(db: &Db, text: &str) -> Result<bool> {
+    db.query_one("SELECT json_valid($1)", &[&text]).and_then(|row| row.try_get(0)).map_err(to("look at a JSON value"))
 }
 
 /// The type that a value is cast to before it is read.
@@ -152,9 +201,14 @@ mod tests {
         link::{Db, Into},
         types,
     };
+    use arrow::{
+        array::{ArrayRef, Decimal128Array, StringArray, TimestampNanosecondArray},
+        datatypes::{Field, Schema},
+    };
     use floodmark_core::Value;
     use floodmark_merge::cell;
     use proptest::prelude::*;
+    use std::sync::Arc;
 
     fn database() -> Db {
         Db::connect(&Instance::in_memory(&[]).unwrap()).unwrap()
@@ -163,7 +217,7 @@ mod tests {
     /// The values as they come back from a column of the type.
     fn through(db: &Db, data_type: DataType, values: &[Value]) -> Vec<Value> {
         db.execute_batch(&format!("CREATE OR REPLACE TABLE t (n BIGINT, v {})", declared(data_type))).unwrap();
-        let into = Into::Table { schema: "main", table: "t" };
+        let into = Into::Table { catalog: "memory", schema: "main", table: "t" };
         let columns = [("n", DataType::BigInt), ("v", data_type)];
         let sent = db.copy_in(&into, &columns, |writer| {
             for (n, value) in values.iter().enumerate() {
@@ -228,6 +282,34 @@ mod tests {
             let bits = |values: &[Value]| values.iter().map(|v| if let Value::Double(v) = v { v.to_bits() } else { 1 }).collect::<Vec<_>>();
             prop_assert_eq!(bits(&back), bits(&numbers));
         }
+    }
+
+    /// DuckDB would cut the number to what fits, and take any text for JSON that an appender is given.
+    #[test]
+    fn what_a_column_cannot_hold_is_told_with_its_value() {
+        let db = database();
+        let told = |array: ArrayRef, data_type: DataType| {
+            let field = Field::new("c", array.data_type().clone(), true);
+            let rows = RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![array]).unwrap();
+            refuse(&db, &rows, &[data_type]).map_err(|error| {
+                let place = error.place().cloned().unwrap();
+                (error.code(), place.column.unwrap(), place.value.unwrap())
+            })
+        };
+        let refused = |value: &str| Err((floodmark_core::Code::Unstorable, "c".to_owned(), value.to_owned()));
+        let number = |digits: Vec<i128>| -> ArrayRef {
+            Arc::new(Decimal128Array::from(digits).with_data_type(ArrowType::Decimal128(4, 1)))
+        };
+        assert_eq!(told(number(vec![9999, -9999]), DataType::Decimal(4, 1)), Ok(()));
+        assert_eq!(told(number(vec![0, 70_000]), DataType::Decimal(4, 1)), refused("7000.0"));
+        let deep = format!("{}{}", "[".repeat(300), "]".repeat(300));
+        let texts = |texts: &[&str]| -> ArrayRef { Arc::new(StringArray::from(texts.to_vec())) };
+        // Some of it is JSON to DuckDB alone.
+        assert_eq!(told(texts(&["{}", "[NaN]", deep.as_str()]), DataType::Json), Ok(()));
+        assert_eq!(told(texts(&["{}", "[1, 2"]), DataType::Json), refused("[1, 2"));
+        let moment = DataType::Timestamp { nanos: true };
+        let nanos: ArrayRef = Arc::new(TimestampNanosecondArray::from(vec![Some(1000), None, Some(1001)]));
+        assert_eq!(told(nanos, moment), refused("1970-01-01 00:00:00.000001001"));
     }
 
     #[test]

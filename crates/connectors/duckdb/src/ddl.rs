@@ -85,7 +85,7 @@ impl Name {
 
     /// Where rows are sent.
     pub(crate) fn place(&self) -> Into<'_> {
-        Into::Table { schema: &self.schema, table: &self.table }
+        Into::Table { catalog: &self.catalog, schema: &self.schema, table: &self.table }
     }
 }
 

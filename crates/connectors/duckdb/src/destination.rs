@@ -46,7 +46,7 @@ impl DuckdbDestination {
     /// Nothing is opened or created yet.
     pub fn new(url: &ConnectionUrl) -> Result<Self> {
         let path = url.file_path()?;
-        let settings = Settings::of(url, path.as_deref())?;
+        let settings = Settings::of(url)?;
         Ok(DuckdbDestination { path, settings, memory: Arc::default() })
     }
 

@@ -10,8 +10,31 @@ pub(crate) fn failed(doing: &str, failure: Failure) -> Error {
         .state("the open transaction was rolled back")
         .help(help)
         .cause(failure.message.clone());
-    if failure.kind == Kind::Transaction { error.transient() } else { error }
+    if failure.kind == Kind::Fatal || is_conflict(&failure) { error.transient() } else { error }
 }
+
+/// Another transaction wrote to the same at that moment.
+fn is_conflict(failure: &Failure) -> bool {
+    failure.kind == Kind::Transaction && failure.message.to_ascii_lowercase().contains("conflict")
+}
+
+/// What DuckDB said to a commit. Where it gave the database up, all was committed, or nothing: it may have failed afterwards, at
+/// writing its log back. Which of the two shows once the file is opened anew, so the same is tried again.
+pub(crate) fn uncommitted(doing: &'static str) -> impl Fn(Failure) -> Error {
+    move |failure| {
+        if failure.kind != Kind::Fatal {
+            return failed(doing, failure);
+        }
+        Error::new(Code::DestinationWrite, format!("DuckDB failed to {doing}, or to write its log back after that"))
+            .state("all of it is committed, or nothing: the file says which when it is opened again")
+            .help(GIVEN_UP)
+            .cause(failure.message)
+            .transient()
+    }
+}
+
+/// What to do where DuckDB gave the database up.
+const GIVEN_UP: &str = "see what the disk says, and run again: what is committed is found there";
 
 fn remedy(failure: &Failure) -> (Code, &'static str) {
     let says = |part: &str| failure.message.contains(part);
@@ -57,7 +80,8 @@ fn remedy(failure: &Failure) -> (Code, &'static str) {
             Code::Unstorable,
             "the table's column is too narrow for a value: give it a wider type (ALTER TABLE … ALTER … TYPE …)",
         ),
-        Kind::Transaction => {
+        Kind::Fatal => (Code::DestinationWrite, GIVEN_UP),
+        Kind::Transaction if is_conflict(failure) => {
             (Code::DestinationBusy, "another program of this process wrote to the same rows at that moment: run again")
         }
         _ => (Code::DestinationWrite, "nothing needs repair: after the cause is mended, run again"),

@@ -6,6 +6,7 @@
 
 use crate::{
     failure::failed,
+    file::{self, Identity},
     lock::Locks,
     raw::{Connection, Database, Failure, Kind},
 };
@@ -13,8 +14,11 @@ use floodmark_connect::Stop;
 use floodmark_core::{Code, Error, Result};
 use std::{
     collections::HashMap,
-    path::{Path, PathBuf},
-    sync::{Arc, Condvar, Mutex, PoisonError, Weak},
+    path::Path,
+    sync::{
+        Arc, Condvar, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -23,18 +27,23 @@ const POLL: Duration = Duration::from_millis(20);
 /// How long a file may be taken before it counts as held: who only looks at a database has it for a moment.
 const GLANCE: Duration = Duration::from_millis(400);
 
+/// How long others of this process are waited for at least: a reader reads to its end, and whoever has a database that DuckDB
+/// gave up notices at the next statement.
+const OWN: Duration = Duration::from_secs(60);
+
 /// An open database.
 #[derive(Debug)]
 pub(crate) struct Instance {
     /// Nothing once it is going.
     database: Option<Database>,
-    /// Its file, by its true name.
-    file: Option<PathBuf>,
+    file: Option<Identity>,
     writes: bool,
+    /// DuckDB gave it up: what was committed is in the file, and nothing more can be done with this object.
+    given_up: AtomicBool,
     pub(crate) locks: Locks,
 }
 
-type Open = HashMap<PathBuf, Weak<Instance>>;
+type Open = HashMap<Identity, Weak<Instance>>;
 
 /// Files that are open in this process, and those that are going.
 static OPEN: Mutex<Option<Open>> = Mutex::new(None);
@@ -51,32 +60,57 @@ pub(crate) enum Access {
     Look,
 }
 
+/// Why a file cannot be had now.
+enum Obstacle {
+    /// Somebody of this process has it in a way that does not do.
+    Own(&'static str),
+    /// Another process has it.
+    Other(String, Failure),
+    /// It will not be had by waiting.
+    Lasting(Failure),
+}
+
+impl From<Failure> for Obstacle {
+    fn from(failure: Failure) -> Self {
+        match holder(&failure) {
+            Some(holder) => Obstacle::Other(holder, failure),
+            None => Obstacle::Lasting(failure),
+        }
+    }
+}
+
 impl Instance {
     /// A database that lives in memory.
-    pub(crate) fn in_memory(settings: &[(&str, String)]) -> Result<Arc<Instance>> {
-        let database = Database::open(None, settings).map_err(|error| failed("open a database in memory", error))?;
-        Ok(Arc::new(Instance { database: Some(database), file: None, writes: true, locks: Locks::default() }))
+    pub(crate) fn in_memory(settings: &[(&'static str, String)]) -> Result<Arc<Instance>> {
+        let opened = file::with_aside(settings, None).and_then(|all| Database::open(None, &all));
+        let database = opened.map_err(|error| failed("open a database in memory", error))?;
+        Ok(Arc::new(Instance::new(database, None, true)))
+    }
+
+    fn new(database: Database, file: Option<Identity>, writes: bool) -> Instance {
+        Instance { database: Some(database), file, writes, given_up: AtomicBool::new(false), locks: Locks::default() }
     }
 
     /// A file. Where another process has it, it is waited for at most `wait` (`None`: for ever).
     pub(crate) fn open(
         path: &Path,
         access: Access,
-        settings: &[(&str, String)],
+        settings: &[(&'static str, String)],
         wait: Option<Duration>,
         stop: &Stop,
     ) -> Result<Arc<Instance>> {
-        let file = true_name(path)?;
+        let file = file::place(path)?;
         let since = Instant::now();
+        let over = |least: Duration| wait.is_some_and(|wait| since.elapsed() >= wait.max(least));
         loop {
             match Instance::attempt(&file, access, settings) {
                 Ok(instance) => return Ok(instance),
-                Err(failure) => {
-                    let Some(holder) = holder(&failure) else { return Err(refused(path, access, failure)) };
-                    if wait.is_some_and(|wait| since.elapsed() >= wait.max(GLANCE)) {
-                        return Err(busy(path, &holder, failure));
-                    }
+                Err(Obstacle::Lasting(failure)) => return Err(refused(path, access, failure)),
+                Err(Obstacle::Other(holder, failure)) if over(GLANCE) => {
+                    return Err(busy(path, &format!("in another process: {holder}")).cause(failure));
                 }
+                Err(Obstacle::Own(how)) if over(OWN) => return Err(busy(path, how)),
+                Err(Obstacle::Own(_) | Obstacle::Other(..)) => {}
             }
             stop.check()?;
             std::thread::sleep(POLL);
@@ -86,49 +120,51 @@ impl Instance {
     fn attempt(
         file: &Path,
         access: Access,
-        settings: &[(&str, String)],
-    ) -> std::result::Result<Arc<Instance>, Failure> {
+        settings: &[(&'static str, String)],
+    ) -> std::result::Result<Arc<Instance>, Obstacle> {
         let mut guard = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            let open = guard.get_or_insert_default();
-            match open.get(file).map(Weak::upgrade) {
-                Some(Some(there)) if there.writes || access != Access::Write => return Ok(there),
+        let identity = loop {
+            if access == Access::Write {
+                file::make(file)?;
+            }
+            // By what it is: it may have several names.
+            let identity = file::identity(file).map_err(|error| file::failed("Cannot open file", &error))?;
+            match guard.get_or_insert_default().get(&identity).map(Weak::upgrade) {
                 Some(Some(there)) => {
+                    let obstacle = match there.given_up.load(Ordering::Relaxed) {
+                        true => "in this process, which is letting go of it after a failure",
+                        false if there.writes || access != Access::Write => return Ok(there),
+                        false => "in this process, which reads it",
+                    };
                     // Who lets go of it last asks for the files that are open, too.
                     drop(guard);
                     drop(there);
-                    return Err(Failure::of(
-                        Kind::Io,
-                        "Could not set lock on file: this process itself reads it, and does not write to it",
-                    ));
+                    return Err(Obstacle::Own(obstacle));
                 }
                 Some(None) => guard = GONE.wait(guard).unwrap_or_else(PoisonError::into_inner),
-                None => break,
+                None => break identity,
             }
-        }
+        };
         let mode = match access {
             Access::Write | Access::Look => "READ_WRITE",
             Access::Read => "READ_ONLY",
         };
-        let mut all = vec![("access_mode", mode.to_owned())];
-        all.extend(settings.iter().cloned());
-        if access == Access::Write && !file.exists() {
-            make(file).map_err(|error| Failure::of(Kind::Io, format!("Cannot open file: {error}")))?;
-        }
+        let mut all = file::with_aside(settings, (access != Access::Read).then_some(file))?;
+        all.push(("access_mode", mode.to_owned()));
         let database = Database::open(Some(file), &all)?;
-        let instance = Arc::new(Instance {
-            database: Some(database),
-            file: Some(file.to_owned()),
-            writes: access != Access::Read,
-            locks: Locks::default(),
-        });
-        guard.get_or_insert_default().insert(file.to_owned(), Arc::downgrade(&instance));
+        let instance = Arc::new(Instance::new(database, Some(identity.clone()), access != Access::Read));
+        guard.get_or_insert_default().insert(identity, Arc::downgrade(&instance));
         Ok(instance)
     }
 
     /// Whether it may be written to here.
     pub(crate) fn writes(&self) -> bool {
         self.writes
+    }
+
+    /// DuckDB gave it up: whoever wants the file from now on gets another object, once this one has gone.
+    pub(crate) fn give_up(&self) {
+        self.given_up.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn connect(&self) -> std::result::Result<Connection, Failure> {
@@ -151,57 +187,19 @@ impl Drop for Instance {
     }
 }
 
-/// Makes an empty database, whole or not at all: of one that is killed while it writes the first bytes nobody could make anything.
-fn make(file: &Path) -> std::result::Result<(), Failure> {
-    let mut name = file.as_os_str().to_owned();
-    name.push(format!(".new-{}", std::process::id()));
-    let new = PathBuf::from(name);
-    let _ = std::fs::remove_file(&new);
-    drop(Database::open(Some(&new), &[])?);
-    // Unlike a move, a link never takes the place of a database that another process made meanwhile.
-    let linked = std::fs::hard_link(&new, file);
-    let _ = std::fs::remove_file(&new);
-    match linked {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-            Err(Failure::of(Kind::Io, error.to_string()))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The file's true name, so that two names of one file are the same. One that is not there has that of its folder.
-fn true_name(path: &Path) -> Result<PathBuf> {
-    if let Ok(name) = path.canonicalize() {
-        return Ok(name);
-    }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let folder = folder.canonicalize().map_err(|error| {
-        Error::new(Code::DestinationOpen, "the database's folder cannot be read")
-            .state("nothing was written")
-            .help("check that the folder exists and may be written to")
-            .in_file(path.to_owned())
-            .cause(error)
-    })?;
-    Ok(path.file_name().map_or_else(|| folder.clone(), |name| folder.join(name)))
-}
-
-/// Who has the file, where that is why it cannot be opened.
+/// Which process has the file, where that is why it cannot be opened.
 fn holder(failure: &Failure) -> Option<String> {
     let message = failure.message.strip_prefix("IO Error: ").unwrap_or(&failure.message);
-    if !message.starts_with("Could not set lock on file") {
-        return None;
-    }
-    let held = message.split_once("Conflicting lock is held in ").map(|(_, rest)| rest);
-    let whom = held.and_then(|rest| rest.split_once(')')).map(|(whom, _)| format!("{whom})"));
-    Some(whom.unwrap_or_else(|| "this process, which reads it".to_owned()))
+    let held = message.strip_prefix("Could not set lock on file")?;
+    let held = held.split_once("Conflicting lock is held in ").and_then(|(_, rest)| rest.split_once(')'));
+    Some(held.map_or_else(|| "one whose name is not known".to_owned(), |(whom, _)| format!("{whom})")))
 }
 
-fn busy(path: &Path, holder: &str, failure: Failure) -> Error {
-    Error::new(Code::Busy, format!("the database is open in another process: {holder}"))
+fn busy(path: &Path, whom: &str) -> Error {
+    Error::new(Code::Busy, format!("the database is open {whom}"))
         .state("this run wrote nothing; the other one goes on")
         .help("let it finish, or wait for it with `--wait`: DuckDB gives a file to one process at a time")
         .in_file(path.to_owned())
-        .cause(failure)
 }
 
 fn refused(path: &Path, access: Access, failure: Failure) -> Error {

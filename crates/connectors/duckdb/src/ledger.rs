@@ -3,7 +3,7 @@
 use crate::{
     boundary::{self, Boundary},
     destination::PATIENCE,
-    failure::to,
+    failure::{to, uncommitted},
     intervals,
     link::{Db, Step},
     lock::{Lock, Name},
@@ -44,7 +44,7 @@ impl Books for DuckdbLedger {
         let step = Step::begin(&db, false)?;
         state::create(&db)?;
         let out = work(&db)?;
-        crash::at(Point::ChangeCommit, || step.commit().map_err(to("change the state")))?;
+        crash::at(Point::ChangeCommit, || step.commit().map_err(uncommitted("change the state")))?;
         Ok(out)
     }
 

@@ -15,6 +15,7 @@ mod ddl;
 mod destination;
 mod differences;
 mod failure;
+mod file;
 mod instance;
 mod interrupt;
 mod intervals;

@@ -48,9 +48,17 @@ impl Db {
         self.connection.clone()
     }
 
+    /// Notes that DuckDB gave the database up.
+    fn noted<T>(&self, done: Result<T, Failure>) -> Result<T, Failure> {
+        if done.as_ref().is_err_and(|failure| failure.kind == Kind::Fatal) {
+            self.instance.give_up();
+        }
+        done
+    }
+
     /// Statements without parameters.
     pub(crate) fn execute_batch(&self, sql: &str) -> Result<(), Failure> {
-        self.connection.run(sql)
+        self.noted(self.connection.run(sql))
     }
 
     /// One statement; how many rows it met.
@@ -60,7 +68,7 @@ impl Db {
 
     fn run(&self, sql: &str, parameters: Parameters<'_>, streamed: bool) -> Result<Rows, Failure> {
         let parameters: Vec<Parameter> = parameters.iter().map(|parameter| parameter.given()).collect();
-        self.connection.execute(sql, &parameters, streamed)
+        self.noted(self.connection.execute(sql, &parameters, streamed))
     }
 
     /// The rows of a query.
@@ -82,6 +90,12 @@ impl Db {
     /// The row of a query that has one at most.
     pub(crate) fn query_opt(&self, sql: &str, parameters: Parameters<'_>) -> Result<Option<Row>, Failure> {
         Ok(self.query(sql, parameters)?.into_iter().next())
+    }
+
+    /// The rows of a query, in columns.
+    pub(crate) fn batches(&self, sql: &str) -> Result<Vec<RecordBatch>, Failure> {
+        let mut rows = self.run(sql, &[], false)?;
+        std::iter::from_fn(|| rows.next().transpose()).collect()
     }
 
     /// The rows of a query, as they are worked out. Nothing else of this connection may be used before their end.
@@ -111,7 +125,7 @@ impl Db {
     fn appender(&self, into: &Into<'_>, names: &[&str]) -> Result<Appender, Failure> {
         match into {
             Into::Temporary(table) => self.connection.appender(Some("temp"), "main", table, names),
-            Into::Table { schema, table } => self.connection.appender(None, schema, table, names),
+            Into::Table { catalog, schema, table } => self.connection.appender(Some(catalog), schema, table, names),
         }
     }
 
@@ -130,7 +144,7 @@ impl Db {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Into<'a> {
     Temporary(&'a str),
-    Table { schema: &'a str, table: &'a str },
+    Table { catalog: &'a str, schema: &'a str, table: &'a str },
 }
 
 /// A row of a query.
@@ -259,17 +273,47 @@ impl<'db> Step<'db> {
         Ok(Step { db, within, open: true })
     }
 
+    /// Ends it. Where DuckDB gave the database up meanwhile ([`Kind::Fatal`]), what the file says when it is opened again is what
+    /// was committed.
     pub(crate) fn commit(mut self) -> Result<(), Failure> {
+        self.open = !self.within;
+        if self.within {
+            return Ok(());
+        }
+        // After a statement that failed DuckDB takes COMMIT for ROLLBACK, and says nothing of it. Any other statement fails.
+        self.db.execute_batch("SELECT 1")?;
+        self.db.execute_batch("COMMIT")?;
         self.open = false;
-        if self.within { Ok(()) } else { self.db.execute_batch("COMMIT") }
+        Ok(())
     }
 }
 
 impl Drop for Step<'_> {
     fn drop(&mut self) {
         if self.open && !self.within {
-            // One that could not be committed is gone already.
+            // One that could not be committed is gone already, unless the commit was never begun.
             let _ = self.db.execute_batch("ROLLBACK");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// DuckDB takes the COMMIT for a ROLLBACK then, without a word.
+    #[test]
+    fn after_a_statement_that_failed_nothing_is_committed_and_that_is_told() {
+        let db = Db::connect(&Instance::in_memory(&[]).unwrap()).unwrap();
+        db.execute_batch("CREATE TABLE t (n BIGINT)").unwrap();
+        let step = Step::begin(&db, false).unwrap();
+        db.execute_batch("INSERT INTO t VALUES (1)").unwrap();
+        db.execute_batch("INSERT INTO t SELECT error('no')").unwrap_err();
+        step.commit().unwrap_err();
+        let step = Step::begin(&db, false).unwrap();
+        db.execute_batch("INSERT INTO t VALUES (2)").unwrap();
+        step.commit().unwrap();
+        let rows = db.query("SELECT n FROM t", &[]).unwrap();
+        assert_eq!(rows.iter().map(|row| row.try_get::<i64>(0).unwrap()).collect::<Vec<_>>(), [2]);
     }
 }

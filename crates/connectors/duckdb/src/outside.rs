@@ -22,7 +22,7 @@ pub struct Rows {
 
 fn open(file: &Path) -> Result<Db> {
     let url = ConnectionUrl::parse(&format!("duckdb:///{}", file.display()))?;
-    let settings = Settings::of(&url, Some(file))?;
+    let settings = Settings::of(&url)?;
     // A process that was killed is gone a moment later.
     let wait = Some(std::time::Duration::from_secs(10));
     Db::connect(&Instance::open(file, Access::Write, &settings.all(), wait, &Stop::default())?)

@@ -46,6 +46,8 @@ pub(crate) enum Kind {
     Memory,
     Permission,
     Serialization,
+    /// DuckDB gave the database up: nothing can be done with this object any more.
+    Fatal,
     Other,
 }
 
@@ -76,7 +78,26 @@ impl Failure {
             ffi::duckdb_error_type_DUCKDB_ERROR_OUT_OF_MEMORY => Kind::Memory,
             ffi::duckdb_error_type_DUCKDB_ERROR_PERMISSION => Kind::Permission,
             ffi::duckdb_error_type_DUCKDB_ERROR_SERIALIZATION => Kind::Serialization,
+            ffi::duckdb_error_type_DUCKDB_ERROR_FATAL | ffi::duckdb_error_type_DUCKDB_ERROR_INTERNAL => Kind::Fatal,
             _ => Kind::Other,
+        };
+        Failure { kind, message }
+    }
+
+    /// Of what kind it is where DuckDB gives the message alone, which begins with it.
+    fn told(message: String) -> Failure {
+        let kind = match message.split_once(" Error:").map_or("", |(kind, _)| kind) {
+            "Conversion" | "Out of Range" => Kind::Conversion,
+            "Constraint" => Kind::Constraint,
+            "Dependency" => Kind::Dependency,
+            "TransactionContext" => Kind::Transaction,
+            "INTERRUPT" => Kind::Interrupt,
+            "IO" => Kind::Io,
+            "Out of Memory" => Kind::Memory,
+            "Permission" => Kind::Permission,
+            "Serialization" => Kind::Serialization,
+            "FATAL" | "INTERNAL" => Kind::Fatal,
+            _ => Kind::Catalog,
         };
         Failure { kind, message }
     }
@@ -115,33 +136,42 @@ impl Database {
         let name =
             path.map(|path| path.to_str().ok_or_else(|| Failure::of(Kind::Io, "the path is not UTF-8"))).transpose()?;
         let name = c_string(name.unwrap_or(":memory:"))?;
-        let mut config = ptr::null_mut();
-        // SAFETY: every pointer is one DuckDB gave, or to a local; the configuration is destroyed on every way out.
-        unsafe {
-            if ffi::duckdb_create_config(&mut config) != ffi::duckdb_state_DuckDBSuccess {
-                return Err(Failure::of(Kind::Memory, "no configuration can be made"));
-            }
-            let mut set = Ok(());
-            for (setting, value) in settings {
-                let (name, value) = (c_string(setting)?, c_string(value)?);
-                if ffi::duckdb_set_config(config, name.as_ptr(), value.as_ptr()) != ffi::duckdb_state_DuckDBSuccess {
-                    set = Err(Failure::of(Kind::Other, format!("there is no setting {setting:?} with such a value")));
-                }
-            }
-            let mut database = ptr::null_mut();
-            let mut error = ptr::null_mut();
-            let opened =
-                set.and_then(|()| match ffi::duckdb_open_ext(name.as_ptr(), &mut database, config, &mut error) {
-                    ffi::duckdb_state_DuckDBSuccess => Ok(Database(database)),
-                    _ => {
-                        let message = text(error);
-                        ffi::duckdb_free(error.cast());
-                        Err(Failure::of(Kind::Io, message))
-                    }
-                });
-            ffi::duckdb_destroy_config(&mut config);
-            opened
+        let mut config = Config(ptr::null_mut());
+        // SAFETY: the pointer is to a local; the configuration is destroyed when it is dropped.
+        if unsafe { ffi::duckdb_create_config(&mut config.0) } != ffi::duckdb_state_DuckDBSuccess {
+            return Err(Failure::of(Kind::Memory, "no configuration can be made"));
         }
+        for (setting, value) in settings {
+            let (name, value) = (c_string(setting)?, c_string(value)?);
+            // SAFETY: the configuration is there, and DuckDB copies both texts.
+            let set = unsafe { ffi::duckdb_set_config(config.0, name.as_ptr(), value.as_ptr()) };
+            if set != ffi::duckdb_state_DuckDBSuccess {
+                return Err(Failure::of(Kind::Other, format!("there is no setting {setting:?} with such a value")));
+            }
+        }
+        let (mut database, mut error) = (ptr::null_mut(), ptr::null_mut());
+        // SAFETY: the name and the configuration outlive the call, and the other pointers are to locals.
+        let opened = unsafe { ffi::duckdb_open_ext(name.as_ptr(), &mut database, config.0, &mut error) };
+        if opened == ffi::duckdb_state_DuckDBSuccess {
+            return Ok(Database(database));
+        }
+        // SAFETY: the message is DuckDB's, and given back to it once.
+        let message = unsafe {
+            let message = text(error);
+            ffi::duckdb_free(error.cast());
+            message
+        };
+        Err(Failure::of(Kind::Io, message))
+    }
+}
+
+/// Settings that a database is opened with.
+struct Config(ffi::duckdb_config);
+
+impl Drop for Config {
+    fn drop(&mut self) {
+        // SAFETY: it was created, or is NULL, which is left alone; it is used no more.
+        unsafe { ffi::duckdb_destroy_config(&mut self.0) }
     }
 }
 
@@ -318,7 +348,7 @@ impl Connection {
         unsafe {
             match ffi::duckdb_prepare(self.0, sql.as_ptr(), &mut statement.0) {
                 ffi::duckdb_state_DuckDBSuccess => Ok(statement),
-                _ => Err(Failure::of(Kind::Catalog, text(ffi::duckdb_prepare_error(statement.0)))),
+                _ => Err(Failure::told(text(ffi::duckdb_prepare_error(statement.0)))),
             }
         }
     }
@@ -350,7 +380,7 @@ impl Connection {
             let state = unsafe { ffi::duckdb_bind_value(statement.0, at as u64 + 1, value.0) };
             if state != ffi::duckdb_state_DuckDBSuccess {
                 // SAFETY: the statement is there.
-                return Err(Failure::of(Kind::Conversion, unsafe { text(ffi::duckdb_prepare_error(statement.0)) }));
+                return Err(Failure::told(unsafe { text(ffi::duckdb_prepare_error(statement.0)) }));
             }
         }
         if !streamed {
@@ -367,7 +397,7 @@ impl Connection {
                     ffi::duckdb_destroy_pending(&mut pending);
                     rows.checked(state)?;
                 } else {
-                    let failed = Failure::of(Kind::Other, text(ffi::duckdb_pending_error(pending)));
+                    let failed = Failure::told(text(ffi::duckdb_pending_error(pending)));
                     ffi::duckdb_destroy_pending(&mut pending);
                     return Err(failed);
                 }
@@ -545,9 +575,10 @@ unsafe fn read(vector: ffi::duckdb_vector, rows: usize, of: &ArrowType) -> Resul
     };
     // SAFETY: the vector is there.
     let data = unsafe { ffi::duckdb_vector_get_data(vector) };
-    // SAFETY (all of the following): the data are so many values of the type named.
     macro_rules! values {
         ($of:ty) => {
+            // SAFETY: of a vector that is flat the data are so many values of its type, which each use names; they stay until
+            // the chunk is dropped.
             unsafe { slice::from_raw_parts(data.cast::<$of>(), rows) }
         };
     }
@@ -705,11 +736,15 @@ unsafe fn write(vector: ffi::duckdb_vector, array: &ArrayRef) -> Result<()> {
     let rows = array.len();
     // SAFETY: the vector is there.
     let data: *mut c_void = unsafe { ffi::duckdb_vector_get_data(vector) };
-    // SAFETY (all of the following): there is room for so many values of the type named.
     macro_rules! put {
         ($of:ty, $values:expr) => {{
-            let room = unsafe { slice::from_raw_parts_mut(data.cast::<$of>(), rows) };
-            room.iter_mut().zip($values).for_each(|(place, value)| *place = value);
+            let room = data.cast::<$of>();
+            for (row, value) in (0..rows).zip($values) {
+                let value: $of = value;
+                // SAFETY: there is room for so many values of the vector's type, which each use names. What is there may be
+                // anything, and is not looked at.
+                unsafe { room.add(row).write(value) }
+            }
         }};
     }
     let strings = |bytes: &dyn Fn(usize) -> *const u8, lengths: &dyn Fn(usize) -> usize| {

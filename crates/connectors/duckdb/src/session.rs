@@ -5,7 +5,7 @@ use crate::{
     belongings::{self, Belonging},
     beside, codec,
     ddl::{self, Name},
-    failure::to,
+    failure::{to, uncommitted},
     interrupt::Interrupt,
     intervals,
     link::{Db, Step},
@@ -78,7 +78,7 @@ impl DuckdbSession {
         let step = Step::begin(&self.db, false)?;
         state::create(&self.db)?;
         let token = raise_token(&self.db, &self.pipeline)?;
-        crash::at(Point::TakeCommit, || step.commit().map_err(to("take the pipeline")))?;
+        crash::at(Point::TakeCommit, || step.commit().map_err(uncommitted("take the pipeline")))?;
         Ok(token)
     }
 
@@ -87,7 +87,8 @@ impl DuckdbSession {
         Lock::acquire(&self.db.instance, lock::Name::Writer, &self.db.holder(Some(&self.pipeline)), None, &self.stop)
     }
 
-    fn load_chunk(&mut self, plan: &LoadPlan<'_>, chunk: &mut dyn Chunk) -> Result<Counts> {
+    /// `interrupt` ends before the commit: one that is broken off could be there and be told as a failure.
+    fn load_chunk(&mut self, plan: &LoadPlan<'_>, chunk: &mut dyn Chunk, interrupt: Interrupt) -> Result<Counts> {
         let rehearsing = self.rehearsed.is_some();
         if rehearsing {
             self.begin_rehearsal()?;
@@ -133,8 +134,9 @@ impl DuckdbSession {
         if pipeline.load == Load::Append && self.beside.is_none() {
             merge::sweep_lineage(db, &self.pipeline)?;
         }
+        drop(interrupt);
         self.stop.check()?;
-        crash::at(Point::LoadCommit, || step.commit().map_err(to("commit")))?;
+        crash::at(Point::LoadCommit, || step.commit().map_err(uncommitted("commit")))?;
         self.fresh = Some(fresh);
         // Beside runs it is the one that was looked at: what a run has committed since shows at the next load.
         if self.beside.is_none() {
@@ -220,8 +222,7 @@ impl Session for DuckdbSession {
 
     fn load(&mut self, plan: &LoadPlan<'_>, chunk: &mut dyn Chunk) -> Result<Counts> {
         let interrupt = Interrupt::start(self.db.interrupts(), &self.stop);
-        let loaded = self.load_chunk(plan, chunk);
-        drop(interrupt);
+        let loaded = self.load_chunk(plan, chunk, interrupt);
         let Err(error) = loaded else { return loaded };
         self.fresh = None;
         if let Some(rehearsed) = &mut self.rehearsed {
@@ -280,7 +281,7 @@ impl Session for DuckdbSession {
             state::write_files(db, &self.pipeline, &kept)?;
         }
         receipts::write_run(db, run)?;
-        crash::at(Point::RecordCommit, || step.commit().map_err(to("record the run")))
+        crash::at(Point::RecordCommit, || step.commit().map_err(uncommitted("record the run")))
     }
 }
 

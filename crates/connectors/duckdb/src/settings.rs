@@ -1,7 +1,6 @@
 //! DuckDB's own settings, from the URL.
 
 use floodmark_core::{Code, Error, Result, url::ConnectionUrl};
-use std::path::Path;
 
 /// What may be set. Everything else is either Floodmark's business or a way to make results differ.
 const KNOWN: [&str; 4] = ["memory_limit", "threads", "temp_directory", "max_temp_directory_size"];
@@ -14,7 +13,7 @@ const MEMORY: &str = "512MB";
 pub(crate) struct Settings(Vec<(&'static str, String)>);
 
 impl Settings {
-    pub(crate) fn of(url: &ConnectionUrl, path: Option<&Path>) -> Result<Settings> {
+    pub(crate) fn of(url: &ConnectionUrl) -> Result<Settings> {
         let mut out = Settings(Vec::new());
         let query = url.written().split_once('?').map_or("", |(_, query)| query);
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -33,14 +32,10 @@ impl Settings {
         if !out.0.iter().any(|(name, _)| *name == "memory_limit") {
             out.0.push(("memory_limit", MEMORY.to_owned()));
         }
-        if let Some(path) = path.filter(|_| !out.0.iter().any(|(name, _)| *name == "temp_directory")) {
-            // Beside the database, where there is room for it; DuckDB makes it when it is needed, and removes it.
-            out.0.push(("temp_directory", format!("{}.tmp", path.display())));
-        }
         Ok(out)
     }
 
-    pub(crate) fn all(&self) -> Vec<(&str, String)> {
+    pub(crate) fn all(&self) -> Vec<(&'static str, String)> {
         // Everything that could be fetched from elsewhere is part of the program, or not used.
         let own = [("autoinstall_known_extensions", "false"), ("autoload_known_extensions", "false")];
         let own = own.into_iter().map(|(name, value)| (name, value.to_owned()));
@@ -74,7 +69,7 @@ mod tests {
 
     #[test]
     fn settings_stand_behind_the_question_mark() {
-        let of = |url: &str| Settings::of(&ConnectionUrl::parse(url).unwrap(), None).map(|settings| settings.0);
+        let of = |url: &str| Settings::of(&ConnectionUrl::parse(url).unwrap()).map(|settings| settings.0);
         let own = |name, value: &str| (name, value.to_owned());
         assert_eq!(of("duckdb:///a.duckdb").unwrap(), [own("memory_limit", MEMORY)]);
         let asked = of("duckdb:///a.duckdb?memory_limit=1GB&temp_directory=%2Ffast%20disk").unwrap();

@@ -3,15 +3,18 @@
 use crate::{codec, failure::to, raw::Appender};
 use arrow::{
     array::{
-        ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder, Int64Builder,
-        RecordBatch, StringBuilder, Time64NanosecondBuilder, TimestampMicrosecondBuilder,
+        Array, ArrayRef, AsArray, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder,
+        Int64Builder, RecordBatch, StringBuilder, Time64NanosecondBuilder, TimestampMicrosecondBuilder,
     },
-    datatypes::{DataType as ArrowType, Field, Schema, SchemaRef, TimeUnit},
+    datatypes::{
+        DataType as ArrowType, Date32Type, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType,
+        TimestampNanosecondType,
+    },
 };
 use floodmark_core::{DataType, Error, Result};
 use floodmark_merge::cell;
 pub(crate) use floodmark_merge::cell::{Cell, put};
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 /// Rows that are put together before they are sent.
 const SEND: usize = 2048;
@@ -162,9 +165,9 @@ impl Column {
             Column::Double(b) => put!(b, |bytes| long(bytes).map(|bits| f64::from_bits(bits.cast_unsigned()))),
             Column::Text(b) => put!(b, |bytes| std::str::from_utf8(bytes).ok()),
             Column::Bytes(b) => put!(b, Some),
-            Column::Date(b) => put!(b, cell::day),
+            Column::Date(b) => put!(b, |bytes| infinite_day(bytes).or_else(|| cell::day(bytes))),
             Column::Time(b) => put!(b, |bytes| long(bytes)?.checked_mul(1000)),
-            Column::Moment(b, _) => put!(b, cell::moment),
+            Column::Moment(b, _) => put!(b, |bytes| infinite_moment(bytes).or_else(|| cell::moment(bytes))),
         }
         Some(())
     }
@@ -204,18 +207,66 @@ impl Tuple<'_> {
     }
 }
 
+/// DuckDB's infinity for the one of a cell.
+fn infinite_day(bytes: &[u8]) -> Option<i32> {
+    match i32::from_be_bytes(bytes.try_into().ok()?) {
+        i32::MAX => Some(i32::MAX),
+        i32::MIN => Some(-i32::MAX),
+        _ => None,
+    }
+}
+
+fn infinite_moment(bytes: &[u8]) -> Option<i64> {
+    match i64::from_be_bytes(bytes.try_into().ok()?) {
+        i64::MAX => Some(i64::MAX),
+        i64::MIN => Some(-i64::MAX),
+        _ => None,
+    }
+}
+
+/// The cells of a column's infinities, by row: none of our values, they are kept as they are.
+fn infinities(array: &dyn Array) -> HashMap<usize, Vec<u8>> {
+    let day = |value: i32| match value {
+        i32::MAX => Some(i32::MAX.to_be_bytes().to_vec()),
+        value if value == -i32::MAX => Some(i32::MIN.to_be_bytes().to_vec()),
+        _ => None,
+    };
+    let moment = |value: i64| match value {
+        i64::MAX => Some(i64::MAX.to_be_bytes().to_vec()),
+        value if value == -i64::MAX => Some(i64::MIN.to_be_bytes().to_vec()),
+        _ => None,
+    };
+    let all = |cell: &dyn Fn(usize) -> Option<Vec<u8>>| {
+        let rows = (0..array.len()).filter(|row| array.is_valid(*row));
+        rows.filter_map(|row| Some((row, cell(row)?))).collect()
+    };
+    if let Some(days) = array.as_primitive_opt::<Date32Type>() {
+        all(&|row| day(days.value(row)))
+    } else if let Some(moments) = array.as_primitive_opt::<TimestampMicrosecondType>() {
+        all(&|row| moment(moments.value(row)))
+    } else if let Some(moments) = array.as_primitive_opt::<TimestampNanosecondType>() {
+        all(&|row| moment(moments.value(row)))
+    } else {
+        HashMap::new()
+    }
+}
+
 /// Every row of a batch as cells.
 pub(crate) fn each(batch: &RecordBatch, take: &mut dyn FnMut(&Tuple<'_>) -> Result<()>) -> Result<()> {
     let types =
         batch.schema_ref().fields().iter().map(|f| codec::of_arrow(f.data_type())).collect::<Result<Vec<_>>>()?;
     let columns = cell::columns(batch, &types, &codec::HOLDS)?;
+    let infinities: Vec<_> = batch.columns().iter().map(|array| infinities(array)).collect();
     let (mut bytes, mut cells) = (Vec::new(), Vec::new());
     for row in 0..batch.num_rows() {
         bytes.clear();
         cells.clear();
-        for column in &columns {
+        for (column, infinities) in columns.iter().zip(&infinities) {
             let start = bytes.len();
-            column.put(row, &mut bytes)?;
+            match infinities.get(&row) {
+                Some(infinity) => put(&mut bytes, Some(infinity)),
+                None => column.put(row, &mut bytes)?,
+            }
             let length = bytes.get(start..start + 4).and_then(|b| b.try_into().ok()).map_or(-1, i32::from_be_bytes);
             cells.push((start + 4, length));
         }

@@ -83,8 +83,9 @@ fn send(
     while let Some(batch) = run.next()? {
         let rows = batch.rows.num_rows();
         sent += rows;
-        let cells = cell::columns(&batch.rows, &types(job.schema(), &batch)?, &codec::HOLDS)?;
-        codec::refuse(&cells, rows)?;
+        let types = types(job.schema(), &batch)?;
+        codec::refuse(job.db, &batch.rows, &types)?;
+        let cells = cell::columns(&batch.rows, &types, &codec::HOLDS)?;
         writer.batch(&batch.rows)?;
         if let Some(lines) = &mut lines {
             lines.add(batch.slice, &cells, rows);

@@ -7,6 +7,7 @@ use super::{
     normal, part, same_key,
     stage::{self, DELETE, PLACE, Stage},
     window,
+    write::all_met,
 };
 use crate::{codec, ddl, failure::to, literal, tuples};
 use floodmark_connect::crash::{self, Point};
@@ -127,7 +128,8 @@ impl Merge<'_> {
         if !deleted.is_empty() {
             let stage = send(job, identity.iter().copied(), &deleted)?;
             let sql = format!("DELETE FROM {} t USING {} w WHERE {same}", job.name, stage.name);
-            crash::at(Point::Delete, || job.db.execute(&sql, &[]).map_err(to("write history")))?;
+            let met = crash::at(Point::Delete, || job.db.execute(&sql, &[]).map_err(to("write history")))?;
+            all_met(job, met, deleted.len())?;
         }
         if !updated.is_empty() {
             let stage = send(job, all.iter().copied(), &updated)?;
@@ -138,12 +140,13 @@ impl Merge<'_> {
                 .map(|c| format!("{} = {}", ddl::quote(&c.name), c.write(&format!("w.{}", ddl::quote(&c.name)))))
                 .collect();
             let sql = format!("UPDATE {} t SET {} FROM {} w WHERE {same}", job.name, set.join(", "), stage.name);
-            crash::at(Point::Update, || job.db.execute(&sql, &[]).map_err(to("write history")))?;
+            let met = crash::at(Point::Update, || job.db.execute(&sql, &[]).map_err(to("write history")))?;
+            all_met(job, met, updated.len())?;
         }
         if !inserted.is_empty() {
             let stage = send(job, all.iter().copied(), &inserted)?;
             let names: Vec<&str> = all.iter().map(|(name, _)| *name).collect();
-            super::append::insert(job, &stage, &names)?;
+            all_met(job, super::append::insert(job, &stage, &names)?, inserted.len())?;
         }
         Ok(())
     }

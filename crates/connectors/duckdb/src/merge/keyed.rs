@@ -1,13 +1,15 @@
 //! Strategies with a key: `upsert`, `insert_only`, keyed `overwrite`, and `delete_insert` by key or by window with a key.
 
 use super::{
-    Fresh, Incoming, Job, Outcome, append,
+    Fresh, Incoming, Job, Outcome, append, fates,
+    joined::Joined,
     look::look,
     memory::Memory,
     normal::normal,
     part, same_key,
     seen::Seen,
     stage::Stage,
+    staged::Staged,
     write::{all_met, write},
 };
 use crate::{
@@ -47,10 +49,15 @@ pub(super) fn run(job: &Job<'_>, fresh: &mut Fresh, incoming: &mut Incoming<'_>)
     // Nothing is ever deleted, and nothing was: a key that was not met is not there.
     let ours = pipeline.key.iter().all(|k| job.table.get(k).is_some_and(|found| !found.is_foreign()));
     let straight = fresh.empty && ours && pipeline.delete_when.is_none() && !merge.memory.tombstones;
-    let rest = match straight {
-        true => merge.pour(fresh, incoming)?,
-        false => None,
-    };
+    let mut rest = None;
+    match straight {
+        true => rest = merge.pour(fresh, incoming)?,
+        // What is put there now is not among the keys that were met.
+        false => fresh.spend(),
+    }
+    if fates::holds(job) {
+        rest = merge.set(rest, incoming)?;
+    }
     let mut gather = Gather::new(incoming, rest);
     while let Some(batch) = gather.next()? {
         merge.batch(&batch, false)?;
@@ -70,11 +77,11 @@ struct Merge<'a> {
     counts: Counts,
 }
 
-struct Absent {
-    keys: Stage,
-    windows: Option<Stage>,
+pub(super) struct Absent {
+    pub(super) keys: Stage,
+    pub(super) windows: Option<Stage>,
     /// A window's column was NULL somewhere: NULLs are compared as equal then, which takes the server longer.
-    nulls: bool,
+    pub(super) nulls: bool,
 }
 
 impl<'a> Merge<'a> {
@@ -117,8 +124,9 @@ impl<'a> Merge<'a> {
             let mut sent = 0;
             let send = |writer: &mut Writer| {
                 while let Some(batch) = run.next()? {
-                    let cells = cell::columns(&batch.rows, &types(job.schema(), &batch)?, &codec::HOLDS)?;
-                    codec::refuse(&cells, batch.rows.num_rows())?;
+                    let types = types(job.schema(), &batch)?;
+                    codec::refuse(job.db, &batch.rows, &types)?;
+                    let cells = cell::columns(&batch.rows, &types, &codec::HOLDS)?;
                     let keys: Vec<&Cells<'_>> = key.iter().map(|at| &cells[*at]).collect();
                     let mut again = Vec::new();
                     for row in 0..batch.rows.num_rows() {
@@ -154,9 +162,37 @@ impl<'a> Merge<'a> {
         Ok(run.rest())
     }
 
+    /// Merges the rows of the chunk as a set, for as long as they have the same columns. Returns a batch of others that was
+    /// taken as well: these are merged batch by batch.
+    fn set(&mut self, first: Option<ShapedBatch>, incoming: &mut Incoming<'_>) -> Result<Option<ShapedBatch>> {
+        let job = self.job;
+        let (staged, rest) = Staged::take(job, self.memory.dates, first, incoming)?;
+        let Some(staged) = staged else { return Ok(rest) };
+        let joined = Joined::new(job, &staged, &self.memory)?;
+        if let Some(ambiguous) = joined.ambiguous() {
+            // The look at the first of them says which key it is.
+            staged.each(job, &ambiguous, |batch| self.batch(&batch, false))?;
+            return Err(Error::internal("a key with several rows in the table was not told"));
+        }
+        joined.write()?;
+        joined.count(&mut self.counts);
+        if let Some(absent) = &mut self.absent {
+            joined.note(absent)?;
+        }
+        if rest.is_some() {
+            joined.remember(&mut self.seen)?;
+        }
+        if let Some(apart) = joined.apart() {
+            staged.each(job, &apart, |batch| self.batch(&batch, false))?;
+        }
+        joined.clear()?;
+        Ok(rest)
+    }
+
     /// Merges one batch. `fresh`: all that the table holds was put there by this run.
     fn batch(&mut self, batch: &ShapedBatch, fresh: bool) -> Result<()> {
         let job = self.job;
+        codec::refuse(job.db, &batch.rows, &types(job.schema(), batch)?)?;
         let normal = normal(job, batch)?;
         let batch = normal.as_ref().unwrap_or(batch);
         let layout = Layout::new(job.plan.target.pipeline, job.schema(), batch, self.memory.dates)?;

@@ -18,7 +18,7 @@ pub(super) struct Memory {
     pub(super) dates: bool,
     /// Whether there are any; saves the look-up for most loads.
     pub(super) tombstones: bool,
-    dated: bool,
+    pub(super) dated: bool,
 }
 
 impl Memory {

@@ -1,7 +1,9 @@
 //! How rows get in, by load strategy. All of it runs inside the load's transaction.
 
 mod append;
+mod fates;
 mod history;
+mod joined;
 mod keyed;
 mod lineage;
 mod look;
@@ -11,6 +13,7 @@ mod normal;
 mod part;
 mod seen;
 mod stage;
+mod staged;
 mod window;
 mod within;
 mod write;
@@ -79,6 +82,10 @@ impl<'a> Beside<'a> {
 impl incoming::Beside for Beside<'_> {
     fn loaded(&mut self, file: Option<&str>, hash: u128) -> Result<bool> {
         self.boundary.loaded(file, hash)
+    }
+
+    fn all_loaded(&mut self, file: Option<&str>, hashes: &[u128]) -> Result<Vec<bool>> {
+        self.boundary.all_loaded(file, hashes)
     }
 
     fn change(&mut self, change: &BoundaryChange) -> Result<()> {

@@ -54,7 +54,7 @@ mod tests {
     fn agrees(data_type: DataType, values: &[Value], more: &[Value]) {
         let db = Db::connect(&Instance::in_memory(&[]).unwrap()).unwrap();
         db.execute_batch(&format!("CREATE TABLE t (n BIGINT, v {})", codec::declared(data_type))).unwrap();
-        let into = Into::Table { schema: "main", table: "t" };
+        let into = Into::Table { catalog: "memory", schema: "main", table: "t" };
         db.copy_in(&into, &[("n", DataType::BigInt), ("v", data_type)], |writer| {
             for (n, value) in values.iter().enumerate() {
                 let out = writer.row(2)?;

@@ -58,7 +58,9 @@ pub(super) fn fill(job: &Job<'_>, stage: &Stage, incoming: &mut Incoming<'_>) ->
         crash::at(Point::Temporary, || {
             job.db.copy_in(&Into::Temporary(&stage.table), &columns, |writer| {
                 while let Some(batch) = run.next()? {
-                    let cells = cell::columns(&batch.rows, &types(job.schema(), &batch)?, &codec::HOLDS)?;
+                    let types = types(job.schema(), &batch)?;
+                    codec::refuse(job.db, &batch.rows, &types)?;
+                    let cells = cell::columns(&batch.rows, &types, &codec::HOLDS)?;
                     for row in 0..batch.rows.num_rows() {
                         place += 1;
                         let out = writer.row(cells.len() + 2)?;

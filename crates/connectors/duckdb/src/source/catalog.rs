@@ -1,6 +1,6 @@
 //! The tables and views there are.
 
-use super::{connect, file, unreadable};
+use super::{connect, open_as, unreadable};
 use crate::{link::Db, raw::Failure};
 use floodmark_connect::Stop;
 use floodmark_core::{
@@ -14,7 +14,7 @@ use floodmark_core::{
 /// # Errors
 /// As for a source: where there is no such file, or it is no database.
 pub fn catalog(url: &ConnectionUrl) -> Result<Catalog> {
-    let (path, settings) = file(url)?;
+    let (path, settings) = open_as(url)?;
     let look = || Ok(Catalog { tables: tables(&connect(&path, &settings, &Stop::default())?)?, case_sensitive: false });
     look().map_err(|error: floodmark_core::Error| error.in_file(path.clone()).or_state("nothing was written"))
 }

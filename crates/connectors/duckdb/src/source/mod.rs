@@ -9,7 +9,7 @@ mod read;
 mod snapshot;
 
 use crate::{
-    ddl,
+    ddl, file,
     instance::{Access, Instance},
     link::Db,
     raw::Failure,
@@ -48,7 +48,7 @@ impl DuckdbSource {
     /// # Errors
     /// `FM0105` for a database in memory: it is empty.
     pub fn new(url: &ConnectionUrl, relation: Relation) -> Result<Self> {
-        let (path, settings) = file(url)?;
+        let (path, settings) = open_as(url)?;
         Ok(DuckdbSource { origin: Origin { path, settings, relation }, snapshot: Mutex::default(), lasting: false })
     }
 
@@ -124,23 +124,30 @@ fn bracketed(sql: &str) -> String {
 ///
 /// # Errors
 /// Where the name cannot be read.
-pub fn filtered(relation: &Relation, condition: &str) -> Result<Relation> {
+pub fn filtered(url: &ConnectionUrl, relation: &Relation, condition: &str) -> Result<Relation> {
     let from = match relation {
         Relation::Table(written) => {
             let (schema, table) = ddl::split(written).map_err(|error| error.or_state("nothing was written"))?;
-            schema
-                .map_or_else(|| ddl::quote(&table), |schema| format!("{}.{}", ddl::quote(&schema), ddl::quote(&table)))
+            let mut parts: Vec<&str> = schema.as_deref().into_iter().chain([&*table]).collect();
+            // DuckDB calls the database by its file up to the first point, and a schema of that name is told apart from it so.
+            let name = url.file_path()?.map(|path| file::place(&path)).transpose()?;
+            let name = name.as_deref().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or_default();
+            let name = name.split('.').next().unwrap_or_default();
+            if schema.as_deref().is_some_and(|schema| schema.eq_ignore_ascii_case(name)) {
+                parts.insert(0, name);
+            }
+            parts.into_iter().map(ddl::quote).collect::<Vec<_>>().join(".")
         }
         Relation::Query(sql) => bracketed(sql),
     };
     Ok(Relation::Query(format!("SELECT * FROM {from} WHERE ({condition}\n)")))
 }
 
-fn file(url: &ConnectionUrl) -> Result<(PathBuf, Settings)> {
+fn open_as(url: &ConnectionUrl) -> Result<(PathBuf, Settings)> {
     let path = url.file_path()?.ok_or_else(|| {
         Error::new(Code::BadUrl, "a database in memory has nothing to read").help("name a file: duckdb:///shop.duckdb")
     })?;
-    let settings = Settings::of(url, Some(&path))?;
+    let settings = Settings::of(url)?;
     Ok((path, settings))
 }
 

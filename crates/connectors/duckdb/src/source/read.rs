@@ -177,16 +177,30 @@ impl Reader {
             object.insert(column.name.clone(), value.map_or(serde_json::Value::Null, Into::into));
         }
         let value = shown(whole.column(at), row, types[at])?.unwrap_or_default();
-        let error = Error::new(Code::BadValue, format!("a value is not a {}", column.data_type))
-            .at(Place {
-                file: Some(self.slice.clone().into()),
-                row: Some(number),
-                column: Some(column.name.clone()),
-                value: Some(shorten(&value)),
-                ..Place::default()
-            })
-            .help(format!("give the column a type that holds it: `columns: {{{}: {{type: text}}}}`", column.name))
-            .help("or keep such rows aside: `on_bad_row: reject`");
+        let nowhere = !beyond(&whole.column(at).slice(row, 1)).is_empty();
+        let error = Error::new(
+            Code::BadValue,
+            match nowhere {
+                true => format!("{value} is no {} that another place could hold", types[at]),
+                false => format!("a value is not a {}", column.data_type),
+            },
+        )
+        .at(Place {
+            file: Some(self.slice.clone().into()),
+            row: Some(number),
+            column: Some(column.name.clone()),
+            value: Some(shorten(&value)),
+            ..Place::default()
+        })
+        .help(match nowhere {
+            true => {
+                format!("correct it there, or say with `query: SELECT … CASE … END AS {}` what it means", column.name)
+            }
+            false => {
+                format!("give the column a type that holds it: `columns: {{{}: {{type: text}}}}`", column.name)
+            }
+        })
+        .help("or keep such rows aside: `on_bad_row: reject`");
         Ok(BadRow { row: number, line: None, error, raw: serde_json::Value::Object(object).to_string() })
     }
 }
@@ -244,10 +258,11 @@ fn converted(
 /// A value for a person's eyes; `None` for NULL.
 fn shown(array: &ArrayRef, row: usize, natural: DataType) -> Result<Option<String>> {
     let value = Value::from_array(array, row, natural)?;
-    let infinite = beyond(&array.slice(row, 1)).len() == 1 && !matches!(natural, DataType::Time);
     Ok(match value {
         Value::Null => None,
-        _ if infinite => Some("infinity".to_owned()),
-        other => Some(other.to_string()),
+        _ if beyond(&array.slice(row, 1)).is_empty() => Some(value.to_string()),
+        Value::Time(_) => Some("24:00:00".to_owned()),
+        Value::Date(..0) | Value::Timestamp(..0) | Value::TimestampTz(..0) => Some("-infinity".to_owned()),
+        _ => Some("infinity".to_owned()),
     })
 }

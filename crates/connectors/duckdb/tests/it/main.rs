@@ -4,13 +4,20 @@
 
 mod source;
 
-use floodmark_connect::{Destination, Stop, conformance, destination::StateChange};
-use floodmark_core::{Code, state::State, url::ConnectionUrl};
-use floodmark_duckdb::DuckdbDestination;
-use std::path::Path;
+use floodmark_connect::{Destination, ReadPlan, Source, Stop, SurveyRequest, conformance, destination::StateChange};
+use floodmark_core::{Code, pipeline::Relation, state::State, url::ConnectionUrl};
+use floodmark_duckdb::{DuckdbDestination, outside};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+fn url(file: &Path) -> ConnectionUrl {
+    ConnectionUrl::parse(&format!("duckdb:///{}", file.display())).unwrap()
+}
 
 fn at(file: &Path) -> DuckdbDestination {
-    DuckdbDestination::new(&ConnectionUrl::parse(&format!("duckdb:///{}", file.display())).unwrap()).unwrap()
+    DuckdbDestination::new(&url(file)).unwrap()
 }
 
 #[test]
@@ -19,6 +26,27 @@ fn conformance() {
         let dir = tempfile::tempdir().unwrap();
         eprintln!("{name}");
         test(&at(&dir.path().join("t.duckdb")));
+    }
+}
+
+/// DuckDB commits, and then fails at writing its log back, after which nothing more can be done with it. It may have left the
+/// log out: then the commit goes with that.
+#[test]
+fn a_commit_may_be_there_although_it_failed() {
+    let log_first =
+        "SET GLOBAL checkpoint_threshold = '1B'; SET GLOBAL auto_checkpoint_skip_wal_threshold = 1000000000";
+    let log_left_out = "SET GLOBAL checkpoint_threshold = '1B'; SET GLOBAL auto_checkpoint_skip_wal_threshold = 0";
+    let cases = [
+        (log_first, "before_header", true),
+        (log_left_out, "before_header", false),
+        (log_left_out, "before_truncate", true),
+    ];
+    for (how, fails, kept) in cases {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("t.duckdb");
+        let lose =
+            || outside::execute(&file, &format!("{how}; SET GLOBAL debug_checkpoint_abort = '{fails}'")).unwrap();
+        conformance::unanswered(&at(&file), &lose, kept);
     }
 }
 
@@ -58,11 +86,102 @@ fn a_file_is_open_once_whatever_it_is_called() {
     drop(at(&file).open("p", "r", None, &Stop::default()).unwrap());
     std::os::unix::fs::symlink(&file, &link).unwrap();
     let held = at(&file).open("p", "r", None, &Stop::default()).unwrap();
-    let error = at(&link).open("p", "r2", Some(std::time::Duration::ZERO), &Stop::default()).err().unwrap();
+    let error = at(&link).open("p", "r2", Some(Duration::ZERO), &Stop::default()).err().unwrap();
     assert_eq!(error.code(), Code::Busy);
     assert!(error.message().contains("run r"), "{error}");
     drop(held);
     at(&link).open("p", "r3", None, &Stop::default()).unwrap();
+}
+
+/// As by a second name that is no link, and by a link to where no file is yet.
+#[test]
+fn a_file_is_what_it_is_and_not_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, hard, link) =
+        (dir.path().join("t.duckdb"), dir.path().join("hard.duckdb"), dir.path().join("link.duckdb"));
+    std::os::unix::fs::symlink("t.duckdb", &link).unwrap();
+    let held = at(&link).open("p", "r", None, &Stop::default()).unwrap();
+    std::fs::hard_link(&file, &hard).unwrap();
+    for name in [&file, &hard] {
+        let error = at(name).open("p", "r2", Some(Duration::ZERO), &Stop::default()).err().unwrap();
+        assert!(error.code() == Code::Busy && error.message().contains("run r"), "{error}");
+    }
+    drop(held);
+    at(&hard).open("p", "r3", None, &Stop::default()).unwrap();
+}
+
+/// Who loads into a file that this process reads waits for the reader, and is not told that another run has it.
+#[test]
+fn a_reader_of_this_process_is_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("t.duckdb");
+    outside::execute(&file, "CREATE TABLE t AS SELECT range AS id FROM range(300000)").unwrap();
+    let source = floodmark_duckdb::DuckdbSource::new(&url(&file), Relation::Table("t".into())).unwrap();
+    let (slices, stop) = (source.slices().unwrap(), Stop::default());
+    let schema = source.survey(&slices, &SurveyRequest::default(), &stop).unwrap().schema;
+    let mut rows = source.read(&slices[0], &ReadPlan { schema, ..ReadPlan::default() }, &stop).unwrap();
+    rows.next().unwrap().unwrap();
+    drop(source);
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        let loader = scope.spawn(|| at(&file).open("p", "r", Some(Duration::ZERO), &Stop::default()).map(drop));
+        std::thread::sleep(Duration::from_millis(1500));
+        let read: usize = rows.map(|batch| batch.unwrap().rows.num_rows()).sum();
+        assert!(read > 0);
+        loader.join().unwrap().unwrap();
+    });
+    assert!(began.elapsed() >= Duration::from_millis(1500));
+}
+
+/// What two processes put aside they put into folders of their own, which go with them.
+#[test]
+fn what_is_put_aside_is_nobody_elses() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, aside) = (dir.path().join("t.duckdb"), dir.path().join("aside"));
+    let sorts = "CREATE TABLE s AS SELECT hash(range) AS id, repeat('x', 50) AS t FROM range(3000000)";
+    outside::execute(&file, sorts).unwrap();
+    let settings = format!("memory_limit=60MB&threads=1&temp_directory={}", aside.display());
+    let of = ConnectionUrl::parse(&format!("duckdb:///{}?{settings}", file.display())).unwrap();
+    let query = Relation::Query("SELECT * FROM s ORDER BY id".into());
+    let source = floodmark_duckdb::DuckdbSource::new(&of, query).unwrap();
+    let (slices, stop) = (source.slices().unwrap(), Stop::default());
+    let schema = source.survey(&slices, &SurveyRequest::default(), &stop).unwrap().schema;
+    let mut rows = source.read(&slices[0], &ReadPlan { schema, ..ReadPlan::default() }, &stop).unwrap();
+    rows.next().unwrap().unwrap();
+    let folders = || std::fs::read_dir(&aside).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
+    let own = format!("floodmark-{}-", std::process::id());
+    assert!(folders().len() == 1 && folders()[0].to_string_lossy().starts_with(&own), "{:?}", folders());
+    drop((rows, source));
+    let since = Instant::now();
+    while !folders().is_empty() {
+        assert!(since.elapsed() < Duration::from_secs(20), "{:?}", folders());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(!dir.path().join("t.duckdb.tmp").exists());
+}
+
+/// A kill while a database was being made leaves nothing in the way, and nothing for good.
+#[test]
+fn what_is_left_of_a_database_that_was_being_made_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, folder) = (dir.path().join("t.duckdb"), dir.path().join("t.duckdb.new"));
+    let names = || {
+        let names = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        names.map(|name| name.into_string().unwrap()).collect::<Vec<_>>()
+    };
+    for rounds in 0..2 {
+        // Before the database stood in its place, and after that.
+        assert_eq!(file.exists(), rounds == 1);
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("new.duckdb"), "half").unwrap();
+        drop(at(&file).open("p", "r", None, &Stop::default()).unwrap());
+        assert_eq!(names(), ["t.duckdb"]);
+    }
+    // A folder of somebody else's is none of that.
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("notes"), "mine").unwrap();
+    drop(at(&file).open("p", "r", None, &Stop::default()).unwrap());
+    assert!(folder.join("notes").exists());
 }
 
 /// The first three blocks of a file that DuckDB 2.0.1 made: where bytes are not zero, and which.

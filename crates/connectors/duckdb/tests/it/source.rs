@@ -1,13 +1,11 @@
 //! Tables and queries that are read.
 
-use crate::at;
+use crate::{at, url};
 use arrow::{array::RecordBatch, compute::concat_batches};
 use floodmark_connect::{Destination, Range, ReadPlan, Source, Stop, SurveyRequest};
-use floodmark_core::{
-    Code, Column, DataType, Schema, Value, pipeline::Relation, url::ConnectionUrl, watermark::Bounds,
-};
-use floodmark_duckdb::{DuckdbSource, catalog, outside};
-use std::path::{Path, PathBuf};
+use floodmark_core::{Code, Column, DataType, Schema, Value, pipeline::Relation, watermark::Bounds};
+use floodmark_duckdb::{DuckdbSource, catalog, filtered, outside};
+use std::path::PathBuf;
 
 struct Place {
     _folder: tempfile::TempDir,
@@ -19,10 +17,6 @@ fn place(sql: &str) -> Place {
     let file = folder.path().join("s.duckdb");
     outside::execute(&file, sql).unwrap();
     Place { _folder: folder, file }
-}
-
-fn url(file: &Path) -> ConnectionUrl {
-    ConnectionUrl::parse(&format!("duckdb:///{}", file.display())).unwrap()
 }
 
 fn source(place: &Place, relation: Relation) -> DuckdbSource {
@@ -38,6 +32,10 @@ fn read(source: &DuckdbSource, plan: &ReadPlan) -> (RecordBatch, Vec<u64>) {
     for batch in source.read(&slices[0], plan, &stop).unwrap() {
         let batch = batch.unwrap();
         bad.extend(batch.bad.iter().map(|row| row.row));
+        // Each says where it stands and what it is.
+        for place in batch.bad.iter().map(|row| row.error.place().unwrap()) {
+            assert!(place.row.is_some() && place.column.is_some() && place.value.is_some(), "{place:?}");
+        }
         parts.push(batch.rows);
     }
     (concat_batches(&plan.schema.to_arrow(), &parts).unwrap(), bad)
@@ -145,4 +143,16 @@ fn a_file_is_read_while_this_process_loads_into_it() {
     let (rows, _) = read(&source, &ReadPlan { schema, ..ReadPlan::default() });
     assert_eq!(rows.num_rows(), 1);
     drop(session);
+}
+
+#[test]
+fn a_schema_called_like_the_file_is_read() {
+    let place = place("CREATE SCHEMA s; CREATE TABLE s.s.t AS SELECT range AS id FROM range(3)");
+    let table = Relation::Table("s.t".into());
+    let some = filtered(&url(&place.file), &table, "id > 0").unwrap();
+    for (relation, ids) in [(table, vec!["0", "1", "2"]), (some, vec!["1", "2"])] {
+        let schema = Schema { columns: vec![Column::new("id", DataType::BigInt)] };
+        let (rows, _) = read(&source(&place, relation), &ReadPlan { schema, ..ReadPlan::default() });
+        assert_eq!(column(&rows, 0, DataType::BigInt), ids);
+    }
 }

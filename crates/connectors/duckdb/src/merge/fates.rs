@@ -1,0 +1,132 @@
+//! What becomes of each staged row, as a query: the rule of `floodmark_core::merge` said in SQL.
+
+use super::{
+    Job,
+    joined::APART,
+    memory::Memory,
+    same_key,
+    stage::{DELETE, Stage},
+    staged::{ROW, Staged},
+    window::derive,
+};
+use crate::{
+    codec,
+    ddl::{self, Found},
+    failure::to,
+};
+use floodmark_core::{
+    DataType, Error, Result,
+    merge::{Existing, Fate, Standing, decide},
+    pipeline::Load,
+};
+use std::cmp::Ordering;
+
+/// Each staged row's place, that of the table's row of its key, and its fate.
+pub(super) fn select(job: &Job<'_>, staged: &Staged, memory: &Memory) -> Result<String> {
+    let key = &staged.layout.names[..staged.layout.key];
+    let mut from =
+        format!("{} s LEFT JOIN {} t ON {}", staged.stage.name, job.name, same_key(job.table, key, "s.", "t.")?);
+    let repeated = repeated(job, staged)?;
+    if let Some(repeated) = &repeated {
+        let pairs: Vec<String> = key.iter().map(|k| ddl::quote(k)).map(|k| format!("r.{k} = s.{k}")).collect();
+        from.push_str(&format!(" LEFT JOIN {} r ON {}", repeated.name, pairs.join(" AND ")));
+    }
+    let cases: Vec<String> = (cases(job, staged, memory, repeated.is_some())?.into_iter())
+        .map(|(condition, fate)| format!("WHEN {condition} THEN {fate}"))
+        .collect();
+    Ok(format!("SELECT s.{ROW} AS place, t.{ROW} AS there, CASE {} END::INTEGER AS fate FROM {from}", cases.join(" ")))
+}
+
+/// Keys that come more than once: of their copies the rule takes one after the other.
+fn repeated(job: &Job<'_>, staged: &Staged) -> Result<Option<Stage>> {
+    let key = ddl::list(staged.layout.names[..staged.layout.key].iter().map(String::as_str));
+    let sql = format!("SELECT {key} FROM {} GROUP BY {key} HAVING count(*) > 1", staged.stage.name);
+    let repeated = derive(job, "_floodmark_repeated", &sql)?;
+    let any: bool = (job.db.query_one(&format!("SELECT count(*) > 0 FROM {}", repeated.name), &[]))
+        .and_then(|row| row.try_get(0))
+        .map_err(to("look for keys that come more than once"))?;
+    Ok(any.then_some(repeated))
+}
+
+/// Conditions, of which the first that holds says what becomes of a row.
+fn cases(job: &Job<'_>, staged: &Staged, memory: &Memory, repeated: bool) -> Result<Vec<(String, usize)>> {
+    let pipeline = job.plan.target.pipeline;
+    let layout = &staged.layout;
+    let found = |n: usize| {
+        let name = &layout.names[n];
+        job.table.get(name).ok_or_else(|| Error::internal(format!("no column {name:?} in the table")))
+    };
+    let apart = |condition: String| (condition, APART);
+    let mut cases = Vec::new();
+    cases.extend(staged.marks.then(|| apart(format!("s.{DELETE}"))));
+    cases.extend(repeated.then(|| apart(format!("r.{} IS NOT NULL", ddl::quote(&layout.names[0])))));
+
+    // A keyed overwrite makes the table the source: what the table held counts for nothing.
+    let versioned = pipeline.version.is_some() && pipeline.load != Load::Overwrite;
+    let inserted = decide(Existing::Absent, Ordering::Equal, false, versioned) == Fate::Insert && !memory.tombstones;
+    cases.push((format!("t.{ROW} IS NULL"), if inserted { Standing::Inserted as usize } else { APART }));
+
+    if let Some(at) = layout.deleted {
+        cases.push(apart(format!("t.{}", ddl::quote(&found(at)?.name))));
+    }
+    if pipeline.load == Load::InsertOnly {
+        cases.push(("true".to_owned(), Standing::Unchanged as usize));
+        return Ok(cases);
+    }
+    if memory.dates {
+        // Values older than their row are told by what is remembered of each.
+        let kept = layout.data().filter(|n| layout.keeps[*n] && staged.came[*n]);
+        let kept = kept.map(|n| format!("s.{} IS NULL", ddl::quote(&layout.names[n])));
+        let kept: Vec<String> = if memory.dated { vec!["true".to_owned()] } else { kept.collect() };
+        cases.extend(kept.into_iter().map(apart));
+    }
+    let order = [Ordering::Less, Ordering::Equal, Ordering::Greater];
+    let mut orders = ["false".to_owned(), "true".to_owned(), "false".to_owned()];
+    if let Some(at) = layout.version {
+        let its = found(at)?;
+        let (came, there) = sides(&layout.names[at], its);
+        if matches!(its.data_type, DataType::Date | DataType::Timestamp { .. } | DataType::TimestampTz { .. }) {
+            // Such a version compares with none of ours, and the look at its row says so.
+            cases.push(apart(format!("isinf({there})")));
+        }
+        // NULL comes before every version.
+        let less = |a: &str, b: &str| format!("({a} < {b} OR ({a} IS NULL AND {b} IS NOT NULL))");
+        orders = [less(&came, &there), format!("{came} IS NOT DISTINCT FROM {there}"), less(&there, &came)];
+    }
+    for (order, condition) in order.into_iter().zip(orders) {
+        let stale = decide(Existing::Row { deleted: false }, order, false, versioned) == Fate::Stale;
+        let fate = if memory.dates { APART } else { Standing::Stale as usize };
+        cases.extend(stale.then_some((condition, fate)));
+    }
+    let mut same = Vec::new();
+    for n in layout.data().filter(|n| staged.came[*n]) {
+        let (came, there) = sides(&layout.names[n], found(n)?);
+        let kept = if layout.keeps[n] { format!("{came} IS NULL OR ") } else { String::new() };
+        same.push(format!("({kept}{came} IS NOT DISTINCT FROM {there})"));
+    }
+    let same = if same.is_empty() { "true".to_owned() } else { same.join(" AND ") };
+    cases.push((same, Standing::Unchanged as usize));
+    cases.push(("true".to_owned(), Standing::Updated as usize));
+    Ok(cases)
+}
+
+/// A column's value as it came, and as it is there, so that they compare by every byte.
+fn sides(name: &str, found: &Found) -> (String, String) {
+    let there = found.read("t.");
+    let there = match found.data_type {
+        // Whatever the column was made to take for equal.
+        DataType::Text => format!("({there} COLLATE C)"),
+        DataType::Json => format!("{there}::VARCHAR"),
+        _ => there,
+    };
+    (format!("s.{}", ddl::quote(name)), there)
+}
+
+/// Whether the rule can be said so for a table: its columns hold the values that come.
+pub(super) fn holds(job: &Job<'_>) -> bool {
+    job.schema().columns.iter().all(|column| {
+        (job.table.get(&column.name)).is_some_and(|found| {
+            !found.is_foreign() && codec::declared(found.data_type) == codec::declared(column.data_type)
+        })
+    })
+}

@@ -1,0 +1,149 @@
+//! The rows of a chunk in a temporary table: as they came, and handed out again.
+
+use super::{
+    Incoming, Job,
+    stage::{DELETE, PLACE, Stage},
+};
+use crate::{codec, failure::to};
+use arrow::{
+    array::{ArrayRef, AsArray, BooleanArray, RecordBatch},
+    compute::{cast, concat_batches},
+    datatypes::{DataType as ArrowType, Field, Schema, SchemaRef},
+};
+use floodmark_connect::{
+    ShapedBatch,
+    crash::{self, Point},
+};
+use floodmark_core::{DataType, Error, Result};
+use floodmark_merge::{
+    incoming::Run,
+    slots::{Layout, type_of, types},
+};
+use std::sync::Arc;
+
+/// Rows handed out at once.
+const AT_ONCE: u64 = 10_000;
+
+/// Where a row stands among the others of its table: in the order in which they were put there.
+pub(super) const ROW: &str = super::look::ROW;
+
+pub(super) struct Staged {
+    pub(super) stage: Stage,
+    pub(super) layout: Layout,
+    /// Of each of the layout's columns, whether the rows have it.
+    pub(super) came: Vec<bool>,
+    /// With marks of deletes.
+    pub(super) marks: bool,
+    pub(super) rows: u64,
+    schema: SchemaRef,
+}
+
+impl Staged {
+    /// Takes the rows of the chunk for as long as they have the same columns, beginning with `first`, which was taken before.
+    /// Returns a batch of others that was taken as well. `whole`: as [`Layout::new`] has it.
+    pub(super) fn take(
+        job: &Job<'_>,
+        whole: bool,
+        first: Option<ShapedBatch>,
+        incoming: &mut Incoming<'_>,
+    ) -> Result<(Option<Staged>, Option<ShapedBatch>)> {
+        let mut staged: Option<Staged> = None;
+        if let Some(batch) = first {
+            let new = staged.insert(Staged::make(job, whole, &batch.rows.schema())?);
+            let mut batch = Some(batch);
+            new.fill(job, || Ok(batch.take()))?;
+        }
+        let mut run = Run::new(incoming);
+        while let Some(schema) = run.begin()? {
+            let staged = match &mut staged {
+                Some(staged) if staged.schema.fields() != schema.fields() => break,
+                Some(staged) => staged,
+                None => staged.insert(Staged::make(job, whole, &schema)?),
+            };
+            staged.fill(job, || run.next())?;
+        }
+        Ok((staged, run.rest()))
+    }
+
+    fn make(job: &Job<'_>, whole: bool, schema: &SchemaRef) -> Result<Staged> {
+        let pipeline = job.plan.target.pipeline;
+        let none = ShapedBatch { rows: RecordBatch::new_empty(schema.clone()), delete: None, slice: 0 };
+        let layout = Layout::new(pipeline, job.schema(), &none, whole)?;
+        let came = layout.names.iter().map(|name| schema.index_of(name).is_ok()).collect();
+        let marks = pipeline.delete_when.is_some();
+        let names = schema.fields().iter().map(|f| Ok((f.name().as_str(), type_of(job.schema(), f.name())?)));
+        let mut columns = names.collect::<Result<Vec<_>>>()?;
+        columns.extend(marks.then_some((DELETE, DataType::Bool)));
+        let stage = Stage::make(job.db, "_floodmark_stage", &columns)?;
+        Ok(Staged { stage, layout, came, marks, rows: 0, schema: schema.clone() })
+    }
+
+    fn fill(&mut self, job: &Job<'_>, mut next: impl FnMut() -> Result<Option<ShapedBatch>>) -> Result<()> {
+        let marks = self.marks;
+        self.rows += self.stage.send(job.db, |writer| {
+            while let Some(batch) = next()? {
+                codec::refuse(job.db, &batch.rows, &types(job.schema(), &batch)?)?;
+                writer.batch(&if marks { marked(&batch)? } else { batch.rows })?;
+            }
+            Ok(())
+        })?;
+        Ok(())
+    }
+
+    /// Hands out the rows for which a condition on `s` holds, in the order in which they came. The connection is free
+    /// meanwhile.
+    pub(super) fn each(
+        &self,
+        job: &Job<'_>,
+        condition: &str,
+        mut take: impl FnMut(ShapedBatch) -> Result<()>,
+    ) -> Result<()> {
+        let names: Vec<&str> = self.schema.fields().iter().map(|f| f.name().as_str()).collect();
+        let listed = crate::ddl::list(names.iter().copied().chain(self.marks.then_some(DELETE)));
+        let sql = format!(
+            "CREATE OR REPLACE TEMPORARY TABLE _floodmark_apart AS
+             SELECT row_number() OVER (ORDER BY s.{ROW}) AS {PLACE}, s.* FROM {} s WHERE {condition}",
+            self.stage.name
+        );
+        let fail = to("read rows that were staged");
+        crash::at(Point::Temporary, || job.db.execute_batch(&sql).map_err(&fail))?;
+        let mut from = 0;
+        loop {
+            let sql = format!(
+                "SELECT {listed} FROM temp.main._floodmark_apart WHERE {PLACE} > {from} AND {PLACE} <= {} ORDER BY {PLACE}",
+                from + AT_ONCE
+            );
+            let parts = job.db.batches(&sql).map_err(&fail)?;
+            let Some(first) = parts.first() else { return Ok(()) };
+            take(self.shaped(&concat_batches(&first.schema(), &parts)?)?)?;
+            from += AT_ONCE;
+        }
+    }
+
+    /// Rows of the temporary table as they came.
+    fn shaped(&self, rows: &RecordBatch) -> Result<ShapedBatch> {
+        let fields = self.schema.fields();
+        // A column of nanoseconds waits as microseconds, which was looked at before.
+        let columns = fields.iter().zip(rows.columns()).map(|(field, array)| cast(array, field.data_type()));
+        let columns = columns.collect::<std::result::Result<Vec<_>, _>>()?;
+        let delete = rows.columns().get(fields.len()).and_then(|marks| marks.as_boolean_opt()).cloned();
+        Ok(ShapedBatch { rows: RecordBatch::try_new(self.schema.clone(), columns)?, delete, slice: 0 })
+    }
+
+    /// A column's place in the layout, for one that the rows have.
+    pub(super) fn place(&self, name: &str) -> Result<usize> {
+        let place = self.layout.place(name).filter(|at| self.came[*at]);
+        place.ok_or_else(|| Error::internal(format!("a batch without its column {name:?}")))
+    }
+}
+
+/// The rows with their marks of deletes, of which there may be none.
+fn marked(batch: &ShapedBatch) -> Result<RecordBatch> {
+    let rows = &batch.rows;
+    let mut fields: Vec<_> = rows.schema_ref().fields().iter().cloned().collect();
+    fields.push(Arc::new(Field::new(DELETE, ArrowType::Boolean, true)));
+    let none = || BooleanArray::from(vec![false; rows.num_rows()]);
+    let marks: ArrayRef = Arc::new(batch.delete.clone().unwrap_or_else(none));
+    let columns = rows.columns().iter().cloned().chain([marks]).collect();
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+}
