@@ -2,7 +2,7 @@
 //!
 //! They can be as many as the rows of the table, so they are never in memory together. A file that is read again shows
 //! its rows in the order it showed them before, as a rule: then one look at the next of them answers. Where it does not,
-//! what is left of all of them is counted by hash, by the database.
+//! what is left of all of them is counted by hash, by the database, and a batch's rows are looked for there together.
 
 use crate::kept::damaged;
 use floodmark_core::{
@@ -13,9 +13,6 @@ use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
 };
-
-/// Rows looked up at once.
-pub const AHEAD: i64 = 4096;
 
 /// Which rows go, by whether an earlier transaction left them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,12 +37,14 @@ impl Which {
 pub trait Rows {
     /// The highest number, 0 where there is none.
     fn highest(&self) -> Result<i64>;
-    /// A file's rows behind number `met`, up to number `before`: at most [`AHEAD`] of them, in order.
-    fn next(&self, file: &str, met: i64, before: i64) -> Result<VecDeque<(i64, u128)>>;
+    /// The next of a file's rows with numbers behind `passed` and up to `last`, in order, and up to which number they were
+    /// looked for: as many as suit the database.
+    fn next(&self, file: &str, passed: i64, last: i64) -> Result<(VecDeque<(i64, u128)>, i64)>;
     /// Counts rows up to number `before` by file and hash, without those of each file up to the number that was met.
     fn count(&self, before: i64, met: &[(&str, i64)]) -> Result<()>;
-    /// Takes one of the counted rows away, out of the file or, where none is named, out of any; whether there was one.
-    fn take(&self, file: Option<&str>, hash: u128) -> Result<bool>;
+    /// Takes one of the counted rows away for each hash, one after the other, out of the file or, where none is named, out of
+    /// any; whether there was one.
+    fn take(&self, file: Option<&str>, hashes: &[u128]) -> Result<Vec<bool>>;
     /// Writes rows with the numbers that follow `last`.
     fn write(&self, last: i64, rows: &[(Arc<str>, u128)]) -> Result<()>;
     /// Deletes rows.
@@ -86,8 +85,8 @@ struct Ahead {
     /// The number of the last one that was met.
     met: i64,
     next: VecDeque<(i64, u128)>,
-    /// There are no more than these.
-    ended: bool,
+    /// The number up to which they were looked for.
+    passed: i64,
 }
 
 impl<R: Rows> Boundary<R> {
@@ -97,30 +96,43 @@ impl<R: Rows> Boundary<R> {
         Ok(Boundary { rows, before, last: before, passed: false, earlier: Earlier::InOrder(HashMap::new()) })
     }
 
-    /// Whether an earlier run loaded the row, out of the file or, where none is named, out of any.
-    pub fn loaded(&mut self, file: Option<&str>, hash: u128) -> Result<bool> {
+    /// Which of these rows an earlier run loaded, asked one after the other: out of the file or, where none is named, out of
+    /// any.
+    pub fn loaded(&mut self, file: Option<&str>, hashes: &[u128]) -> Result<Vec<bool>> {
+        let mut out = Vec::with_capacity(hashes.len());
         if let (Earlier::InOrder(files), Some(file)) = (&mut self.earlier, file) {
             let ahead = files.entry(file.to_owned()).or_default();
-            if ahead.next.is_empty() && !ahead.ended {
-                ahead.next = self.rows.next(file, ahead.met, self.before)?;
-                ahead.ended = (ahead.next.len() as i64) < AHEAD;
-            }
-            match ahead.next.front() {
-                Some((id, expected)) if *expected == hash => {
-                    ahead.met = *id;
-                    ahead.next.pop_front();
-                    return Ok(true);
+            while let Some(hash) = hashes.get(out.len()) {
+                while ahead.next.is_empty() && ahead.passed < self.before {
+                    (ahead.next, ahead.passed) = self.rows.next(file, ahead.passed, self.before)?;
                 }
-                None => return Ok(false),
-                Some(_) => {}
+                match ahead.next.front() {
+                    Some((id, expected)) if expected == hash => {
+                        ahead.met = *id;
+                        ahead.next.pop_front();
+                        out.push(true);
+                    }
+                    None => out.push(false),
+                    Some(_) => break,
+                }
             }
+        }
+        let rest = &hashes[out.len()..];
+        if rest.is_empty() {
+            return Ok(out);
         }
         if let Earlier::InOrder(files) = &self.earlier {
             let met: Vec<(&str, i64)> = files.iter().map(|(file, ahead)| (file.as_str(), ahead.met)).collect();
             self.rows.count(self.before, &met)?;
             self.earlier = Earlier::Counted;
         }
-        self.rows.take(file, hash)
+        out.extend(self.rows.take(file, rest)?);
+        Ok(out)
+    }
+
+    /// Whether what is left is counted by now.
+    pub fn is_counted(&self) -> bool {
+        matches!(self.earlier, Earlier::Counted)
     }
 
     /// Takes in what has changed.

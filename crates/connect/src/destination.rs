@@ -128,14 +128,9 @@ pub trait Transaction {
     /// Keeps a row that was set aside.
     fn keep(&mut self, reject: Reject) -> Result<()>;
 
-    /// `append`: whether a row at the stored watermark was loaded by an earlier run, out of the file named or, where none
-    /// is, out of any. Each row that was loaded answers to one.
-    fn loaded(&mut self, file: Option<&str>, hash: u128) -> Result<bool>;
-
-    /// The same of several rows, as if they were asked one after the other.
-    fn all_loaded(&mut self, file: Option<&str>, hashes: &[u128]) -> Result<Vec<bool>> {
-        hashes.iter().map(|hash| self.loaded(file, *hash)).collect()
-    }
+    /// `append`: which of these rows at the stored watermark, asked for one after the other, were loaded by an earlier run,
+    /// out of the file named or, where none is, out of any. Each row that was loaded answers to one.
+    fn loaded(&mut self, file: Option<&str>, hashes: &[u128]) -> Result<Vec<bool>>;
 
     /// `append`: writes what became of the rows at the watermark so far; the commit's own change comes on top. What
     /// [`Transaction::loaded`] answers stays the same.

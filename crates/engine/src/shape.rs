@@ -534,7 +534,7 @@ impl<'a> Shaper<'a> {
                 let asked: Vec<usize> = true_rows(&at).filter(|row| keep[*row]).collect();
                 let hashes = asked.iter().map(|row| row_hash(&mut self.hasher, &rows, self.target, *row));
                 let hashes = hashes.collect::<Result<Vec<_>>>()?;
-                let loaded = transaction.all_loaded(file, &hashes)?;
+                let loaded = transaction.loaded(file, &hashes)?;
                 for (row, _) in asked.into_iter().zip(loaded).filter(|(_, loaded)| *loaded) {
                     keep[row] = false;
                     if !origin.known {

@@ -11,13 +11,8 @@ use std::collections::VecDeque;
 
 /// What is kept beside the table, as far as rows on their way need it.
 pub trait Beside {
-    /// Whether an earlier run loaded a row at the watermark.
-    fn loaded(&mut self, file: Option<&str>, hash: u128) -> Result<bool>;
-
-    /// The same of several rows, as if they were asked one after the other.
-    fn all_loaded(&mut self, file: Option<&str>, hashes: &[u128]) -> Result<Vec<bool>> {
-        hashes.iter().map(|hash| self.loaded(file, *hash)).collect()
-    }
+    /// Which of these rows at the watermark an earlier run loaded, asked for one after the other.
+    fn loaded(&mut self, file: Option<&str>, hashes: &[u128]) -> Result<Vec<bool>>;
 
     /// Writes what became of the rows at the watermark.
     fn change(&mut self, change: &BoundaryChange) -> Result<()>;
@@ -62,12 +57,8 @@ impl<B: Beside> Transaction for Desk<B> {
         Ok(())
     }
 
-    fn loaded(&mut self, file: Option<&str>, hash: u128) -> Result<bool> {
-        self.beside.loaded(file, hash)
-    }
-
-    fn all_loaded(&mut self, file: Option<&str>, hashes: &[u128]) -> Result<Vec<bool>> {
-        self.beside.all_loaded(file, hashes)
+    fn loaded(&mut self, file: Option<&str>, hashes: &[u128]) -> Result<Vec<bool>> {
+        self.beside.loaded(file, hashes)
     }
 
     fn boundary(&mut self, change: &BoundaryChange) -> Result<()> {

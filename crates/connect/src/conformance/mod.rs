@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "this suite is test code: a failed expectation is a panic")]
 
 mod beside;
+mod boundary;
 mod commits;
 mod copies;
 mod intervals;
@@ -68,6 +69,7 @@ pub const ALL: &[(&str, Test)] = &[
     ("in a part of a table with a key absent rows go", part::replace_keyed),
     ("a part lies along values of every type, byte by byte", part::axes),
     ("by key alone a part is loaded as ever", part::as_ever),
+    ("each row at the watermark answers to one question", boundary::answers_once),
     ("a failed run is on record", failed_run),
     ("the fingerprint does not depend on order", fingerprint),
 ];

@@ -44,6 +44,14 @@ impl Row {
     }
 }
 
+/// Rows at the watermark that are asked about, and which of them are known.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    pub(crate) file: Option<String>,
+    pub(crate) hashes: Vec<u128>,
+    pub(crate) known: Vec<bool>,
+}
+
 /// Where a load is made to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fail {
@@ -78,6 +86,10 @@ pub(crate) struct Scene {
     pub(crate) intervals: Vec<IntervalEntry>,
     /// Receipts that go.
     pub(crate) absorbed: Vec<(String, Interval)>,
+    /// What becomes of the rows at the watermark.
+    pub(crate) boundary: BoundaryChange,
+    /// What is asked about them inside the transaction.
+    pub(crate) asked: Vec<Asked>,
     /// What the run's commits are said to have brought.
     pub(crate) commits: Commits,
 }
@@ -134,6 +146,8 @@ impl Scene {
             within: None,
             intervals: Vec::new(),
             absorbed: Vec::new(),
+            boundary: BoundaryChange::default(),
+            asked: Vec::new(),
             commits: Commits::default(),
         }
     }
@@ -257,10 +271,13 @@ impl Chunk for Hand<'_> {
     }
 
     fn next(&mut self, transaction: &mut dyn Transaction) -> Result<Option<ShapedBatch>> {
-        if !std::mem::replace(&mut self.begun, true)
-            && let Some(meanwhile) = &self.scene.meanwhile
-        {
-            meanwhile();
+        if !std::mem::replace(&mut self.begun, true) {
+            if let Some(meanwhile) = &self.scene.meanwhile {
+                meanwhile();
+            }
+            for Asked { file, hashes, known } in &self.scene.asked {
+                assert_eq!(transaction.loaded(file.as_deref(), hashes)?, *known, "{file:?} {hashes:?}");
+            }
         }
         self.rejects.drain(..).try_for_each(|reject| transaction.keep(reject))?;
         match self.batches.pop_front() {
@@ -281,7 +298,7 @@ impl Chunk for Hand<'_> {
             settings: self.scene.settings.clone(),
             watermark: Some(mark(self.scene.watermark)),
             pending: None,
-            boundary: BoundaryChange::default(),
+            boundary: self.scene.boundary.clone(),
             files: Vec::new(),
             reread: Vec::new(),
             skimmed: Vec::new(),

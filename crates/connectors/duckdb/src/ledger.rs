@@ -1,7 +1,7 @@
 //! State outside a run.
 
 use crate::{
-    boundary::{self, Boundary},
+    boundary::{self, Boundary, Kept},
     destination::PATIENCE,
     failure::{to, uncommitted},
     intervals,
@@ -14,6 +14,7 @@ use chrono::{DateTime, Utc};
 use floodmark_connect::{
     Stop,
     books::Books,
+    boundary::Rows,
     crash::{self, Point},
     destination::KeptReject,
 };
@@ -75,7 +76,7 @@ impl Books for DuckdbLedger {
     }
 
     fn write_position(db: &Db, pipeline: &str, table: &str, token: i64, commit: &Commit) -> Result<()> {
-        state::write_position(db, pipeline, table, token, commit, Boundary::new(db, pipeline)?)
+        state::write_position(db, pipeline, table, token, commit, Boundary::new(Kept { db, pipeline })?)
     }
 
     fn intervals(db: &Db, pipeline: &str) -> Result<Vec<IntervalEntry>> {
@@ -115,7 +116,7 @@ impl Books for DuckdbLedger {
                 serde_json::from_str(&key).map_err(|e| floodmark_connect::kept::damaged("the key", &key).cause(e))?;
             let what = match (what.as_str(), column) {
                 ("kept", Some(column)) => Remembered::Kept(column),
-                ("boundary", _) => boundary::parse(&key).map(|_| Remembered::Boundary)?,
+                ("boundary", _) => floodmark_connect::boundary::parse(&key).map(|_| Remembered::Boundary)?,
                 ("seen", _) => Remembered::Seen,
                 ("deleted", _) => Remembered::Deleted,
                 _ => Remembered::Tombstone,
@@ -133,7 +134,7 @@ impl Books for DuckdbLedger {
         let fail = to("write what is remembered of keys");
         for Memory { what, key, version } in memories {
             if *what == Remembered::Boundary {
-                boundary::import(db, pipeline, key)?;
+                Kept { db, pipeline }.import(key)?;
                 continue;
             }
             // The form in which a load writes them.

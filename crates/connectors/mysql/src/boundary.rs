@@ -6,11 +6,14 @@ use crate::{
     literal::{self, text},
 };
 use floodmark_connect::{
-    boundary::{self, AHEAD, Rows, Which},
+    boundary::{self, Rows, Which},
     crash::{self, Point},
 };
 use floodmark_core::Result;
 use std::{collections::VecDeque, sync::Arc};
+
+/// Rows looked up at once.
+const AHEAD: i64 = 4096;
 
 /// Those of one pipeline.
 pub(crate) struct Kept<'a> {
@@ -29,14 +32,17 @@ impl Rows for Kept<'_> {
         Ok(row.number(0).unwrap_or_default())
     }
 
-    fn next(&self, file: &str, met: i64, before: i64) -> Result<VecDeque<(i64, u128)>> {
+    fn next(&self, file: &str, passed: i64, last: i64) -> Result<(VecDeque<(i64, u128)>, i64)> {
         let sql = format!(
             "SELECT id, hash FROM _floodmark_boundary
-             WHERE pipeline = {} AND id > {met} AND id <= {before} AND file = {} ORDER BY id LIMIT {AHEAD}",
+             WHERE pipeline = {} AND id > {passed} AND id <= {last} AND file = {} ORDER BY id LIMIT {AHEAD}",
             text(self.pipeline),
             text(file)
         );
-        self.db.query(&sql).map_err(to("read the rows at the watermark"))?.iter().map(numbered).collect()
+        let rows = self.db.query(&sql).map_err(to("read the rows at the watermark"))?;
+        let out: VecDeque<(i64, u128)> = rows.iter().map(numbered).collect::<Result<_>>()?;
+        let end = out.back().filter(|_| out.len() as i64 == AHEAD).map_or(last, |(id, _)| *id);
+        Ok((out, end))
     }
 
     fn count(&self, before: i64, met: &[(&str, i64)]) -> Result<()> {
@@ -59,15 +65,18 @@ impl Rows for Kept<'_> {
         Ok(())
     }
 
-    fn take(&self, file: Option<&str>, hash: u128) -> Result<bool> {
+    fn take(&self, file: Option<&str>, hashes: &[u128]) -> Result<Vec<bool>> {
         let of_file = file.map_or(String::new(), |file| format!(" AND file = {}", text(file)));
-        let sql = format!(
-            "UPDATE _floodmark_at_mark SET `rows` = `rows` - 1 WHERE hash = {}{of_file} AND `rows` > 0 LIMIT 1",
-            literal::bytes(&hash.to_be_bytes())
-        );
-        let taken =
-            crash::at(Point::Boundary, || self.db.execute(&sql).map_err(to("look for a row at the watermark")))?;
-        Ok(taken.rows > 0)
+        let take = |hash: &u128| {
+            let sql = format!(
+                "UPDATE _floodmark_at_mark SET `rows` = `rows` - 1 WHERE hash = {}{of_file} AND `rows` > 0 LIMIT 1",
+                literal::bytes(&hash.to_be_bytes())
+            );
+            let fail = to("look for a row at the watermark");
+            let taken = crash::at(Point::Boundary, || self.db.execute(&sql).map_err(fail))?;
+            Ok(taken.rows > 0)
+        };
+        hashes.iter().map(take).collect()
     }
 
     fn write(&self, last: i64, rows: &[(Arc<str>, u128)]) -> Result<()> {

@@ -2,13 +2,14 @@
 
 use crate::{failure::to, link::Db};
 use floodmark_connect::{
-    boundary::{self, AHEAD, Rows, Which},
+    boundary::{self, Rows, Which},
     crash::{self, Point},
 };
-use floodmark_core::Result;
+use floodmark_core::{Error, Result};
 use std::{collections::VecDeque, sync::Arc};
 
-/// Rows written at once.
+/// Rows looked up at once, and rows written at once.
+const AHEAD: i64 = 4096;
 const AT_ONCE: usize = 20_000;
 
 /// Those of one pipeline.
@@ -28,22 +29,23 @@ impl Rows for Kept<'_> {
             .map_err(to("read the rows at the watermark"))
     }
 
-    fn next(&self, file: &str, met: i64, before: i64) -> Result<VecDeque<(i64, u128)>> {
+    fn next(&self, file: &str, passed: i64, last: i64) -> Result<(VecDeque<(i64, u128)>, i64)> {
         let fail = to("read the rows at the watermark");
         let rows = self
             .db
             .query(
                 "SELECT id, hash FROM _floodmark_boundary
                  WHERE pipeline = $1 AND id > $2 AND id <= $3 AND file = $4 ORDER BY id LIMIT $5",
-                &[&self.pipeline, &met, &before, &file, &AHEAD],
+                &[&self.pipeline, &passed, &last, &file, &AHEAD],
             )
             .map_err(&fail)?;
-        let mut out = VecDeque::new();
+        let mut out = VecDeque::with_capacity(rows.len());
         for row in &rows {
             let (id, hash): (i64, Vec<u8>) = row.try_get(0).and_then(|id| Ok((id, row.try_get(1)?))).map_err(&fail)?;
             out.push_back((id, boundary::hash(&hash)?));
         }
-        Ok(out)
+        let end = out.back().filter(|_| out.len() as i64 == AHEAD).map_or(last, |(id, _)| *id);
+        Ok((out, end))
     }
 
     fn count(&self, before: i64, met: &[(&str, i64)]) -> Result<()> {
@@ -72,18 +74,37 @@ impl Rows for Kept<'_> {
         Ok(())
     }
 
-    fn take(&self, file: Option<&str>, hash: u128) -> Result<bool> {
-        let taken = crash::at(Point::Boundary, || {
+    fn take(&self, file: Option<&str>, hashes: &[u128]) -> Result<Vec<bool>> {
+        let fail = to("look for rows at the watermark");
+        let bytes: Vec<Vec<u8>> = hashes.iter().map(|hash| hash.to_be_bytes().to_vec()).collect();
+        // Of what is counted: how many of its hash stand before it. Of what is at hand: which copy of its hash it is.
+        let rows = crash::at(Point::Boundary, || {
             self.db
-                .execute(
-                    "UPDATE pg_temp._floodmark_at_mark SET rows = rows - 1 WHERE ctid = (
-                       SELECT ctid FROM pg_temp._floodmark_at_mark
-                       WHERE hash = $1 AND ($2::text IS NULL OR file = $2) AND rows > 0 LIMIT 1)",
-                    &[&hash.to_be_bytes().as_slice(), &file],
+                .query(
+                    "WITH hand AS (
+                       SELECT hash, nth, row_number() OVER (PARTITION BY hash ORDER BY nth) AS copy
+                       FROM unnest($1::bytea[]) WITH ORDINALITY h(hash, nth)),
+                     met AS (
+                       SELECT ctid AS place, hash, rows, sum(rows) OVER (PARTITION BY hash ORDER BY file) - rows AS before
+                       FROM pg_temp._floodmark_at_mark
+                       WHERE rows > 0 AND ($2::text IS NULL OR file = $2) AND hash IN (SELECT hash FROM hand)),
+                     taken AS (
+                       UPDATE pg_temp._floodmark_at_mark m SET rows = m.rows - least(met.rows, a.copies - met.before)
+                       FROM met JOIN (SELECT hash, count(*) AS copies FROM hand GROUP BY hash) a ON a.hash = met.hash
+                       WHERE m.ctid = met.place AND a.copies > met.before)
+                     SELECT hand.nth FROM hand JOIN (SELECT hash, sum(rows) AS rows FROM met GROUP BY hash) m
+                       ON m.hash = hand.hash AND hand.copy <= m.rows",
+                    &[&bytes, &file],
                 )
-                .map_err(to("look for a row at the watermark"))
+                .map_err(&fail)
         })?;
-        Ok(taken > 0)
+        let mut out = vec![false; hashes.len()];
+        for row in &rows {
+            let nth: i64 = row.try_get(0).map_err(&fail)?;
+            let place = usize::try_from(nth - 1).ok().and_then(|nth| out.get_mut(nth));
+            *place.ok_or_else(|| Error::internal("a row was met that was not asked for"))? = true;
+        }
+        Ok(out)
     }
 
     fn write(&self, mut last: i64, rows: &[(Arc<str>, u128)]) -> Result<()> {

@@ -2,12 +2,15 @@
 
 use crate::failure::to;
 use floodmark_connect::{
-    boundary::{self, AHEAD, Rows, Which},
+    boundary::{self, Rows, Which},
     crash::{self, Point},
 };
 use floodmark_core::Result;
 use rusqlite::{Connection, params};
 use std::{collections::VecDeque, sync::Arc};
+
+/// Rows looked up at once.
+const AHEAD: i64 = 4096;
 
 /// Those of one pipeline.
 pub(crate) struct Kept<'a> {
@@ -24,7 +27,7 @@ impl Rows for Kept<'_> {
         self.db.query_row(sql, [self.pipeline], |row| row.get(0)).map_err(to("read the rows at the watermark"))
     }
 
-    fn next(&self, file: &str, met: i64, before: i64) -> Result<VecDeque<(i64, u128)>> {
+    fn next(&self, file: &str, passed: i64, last: i64) -> Result<(VecDeque<(i64, u128)>, i64)> {
         let fail = to("read the rows at the watermark");
         let mut select = self
             .db
@@ -33,13 +36,14 @@ impl Rows for Kept<'_> {
                  WHERE pipeline = ?1 AND id > ?2 AND id <= ?3 AND file = ?4 ORDER BY id LIMIT ?5",
             )
             .map_err(&fail)?;
-        let mut rows = select.query(params![self.pipeline, met, before, file, AHEAD]).map_err(&fail)?;
+        let mut rows = select.query(params![self.pipeline, passed, last, file, AHEAD]).map_err(&fail)?;
         let mut out = VecDeque::new();
         while let Some(row) = rows.next().map_err(&fail)? {
             let (id, hash): (i64, Vec<u8>) = row.try_into().map_err(&fail)?;
             out.push_back((id, boundary::hash(&hash)?));
         }
-        Ok(out)
+        let end = out.back().filter(|_| out.len() as i64 == AHEAD).map_or(last, |(id, _)| *id);
+        Ok((out, end))
     }
 
     fn count(&self, before: i64, met: &[(&str, i64)]) -> Result<()> {
@@ -73,18 +77,22 @@ impl Rows for Kept<'_> {
         Ok(())
     }
 
-    fn take(&self, file: Option<&str>, hash: u128) -> Result<bool> {
-        let taken = crash::at(Point::Boundary, || {
-            self.db
-                .prepare_cached(
-                    "UPDATE temp.floodmark_boundary SET rows = rows - 1 WHERE hash = ?1 AND file = (
-                       SELECT file FROM temp.floodmark_boundary
-                       WHERE hash = ?1 AND (?2 IS NULL OR file = ?2) AND rows > 0 LIMIT 1)",
-                )
-                .and_then(|mut statement| statement.execute(params![hash.to_be_bytes(), file]))
-                .map_err(to("look for a row at the watermark"))
-        })?;
-        Ok(taken > 0)
+    fn take(&self, file: Option<&str>, hashes: &[u128]) -> Result<Vec<bool>> {
+        let fail = to("look for a row at the watermark");
+        let mut update = self
+            .db
+            .prepare_cached(
+                "UPDATE temp.floodmark_boundary SET rows = rows - 1 WHERE hash = ?1 AND file = (
+                   SELECT file FROM temp.floodmark_boundary
+                   WHERE hash = ?1 AND (?2 IS NULL OR file = ?2) AND rows > 0 LIMIT 1)",
+            )
+            .map_err(&fail)?;
+        let mut take = |hash: &u128| {
+            let taken =
+                crash::at(Point::Boundary, || update.execute(params![hash.to_be_bytes(), file]).map_err(&fail))?;
+            Ok(taken > 0)
+        };
+        hashes.iter().map(&mut take).collect()
     }
 
     fn write(&self, last: i64, rows: &[(Arc<str>, u128)]) -> Result<()> {
@@ -157,6 +165,7 @@ mod tests {
                 Kept { db, pipeline: "p" }
                     .next(file, 0, i64::MAX)
                     .unwrap()
+                    .0
                     .into_iter()
                     .map(|(_, h)| ((*file).to_owned(), h))
             })
@@ -182,7 +191,7 @@ mod tests {
                 match step {
                     Step::Ask(file, hash) => {
                         let at = left.iter().position(|(f, h)| *h == hash && file.is_none_or(|file| file == *f));
-                        let answer = boundary.loaded(file.map(|f| FILES[f]), hash).unwrap();
+                        let answer = boundary.loaded(file.map(|f| FILES[f]), &[hash]).unwrap() == [true];
                         prop_assert_eq!(answer, at.is_some());
                         // Of several files that hold the row, which one answered shows in what is left of it.
                         if let (None, true) = (file, answer) {

@@ -296,8 +296,8 @@ impl Transaction for Desk<'_> {
         state::keep_reject(self.db, self.pipeline, self.run, &reject)
     }
 
-    fn loaded(&mut self, file: Option<&str>, hash: u128) -> Result<bool> {
-        self.boundary.loaded(file, hash)
+    fn loaded(&mut self, file: Option<&str>, hashes: &[u128]) -> Result<Vec<bool>> {
+        self.boundary.loaded(file, hashes)
     }
 
     fn boundary(&mut self, change: &BoundaryChange) -> Result<()> {

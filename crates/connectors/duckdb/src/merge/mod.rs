@@ -22,7 +22,7 @@ pub(crate) use floodmark_merge::fresh::Fresh;
 pub(crate) use lineage::sweep as sweep_lineage;
 
 use crate::{
-    boundary::Boundary,
+    boundary::{Boundary, Kept},
     ddl::{self, Name, Table},
     failure::to,
     link::Db,
@@ -75,17 +75,13 @@ pub(crate) struct Beside<'a> {
 
 impl<'a> Beside<'a> {
     pub(crate) fn new(db: &'a Db, pipeline: &'a str, run: &'a str) -> Result<Self> {
-        Ok(Beside { db, pipeline, run, boundary: Boundary::new(db, pipeline)? })
+        Ok(Beside { db, pipeline, run, boundary: Boundary::new(Kept { db, pipeline })? })
     }
 }
 
 impl incoming::Beside for Beside<'_> {
-    fn loaded(&mut self, file: Option<&str>, hash: u128) -> Result<bool> {
-        self.boundary.loaded(file, hash)
-    }
-
-    fn all_loaded(&mut self, file: Option<&str>, hashes: &[u128]) -> Result<Vec<bool>> {
-        self.boundary.all_loaded(file, hashes)
+    fn loaded(&mut self, file: Option<&str>, hashes: &[u128]) -> Result<Vec<bool>> {
+        self.boundary.loaded(file, hashes)
     }
 
     fn change(&mut self, change: &BoundaryChange) -> Result<()> {

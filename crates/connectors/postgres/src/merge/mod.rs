@@ -77,8 +77,8 @@ impl<'a> Beside<'a> {
 }
 
 impl incoming::Beside for Beside<'_> {
-    fn loaded(&mut self, file: Option<&str>, hash: u128) -> Result<bool> {
-        self.boundary.loaded(file, hash)
+    fn loaded(&mut self, file: Option<&str>, hashes: &[u128]) -> Result<Vec<bool>> {
+        self.boundary.loaded(file, hashes)
     }
 
     fn change(&mut self, change: &BoundaryChange) -> Result<()> {
