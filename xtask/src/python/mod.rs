@@ -41,7 +41,7 @@ const STARTERS: [(&str, &str); 4] = [
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     let (home, starters) = (tools()?, starters()?);
     build()?;
-    let wheel = wheel::build(&home)?;
+    let wheel = wheel::build(&home, "dev")?;
     install(&home, &wheel)?;
     starters.iter().try_for_each(|(_, folder)| install(folder, &wheel))?;
     let services = Services::start(Use::Tests)?;
@@ -69,6 +69,15 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
 /// A folder with Python and what the tests need.
 pub(crate) fn tools() -> Result<PathBuf, String> {
     venv::made("python", TOOLS.split_whitespace(), None)
+}
+
+/// A Python with the package as users have it, optimised, and whose tables are measured; by the versions that the tests have.
+pub(crate) fn released() -> Result<PathBuf, String> {
+    let measured = ["duckdb", "pandas", "polars", "pyarrow"];
+    let packages = TOOLS.split_whitespace().filter(|one| measured.iter().any(|name| one.starts_with(name)));
+    let home = venv::made("python-bench", packages, None)?;
+    install(&home, &wheel::build(&tools()?, "release")?)?;
+    Ok(home.join("bin/python"))
 }
 
 /// Folders with Python and what starts jobs, by name.
