@@ -41,6 +41,8 @@ cargo xtask COMMAND
                            measures Floodmark against sqlite3's own tools and adds a section to bench/RESULTS.md
   bench --only duckdb [--runs N]
                            the same beside DuckDB's own shell
+  bench --only python [--runs N]
+                           frames and files from Python, beside pandas, both databases' own tools and the command line
   bench --servers [--runs N] [--only NAME] [--peers]
                            the same into and out of PostgreSQL and MariaDB, beside their own tools and other loaders
                            names: first, idle, delta, flat

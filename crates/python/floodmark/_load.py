@@ -114,8 +114,7 @@ def _files(
     elif wait:
         args.append(f"--wait={float(wait):g}s")
     # A path that looks like a flag is a path.
-    args += [os.path.join(os.curdir, path) if path.startswith("-") else path for path in map(os.fspath, paths)]
-    args.append(url)
+    args += ["--", *map(os.fspath, paths), url]
     listener = Listener(progress, settings=True)
     code, raised, cause = _floodmark.command(args, program(), listener, progress is not None)
     ended(listener, code, raised, cause)

@@ -204,6 +204,15 @@ def test_files_are_loaded_by_their_path(sqlite: str, tmp_path) -> None:
     assert rows(sqlite, "orders") == [{"id": 1, "zip": "007"}]
 
 
+def test_paths_that_look_like_flags_are_known_by_one_name(sqlite: str, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, number in (("--x.csv", 1), ("a.csv", 2), ("-f", 3)):
+        (tmp_path / name).write_text(f"id\n{number}\n")
+    assert fm.load("--x.csv", sqlite, table="t", key="id").rows.inserted == 1
+    assert fm.load(["a.csv", "--x.csv", "-f"], sqlite, table="t", key="id").rows.read == 2
+    assert fm.load(["-f", "--x.csv", "a.csv"], sqlite, table="t", key="id").status == "nothing_new"
+
+
 def test_a_load_is_continued_by_the_command_line_and_the_other_way_round(url: str, cli, tmp_path) -> None:
     fm.load(ORDERS, url, table="orders", key="id", watermark="at")
     path = tmp_path / "more.csv"

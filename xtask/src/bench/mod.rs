@@ -4,6 +4,7 @@ mod data;
 mod duckdb;
 mod floor;
 pub(crate) mod measure;
+mod python;
 mod report;
 mod servers;
 mod sides;
@@ -19,6 +20,7 @@ use std::{
 
 const USAGE: &str = "cargo xtask bench [--runs N] [--only first|idle|delta|flat] [--keep]\n\
                      cargo xtask bench --only duckdb|duckdb-first|duckdb-delta|duckdb-again [--runs N]\n\
+                     cargo xtask bench --only python|python-first|python-duckdb|python-delta|python-csv|python-parquet [--runs N]\n\
                      cargo xtask bench --servers [--runs N] [--only JOB] [--peers]";
 const FLAT: &[usize] = &[100_000, 1_000_000, 10_000_000];
 
@@ -46,7 +48,10 @@ fn options(arguments: &[String]) -> Result<Options, String> {
         }
     }
     let known = |name: &String| {
-        out.servers || name.starts_with("duckdb") || ["first", "idle", "delta", "flat"].contains(&name.as_str())
+        out.servers
+            || name.starts_with("duckdb")
+            || name.starts_with("python")
+            || ["first", "idle", "delta", "flat"].contains(&name.as_str())
     };
     if out.only.as_ref().is_some_and(|only| !known(only)) || (out.peers && !out.servers) {
         return Err(USAGE.to_owned());
@@ -61,6 +66,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     fs::create_dir_all(&work).map_err(|e| e.to_string())?;
     if let Some(only) = options.only.as_deref().filter(|only| !options.servers && only.starts_with("duckdb")) {
         return duckdb::run(&program(&crate::duckdb::PROGRAM)?, &work, only, options.runs);
+    }
+    if let Some(only) = options.only.as_deref().filter(|only| !options.servers && only.starts_with("python")) {
+        return python::run(&work, only, options.runs);
     }
     if !has("sqlite3") {
         return Err("sqlite3 is not installed, and it is what Floodmark is measured against".to_owned());

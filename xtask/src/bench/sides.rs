@@ -16,7 +16,8 @@ const SET: &str = "o_custkey = excluded.o_custkey, o_orderstatus = excluded.o_or
 o_totalprice = excluded.o_totalprice, o_orderdate = excluded.o_orderdate, o_orderpriority = excluded.o_orderpriority, \
 o_clerk = excluded.o_clerk, o_shippriority = excluded.o_shippriority, o_comment = excluded.o_comment";
 
-const PIPELINE: &str = "version: 1
+/// The pipeline of the folder, over `data`.
+pub(super) const PIPELINE: &str = "version: 1
 pipelines:
   orders:
     source: { files: \"data/*.csv\" }
@@ -125,7 +126,7 @@ impl Side {
 }
 
 /// `.import` commits by itself, so staging and merge are two transactions, as anyone would write them by hand.
-fn script_for(file: &str) -> String {
+pub(super) fn script_for(file: &str) -> String {
     format!(
         "CREATE TABLE IF NOT EXISTS orders{TABLE};\n\
          CREATE TEMP TABLE staging{TABLE};\n\

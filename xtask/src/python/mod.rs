@@ -10,6 +10,8 @@ use crate::{
     test::{binary, build},
 };
 use std::{
+    fs,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -41,9 +43,9 @@ const STARTERS: [(&str, &str); 4] = [
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     let (home, starters) = (tools()?, starters()?);
     build()?;
-    let wheel = wheel::build(&home)?;
+    let wheel = wheel::build(&home, "dev")?;
     install(&home, &wheel)?;
-    starters.iter().try_for_each(|(_, folder)| install(folder, &wheel))?;
+    starters.iter().try_for_each(|(_, folder)| share(&home, folder))?;
     let services = Services::start(Use::Tests)?;
     let python = home.join("bin/python");
     let named =
@@ -71,6 +73,15 @@ pub(crate) fn tools() -> Result<PathBuf, String> {
     venv::made("python", TOOLS.split_whitespace(), None)
 }
 
+/// A Python with the package as users have it, optimised, and whose tables are measured; by the versions that the tests have.
+pub(crate) fn released() -> Result<PathBuf, String> {
+    let measured = ["duckdb", "pandas", "polars", "pyarrow"];
+    let packages = TOOLS.split_whitespace().filter(|one| measured.iter().any(|name| one.starts_with(name)));
+    let home = venv::made("python-bench", packages, None)?;
+    install(&home, &wheel::build(&tools()?, "release")?)?;
+    Ok(home.join("bin/python"))
+}
+
 /// Folders with Python and what starts jobs, by name.
 pub(crate) fn starters() -> Result<Vec<(&'static str, PathBuf)>, String> {
     let made = |(name, list): (&'static str, &'static str)| {
@@ -78,6 +89,15 @@ pub(crate) fn starters() -> Result<Vec<(&'static str, PathBuf)>, String> {
         Ok((name, venv::made(&format!("python-{name}"), wanted, Some(list))?))
     };
     STARTERS.into_iter().map(made).collect()
+}
+
+/// The package that is installed in one folder is that of another, too: it is large, and there is but one wheel.
+fn share(home: &Path, other: &Path) -> Result<(), String> {
+    let (from, to) = (venv::packages(home)?.join("floodmark"), venv::packages(other)?.join("floodmark"));
+    if fs::read_link(&to).is_ok_and(|linked| linked == from) {
+        return Ok(());
+    }
+    symlink(&from, &to).map_err(|e| format!("{}: {e}", to.display()))
 }
 
 fn install(home: &Path, wheel: &Path) -> Result<(), String> {

@@ -1,7 +1,11 @@
 //! Folders with Python and packages.
 
 use crate::shell::{self, target};
-use std::{fs, path::PathBuf, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 /// A folder with these packages, made once for each choice of versions. `pins`: a list with the versions of whatever they
 /// bring along.
@@ -34,4 +38,10 @@ pub(crate) fn made<'a>(
     shell::run(&mut pip)?;
     fs::write(&list, wanted).map_err(|e| format!("{}: {e}", list.display()))?;
     Ok(home)
+}
+
+/// Where the packages of such a folder are.
+pub(super) fn packages(home: &Path) -> Result<PathBuf, String> {
+    let ask = "import sysconfig; print(sysconfig.get_path('purelib'))";
+    shell::read(Command::new(home.join("bin/python")).args(["-c", ask])).map(|path| path.trim().into())
 }

@@ -1,4 +1,4 @@
-//! The wheel that is tested: of the debug build, with DuckDB's library where the tests have it.
+//! The wheel that is tested and measured, with DuckDB's library where the tests have it.
 
 use crate::{
     duckdb,
@@ -10,15 +10,16 @@ use std::{
     process::Command,
 };
 
-/// With what the other tests have built already. It stays on this machine, so that nobody looks what it is linked with.
-pub(super) fn build(home: &Path) -> Result<PathBuf, String> {
-    let out = home.join("wheels");
+/// By the tools of `home`, into a folder of it for this profile: `dev` with what the other tests have built already. It stays on
+/// this machine, so that nobody looks what it is linked with.
+pub(super) fn build(home: &Path, profile: &str) -> Result<PathBuf, String> {
+    let out = home.join("wheels").join(profile);
     if out.exists() {
         fs::remove_dir_all(&out).map_err(|e| format!("{}: {e}", out.display()))?;
     }
     shell::run(
         Command::new(home.join("bin/maturin"))
-            .args(["build", "--quiet", "--profile", "dev", "--auditwheel", "skip"])
+            .args(["build", "--quiet", "--profile", profile, "--auditwheel", "skip"])
             .args(duckdb::PROGRAM)
             .arg("--interpreter")
             .arg(home.join("bin/python"))

@@ -17,8 +17,11 @@ pub(crate) use store::{RejectsArgs, RejectsCommand, RunsArgs, RunsCommand, Store
 pub(crate) use tools::{CompletionsArgs, ExplainArgs, FingerprintArgs, InitArgs};
 
 use crate::env;
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use std::{ffi::OsString, path::PathBuf};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
 /// Data loads that are safe to re-run.
 ///
@@ -118,7 +121,22 @@ pub(crate) enum Command {
 
 /// Reads a command line, the program's name first.
 pub(crate) fn parse(line: &[OsString]) -> Result<Cli, clap::Error> {
-    Cli::try_parse_from(line)
+    Cli::try_parse_from(line).or_else(|error| match paths(line) {
+        Some(paths) if error.kind() == ErrorKind::UnknownArgument => Cli::try_parse_from(paths).map_err(|_| error),
+        _ => Err(error),
+    })
+}
+
+/// The same with what stands behind `--` written so that nothing takes it for a flag: files of `load` are several words, and
+/// clap looks ahead for the flag that ends them even where there can be none. Names of pipelines stay as they are.
+fn paths(line: &[OsString]) -> Option<Vec<OsString>> {
+    let behind = line.iter().position(|word| word == "--")? + 1;
+    line[..behind].iter().any(|word| word == "load").then_some(())?;
+    let path = |word: &OsString| match word.as_encoded_bytes() {
+        [b'-', _, ..] => Path::new(".").join(word).into_os_string(),
+        _ => word.clone(),
+    };
+    Some(line[..behind].iter().cloned().chain(line[behind..].iter().map(path)).collect())
 }
 
 /// The command line's own description, for completions.
@@ -132,4 +150,27 @@ pub(crate) fn wants_json(line: &[OsString]) -> bool {
     let flag = args.iter().rposition(|a| a == "--format").and_then(|i| args.get(i + 1)).map(|arg| arg.as_ref());
     let glued = args.iter().rev().find_map(|a| a.strip_prefix("--format="));
     flag.or(glued).map_or_else(|| env::lookup(env::FORMAT).is_some_and(|f| f == "json"), |f| f == "json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sources(line: &str) -> Option<Vec<String>> {
+        let line: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+        match parse(&line).ok()?.command {
+            Command::Load(load) => Some([load.sources, vec![load.destination]].concat()),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn behind_two_hyphens_every_word_is_a_path() {
+        let want = |words: &[&str]| Some(words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+        assert_eq!(sources("floodmark load --key id -- --x.csv sqlite:///a.db"), want(&["--x.csv", "sqlite:///a.db"]));
+        let several = "floodmark --format json load --key id -- a.csv --full-refresh - -x.csv sqlite:///a.db";
+        assert_eq!(sources(several), want(&["a.csv", "./--full-refresh", "-", "./-x.csv", "sqlite:///a.db"]));
+        assert_eq!(sources("floodmark load a.csv --kee id sqlite:///a.db"), None);
+        assert_eq!(sources("floodmark load a.csv --kee id sqlite:///a.db -- --x.csv"), None);
+    }
 }
