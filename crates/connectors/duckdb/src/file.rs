@@ -90,7 +90,9 @@ pub(crate) fn make(file: &Path) -> std::result::Result<(), Failure> {
         }
         let _ = fs::remove_dir(&folder);
     }
-    if folder.exists() && held(&folder).map_err(fail)?.is_some() {
+    if folder.exists()
+        && let Some(_held) = held(&folder).map_err(fail)?
+    {
         clear(&folder);
         let _ = fs::remove_dir(&folder);
     }

@@ -45,7 +45,12 @@ const ALLOWED: &[(&str, &str, usize, &str)] = &[
     ("connectors/duckdb/src/differences.rs", ".execute_batch(", 1, "a temporary table"),
     ("connectors/duckdb/src/differences.rs", ".copy_in(", 1, "into that table"),
     ("connectors/duckdb/src/file.rs", "fs::remove_file(", 1, "what `open-database` makes a new file of"),
-    ("connectors/duckdb/src/file.rs", "fs::create_dir", 2, "where it is made; a folder of the user's own to put aside into"),
+    (
+        "connectors/duckdb/src/file.rs",
+        "fs::create_dir",
+        2,
+        "where it is made; a folder of the user's own to put aside into",
+    ),
     ("connectors/duckdb/src/link.rs", ".execute(", 1, LINK),
     ("connectors/duckdb/src/link.rs", ".execute_batch(", 5, "settings of a connection; a transaction's begin and end"),
     ("connectors/duckdb/src/outside.rs", ".execute_batch(", 1, "what tests do by hand"),
