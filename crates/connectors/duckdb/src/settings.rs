@@ -5,7 +5,8 @@ use floodmark_core::{Code, Error, Result, url::ConnectionUrl};
 /// What may be set. Everything else is either Floodmark's business or a way to make results differ.
 const KNOWN: [&str; 4] = ["memory_limit", "threads", "temp_directory", "max_temp_directory_size"];
 
-/// Unless the URL says otherwise: what DuckDB takes by itself is most of the machine's memory.
+/// Unless the URL says otherwise: what DuckDB takes by itself is most of the machine's memory. This is the least at which a chunk of a
+/// million everyday rows need not be put aside (docs/destinations/duckdb.md has the figures).
 const MEMORY: &str = "512MB";
 
 /// Settings with their values.

@@ -39,6 +39,9 @@ pub(super) fn select(job: &Job<'_>, staged: &Staged, memory: &Memory) -> Result<
 
 /// Keys that come more than once: of their copies the rule takes one after the other.
 fn repeated(job: &Job<'_>, staged: &Staged) -> Result<Option<Stage>> {
+    if staged.rising {
+        return Ok(None);
+    }
     let key = ddl::list(staged.layout.names[..staged.layout.key].iter().map(String::as_str));
     let sql = format!("SELECT {key} FROM {} GROUP BY {key} HAVING count(*) > 1", staged.stage.name);
     let repeated = derive(job, "_floodmark_repeated", &sql)?;
@@ -98,8 +101,14 @@ fn cases(job: &Job<'_>, staged: &Staged, memory: &Memory, repeated: bool) -> Res
         let fate = if memory.dates { APART } else { Standing::Stale as usize };
         cases.extend(stale.then_some((condition, fate)));
     }
+    // What most likely differs comes first, and what takes long to compare last: the first difference is enough.
+    let mut compared: Vec<usize> = layout.data().filter(|n| staged.came[*n]).collect();
+    compared.sort_by_key(|n| {
+        let long = matches!(layout.types[*n], DataType::Text | DataType::Json | DataType::Bytes);
+        (layout.version != Some(*n), long)
+    });
     let mut same = Vec::new();
-    for n in layout.data().filter(|n| staged.came[*n]) {
+    for n in compared {
         let (came, there) = sides(&layout.names[n], found(n)?);
         let kept = if layout.keeps[n] { format!("{came} IS NULL OR ") } else { String::new() };
         same.push(format!("({kept}{came} IS NOT DISTINCT FROM {there})"));

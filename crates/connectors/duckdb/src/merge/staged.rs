@@ -6,9 +6,9 @@ use super::{
 };
 use crate::{codec, failure::to};
 use arrow::{
-    array::{ArrayRef, AsArray, BooleanArray, RecordBatch},
+    array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch},
     compute::{cast, concat_batches},
-    datatypes::{DataType as ArrowType, Field, Schema, SchemaRef},
+    datatypes::{DataType as ArrowType, Field, Int64Type, Schema, SchemaRef},
 };
 use floodmark_connect::{
     ShapedBatch,
@@ -35,6 +35,9 @@ pub(super) struct Staged {
     /// With marks of deletes.
     pub(super) marks: bool,
     pub(super) rows: u64,
+    /// The key is one whole number, and each row's is above that of the one before: none comes twice.
+    pub(super) rising: bool,
+    highest: Option<i64>,
     schema: SchemaRef,
 }
 
@@ -75,13 +78,16 @@ impl Staged {
         let mut columns = names.collect::<Result<Vec<_>>>()?;
         columns.extend(marks.then_some((DELETE, DataType::Bool)));
         let stage = Stage::make(job.db, "_floodmark_stage", &columns)?;
-        Ok(Staged { stage, layout, came, marks, rows: 0, schema: schema.clone() })
+        let rising = pipeline.key.len() == 1;
+        Ok(Staged { stage, layout, came, marks, rows: 0, rising, highest: None, schema: schema.clone() })
     }
 
     fn fill(&mut self, job: &Job<'_>, mut next: impl FnMut() -> Result<Option<ShapedBatch>>) -> Result<()> {
-        let marks = self.marks;
+        let (marks, rising, highest) = (self.marks, &mut self.rising, &mut self.highest);
+        let key = &self.layout.names[0];
         self.rows += self.stage.send(job.db, |writer| {
             while let Some(batch) = next()? {
+                *rising = *rising && rises(&batch.rows, key, highest);
                 codec::refuse(job.db, &batch.rows, &types(job.schema(), &batch)?)?;
                 writer.batch(&if marks { marked(&batch)? } else { batch.rows })?;
             }
@@ -135,6 +141,15 @@ impl Staged {
         let place = self.layout.place(name).filter(|at| self.came[*at]);
         place.ok_or_else(|| Error::internal(format!("a batch without its column {name:?}")))
     }
+}
+
+/// Whether a column is a whole number that rises from row to row, from `highest` on.
+fn rises(rows: &RecordBatch, column: &str, highest: &mut Option<i64>) -> bool {
+    let numbers = rows.column_by_name(column).and_then(|array| array.as_primitive_opt::<Int64Type>());
+    numbers.is_some_and(|numbers| {
+        numbers.null_count() == 0
+            && numbers.values().iter().all(|n| highest.replace(*n).is_none_or(|before| before < *n))
+    })
 }
 
 /// The rows with their marks of deletes, of which there may be none.
