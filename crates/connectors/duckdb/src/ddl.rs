@@ -186,8 +186,6 @@ impl Found {
 pub(crate) struct Table {
     pub(crate) columns: Vec<Found>,
     is_view: bool,
-    /// Constraints have indexes, too.
-    has_indexes: bool,
 }
 
 impl Table {
@@ -204,12 +202,6 @@ impl Table {
     pub(crate) fn takes(&self, mut columns: impl Iterator<Item = impl AsRef<str>>) -> bool {
         columns.all(|name| self.get(name.as_ref()).is_some_and(|c| c.way == Way::Ours))
     }
-
-    /// Whether a row may be put in the place of another one by these columns: there are no more, and no index that would be
-    /// asked about a key between the two.
-    pub(crate) fn replaces(&self, columns: &[&str]) -> bool {
-        !self.has_indexes && columns.len() == self.columns.len() && self.takes(columns.iter())
-    }
 }
 
 /// Columns and types of a table, or `None` where there is none.
@@ -220,23 +212,23 @@ pub(crate) fn table(db: &Db, name: &Name) -> Result<Option<Table>> {
         let codec::Read { data_type, way } = codec::read_as(&declared);
         Ok(Found { name: row.try_get(0)?, data_type, declared, way })
     };
-    let indexes = db
+    let is_view = db
         .query_opt(
-            "SELECT index_count FROM duckdb_tables()
+            "SELECT false FROM duckdb_tables()
              WHERE database_name = current_database() AND schema_name = $1 AND table_name = $2
-             UNION ALL SELECT NULL FROM duckdb_views()
+             UNION ALL SELECT true FROM duckdb_views()
              WHERE database_name = current_database() AND schema_name = $1 AND view_name = $2",
             &[&name.schema, &name.table],
         )
-        .and_then(|row| row.map(|row| row.try_get::<Option<i64>>(0)).transpose())
+        .and_then(|row| row.map(|row| row.try_get::<bool>(0)).transpose())
         .map_err(&read)?;
-    let Some(indexes) = indexes else { return Ok(None) };
+    let Some(is_view) = is_view else { return Ok(None) };
     // The list of all columns would have DuckDB bind every view that it brings along.
     let columns = db
         .query(&format!("SELECT column_name, column_type FROM (DESCRIBE {name})"), &[])
         .and_then(|rows| rows.iter().map(found).collect::<Result<Vec<_>, _>>())
         .map_err(&read)?;
-    Ok(Some(Table { columns, is_view: indexes.is_none(), has_indexes: indexes != Some(0) }))
+    Ok(Some(Table { columns, is_view }))
 }
 
 /// The columns Floodmark keeps beside the data, by strategy. `at` is the type of the moments of a history.
@@ -263,10 +255,9 @@ pub(crate) fn key_columns(pipeline: &Pipeline) -> Vec<&str> {
     key
 }
 
-/// Brings the table to the target: creates it, or applies the changes, and sees that its rows are told apart by the key. No index is made for that: whoever
-/// merges looks first, nobody else writes meanwhile, and an index of DuckDB's is kept in memory as a whole. Whether it
-/// was created.
-/// `loaded`: this pipeline has loaded the table before, so its key is settled.
+/// Brings the table to the target: creates it, or applies the changes, and sees that its rows are told apart by the key. No
+/// index is made for that: whoever merges looks first, nobody else writes meanwhile, and an index of DuckDB's is kept in
+/// memory as a whole. Whether it was created. `loaded`: this pipeline has loaded the table before, so its key is settled.
 pub(crate) fn prepare(
     db: &Db,
     pipeline: &Pipeline,

@@ -86,30 +86,12 @@ impl<'a> Joined<'a> {
 
     /// Writes what differs; rows that are set apart wait.
     pub(super) fn write(&self) -> Result<()> {
-        let (job, staged) = (self.job, self.staged);
-        let layout = &staged.layout;
-        let all: Vec<&str> = layout.names.iter().map(String::as_str).collect();
-        if self.rows[UPDATED] == 0 {
-            return self.insert(&[INSERTED]);
-        }
-        if !job.table.replaces(&all) {
+        // Over them, not anew: what deletes leave in the table has to be cleared out of all of it by a checkpoint, which
+        // takes longer than either.
+        if self.rows[UPDATED] > 0 {
             self.update()?;
-            return self.insert(&[INSERTED]);
         }
-        // DuckDB writes a row anew several times faster than it writes over one.
-        let whole = (0..all.len()).all(|n| layout.deleted == Some(n) || (staged.came[n] && !layout.keeps[n]));
-        if whole {
-            self.delete()?;
-            return self.insert(&[INSERTED, UPDATED]);
-        }
-        let values = self.values(true)?;
-        let sql = format!("SELECT {} {}", values.join(", "), self.beside());
-        let merged = derive(job, "_floodmark_merged", &format!("{sql} JOIN {} t ON t.{ROW} = f.there", job.name))?;
-        self.delete()?;
-        let sql = format!("INSERT INTO {} ({}) SELECT * FROM {}", job.name, ddl::list(all), merged.name);
-        let met = crash::at(Point::Insert, || job.db.execute(&sql, &[]).map_err(to("insert rows")))?;
-        all_met(job, met, self.rows[UPDATED] as usize)?;
-        self.insert(&[INSERTED])
+        self.insert()
     }
 
     /// The staged rows that are written over those of the table, and where these stand.
@@ -139,14 +121,6 @@ impl<'a> Joined<'a> {
         (0..layout.names.len()).map(value).collect()
     }
 
-    fn delete(&self) -> Result<()> {
-        let Joined { job, fates, .. } = self;
-        let gone = format!("SELECT there FROM {} WHERE fate = {UPDATED}", fates.name);
-        let sql = format!("DELETE FROM {} t WHERE t.{ROW} IN ({gone})", job.name);
-        let met = crash::at(Point::Delete, || job.db.execute(&sql, &[]).map_err(to("delete rows")))?;
-        all_met(job, met, self.rows[UPDATED] as usize)
-    }
-
     fn update(&self) -> Result<()> {
         let Joined { job, staged, .. } = self;
         let names = staged.layout.names.iter().zip(self.values(true)?).skip(staged.layout.key);
@@ -156,9 +130,9 @@ impl<'a> Joined<'a> {
         all_met(job, met, self.rows[UPDATED] as usize)
     }
 
-    fn insert(&self, which: &[usize]) -> Result<()> {
+    fn insert(&self) -> Result<()> {
         let Joined { job, staged, .. } = self;
-        let rows: u64 = which.iter().map(|fate| self.rows[*fate]).sum();
+        let rows = self.rows[INSERTED];
         if rows == 0 {
             return Ok(());
         }
@@ -168,7 +142,7 @@ impl<'a> Joined<'a> {
             ddl::list(staged.layout.names.iter().map(String::as_str)),
             self.values(false)?.join(", "),
             staged.stage.name,
-            self.are(which)
+            self.are(&[INSERTED])
         );
         let met = crash::at(Point::Insert, || job.db.execute(&sql, &[]).map_err(to("insert rows")))?;
         all_met(job, met, rows as usize)
@@ -233,7 +207,7 @@ impl<'a> Joined<'a> {
 
     /// Takes away what it was worked out with: it is as large as the chunk, and the commit would keep it.
     pub(super) fn clear(self) -> Result<()> {
-        let names = ["_floodmark_stage", "_floodmark_fates", "_floodmark_merged", "_floodmark_apart"];
+        let names = ["_floodmark_stage", "_floodmark_fates", "_floodmark_apart"];
         let drop = names.map(|name| format!("DROP TABLE IF EXISTS temp.main.{name}")).join("; ");
         crash::at(Point::Temporary, || self.job.db.execute_batch(&drop).map_err(to("drop a temporary table")))
     }

@@ -19,20 +19,13 @@ pub(super) fn write(job: &Job<'_>, layout: &Layout, slots: &Slots) -> Result<()>
     type Row<'a> = (&'a [At], Option<At>);
     let Layout { names, key, .. } = layout;
     let all: Vec<&str> = names.iter().map(String::as_str).collect();
-    // DuckDB writes a row anew several times faster than it writes over one.
-    let anew = job.table.replaces(&all);
     let (mut inserted, mut updated, mut deleted) =
         (Vec::<Row<'_>>::new(), Vec::<Row<'_>>::new(), Vec::<Row<'_>>::new());
     for slot in &slots.slots {
         match (&slot.before, &slot.now) {
             (None, Some(now)) => inserted.push((now, None)),
             (Some(before), Some(now)) if !std::rc::Rc::ptr_eq(before, now) && !slots.same_cells(before, now) => {
-                if anew {
-                    deleted.push((&[], slot.seen));
-                    inserted.push((now, None));
-                } else {
-                    updated.push((now, slot.seen));
-                }
+                updated.push((now, slot.seen));
             }
             (Some(_), None) => deleted.push((&[], slot.seen)),
             _ => {}
