@@ -61,10 +61,10 @@ impl Fold<'_> {
                     // A keyed overwrite makes the table the source: what the table held counts for nothing.
                     let versioned = self.pipeline.version.is_some() && self.pipeline.load != Load::Overwrite;
                     let incoming = self.raise(incoming);
-                    match decide(incoming.existing, incoming.order, row.delete, versioned) {
-                        Rule::Stale if self.fill(row, &incoming)? => Standing::Updated,
-                        rule => self.apply(row, &incoming, rule),
-                    }
+                    let rule = decide(incoming.existing, incoming.order, row.delete, versioned);
+                    let filled = rule == Rule::Stale && self.fill(row, &incoming)?;
+                    let standing = self.apply(row, &incoming, rule);
+                    if filled { Standing::Updated } else { standing }
                 }
             }
             Some(standing) => {

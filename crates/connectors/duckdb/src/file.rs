@@ -84,6 +84,9 @@ pub(crate) fn make(file: &Path) -> std::result::Result<(), Failure> {
         if !file.exists() {
             let new = folder.join(NEW);
             drop(Database::open(Some(&new), &[])?);
+            // The log of a database that is gone: DuckDB throws it away when it makes the file, and would read it into this one.
+            let log = fs::remove_file(with(file, ".wal"));
+            log.or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) }).map_err(fail)?;
             // It never takes the place of a database that somebody else made meanwhile.
             let moved = tempfile::TempPath::try_from_path(&new).map_err(fail)?.persist_noclobber(file);
             moved.map_err(|moved| moved.error).or_else(taken).map_err(fail)?;

@@ -145,7 +145,8 @@ impl<'a> Cells<'a> {
         match &self.values {
             Values::Int(v) => v.value(a).cmp(&v.value(b)),
             Values::Text(v) => v.value(a).cmp(v.value(b)),
-            Values::Double(v) => v.value(a).total_cmp(&v.value(b)),
+            // Zero is one key, whatever its sign: its rows stay in the order of the source.
+            Values::Double(v) => (v.value(a) + 0.0).total_cmp(&(v.value(b) + 0.0)),
             Values::Bool(v) => v.value(a).cmp(&v.value(b)),
             Values::Bytes(v) => v.value(a).cmp(v.value(b)),
             Values::Date(v) => v.value(a).cmp(&v.value(b)),

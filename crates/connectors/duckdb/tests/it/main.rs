@@ -184,6 +184,20 @@ fn what_is_left_of_a_database_that_was_being_made_goes() {
     assert!(folder.join("notes").exists());
 }
 
+/// Whoever takes the file away to begin anew, and leaves its log, does begin anew.
+#[test]
+fn the_log_of_a_database_that_is_gone_comes_into_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let (old, new) = (dir.path().join("old.duckdb"), dir.path().join("t.duckdb"));
+    let open = at(&old).open("p", "r", None, &Stop::default()).unwrap();
+    outside::execute(&old, "CREATE TABLE t AS SELECT 1 AS id").unwrap();
+    std::fs::copy(dir.path().join("old.duckdb.wal"), dir.path().join("t.duckdb.wal")).unwrap();
+    drop(open);
+    drop(at(&new).open("p", "r", None, &Stop::default()).unwrap());
+    let tables = "SELECT table_name AS t FROM duckdb_tables() WHERE table_name NOT LIKE '\\_floodmark%' ESCAPE '\\'";
+    assert_eq!(outside::query(&new, tables).unwrap().rows, Vec::<Vec<floodmark_core::Value>>::new());
+}
+
 /// The first three blocks of a file that DuckDB 2.0.1 made: where bytes are not zero, and which.
 const NEWER: [(usize, &str); 7] = [
     (0, "e4c0f8f284ea14fc4455434be703"),

@@ -117,8 +117,8 @@ impl<'db> Merge<'db> {
         let within = within.filter(|_| track_absent).map(|w| part::condition(db, plan, w)).transpose()?;
         if track_absent {
             let window = ddl::list(pipeline.window.iter().map(String::as_str));
-            let mut sql = "DROP TABLE IF EXISTS temp._floodmark_kept;
-                 CREATE TEMP TABLE _floodmark_kept (id INTEGER PRIMARY KEY);"
+            let mut sql = "DROP TABLE IF EXISTS temp._floodmark_present;
+                 CREATE TEMP TABLE _floodmark_present (id INTEGER PRIMARY KEY);"
                 .to_owned();
             if within.is_none() && !pipeline.window.is_empty() {
                 sql.push_str(&format!(
@@ -183,10 +183,10 @@ impl<'db> Merge<'db> {
                 // A keyed overwrite makes the table the source: what the table held counts for nothing.
                 let versioned = self.versioned && self.pipeline.load != Load::Overwrite;
                 let incoming = self.raise(incoming);
-                match decide(incoming.existing, incoming.order, delete, versioned) {
-                    Rule::Stale if self.fill(statements, cells, row, &incoming, delete)? => Fate::Updated,
-                    rule => self.apply(statements, cells, row, &incoming, rule)?,
-                }
+                let rule = decide(incoming.existing, incoming.order, delete, versioned);
+                let filled = rule == Rule::Stale && self.fill(statements, cells, row, &incoming, delete)?;
+                let fate = self.apply(statements, cells, row, &incoming, rule)?;
+                if filled { Fate::Updated } else { fate }
             }
             Some(fate) => {
                 // Newest in the batch first: the table now shows the winner so far, by version or, without, by order.
@@ -430,7 +430,7 @@ impl<'db> Merge<'db> {
         let (true, Some(rowid)) = (self.track_absent, rowid) else { return Ok(()) };
         crash::at(Point::Temporary, || {
             self.db
-                .prepare_cached("INSERT OR IGNORE INTO temp._floodmark_kept VALUES (?1)")
+                .prepare_cached("INSERT OR IGNORE INTO temp._floodmark_present VALUES (?1)")
                 .and_then(|mut s| s.execute([rowid]))
                 .map_err(to("note a row"))
         })?;
@@ -470,7 +470,7 @@ impl<'db> Merge<'db> {
     fn remove_absent(&self) -> Result<u64> {
         let table = ddl::quote(&self.pipeline.destination.table);
         let rowid = self.rowid;
-        let mut condition = format!("{table}.{rowid} NOT IN (SELECT id FROM temp._floodmark_kept)");
+        let mut condition = format!("{table}.{rowid} NOT IN (SELECT id FROM temp._floodmark_present)");
         let none = Vec::new();
         let mut parameters = &none;
         if let Some(within) = &self.within {
