@@ -98,9 +98,21 @@ impl Lock {
     }
 
     /// Ends the session that took it for this run and lost its connection, where the server has not noticed: what that session
-    /// has begun holds up whoever writes the same rows.
+    /// has begun holds up whoever writes the same rows, and a commit that it was asked for may still be on its way.
     pub(crate) fn end_lost(&self, db: &Db, run: &str) -> Result<()> {
-        end_earlier(db, &self.name, run).map(drop)
+        let since = Instant::now();
+        while end_earlier(db, &self.name, run)? {
+            if since.elapsed() >= PARTING {
+                return Err(Error::new(
+                    Code::DestinationWrite,
+                    "the session that this run lost has not ended, and may still commit",
+                )
+                .state("what is committed stays, and is on record")
+                .help("run again: what is committed by then is not done again"));
+            }
+            std::thread::sleep(POLL);
+        }
+        Ok(())
     }
 
     /// Whether this connection still holds it. A proxy that gives every transaction another connection to the server leaves

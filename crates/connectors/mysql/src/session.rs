@@ -238,6 +238,19 @@ impl MysqlSession {
     fn looking<T>(&self, look: impl Fn(&Db) -> Result<T>) -> Result<T> {
         if self.db.is_closed() { look(&self.destination.connect()?) } else { look(&self.db) }
     }
+
+    /// Another connection, where this one was lost. What the lost session was asked to commit is committed by then, or never
+    /// will be.
+    fn after_loss(&self, run: &str) -> Result<Option<Db>> {
+        if !self.db.is_closed() {
+            return Ok(None);
+        }
+        let own = self.destination.connect()?;
+        if let Some(lock) = &self.lock {
+            lock.end_lost(&own, run)?;
+        }
+        Ok(Some(own))
+    }
 }
 
 /// Brings the table to the target, or makes another one beside it.
@@ -333,7 +346,8 @@ impl Session for MysqlSession {
     }
 
     fn receipt(&self, run: &str) -> Result<Option<RunRecord>> {
-        self.looking(|db| Ok(receipts::runs(db, None, Some(run), 1)?.pop()))
+        let own = self.after_loss(run)?;
+        Ok(receipts::runs(own.as_ref().unwrap_or(&self.db), None, Some(run), 1)?.pop())
     }
 
     fn step_aside(self: Box<Self>, run: &str, wait: Option<Duration>) -> Result<Box<dyn Session>> {
@@ -346,12 +360,8 @@ impl Session for MysqlSession {
         if self.rehearsed.is_some() {
             return Ok(());
         }
-        let closed = self.db.is_closed();
-        let own = if closed { Some(self.destination.connect()?) } else { None };
+        let own = self.after_loss(&run.run)?;
         let db = own.as_ref().unwrap_or(&self.db);
-        if let (Some(own), Some(lock)) = (&own, &self.lock) {
-            lock.end_lost(own, &run.run)?;
-        }
         let step = Step::begin(db, false)?;
         // A run that was fenced off may still say how it ended, but no longer speaks for the files; nor do loads beside runs.
         if self.beside.is_none() && state::token(db, &self.pipeline)? == Some(self.state.token) {

@@ -116,9 +116,21 @@ impl Lock {
     }
 
     /// Ends the session that took it for this run and lost its connection, where the server has not noticed: what that session
-    /// has begun holds up whoever writes the same rows.
+    /// has begun holds up whoever writes the same rows, and a commit that it was asked for may still be on its way.
     pub(crate) fn end_lost(&self, db: &Db, run: &str) -> Result<()> {
-        end_earlier(db, self.key, Some(run)).map(drop)
+        let since = Instant::now();
+        while end_earlier(db, self.key, Some(run))? {
+            if since.elapsed() >= PARTING {
+                return Err(Error::new(
+                    Code::DestinationWrite,
+                    "the session that this run lost has not ended, and may still commit",
+                )
+                .state("what is committed stays, and is on record")
+                .help("run again: what is committed by then is not done again"));
+            }
+            std::thread::sleep(POLL);
+        }
+        Ok(())
     }
 
     /// Lets go at once, where waiting for the server to notice the end of the connection would be a moment too long.
