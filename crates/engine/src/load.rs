@@ -87,6 +87,8 @@ pub(crate) struct Chunks<'r, 'scope, 'a> {
     chunk_rows: u64,
     rejected_total: u64,
     read_total: u64,
+    /// Rows of intervals that are committed.
+    of_units: u64,
     /// Everything is read.
     pub(crate) done: bool,
 }
@@ -112,6 +114,7 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
             chunk_rows: 0,
             rejected_total: 0,
             read_total: 0,
+            of_units: 0,
             done: false,
         }
     }
@@ -280,7 +283,8 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
     /// The parts of the source that are in the open chunk.
     fn slices(&self) -> Vec<SliceShare> {
         if let Some(receipts) = &self.parts.receipts {
-            return receipts.share(&self.parts.shaper, self.chunk.rejected).into_iter().collect();
+            let read = receipts.met(&self.parts.shaper) - self.of_units;
+            return receipts.share(read, self.chunk.rejected).into_iter().collect();
         }
         let highest = || self.parts.shaper.highest().map(|mark| mark.value.to_string());
         let share = |(reading, progress): (&Reading, &Progress)| {
@@ -406,7 +410,13 @@ impl Chunk for Chunks<'_, '_, '_> {
         self.parts.record.status = if last { "ok" } else { "partial" }.into();
         let (intervals, absorbed) = match &self.parts.receipts {
             None => Default::default(),
+            Some(_) if !self.done => Default::default(),
             Some(receipts) => (receipts.entries(&self.parts.shaper, &self.parts.record.run, now)?, receipts.absorbed()),
+        };
+        // A backfill knows nothing of what a run left unfinished, unless it moves the watermark itself.
+        let pending = match &self.parts.receipts {
+            Some(receipts) if !receipts.moves(&self.parts.shaper) => self.parts.state.pending.clone(),
+            _ => highest.filter(|_| !self.done),
         };
         let boundary = match &self.parts.receipts {
             Some(receipts) if !receipts.moves(&self.parts.shaper) => BoundaryChange::default(),
@@ -435,7 +445,7 @@ impl Chunk for Chunks<'_, '_, '_> {
             schema: self.parts.schema.clone(),
             source_schema: self.parts.source_schema.cloned(),
             watermark,
-            pending: highest.filter(|_| !self.done),
+            pending,
             boundary,
             reread,
             skimmed,
@@ -503,6 +513,7 @@ impl Chunks<'_, '_, '_> {
     pub(crate) fn committed(&mut self) {
         self.chunk = Counts::default();
         self.chunk_rows = 0;
+        self.of_units = self.parts.receipts.as_ref().map_or(0, |receipts| receipts.met(&self.parts.shaper));
         for progress in &mut self.progress {
             progress.share = Share { before: progress.rows, ..Share::default() };
         }

@@ -185,6 +185,12 @@ impl Pass<'_, '_> {
         Ok(parts)
     }
 
+    /// Whether units are in with one commit or not at all. Rows that come in no order, of which any may be the last of its
+    /// unit, are committed a part at a time, where loading them again changes nothing; the receipts come with the last.
+    fn is_whole(&self) -> bool {
+        self.work.pipeline.whole() || self.work.source.sorts()
+    }
+
     /// An interval as the source is asked for it.
     fn range(&self, interval: &Interval) -> Range {
         Range {
@@ -305,28 +311,29 @@ impl Pass<'_, '_> {
                 record: run.clone(),
                 observer: work.engine.observer.as_ref(),
                 clock: work.engine.clock.clone(),
-                whole: true,
+                whole: self.is_whole(),
                 lineage: false,
                 by_file: false,
                 from: None,
                 receipts: Some(receipts),
             });
-            let plan = LoadPlan {
-                target: work.target(schemas, &[], run),
-                replace: Vec::new(),
-                lineage: false,
-                forget: false,
-                full: false,
-                ordered: !table,
-                within,
-            };
-            session.load(&plan, &mut chunks)?;
-            let record = chunks.record().clone();
-            crash::reached(Point::Committed)?;
-            chunks.committed();
-            Ok::<RunRecord, Error>(record)
-        })
-        .map(|record| *run = record)?;
+            while !chunks.done {
+                let plan = LoadPlan {
+                    target: work.target(schemas, &[], run),
+                    replace: Vec::new(),
+                    lineage: false,
+                    forget: false,
+                    full: false,
+                    ordered: !table,
+                    within: within.clone(),
+                };
+                session.load(&plan, &mut chunks)?;
+                run.clone_from(chunks.record());
+                crash::reached(Point::Committed)?;
+                chunks.committed();
+            }
+            Ok::<(), Error>(())
+        })?;
         ground.mark = match (&ground.mark, session.state().watermark.as_ref()) {
             (_, Some(mark)) if ground.own => Some(mark.value.clone()),
             (mark, _) => mark.clone(),

@@ -76,9 +76,13 @@ impl Receipts<'_> {
         Ok(self.units.iter().enumerate().map(entry).collect())
     }
 
-    /// The units as one part of the source.
-    pub(crate) fn share(&self, shaper: &Shaper<'_>, rejected: u64) -> Option<SliceShare> {
-        let tally = shaper.units()?;
+    /// Rows of the units that were met so far.
+    pub(crate) fn met(&self, shaper: &Shaper<'_>) -> u64 {
+        shaper.units().map_or(0, |tally| (0..self.units.len()).map(|at| tally.met(at).0).sum())
+    }
+
+    /// The units as one part of the source, of which a commit brings so many rows.
+    pub(crate) fn share(&self, read: u64, rejected: u64) -> Option<SliceShare> {
         let (first, last) = (self.units.first()?, self.units.last()?);
         Some(SliceShare {
             kind: SliceKind::Interval,
@@ -87,7 +91,7 @@ impl Receipts<'_> {
             slices: self.units.len() as u64,
             from: Some(first.interval.from.to_string()),
             until: Some(last.interval.until.to_string()),
-            read: (0..self.units.len()).map(|at| tally.met(at).0).sum(),
+            read,
             skipped: 0,
             rejected,
         })
@@ -121,8 +125,7 @@ impl Receipts<'_> {
     /// table's columns have changed, they are not what they were: what would be added beside them is the same rows once more.
     /// What the source has changed in them otherwise makes other rows, however many of them a transaction takes.
     pub(crate) fn refuse_others(&self, shaper: &Shaper<'_>, pipeline: &Pipeline, sum: &Counts) -> Result<()> {
-        let tally = tally(shaper)?;
-        let came: u64 = (0..self.units.len()).map(|at| tally.met(at).0).sum();
+        let came = self.met(shaper);
         let known = came.saturating_sub(sum.inserted);
         let Before { rows, reshaped } = self.before;
         let others = reshaped && known < rows;

@@ -200,3 +200,65 @@ fn p2_a_large_interval_is_loaded_in_parts_with_receipts_of_their_own() {
         assert_eq!([of("from"), of("to"), of("rows")], ["\"2020-01-01\"", "\"2024-01-01\"", "30000"], "{load}");
     }
 }
+
+/// A thousand rows in ten files, each with rows of every day, and a transaction for each file.
+fn ten_files(fields: &str) -> TempDir {
+    let folder = scratch().unwrap();
+    fs::create_dir(folder.path().join("data")).unwrap();
+    for file in 0..10 {
+        let row = |n: i64| format!("{n},{},2024-01-{:02}\n", n * 7, n % 28 + 1);
+        let rows: String = (file * 100..(file + 1) * 100).map(row).collect();
+        fs::write(folder.path().join(format!("data/{file}.csv")), format!("id,n,day\n{rows}")).unwrap();
+    }
+    let yaml = format!(
+        "version: 1\npipelines:\n  t:\n    source: {{ files: 'data/*.csv' }}\n    \
+         destination: {{ url: 'sqlite:///out.db', table: t }}\n    key: id\n    watermark: day\n    commit_every: 100\n{fields}"
+    );
+    fs::write(folder.path().join("floodmark.yaml"), yaml).unwrap();
+    folder
+}
+
+const MONTH: [&str; 8] = ["backfill", "t", "--from", "2024-01-01", "--to", "2024-02-01", "--by", "1mo"];
+
+/// The fourth transaction is never committed.
+fn killed_at_the_fourth(folder: &Path, arguments: &[&str]) {
+    let child = command(folder, arguments).env("FLOODMARK_CRASH", "sealed:before:4=abort").spawn().unwrap();
+    assert_eq!(told(child).0, None);
+    assert_eq!(sum(folder).0, 300);
+}
+
+/// Files give no rows in order: what a killed backfill committed of a large interval is in, stays, and is not written again;
+/// its receipt comes with the last of its rows.
+#[test]
+fn p2_a_large_interval_of_files_goes_on_where_it_was_killed() {
+    let folder = ten_files("");
+    let receipts = || call(folder.path(), &["backfill", "t", "--status"]).1["intervals"].as_array().unwrap().len();
+    killed_at_the_fourth(folder.path(), &MONTH);
+    assert_eq!(receipts(), 0, "there is none of a part");
+    let (ended, report) = call(folder.path(), &MONTH);
+    let rows = |outcome: &str| report["rows"][outcome].as_i64();
+    assert_eq!((ended, rows("read"), rows("unchanged"), rows("inserted")), (Some(0), Some(1000), Some(300), Some(700)));
+    assert_eq!((sum(folder.path()), receipts()), ((1000, 1000, (0..1000).map(|n| n * 7).sum()), 1));
+    // Each commit brought its own rows, and no others.
+    let (_, shown) = call(folder.path(), &["runs", "show", report["run"].as_str().unwrap()]);
+    let of_slices =
+        |commit: &Value| commit["slices"].as_array().unwrap().iter().filter_map(|s| s["read"].as_i64()).sum();
+    let brought: Vec<i64> = shown["commits"].as_array().unwrap().iter().map(of_slices).collect();
+    assert_eq!(brought.iter().filter(|rows| **rows > 0).collect::<Vec<_>>(), [&100; 10], "{shown:#}");
+}
+
+/// What a killed run has yet to load is not for a backfill to say, though it has the run's lock: where no version tells old
+/// rows from new ones.
+#[test]
+fn p7_a_backfill_leaves_an_unfinished_run_as_it_is() {
+    let folder = ten_files("    version: none\n");
+    killed_at_the_fourth(folder.path(), &["run"]);
+    let unfinished = || call(folder.path(), &["state", "show", "t"]).1["pending"].clone();
+    let before = unfinished();
+    assert_eq!(before["value"], "2024-01-28", "{before:#}");
+    let (ended, report) = call(folder.path(), &["backfill", "t", "--from", "2024-01-01", "--to", "2024-01-03"]);
+    assert_eq!((ended, unfinished()), (Some(0), before), "{report:#}");
+    let (ended, report) = call(folder.path(), &["run"]);
+    assert_eq!((ended, &report["watermark"]["after"]), (Some(0), &"2024-01-28".into()), "{report:#}");
+    assert_eq!(sum(folder.path()).0, 1000);
+}

@@ -332,6 +332,20 @@ fn backfills() -> Vec<Scenario> {
         let stages = commands.iter().enumerate().map(stage).collect();
         Scenario { name: format!("{name}, backfilled"), stages, chunked: true }
     };
+    // Files, of which any row may be the last of an interval: a commit for each, and the receipt with the last.
+    let files = |lines: &str| {
+        let parts = lines.split("; ").enumerate();
+        Stage::run(parts.map(|(n, line)| Kind::Csv.file(&n.to_string(), &rows(line)))).files
+    };
+    let of_files = |fields: &str| {
+        let fields = format!("commit_every: 1\n{fields}");
+        let fill = Stage { files: files(first), again: Again::Everything, ..Stage::command(&range(0, 8)) };
+        Scenario {
+            name: "upsert of files, backfilled".into(),
+            stages: vec![fill.with(&fields), Stage { files: files(second), ..Stage::run([]) }],
+            chunked: true,
+        }
+    };
     // What is in is not loaded again; how much of the source is looked through depends on where it was broken off.
     let hours = |from, to| format!("{} --by 2h", range(from, to));
     vec![
@@ -368,6 +382,7 @@ fn backfills() -> Vec<Scenario> {
             "load: scd2\nkey: id\nwatermark: at",
             &[(second, hours(4, 12), Again::Reads), (first, hours(0, 4), Again::Nothing)],
         ),
+        of_files("key: id\nwatermark: at"),
     ]
 }
 
