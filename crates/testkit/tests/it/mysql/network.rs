@@ -4,12 +4,13 @@ use super::said;
 use crate::servers::{
     Hosted,
     scene::{
-        append, cut_anywhere, cut_at_commits, delta, first_load, gone_for_good, half_closed, history, never_answers,
-        reading, silent_source, slow, swallowed,
+        append, cut_anywhere, cut_at_commits, cut_while_it_commits, delta, first_load, gone_for_good, half_closed,
+        history, never_answers, reading, silent_source, slow, swallowed,
     },
 };
 use floodmark_testkit::{
     Mysql,
+    crash::{await_stopped, send},
     proxy::{Fault, Place, Way},
     server::mariadb::Server,
 };
@@ -33,6 +34,24 @@ fn p2_a_load_cut_anywhere_heals_itself_or_is_completed_by_the_next_run() {
 fn p2_p9_a_commit_that_is_cut_off_is_done_once() {
     let server = Server::start(&[]).unwrap();
     cut_at_commits(&[first_load(of(&server)), append(of(&server))]);
+}
+
+/// What waits to be written to the log of changes in one go with others goes on, be its session ended meanwhile.
+#[test]
+fn p9_a_commit_that_takes_long_is_waited_for_when_it_is_cut_off() {
+    let server = Server::start(&["server-id=1", "log-bin"]).unwrap();
+    let scenes = [first_load(of(&server)), delta(of(&server)), append(of(&server)), history(of(&server))];
+    cut_while_it_commits(&scenes, |project| {
+        let child = project.start_at("load-commit=stop");
+        await_stopped(&child).unwrap();
+        // A wait that has begun lasts, whatever is set later.
+        let mut client = project.client();
+        client.run("SET GLOBAL binlog_commit_wait_usec = 3000000; SET GLOBAL binlog_commit_wait_count = 100");
+        send(&child, "CONT").unwrap();
+        project.found("info LIKE 'COMMIT%'");
+        client.run("SET GLOBAL binlog_commit_wait_count = 0");
+        child
+    });
 }
 
 /// The server alone would wait for a quarter of an hour and longer.

@@ -4,13 +4,14 @@ use super::{Project, said};
 use crate::servers::{
     Hosted,
     scene::{
-        Scene, all, append, cut_anywhere, cut_at_commits, delta, first_load, gone_for_good, half_closed, history,
-        never_answers, reading, silent_source, slow, swallowed,
+        Scene, all, append, cut_anywhere, cut_at_commits, cut_while_it_commits, delta, first_load, gone_for_good,
+        half_closed, history, never_answers, reading, silent_source, slow, swallowed,
     },
 };
 use floodmark_testkit::{
     Postgres,
     proxy::{Fault, Place, Way},
+    server::postgres::Server,
 };
 use std::{
     thread,
@@ -43,6 +44,26 @@ fn p2_a_load_cut_anywhere_heals_itself_or_is_completed_by_the_next_run() {
 #[test]
 fn p2_p9_a_commit_that_is_cut_off_is_done_once() {
     cut_at_commits(&[first_load(empty()), append(empty())]);
+}
+
+/// What waits for a standby is committed where it is, and a session that is ended meanwhile does not take it back.
+#[test]
+fn p9_a_commit_that_takes_long_is_waited_for_when_it_is_cut_off() {
+    let server = Server::start(&["synchronous_standby_names=nobody", "synchronous_commit=local"]).unwrap();
+    let empty = || Postgres::empty_on(&server.url(), "").unwrap();
+    cut_while_it_commits(&[delta(empty()), append(empty()), history(empty())], |project| {
+        let waits_once = "CREATE SEQUENCE writes;
+             CREATE FUNCTION wait_once() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN
+               IF nextval('writes') = 1 THEN PERFORM set_config('synchronous_commit', 'on', true); END IF;
+               RETURN NULL;
+             END $$;
+             CREATE TRIGGER wait_once AFTER INSERT OR UPDATE ON t FOR EACH STATEMENT EXECUTE FUNCTION wait_once()";
+        project.client().batch_execute(waits_once).unwrap();
+        let child = project.start();
+        project.held_by("SyncRep");
+        child
+    });
 }
 
 /// The server alone would wait for a quarter of an hour.

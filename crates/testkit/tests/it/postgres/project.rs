@@ -37,11 +37,16 @@ impl Project {
 
     /// Waits until a run is held up, and returns the server's process.
     pub(crate) fn held(&self) -> i32 {
+        self.held_by("PgSleep")
+    }
+
+    /// The same by what the server calls it.
+    pub(crate) fn held_by(&self, event: &str) -> i32 {
         let mut client = self.client();
-        let asleep = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
+        let held = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event = $1";
         let since = Instant::now();
         loop {
-            if let Some(row) = client.query_opt(asleep, &[]).unwrap() {
+            if let Some(row) = client.query_opt(held, &[&event]).unwrap() {
                 return row.get(0);
             }
             assert!(since.elapsed() < Duration::from_secs(60), "no run came so far");

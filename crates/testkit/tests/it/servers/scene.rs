@@ -7,7 +7,7 @@ use floodmark_testkit::{
     proxy::{Fault, Place, Proxy, Way},
 };
 use std::{
-    process::Output,
+    process::{Child, Output},
     sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
@@ -238,6 +238,19 @@ pub(crate) fn cut_at_commits<D: Hosted>(scenes: &[Scene<D>]) {
         trial.proxy.plan(Way::Up, *place, *fault);
         trial.heals(&format!("{fault:?} at {place:?}"));
     });
+}
+
+/// Cuts a run off while the server still works on its COMMIT, which nothing takes back any more and nobody sees yet. `begin`
+/// starts such a run, and returns when it is there.
+pub(crate) fn cut_while_it_commits<D: Hosted>(scenes: &[Scene<D>], begin: impl Fn(&Project<D>) -> Child) {
+    for scene in scenes {
+        let trial = scene.begin("");
+        let child = begin(&trial.project);
+        trial.proxy.strike(Fault::Reset);
+        let ran = child.wait_with_output().unwrap();
+        assert!(ran.status.success(), "{}: {}", scene.name, said(&ran));
+        trial.is_as_unbroken("cut off while it commits", &said(&ran));
+    }
 }
 
 /// Has the network swallow everything. Neither end is told: the program gives up by its limits, which `more` says, and ends the
