@@ -1,11 +1,9 @@
-//! The file of a database: where it is, what it is whatever it is called, how it is made, and where its contents are put
-//! aside.
+//! The file of a database: where it is, what it is whatever it is called, and how it is made.
 
 use crate::raw::{Database, Failure, Kind};
 use floodmark_core::{Code, Error, Result};
 use std::{
     fs::{self, File, Metadata},
-    hash::{BuildHasher, Hasher, RandomState},
     io::{self, ErrorKind},
     path::{Path, PathBuf},
 };
@@ -57,7 +55,7 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-fn with(file: &Path, ending: &str) -> PathBuf {
+pub(crate) fn with(file: &Path, ending: &str) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(ending);
     PathBuf::from(name)
@@ -131,32 +129,3 @@ fn held(folder: &Path) -> io::Result<Option<File>> {
         now => Ok((now? == of(&lock.metadata()?, folder)?).then_some(lock)),
     }
 }
-
-/// Where what does not fit into memory is put aside: in a folder that is nobody else's, as two that shared one would write
-/// over each other's files. DuckDB makes it when it needs it, and takes it away. `file`: the one that is written to, which is
-/// nobody else's either. `asked`: the folder that was asked for.
-pub(crate) fn aside(file: Option<&Path>, asked: Option<&Path>) -> std::result::Result<String, Failure> {
-    let own = format!("floodmark-{}-{:016x}", std::process::id(), RandomState::new().build_hasher().finish());
-    let folder = match (asked, file) {
-        (Some(folder), _) => {
-            fs::create_dir_all(folder).map_err(|error| failed("the temp_directory cannot be made", &error))?;
-            folder.join(own)
-        }
-        (None, Some(file)) => with(file, ".tmp"),
-        (None, None) => std::env::temp_dir().join(own),
-    };
-    let folder = folder.to_str().ok_or_else(|| Failure::of(Kind::Io, "the path of the temp_directory is not UTF-8"))?;
-    Ok(folder.to_owned())
-}
-
-/// Settings with the folder to put aside into.
-pub(crate) fn with_aside(
-    settings: &[(&'static str, String)],
-    file: Option<&Path>,
-) -> std::result::Result<Vec<(&'static str, String)>, Failure> {
-    let (asked, mut all): (Vec<_>, Vec<_>) = settings.iter().cloned().partition(|(name, _)| *name == ASIDE);
-    all.push((ASIDE, aside(file, asked.last().map(|(_, folder)| Path::new(folder)))?));
-    Ok(all)
-}
-
-const ASIDE: &str = "temp_directory";

@@ -5,6 +5,7 @@
 //! that is open here gets the same object, and the next one waits until an object that is going has gone.
 
 use crate::{
+    aside::{self, Aside},
     failure::failed,
     file::{self, Identity},
     lock::Locks,
@@ -36,6 +37,8 @@ const OWN: Duration = Duration::from_secs(60);
 pub(crate) struct Instance {
     /// Nothing once it is going.
     database: Option<Database>,
+    /// It goes after the database.
+    _aside: Option<Aside>,
     file: Option<Identity>,
     writes: bool,
     /// DuckDB gave it up: what was committed is in the file, and nothing more can be done with this object.
@@ -82,13 +85,14 @@ impl From<Failure> for Obstacle {
 impl Instance {
     /// A database that lives in memory.
     pub(crate) fn in_memory(settings: &[(&'static str, String)]) -> Result<Arc<Instance>> {
-        let opened = file::with_aside(settings, None).and_then(|all| Database::open(None, &all));
-        let database = opened.map_err(|error| failed("open a database in memory", error))?;
-        Ok(Arc::new(Instance::new(database, None, true)))
+        let opened = aside::settings(settings, None).and_then(|(all, aside)| Ok((Database::open(None, &all)?, aside)));
+        let (database, aside) = opened.map_err(|error| failed("open a database in memory", error))?;
+        Ok(Arc::new(Instance::new(database, aside, None, true)))
     }
 
-    fn new(database: Database, file: Option<Identity>, writes: bool) -> Instance {
-        Instance { database: Some(database), file, writes, given_up: AtomicBool::new(false), locks: Locks::default() }
+    fn new(database: Database, aside: Option<Aside>, file: Option<Identity>, writes: bool) -> Instance {
+        let given_up = AtomicBool::new(false);
+        Instance { database: Some(database), _aside: aside, file, writes, given_up, locks: Locks::default() }
     }
 
     /// A file. Where another process has it, it is waited for at most `wait` (`None`: for ever).
@@ -149,10 +153,10 @@ impl Instance {
             Access::Write | Access::Look => "READ_WRITE",
             Access::Read => "READ_ONLY",
         };
-        let mut all = file::with_aside(settings, (access != Access::Read).then_some(file))?;
+        let (mut all, aside) = aside::settings(settings, (access != Access::Read).then_some(file))?;
         all.push(("access_mode", mode.to_owned()));
         let database = Database::open(Some(file), &all)?;
-        let instance = Arc::new(Instance::new(database, Some(identity.clone()), access != Access::Read));
+        let instance = Arc::new(Instance::new(database, aside, Some(identity.clone()), access != Access::Read));
         guard.get_or_insert_default().insert(identity, Arc::downgrade(&instance));
         Ok(instance)
     }

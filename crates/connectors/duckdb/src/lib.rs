@@ -5,6 +5,7 @@
 //! `floodmark_core::merge`, and as set statements over what differs.
 
 mod adopt;
+mod aside;
 mod belongings;
 mod beside;
 mod boundary;
