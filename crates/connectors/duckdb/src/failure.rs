@@ -10,7 +10,22 @@ pub(crate) fn failed(doing: &str, failure: Failure) -> Error {
         .state("the open transaction was rolled back")
         .help(help)
         .cause(failure.message.clone());
-    if failure.kind == Kind::Fatal || is_conflict(&failure) { error.transient() } else { error }
+    passing(error, &failure)
+}
+
+/// What DuckDB said while something was read of a source.
+pub(crate) fn unreadable(failure: Failure) -> Error {
+    let help = match failure.kind {
+        Kind::Io | Kind::Memory | Kind::Permission | Kind::Serialization | Kind::Fatal => remedy(&failure).1,
+        _ => "try the statement in `duckdb FILE`",
+    };
+    let error = Error::new(Code::SourceRead, "DuckDB failed to read the source").help(help);
+    passing(error.cause(failure.message.clone()), &failure)
+}
+
+/// The error, with whether it passes by itself.
+fn passing(error: Error, failure: &Failure) -> Error {
+    if failure.kind == Kind::Fatal || is_conflict(failure) { error.transient() } else { error }
 }
 
 /// Another transaction wrote to the same at that moment.
@@ -47,6 +62,11 @@ fn remedy(failure: &Failure) -> (Code, &'static str) {
         _ if says("not a valid DuckDB database file") => {
             (Code::DestinationOpen, "the file is not a DuckDB database: name another file, or move this one away")
         }
+        _ if says("replaying WAL file") => (
+            Code::DestinationOpen,
+            "the log beside the database (.wal) is damaged, or another database's: restore both from a backup; without the \
+             log what is committed since the last checkpoint is missing",
+        ),
         _ if says("No space left") => (Code::DestinationWrite, "the disk is full: free some room and run again"),
         _ if says("Permission denied") || says("read-only") || says("Read-only") => (
             Code::DestinationOpen,
@@ -91,4 +111,29 @@ fn remedy(failure: &Failure) -> (Code, &'static str) {
 /// `map_err` shorthand.
 pub(crate) fn to(doing: &'static str) -> impl Fn(Failure) -> Error {
     move |failure| failed(doing, failure)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_of_a_source_keeps_its_kind() {
+        let told = |kind, message: &str| {
+            let error = unreadable(Failure::of(kind, message));
+            (error.code(), error.is_transient(), error.advice().join("; "))
+        };
+        for (kind, passes, help) in [
+            (Kind::Catalog, false, "duckdb FILE"),
+            (Kind::Memory, false, "memory_limit"),
+            (Kind::Io, false, "the disk"),
+            (Kind::Fatal, true, "run again"),
+        ] {
+            let (code, transient, advice) = told(kind, "it broke");
+            assert_eq!((code, transient), (Code::SourceRead, passes), "{kind:?}");
+            assert!(advice.contains(help), "{kind:?}: {advice}");
+        }
+        let damaged = told(Kind::Serialization, "Serialization Error: Failed to deserialize");
+        assert!(damaged.2.contains("damaged"), "{damaged:?}");
+    }
 }

@@ -61,7 +61,12 @@ impl std::error::Error for Failure {}
 
 impl Failure {
     pub(crate) fn of(kind: Kind, message: impl Into<String>) -> Failure {
-        Failure { kind, message: message.into() }
+        let mut message: String = message.into();
+        // Where in its program DuckDB noticed is of no use to whom this is told.
+        if let Some(end) = message.find("\n\nStack Trace:") {
+            message.truncate(end);
+        }
+        Failure { kind, message }
     }
 
     fn new(code: ffi::duckdb_error_type, message: String) -> Failure {
@@ -81,7 +86,7 @@ impl Failure {
             ffi::duckdb_error_type_DUCKDB_ERROR_FATAL | ffi::duckdb_error_type_DUCKDB_ERROR_INTERNAL => Kind::Fatal,
             _ => Kind::Other,
         };
-        Failure { kind, message }
+        Failure::of(kind, message)
     }
 
     /// Of what kind it is where DuckDB gives the message alone, which begins with it.
@@ -99,7 +104,7 @@ impl Failure {
             "FATAL" | "INTERNAL" => Kind::Fatal,
             _ => Kind::Catalog,
         };
-        Failure { kind, message }
+        Failure::of(kind, message)
     }
 }
 

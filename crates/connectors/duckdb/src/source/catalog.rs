@@ -1,7 +1,7 @@
 //! The tables and views there are.
 
-use super::{connect, open_as, unreadable};
-use crate::{link::Db, raw::Failure};
+use super::{connect, open_as};
+use crate::{failure::unreadable, link::Db, raw::Failure};
 use floodmark_connect::Stop;
 use floodmark_core::{
     Result,

@@ -1,9 +1,10 @@
 //! The columns of a table, view or query, and their types.
 
-use super::{bracketed, unreadable};
+use super::bracketed;
 use crate::{
     codec::{self, Way},
     ddl::{self, Name},
+    failure::unreadable,
     link::Db,
     literal::{End, place},
     raw::Failure,

@@ -9,10 +9,11 @@ mod read;
 mod snapshot;
 
 use crate::{
-    ddl, file,
+    ddl,
+    failure::unreadable,
+    file,
     instance::{Access, Instance},
     link::Db,
-    raw::Failure,
     settings::Settings,
 };
 pub use catalog::catalog;
@@ -168,13 +169,6 @@ fn connect(path: &Path, settings: &Settings, stop: &Stop) -> Result<Db> {
             _ => error,
         }
     })?)
-}
-
-/// What DuckDB said while something was read.
-pub(crate) fn unreadable(failure: Failure) -> Error {
-    Error::new(Code::SourceRead, "DuckDB failed to read the source")
-        .help("try the statement in `duckdb FILE`")
-        .cause(failure.message)
 }
 
 impl Source for DuckdbSource {

@@ -1,7 +1,7 @@
 //! Rows, read by a thread of their own and handed over in batches.
 
-use super::{Origin, columns::Columns, snapshot::Read, unreadable};
-use crate::{interrupt::Interrupt, link::Db};
+use super::{Origin, columns::Columns, snapshot::Read};
+use crate::{failure::unreadable, interrupt::Interrupt, link::Db};
 use arrow::{
     array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions},
     compute::{concat_batches, filter_record_batch},

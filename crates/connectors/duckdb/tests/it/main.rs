@@ -248,3 +248,25 @@ fn settings_are_duckdbs_own() {
     let error = DuckdbDestination::new(&ConnectionUrl::parse(&url).unwrap()).unwrap();
     assert!(error.open("p", "r", None, &Stop::default()).is_err());
 }
+
+/// Where in its own program DuckDB noticed it is told nobody.
+#[test]
+fn a_log_of_another_database_is_told_in_few_words() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = |name: &str| dir.path().join(name);
+    let keeps = "SET GLOBAL checkpoint_threshold = '1TB'; PRAGMA disable_checkpoint_on_shutdown;";
+    outside::execute(&place("a.duckdb"), "CREATE TABLE t (i INTEGER); CHECKPOINT").unwrap();
+    outside::execute(&place("a.duckdb"), &format!("{keeps} INSERT INTO t VALUES (1)")).unwrap();
+    outside::execute(&place("b.duckdb"), "CREATE TABLE other (i INTEGER); CHECKPOINT").unwrap();
+    std::fs::rename(place("a.duckdb.wal"), place("b.duckdb.wal")).unwrap();
+    let error = at(&place("b.duckdb")).open("p", "r", None, &Stop::default()).err().unwrap();
+    let mut told = format!("{error:?}");
+    let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(&error);
+    while let Some(error) = cause {
+        told.push_str(&error.to_string());
+        cause = error.source();
+    }
+    assert_eq!(error.code(), Code::DestinationOpen, "{told}");
+    assert!(told.contains("replaying WAL file") && !told.contains("Stack Trace"), "{told}");
+    assert!(error.advice().iter().any(|help| help.contains(".wal")), "{told}");
+}
