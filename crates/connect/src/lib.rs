@@ -3,6 +3,7 @@
 //! Calls block: a load is one long pipeline of few threads, and back-pressure is a bounded channel or a pull. A
 //! connector whose driver is asynchronous owns its runtime.
 
+pub mod ahead;
 pub mod books;
 pub mod boundary;
 pub mod cells;

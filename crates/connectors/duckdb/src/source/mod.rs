@@ -233,6 +233,6 @@ impl Source for DuckdbSource {
         let alone = self.snapshot().look(|db| !db.instance.writes()) == Some(true);
         let snapshot = if alone { Snapshot::default() } else { self.snapshot() };
         let read = snapshot.read(|| self.origin.begin(stop)).map_err(|e| self.origin.named(e))?;
-        Ok(Box::new(read::start(self.origin.clone(), read, slice.name.clone(), plan.clone(), stop.clone())))
+        Ok(Box::new(read::start(self.origin.clone(), read, slice.name.clone(), plan.clone(), stop)))
     }
 }

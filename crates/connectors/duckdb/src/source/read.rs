@@ -11,6 +11,7 @@ use arrow::{
 };
 use floodmark_connect::{
     BadRow, Batch, ReadPlan, Stop,
+    ahead::{self, Ahead, Taker},
     cells::{Cell, ColumnBuilder},
     source::Extent,
 };
@@ -18,14 +19,11 @@ use floodmark_core::{
     Code, DataType, Error, Result, Schema, Value,
     error::{Place, shorten},
 };
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 /// Rows of a batch.
 const ROWS: usize = 16_384;
 /// Bytes after which a batch ends early.
 const BYTES: usize = 8 << 20;
-/// Batches that wait for their taker.
-const AHEAD: usize = 2;
 /// Nanoseconds of a day.
 const DAY: i64 = 86_400_000_000_000;
 
@@ -71,47 +69,32 @@ pub(super) fn extent(db: &Db, columns: &Columns, column: &str, data_type: DataTy
     Ok(Some(extent))
 }
 
-/// Starts the reading thread, which waits for its turn. It ends when the batches are dropped.
-pub(super) fn start(origin: Origin, mut read: Read, slice: String, plan: ReadPlan, stop: Stop) -> Reading {
-    let (out, batches) = sync_channel(AHEAD);
-    std::thread::spawn(move || {
-        let mut reader = Reader { slice, schema: plan.schema.clone(), stop, out, first: 1 };
-        if let Err(error) = reader.read(&origin, &mut read, &plan) {
-            let error = reader.stop.check().err().unwrap_or_else(|| error.in_file(origin.path));
-            // Nobody listens any more where the run has ended.
-            let _ = reader.out.send(Err(error));
-        }
-    });
-    Reading { batches }
+/// Starts the reading thread, which waits for its turn.
+pub(super) fn start(origin: Origin, mut read: Read, slice: String, plan: ReadPlan, stop: &Stop) -> Ahead {
+    let whole = stop.clone();
+    ahead::start(stop, move |taker| {
+        let mut reader = Reader { slice, schema: plan.schema.clone(), taker, whole, first: 1 };
+        reader.read(&origin, &mut read, &plan).map_err(|error| error.in_file(origin.path))
+    })
 }
 
-/// The batches of one read.
-pub(super) struct Reading {
-    batches: Receiver<Result<Batch>>,
-}
-
-impl Iterator for Reading {
-    type Item = Result<Batch>;
-
-    fn next(&mut self) -> Option<Result<Batch>> {
-        self.batches.recv().ok()
-    }
-}
-
-struct Reader {
+struct Reader<'a> {
     slice: String,
     schema: Schema,
-    stop: Stop,
-    out: SyncSender<Result<Batch>>,
+    taker: &'a Taker,
+    /// Says when the run is to stop, and not only this read.
+    whole: Stop,
     /// The number of the next row, from 1.
     first: u64,
 }
 
-impl Reader {
+impl Reader<'_> {
     fn read(&mut self, origin: &Origin, read: &mut Read, plan: &ReadPlan) -> Result<()> {
-        let db = read.turn(&self.stop)?;
+        let db = read.turn(&self.taker.stop)?;
         let (sql, types) = select(&origin.columns(db)?, plan)?;
-        let _watched = Interrupt::start(db.interrupts(), &self.stop);
+        // A statement that is broken off takes its transaction along, which other reads may wait for.
+        let stop = if db.instance.writes() { &self.whole } else { &self.taker.stop };
+        let _watched = Interrupt::start(db.interrupts(), stop);
         let mut rows = db.stream(&sql).map_err(unreadable)?;
         let schema = rows.schema().clone();
         let (mut parts, mut count, mut bytes) = (Vec::new(), 0, 0);
@@ -120,7 +103,7 @@ impl Reader {
             bytes += part.get_array_memory_size();
             parts.push(part);
             if count >= ROWS || bytes >= BYTES {
-                self.stop.check()?;
+                self.taker.stop.check()?;
                 let whole = concat_batches(&schema, &std::mem::take(&mut parts))?;
                 (count, bytes) = (0, 0);
                 if !self.hand_over(&whole, &types)? {
@@ -165,7 +148,7 @@ impl Reader {
         }
         let batch = Batch { rows, bad, first_row: self.first, covered: covered as u64 };
         self.first += covered as u64;
-        Ok(self.out.send(Ok(batch)).is_ok())
+        Ok(self.taker.give(batch))
     }
 
     fn bad(&self, whole: &RecordBatch, types: &[DataType], row: usize, at: usize) -> Result<BadRow> {

@@ -151,12 +151,26 @@ fn what_is_put_aside_is_nobody_elses() {
     let folders = || std::fs::read_dir(&aside).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
     let own = format!("floodmark-{}-", std::process::id());
     assert!(folders().len() == 1 && folders()[0].to_string_lossy().starts_with(&own), "{:?}", folders());
-    drop((rows, source));
-    let since = Instant::now();
-    while !folders().is_empty() {
-        assert!(since.elapsed() < Duration::from_secs(20), "{:?}", folders());
-        std::thread::sleep(Duration::from_millis(20));
+    // What does not fit is there, and whoever reads at the same time has a folder of their own.
+    let held = |name: &std::ffi::OsString| std::fs::read_dir(aside.join(name)).unwrap().count();
+    assert!(held(&folders()[0]) > 0, "nothing was put aside");
+    let others = dir.path().join("others.duckdb");
+    outside::execute(&others, "CREATE TABLE s (id INTEGER)").unwrap();
+    let of = of.to_string().replace("t.duckdb", "others.duckdb");
+    let relation = Relation::Table("s".into());
+    let other = floodmark_duckdb::DuckdbSource::new(&ConnectionUrl::parse(&of).unwrap(), relation).unwrap();
+    other.survey(&other.slices().unwrap(), &SurveyRequest::default(), &stop).unwrap();
+    assert!(folders().len() == 2 && folders().iter().all(|name| name.to_string_lossy().starts_with(&own)));
+    #[cfg(unix)]
+    for name in folders() {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(aside.join(&name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700, "{name:?}");
     }
+    drop(other);
+    assert_eq!(folders().len(), 1);
+    drop((rows, source));
+    assert!(folders().is_empty(), "{:?}", folders());
     assert!(!dir.path().join("t.duckdb.tmp").exists());
 }
 

@@ -156,3 +156,39 @@ fn a_schema_called_like_the_file_is_read() {
         assert_eq!(column(&rows, 0, DataType::BigInt), ids);
     }
 }
+
+/// Whoever opens the file next must not find it open.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_read_that_is_dropped_or_at_its_end_has_let_go_of_the_file() {
+    let place = place("CREATE TABLE t AS SELECT range AS id, repeat('x', 100) AS text FROM range(500000)");
+    let open = || {
+        let files = std::fs::read_dir("/proc/self/fd").unwrap();
+        files
+            .filter_map(|file| std::fs::read_link(file.unwrap().path()).ok())
+            .filter(|file| *file == place.file)
+            .count()
+    };
+    let sorted = "SELECT * FROM t ORDER BY hash(id)";
+    for (relation, takes) in [(Relation::Table("t".into()), 1), (Relation::Query(sorted.into()), 0)] {
+        for _ in 0..5 {
+            let source = source(&place, relation.clone());
+            let (slices, stop) = (source.slices().unwrap(), Stop::default());
+            let schema = source.survey(&slices, &SurveyRequest::default(), &stop).unwrap().schema;
+            let mut rows = source.read(&slices[0], &ReadPlan { schema, ..ReadPlan::default() }, &stop).unwrap();
+            for _ in 0..takes {
+                rows.next().unwrap().unwrap();
+            }
+            drop(source);
+            assert_eq!(open(), 1);
+            drop(rows);
+            assert_eq!(open(), 0);
+        }
+    }
+    let source = source(&place, Relation::Query("SELECT id FROM t LIMIT 10".into()));
+    let (slices, stop) = (source.slices().unwrap(), Stop::default());
+    let schema = source.survey(&slices, &SurveyRequest::default(), &stop).unwrap().schema;
+    let mut rows = source.read(&slices[0], &ReadPlan { schema, ..ReadPlan::default() }, &stop).unwrap();
+    drop(source);
+    assert_eq!((rows.by_ref().count(), open()), (1, 0));
+}

@@ -225,6 +225,6 @@ impl Source for SqliteSource {
 
     fn read(&self, slice: &Slice, plan: &ReadPlan, stop: &Stop) -> Result<Box<dyn Batches>> {
         let read = self.snapshot().read(|| self.origin.begin(stop)).map_err(|e| self.origin.named(e))?;
-        Ok(Box::new(read::start(self.origin.clone(), read, slice.name.clone(), plan.clone(), stop.clone())))
+        Ok(Box::new(read::start(self.origin.clone(), read, slice.name.clone(), plan.clone(), stop)))
     }
 }

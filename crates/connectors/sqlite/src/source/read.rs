@@ -6,20 +6,22 @@ use arrow::{
     array::{BooleanArray, RecordBatch, RecordBatchOptions},
     compute::filter_record_batch,
 };
-use floodmark_connect::{BadRow, Batch, Range, ReadPlan, Stop, cells::ColumnBuilder, source::Extent};
+use floodmark_connect::{
+    BadRow, Batch, Range, ReadPlan, Stop,
+    ahead::{self, Ahead, Taker},
+    cells::ColumnBuilder,
+    source::Extent,
+};
 use floodmark_core::{
     Code, DataType, Error, Result, Schema,
     error::{Place, shorten},
 };
 use rusqlite::{Connection, Row, params_from_iter, types::ValueRef};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 /// Rows of a batch.
 const ROWS: usize = 16_384;
 /// Bytes of text and blobs after which a batch ends early.
 const BYTES: usize = 8 << 20;
-/// Batches that wait for their taker.
-const AHEAD: usize = 2;
 
 /// The statement that reads what a plan asks for.
 pub(crate) struct Select {
@@ -103,38 +105,18 @@ pub(crate) fn extent(
     Ok(value(ends.0).zip(value(ends.1)))
 }
 
-/// Starts the reading thread, which waits for its turn. It ends when the batches are dropped.
-pub(super) fn start(origin: Origin, mut read: Read, slice: String, plan: ReadPlan, stop: Stop) -> Reading {
-    let (out, batches) = sync_channel(AHEAD);
-    std::thread::spawn(move || {
-        let mut reader = Reader { slice, schema: plan.schema.clone(), stop, out, first: 1 };
-        if let Err(error) = reader.read(&origin, &mut read, &plan) {
-            let error = reader.stop.check().err().unwrap_or_else(|| error.in_file(origin.path));
-            // Nobody listens any more where the run has ended.
-            let _ = reader.out.send(Err(error));
-        }
-    });
-    Reading { batches }
+/// Starts the reading thread, which waits for its turn.
+pub(super) fn start(origin: Origin, mut read: Read, slice: String, plan: ReadPlan, stop: &Stop) -> Ahead {
+    ahead::start(stop, move |taker| {
+        let mut reader = Reader { slice, schema: plan.schema.clone(), taker, first: 1 };
+        reader.read(&origin, &mut read, &plan).map_err(|error| error.in_file(origin.path))
+    })
 }
 
-/// The batches of one read.
-pub(crate) struct Reading {
-    batches: Receiver<Result<Batch>>,
-}
-
-impl Iterator for Reading {
-    type Item = Result<Batch>;
-
-    fn next(&mut self) -> Option<Result<Batch>> {
-        self.batches.recv().ok()
-    }
-}
-
-struct Reader {
+struct Reader<'a> {
     slice: String,
     schema: Schema,
-    stop: Stop,
-    out: SyncSender<Result<Batch>>,
+    taker: &'a Taker,
     /// The number of the next row, from 1.
     first: u64,
 }
@@ -147,9 +129,9 @@ struct Filling {
     bytes: usize,
 }
 
-impl Reader {
+impl Reader<'_> {
     fn read(&mut self, origin: &Origin, read: &mut Read, plan: &ReadPlan) -> Result<()> {
-        let db = read.turn(&self.stop)?;
+        let db = read.turn(&self.taker.stop)?;
         let select = Select::new(db, &origin.relation(), &origin.columns(db)?, plan)?;
         self.run(db, &select)
     }
@@ -161,7 +143,7 @@ impl Reader {
         while let Some(row) = rows.next().map_err(unreadable)? {
             filling.take(row, &self.schema, &self.slice, self.first)?;
             if filling.good.len() >= ROWS || filling.bytes >= BYTES {
-                self.stop.check()?;
+                self.taker.stop.check()?;
                 let full = std::mem::replace(&mut filling, self.begin()?);
                 if !self.hand_over(full)? {
                     return Ok(());
@@ -190,7 +172,7 @@ impl Reader {
         }
         let batch = Batch { rows, bad: filling.bad, first_row: self.first, covered: covered as u64 };
         self.first += covered as u64;
-        Ok(self.out.send(Ok(batch)).is_ok())
+        Ok(self.taker.give(batch))
     }
 }
 

@@ -4,6 +4,7 @@
 //! so that all of them see the same rows. With the last of them it goes, unless it is to last: it would keep others from
 //! writing, or the log from being written back. A read that comes later begins another one.
 
+use super::unreadable;
 use floodmark_connect::Stop;
 use floodmark_core::Result;
 use rusqlite::Connection;
@@ -14,6 +15,9 @@ use std::{
 
 /// How often a stop is looked for while another read has its turn.
 const POLL: Duration = Duration::from_millis(50);
+
+/// How many steps of its machine SQLite takes between two looks for a stop, which are some milliseconds.
+const STEPS: i32 = 100_000;
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Snapshot(Arc<Shared>);
@@ -70,7 +74,7 @@ pub(super) struct Read {
 }
 
 impl Read {
-    /// Waits for its turn.
+    /// Waits for its turn. A stop ends its statements, also one that sorts all its rows before it gives the first.
     pub(super) fn turn(&mut self, stop: &Stop) -> Result<&Connection> {
         let mut turns = self.snapshot.turns();
         let db = loop {
@@ -82,7 +86,9 @@ impl Read {
             turns = waited.unwrap_or_else(PoisonError::into_inner).0;
         };
         drop(turns);
-        Ok(self.db.insert(db))
+        let (db, stop) = (self.db.insert(db), stop.clone());
+        db.progress_handler(STEPS, Some(move || stop.check().is_err())).map_err(unreadable)?;
+        Ok(db)
     }
 }
 
@@ -90,7 +96,9 @@ impl Drop for Read {
     fn drop(&mut self) {
         let mut turns = self.snapshot.turns();
         turns.reads -= 1;
-        if let Some(db) = self.db.take() {
+        if let Some(mut db) = self.db.take() {
+            // The next read has its own stop.
+            let _ = db.progress_handler(0, None::<fn() -> bool>);
             turns.db = Some(db);
         }
         if turns.reads == 0 && !turns.lasting {
