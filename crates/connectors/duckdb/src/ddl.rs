@@ -155,11 +155,17 @@ pub(crate) struct Found {
 impl Found {
     /// The column's value of `table` (a name or alias with its point, or nothing) as one of ours.
     pub(crate) fn read(&self, table: &str) -> String {
-        let name = format!("{table}{}", quote(&self.name));
+        let name = self.there(table);
         match self.way {
             Way::Ours => name,
             Way::Cast | Way::Foreign | Way::Lossy => format!("{name}::{}", codec::read_type(self.data_type)),
         }
+    }
+
+    /// The column's value as it is there. Texts compare by their bytes, whatever the column was made to take for equal.
+    pub(crate) fn there(&self, table: &str) -> String {
+        let name = format!("{table}{}", quote(&self.name));
+        if self.data_type == DataType::Text && self.way == Way::Ours { format!("({name} COLLATE C)") } else { name }
     }
 
     /// The type it was made with, as we write it; nothing where that is not one of ours.
@@ -300,15 +306,17 @@ pub(crate) fn prepare(
         if loaded {
             return Err(refusal::other_key(pipeline));
         }
-        prove_key(db, name, &key)?;
+        prove_key(db, name, &existing, &key)?;
         state::note_key(db, name, &key)?;
     }
     Ok(false)
 }
 
 /// An error where two rows of a table share a key: nobody has told them apart yet.
-fn prove_key(db: &Db, name: &Name, key: &[&str]) -> Result<()> {
-    let listed = list(key.iter().copied());
+fn prove_key(db: &Db, name: &Name, existing: &Table, key: &[&str]) -> Result<()> {
+    // One that was just added is not among those that were there.
+    let column = |name: &&str| existing.get(name).map_or_else(|| quote(name), |found| found.there(""));
+    let listed = key.iter().map(column).collect::<Vec<_>>().join(", ");
     let sql =
         format!("SELECT count(*) > 0 FROM (SELECT 1 FROM {name} GROUP BY {listed} HAVING count(*) > 1 LIMIT 1) twice");
     let twice: bool =

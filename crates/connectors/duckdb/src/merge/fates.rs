@@ -122,12 +122,7 @@ fn cases(job: &Job<'_>, staged: &Staged, memory: &Memory, repeated: bool) -> Res
 /// A column's value as it came, and as it is there, so that they compare by every byte.
 fn sides(name: &str, found: &Found) -> (String, String) {
     let there = found.read("t.");
-    let there = match found.data_type {
-        // Whatever the column was made to take for equal.
-        DataType::Text => format!("({there} COLLATE C)"),
-        DataType::Json => format!("{there}::VARCHAR"),
-        _ => there,
-    };
+    let there = if found.data_type == DataType::Json { format!("{there}::VARCHAR") } else { there };
     (format!("s.{}", ddl::quote(name)), there)
 }
 

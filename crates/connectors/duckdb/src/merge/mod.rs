@@ -147,8 +147,7 @@ fn same_key(table: &Table, key: &[String], left: &str, right: &str) -> Result<St
     let mut parts = Vec::with_capacity(key.len());
     for name in key {
         let column = table.get(name).ok_or_else(|| Error::internal(format!("no key column {name:?} in the table")))?;
-        let quoted = ddl::quote(name);
-        parts.push(format!("{right}{quoted} = {}", column.write(&format!("{left}{quoted}"))));
+        parts.push(format!("{} = {}", column.there(right), column.write(&format!("{left}{}", ddl::quote(name)))));
     }
     Ok(parts.join(" AND "))
 }

@@ -98,8 +98,8 @@ pub(super) fn same_window(job: &Job<'_>, nulls: bool, left: &str, right: &str) -
     let mut parts = Vec::new();
     for name in &job.plan.target.pipeline.window {
         let column = job.table.get(name).ok_or_else(|| Error::internal(format!("no window column {name:?}")))?;
-        let quoted = ddl::quote(name);
-        parts.push(format!("{right}{quoted} {} {}", equality(nulls), column.write(&format!("{left}{quoted}"))));
+        let ours = column.write(&format!("{left}{}", ddl::quote(name)));
+        parts.push(format!("{} {} {ours}", column.there(right), equality(nulls)));
     }
     Ok(parts.join(" AND "))
 }

@@ -80,6 +80,8 @@ impl Columns {
         let column = self.get(name).ok_or_else(|| Error::internal(format!("the source has no column {name:?}")))?;
         let quoted = ddl::quote(&column.name);
         Ok(match column.way {
+            // Its values compare by their bytes, whatever order it was made with.
+            Way::Ours if column.data_type == DataType::Text => format!("({quoted} COLLATE C)"),
             Way::Ours if column.data_type != DataType::Json => quoted,
             _ => format!("{quoted}::{}", codec::read_type(column.data_type)),
         })

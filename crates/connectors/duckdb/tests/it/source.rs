@@ -192,3 +192,19 @@ fn a_read_that_is_dropped_or_at_its_end_has_let_go_of_the_file() {
     drop(source);
     assert_eq!((rows.by_ref().count(), open()), (1, 0));
 }
+
+/// What a column's collation takes for older is not left out.
+#[test]
+fn a_text_range_is_read_by_its_bytes() {
+    let place = place(
+        "CREATE TABLE t (w VARCHAR COLLATE NOCASE); INSERT INTO t VALUES ('Z'), ('a'), ('z'), ('A'), ('B'), (NULL)",
+    );
+    let source = source(&place, Relation::Table("t".into()));
+    let bounds = Bounds { from: Some(Value::Text("Z".into())), exclusive: true, until: None, before: None };
+    let range = Some(Range { column: "w".into(), bounds, nulls: false });
+    let schema = Schema { columns: vec![Column::new("w", DataType::Text)] };
+    let (rows, _) = read(&source, &ReadPlan { schema, range, sorted: true, ..ReadPlan::default() });
+    assert_eq!(column(&rows, 0, DataType::Text), ["a", "z"]);
+    let extent = source.extent("w", DataType::Text, &Stop::default()).unwrap();
+    assert_eq!(extent, Some(Some((Value::Text("A".into()), Value::Text("z".into())))));
+}
