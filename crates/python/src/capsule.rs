@@ -1,16 +1,19 @@
 //! The Arrow C stream interface: batches from and for any library, without a copy.
 //! <https://arrow.apache.org/docs/format/CDataInterface/PyCapsuleInterface.html>
 
-use arrow::array::{Array, RecordBatch};
 use arrow::{
-    array::{RecordBatchReader, StructArray, make_array},
+    array::{
+        Array, AsArray, GenericStringArray, OffsetSizeTrait, RecordBatch, RecordBatchReader, StringViewArray,
+        StructArray, make_array,
+    },
+    datatypes::{DataType, SchemaRef},
     error::ArrowError,
     ffi::{FFI_ArrowArray, FFI_ArrowSchema, from_ffi},
     ffi_stream::{ArrowArrayStreamReader, FFI_ArrowArrayStream},
     record_batch::RecordBatchIterator,
 };
 use pyo3::{exceptions::PyValueError, prelude::*, types::PyCapsule};
-use std::ffi::CStr;
+use std::{ffi::CStr, str::from_utf8};
 
 const STREAM: &CStr = c"arrow_array_stream";
 const SCHEMA: &CStr = c"arrow_schema";
@@ -18,6 +21,23 @@ const ARRAY: &CStr = c"arrow_array";
 
 /// Batches that came from another library, or that one asks for.
 pub(crate) type Reader = Box<dyn RecordBatchReader + Send>;
+
+/// Batches of another library, of which it is not known whether their texts are any.
+struct Checked<R>(R);
+
+impl<R: RecordBatchReader> Iterator for Checked<R> {
+    type Item = Result<RecordBatch, ArrowError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some(self.0.next()?.and_then(|batch| texts(&batch).map(|()| batch)))
+    }
+}
+
+impl<R: RecordBatchReader> RecordBatchReader for Checked<R> {
+    fn schema(&self) -> SchemaRef {
+        self.0.schema()
+    }
+}
 
 /// The batches of an object that has any; `None` where it has no such interface.
 pub(crate) fn import(object: &Bound<'_, PyAny>) -> PyResult<Option<Reader>> {
@@ -42,7 +62,7 @@ fn stream(capsule: &Bound<'_, PyCapsule>) -> PyResult<Reader> {
     // SAFETY: a capsule of this name holds such a structure as long as it lives. The stream is moved out of it, and what
     // is left in its place is released, as the interface asks of a consumer.
     let reader = unsafe { ArrowArrayStreamReader::from_raw(pointer.as_ptr()) };
-    Ok(Box::new(reader.map_err(failed)?))
+    Ok(Box::new(Checked(reader.map_err(failed)?)))
 }
 
 #[expect(unsafe_code, reason = "as above")]
@@ -60,8 +80,51 @@ fn one(schema: &Bound<'_, PyCapsule>, array: &Bound<'_, PyCapsule>) -> PyResult<
         return Err(PyValueError::new_err("rows that are NULL as a whole: filter them out, or give their columns"));
     }
     let batch = RecordBatch::from(rows);
+    texts(&batch).map_err(failed)?;
     let schema = batch.schema();
     Ok(Box::new(RecordBatchIterator::new([Ok(batch)], schema)))
+}
+
+/// An error where a text is not UTF-8: Rust takes every text for such, and databases cut or drop what is not.
+fn texts(batch: &RecordBatch) -> Result<(), ArrowError> {
+    for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+        let told = |what: String| ArrowError::InvalidArgumentError(format!("column {:?}: {what}", field.name()));
+        let wrong = match column.data_type() {
+            DataType::Utf8 => column.as_string_opt::<i32>().and_then(wrong),
+            DataType::LargeUtf8 => column.as_string_opt::<i64>().and_then(wrong),
+            DataType::Utf8View => column.as_string_view_opt().and_then(wrong_view),
+            kind if kind.is_nested() || matches!(kind, DataType::Dictionary(..) | DataType::RunEndEncoded(..)) => {
+                column.to_data().validate_full().map_err(|error| told(error.to_string()))?;
+                None
+            }
+            _ => None,
+        };
+        if let Some(row) = wrong {
+            return Err(told(format!("the text of its row {} is not UTF-8", row + 1)));
+        }
+    }
+    Ok(())
+}
+
+/// The first row of which the text is not UTF-8. What stands where a row is NULL counts for nothing.
+fn wrong<O: OffsetSizeTrait>(texts: &GenericStringArray<O>) -> Option<usize> {
+    let offsets = texts.value_offsets();
+    let (first, last) = (offsets.first()?.as_usize(), offsets.last()?.as_usize());
+    let is_text =
+        |from: usize, to: usize| texts.value_data().get(from..to).is_some_and(|bytes| from_utf8(bytes).is_ok());
+    // All of them at once, if none is cut within a character.
+    if let Some(all) = texts.value_data().get(first..last).and_then(|bytes| from_utf8(bytes).ok())
+        && offsets.iter().all(|at| at.as_usize().checked_sub(first).is_some_and(|at| all.is_char_boundary(at)))
+    {
+        return None;
+    }
+    (0..texts.len()).find(|row| texts.is_valid(*row) && !is_text(offsets[*row].as_usize(), offsets[row + 1].as_usize()))
+}
+
+/// The same of texts that lie apart.
+fn wrong_view(texts: &StringViewArray) -> Option<usize> {
+    let bytes = texts.clone().to_binary_view();
+    (0..bytes.len()).find(|row| bytes.is_valid(*row) && from_utf8(bytes.value(*row)).is_err())
 }
 
 /// The same for another library.

@@ -393,3 +393,31 @@ def test_settings_are_told_as_keywords(sqlite: str) -> None:
     assert 'columns={"at": "timestamp"}' in text.value.help[0]
     bare = refused(fm.ConfigError, "FM0107", [{"id": 1}], sqlite, key=None)
     assert "give key" in bare.help[0]
+
+
+def hostile(kind: pa.DataType, valid: bool = True) -> pa.Table:
+    """A text column whose second row is no text, as a library may hand it over that looks at nothing."""
+    offsets = pa.array([0, 2, 5, 6], pa.int64() if kind == pa.large_string() else pa.int32()).buffers()[1]
+    validity = pa.array([True, valid, True]).buffers()[1]
+    x = pa.Array.from_buffers(kind, 3, [validity, offsets, pa.py_buffer(b"ok\xff\xfe!x")])
+    return pa.table({"id": [1, 2, 3], "x": x})
+
+
+@pytest.mark.parametrize("destination", ["sqlite", "duck"])
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string()], ids=str)
+def test_a_text_that_is_none_is_told_with_its_column(destination: str, kind: pa.DataType, request: pytest.FixtureRequest) -> None:
+    url = request.getfixturevalue(destination)
+    error = refused(fm.SourceError, "FM0202", hostile(kind), url)
+    assert 'column "x": the text of its row 2 is not UTF-8' in str(error.__cause__ or "") + str(error)
+    # What stands where there is no value is nobody's.
+    assert fm.load(hostile(kind, valid=False), url, table="t", key="id").rows.inserted == 3
+    assert [row["x"] for row in rows(url, "t")] == ["ok", None, "x"]
+
+
+def test_a_text_that_is_none_within_others_is_told(sqlite: str) -> None:
+    inner = hostile(pa.string()).column("x").combine_chunks()
+    lists = pa.ListArray.from_arrays(pa.array([0, 1, 2, 3], pa.int32()), inner)
+    words = pa.DictionaryArray.from_arrays(pa.array([0, 1, 2], pa.int32()), inner, safe=False)
+    for column in (lists, words):
+        error = refused(fm.SourceError, "FM0202", pa.table({"id": [1, 2, 3], "x": column}), sqlite)
+        assert 'column "x"' in str(error.__cause__ or "") + str(error)
