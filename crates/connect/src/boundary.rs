@@ -7,7 +7,7 @@
 use crate::kept::damaged;
 use floodmark_core::{
     Error, Result,
-    state::{BoundaryChange, Memory},
+    state::{BoundaryChange, Memory, Remembered},
 };
 use std::{
     collections::{HashMap, VecDeque},
@@ -50,10 +50,13 @@ pub trait Rows {
     /// Deletes rows.
     fn delete(&self, which: Which, before: i64) -> Result<()>;
 
-    /// Puts a row there that was exported as its file and the digits of its hash.
-    fn import(&self, key: &[String]) -> Result<()> {
-        let (file, hash) = parse(key)?;
-        self.write(self.highest()?, &[(file.into(), hash)])
+    /// Puts rows there that were exported, each as its file and the digits of its hash; what else is remembered is left alone.
+    fn import(&self, memories: &[Memory]) -> Result<()> {
+        let rows = memories.iter().filter(|memory| memory.what == Remembered::Boundary);
+        let rows = rows.map(|memory| parse(&memory.key).map(|(file, hash)| (file.into(), hash)));
+        let rows = rows.collect::<Result<Vec<(Arc<str>, u128)>>>()?;
+        // Together: one after the other, each would look for the highest number of those before it.
+        if rows.is_empty() { Ok(()) } else { self.write(self.highest()?, &rows) }
     }
 }
 
@@ -167,4 +170,58 @@ pub fn parse(key: &[String]) -> Result<(&str, u128)> {
 
 fn not_ours(what: &str) -> Error {
     damaged("a row at the watermark,", what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+
+    /// Notes what is written, and when.
+    #[derive(Default)]
+    struct Noted(RefCell<Vec<(i64, Vec<(String, u128)>)>>);
+
+    impl Rows for Noted {
+        fn highest(&self) -> Result<i64> {
+            Ok(7)
+        }
+
+        fn next(&self, _: &str, _: i64, last: i64) -> Result<(VecDeque<(i64, u128)>, i64)> {
+            Ok((VecDeque::new(), last))
+        }
+
+        fn count(&self, _: i64, _: &[(&str, i64)]) -> Result<()> {
+            Ok(())
+        }
+
+        fn take(&self, _: Option<&str>, hashes: &[u128]) -> Result<Vec<bool>> {
+            Ok(vec![false; hashes.len()])
+        }
+
+        fn write(&self, last: i64, rows: &[(Arc<str>, u128)]) -> Result<()> {
+            self.0.borrow_mut().push((last, rows.iter().map(|(file, hash)| (file.to_string(), *hash)).collect()));
+            Ok(())
+        }
+
+        fn delete(&self, _: Which, _: i64) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Written one by one, each would look for the highest number of those before it.
+    #[test]
+    fn rows_are_imported_together() {
+        let row = |hash: u128| Memory {
+            what: Remembered::Boundary,
+            key: vec!["a.csv".into(), format!("{hash:032x}")],
+            version: None,
+        };
+        let other = Memory { what: Remembered::Tombstone, key: vec!["9".into()], version: None };
+        let noted = Noted::default();
+        noted.import(&[row(1), other.clone(), row(2)]).unwrap();
+        noted.import(&[other]).unwrap();
+        assert_eq!(noted.0.take(), [(7, vec![("a.csv".to_owned(), 1), ("a.csv".to_owned(), 2)])]);
+        let damaged = Memory { key: vec!["a.csv".into(), "no digits".into()], ..row(1) };
+        assert!(noted.import(&[row(1), damaged]).is_err() && noted.0.take().is_empty());
+    }
 }

@@ -146,11 +146,8 @@ impl Books for MysqlLedger {
 
     fn put_memories(db: &Db, pipeline: &str, memories: &[Memory]) -> Result<()> {
         let fail = to("write what is remembered of keys");
-        for Memory { what, key, version } in memories {
-            if *what == Remembered::Boundary {
-                Kept { db, pipeline }.import(key)?;
-                continue;
-            }
+        Kept { db, pipeline }.import(memories)?;
+        for Memory { what, key, version } in memories.iter().filter(|memory| memory.what != Remembered::Boundary) {
             // The form in which a load writes them.
             let key = serde_json::Value::from(key.clone()).to_string();
             let place = format!("{}, {}, {}", text(pipeline), state::id(&key), text(&key));
