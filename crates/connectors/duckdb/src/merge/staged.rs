@@ -21,8 +21,11 @@ use floodmark_merge::{
 };
 use std::sync::Arc;
 
-/// Rows handed out at once.
-const AT_ONCE: u64 = 10_000;
+/// Bytes of rows that are handed out at once, about: each time the whole table is looked through for their keys.
+const BYTES: usize = 16 << 20;
+
+/// Which of the rows that are handed out come together.
+const PART: &str = "_floodmark_part";
 
 /// Where a row stands among the others of its table: in the order in which they were put there.
 pub(super) const ROW: &str = super::look::ROW;
@@ -108,22 +111,42 @@ impl Staged {
         let listed = crate::ddl::list(names.iter().copied().chain(self.marks.then_some(DELETE)));
         let sql = format!(
             "CREATE OR REPLACE TEMPORARY TABLE _floodmark_apart AS
-             SELECT row_number() OVER (ORDER BY s.{ROW}) AS {PLACE}, s.* FROM {} s WHERE {condition}",
+             SELECT row_number() OVER so_far AS {PLACE}, (sum({}) OVER so_far)::BIGINT // {BYTES} AS {PART}, s.* FROM {} s
+             WHERE {condition} WINDOW so_far AS (ORDER BY s.{ROW})",
+            self.size(),
             self.stage.name
         );
         let fail = to("read rows that were staged");
         crash::at(Point::Temporary, || job.db.execute_batch(&sql).map_err(&fail))?;
+        let ends = format!("SELECT max({PLACE}) FROM temp.main._floodmark_apart GROUP BY {PART} ORDER BY 1");
+        let ends = job.db.query(&ends, &[]).map_err(&fail)?;
         let mut from = 0;
-        loop {
+        for end in &ends {
+            let until: i64 = end.try_get(0).map_err(&fail)?;
             let sql = format!(
-                "SELECT {listed} FROM temp.main._floodmark_apart WHERE {PLACE} > {from} AND {PLACE} <= {} ORDER BY {PLACE}",
-                from + AT_ONCE
+                "SELECT {listed} FROM temp.main._floodmark_apart WHERE {PLACE} > {from} AND {PLACE} <= {until} ORDER BY {PLACE}"
             );
             let parts = job.db.batches(&sql).map_err(&fail)?;
-            let Some(first) = parts.first() else { return Ok(()) };
-            take(self.shaped(&concat_batches(&first.schema(), &parts)?)?)?;
-            from += AT_ONCE;
+            if let Some(first) = parts.first() {
+                take(self.shaped(&concat_batches(&first.schema(), &parts)?)?)?;
+            }
+            from = until;
         }
+        Ok(())
+    }
+
+    /// How many bytes a row takes, about, in SQL.
+    fn size(&self) -> String {
+        let of = |field: &Arc<Field>| {
+            let name = format!("s.{}", crate::ddl::quote(field.name()));
+            match field.data_type() {
+                ArrowType::Utf8 => format!(" + coalesce(strlen({name}), 0)"),
+                ArrowType::Binary => format!(" + coalesce(octet_length({name}), 0)"),
+                _ => String::new(),
+            }
+        };
+        let fields = self.schema.fields();
+        format!("{}{}", 16 * (fields.len() + 1), fields.iter().map(of).collect::<String>())
     }
 
     /// Rows of the temporary table as they came.
