@@ -22,6 +22,9 @@ ROWS = [
     {"id": 3, "name": "grape", "amount": 3.5, "day": dt.date(2024, 1, 2), "at": dt.datetime(2024, 1, 3)},
 ]
 
+# What becomes of a row.
+COUNTED = ["skipped", "rejected", "superseded", "stale", "unchanged", "inserted", "updated", "deleted", "delete_noop", "removed"]
+
 ASK = """
 import json, sys, duckdb
 db = duckdb.connect(sys.argv[1], read_only=True)
@@ -38,25 +41,27 @@ def asked(url: str, sql: str) -> list[list]:
 
 
 @pytest.mark.parametrize(
-    "settings",
+    ("settings", "again"),
     [
-        {"load": "append", "watermark": "at"},
-        {"load": "overwrite"},
-        {"key": "id"},
-        {"key": "id", "watermark": "at"},
-        {"load": "insert_only", "key": "id"},
-        {"load": "delete_insert", "window": "day"},
-        {"load": "scd2", "key": "id"},
+        ({"load": "append", "watermark": "at"}, {"skipped": 3}),
+        ({"load": "overwrite"}, {"inserted": 3, "removed": 3}),
+        ({"key": "id"}, {"unchanged": 3}),
+        ({"key": "id", "watermark": "at"}, {"skipped": 2, "unchanged": 1}),
+        ({"load": "insert_only", "key": "id"}, {"unchanged": 3}),
+        ({"load": "delete_insert", "window": "day"}, {"unchanged": 3}),
+        ({"load": "scd2", "key": "id"}, {"unchanged": 3}),
     ],
-    ids=lambda settings: settings.get("load", "upsert") + ("-watermark" if "watermark" in settings else ""),
+    ids=["append-watermark", "overwrite", "upsert", "upsert-watermark", "insert_only", "delete_insert", "scd2"],
 )
 @pytest.mark.parametrize("of", [pd.DataFrame, pl.DataFrame, pa.Table.from_pylist, list], ids=["pandas", "polars", "pyarrow", "dicts"])
-def test_every_strategy(duck: str, settings: dict, of: object) -> None:
+def test_every_strategy(duck: str, settings: dict, again: dict, of: object) -> None:
     assert fm.load(of(ROWS), duck, table="t", **settings).rows.inserted == 3
     want = [[row["id"], row["name"], row["amount"], str(row["day"]), str(row["at"])] for row in ROWS]
     ask = "SELECT id, name, amount, \"day\", \"at\" FROM t ORDER BY id"
     assert asked(duck, ask) == want
-    fm.load(of(ROWS), duck, table="t", **settings)
+    rows = fm.load(of(ROWS), duck, table="t", **settings).rows
+    counted = {name: getattr(rows, name) for name in COUNTED if getattr(rows, name)}
+    assert (rows.read, counted) == (3, again)
     assert asked(duck, ask) == want
 
 
@@ -89,18 +94,24 @@ def test_a_relation_of_the_packages_own_goes_in(duck: str) -> None:
 def test_who_else_has_the_file_is_noticed(duck: str) -> None:
     fm.load(ROWS, duck, table="t", key="id")
     path = duck.removeprefix("duckdb:///")
+    more = [*ROWS, {**ROWS[0], "id": 4}]
     # In this process, where the system's locks would not hold it off.
     db = duckdb.connect(path)
     with pytest.raises(fm.DestinationError) as error:
-        fm.load(ROWS, duck, table="t", key="id")
+        fm.load(more, duck, table="t", key="id")
     assert error.value.code == "FM0403"
+    assert error.value.state and error.value.help
+    # Whoever has it goes on, and finds nothing that is not its own.
+    assert db.execute("SELECT count(*) FROM t").fetchall() == [(3,)]
     db.close()
-    # In another one.
+    assert fm.load(ROWS, duck, table="t", key="id").rows.unchanged == 3
+    # In another one, which is told by its number.
     hold = "import sys, duckdb; db = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
     with subprocess.Popen([sys.executable, "-c", hold, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "held\n"
         with pytest.raises(fm.FloodmarkError) as error:
-            fm.load(ROWS, duck, table="t", key="id")
+            fm.load(more, duck, table="t", key="id")
         other.stdin.close()
-    assert error.value.code in ("FM0403", "FM0501")
+    assert error.value.code == "FM0501"
+    assert f"PID {other.pid}" in error.value.message
     assert fm.load(ROWS, duck, table="t", key="id").rows.unchanged == 3
