@@ -92,7 +92,8 @@ fn unknown(scheme: &str, what: &str) -> Error {
         return Error::new(Code::BadUrl, format!("this build of Floodmark has no DuckDB, and the {what} is one"))
             .state("nothing was read or written")
             .help("build one that has: cargo build --release --features duckdb, with DuckDB's library where DUCKDB_LIB_DIR says")
-            .help("or with DuckDB's own sources, which takes long: --features duckdb-bundled");
+            .help("or with DuckDB's own sources, which takes long: --features duckdb-bundled")
+            .help("for Python: pip install . --config-settings build-args=\"--features duckdb-bundled\"");
     }
     Error::new(Code::BadUrl, format!("{scheme:?} is not a {what} this version knows"))
         .state("nothing was read or written")
