@@ -1,7 +1,7 @@
 //! The one table of everything a pipeline file may say.
 
 use floodmark_core::pipeline::{
-    AbsentRows, ChangedFiles, CursorNulls, Deletes, FileFormat, LateRows, Load, OnBadRow, OnNull, SchemaPolicy,
+    AbsentRows, CatchUp, ChangedFiles, CursorNulls, Deletes, FileFormat, LateRows, Load, OnBadRow, OnNull, SchemaPolicy,
 };
 
 /// A field of the pipeline file.
@@ -51,10 +51,14 @@ pub enum Kind {
     Bool,
     /// A whole number from 1.
     Count,
+    /// A whole number from 0.
+    Number,
     /// A number of bytes, with or without a unit.
     Bytes,
     /// A duration, or a whole number on a numeric column.
     Span,
+    /// A duration.
+    Duration,
     /// A number of rows or a percentage of them.
     Limit,
     /// One ASCII character, or `tab`.
@@ -86,8 +90,10 @@ impl Kind {
             Kind::Sql => "SQL text",
             Kind::Bool => "true or false",
             Kind::Count => "a whole number from 1",
+            Kind::Number => "a whole number from 0",
             Kind::Bytes => "a size such as 64MiB",
             Kind::Span => "a duration such as 15m, or a whole number",
+            Kind::Duration => "a duration such as 15m",
             Kind::Limit => "a number of rows such as 100, or a share such as 1%",
             Kind::Char => "one character, or tab",
             Kind::Type => "a column type",
@@ -146,9 +152,10 @@ impl Field {
             Kind::List => "NAME[,NAME…]",
             Kind::Sql => "SQL",
             Kind::Choice(_) => "WORD",
-            Kind::Count => "N",
+            Kind::Count | Kind::Number => "N",
             Kind::Bytes => "SIZE",
             Kind::Span => "DURATION|N",
+            Kind::Duration => "DURATION",
             Kind::Limit => "N|N%",
             Kind::Char => "CHAR",
             Kind::Type => "TYPE",
@@ -396,13 +403,44 @@ pub const FIELDS: &[Field] = &[
     )
     .default("1000000")
     .flag("commit-every"),
+    // What `serve` does with it.
     Field::new("pipelines.*.schedule", Kind::Schedule, "When `floodmark serve` runs it."),
     Field::new(
         "pipelines.*.timezone",
         Kind::TimeZone,
-        "Whose days and months `floodmark backfill` counts, by its name in the IANA database.",
+        "Whose clocks `schedule` goes by, and whose days and months `floodmark backfill` counts, by its name in the IANA database.",
     )
     .default("UTC"),
+    Field::new(
+        "pipelines.*.after",
+        Kind::List,
+        "`floodmark serve`: pipelines (or families) that come first. Without a `schedule` it runs whenever all of them have been loaded again; with one it waits for those that are being loaded, or have failed.",
+    ),
+    Field::new(
+        "pipelines.*.catch_up",
+        choice!(CatchUp),
+        "`floodmark serve`: what becomes of times of the schedule at which it could not be run: one run for all of them, one for each, or none.",
+    )
+    .default("latest"),
+    Field::new(
+        "pipelines.*.jitter",
+        Kind::Duration,
+        "`floodmark serve`: each time of the schedule is put off by a part of this, always the same one, so that not all pipelines begin at once.",
+    ),
+    Field::new("pipelines.*.retries", Kind::Number, "`floodmark serve`: how often a run that failed is tried again.")
+        .default("0"),
+    Field::new(
+        "pipelines.*.retry_delay",
+        Kind::Duration,
+        "`floodmark serve`: how long after a run failed it is tried again; twice as long each further time, up to an hour.",
+    )
+    .default("30s"),
+    Field::new("pipelines.*.timeout", Kind::Duration, "`floodmark serve`: a run that takes longer is stopped, as a signal would."),
+    Field::new(
+        "pipelines.*.freshness",
+        Kind::Duration,
+        "`floodmark serve`: how old the watermark (or, where it is no time, the last good run) may become before the pipeline counts as late.",
+    ),
     Field::new(
         "pipelines.*.overrides",
         Kind::Map,

@@ -16,6 +16,7 @@ mod flags;
 mod interpolate;
 mod lint;
 mod members;
+mod order;
 mod page;
 mod project;
 mod read;

@@ -4,6 +4,7 @@ use crate::{
     diagnostics::{Diagnostics, Findings, Spot, quoted},
     family::{self, Family, Origin},
     interpolate::Env,
+    order,
     read::Reader,
     record::{Named, Record, Value},
     resolve::{self, Connections},
@@ -108,6 +109,7 @@ fn build(origin: &Arc<Origin>, env: Env<'_>, out: &mut Findings) -> Option<Proje
         }
     }
     shared_tables(given, &pipelines, reader.out);
+    order::check(given, &families, reader.out);
     shared_names(given, &families, reader.out);
     let connections = connections.into_iter().filter_map(|(name, url)| Some((name, url?))).collect();
     Some(Project { path: path.clone(), base: base.clone(), connections, pipelines, families })

@@ -10,6 +10,7 @@ use crate::{
 };
 use floodmark_core::{
     Code, DataType,
+    pipeline::Span,
     types::TYPE_NAMES,
     url::{ConnectionUrl, DATABASES},
 };
@@ -209,8 +210,12 @@ impl Reader<'_> {
                 _ => Err("write true or false".to_owned()),
             },
             Kind::Count => values::count(&text, field.default).map(Value::Number),
+            Kind::Number => values::whole(&text)
+                .map(Value::Number)
+                .ok_or_else(|| format!("write a whole number from 0, such as {}", field.default)),
             Kind::Bytes => values::bytes(&text).map(|n| Value::Number(n as u64)),
             Kind::Span => values::span(&text).map(Value::Span),
+            Kind::Duration => values::some_time(&text).map(|time| Value::Span(Span::Time(time))),
             Kind::Limit => values::limit(&text).map(Value::Limit),
             Kind::Char => values::character(&text).map(Value::Char),
             Kind::Type => DataType::parse(&text).map(Value::Type).ok_or_else(|| type_help(written)),
@@ -292,6 +297,7 @@ fn noun(field: &Field, at: Spot) -> String {
         Kind::Type => return "a column type".to_owned(),
         Kind::Char => "a character".to_owned(),
         Kind::Span => "a duration or whole number".to_owned(),
+        Kind::Duration => "a duration".to_owned(),
         Kind::Limit => "a limit".to_owned(),
         Kind::Bytes => "a size".to_owned(),
         other => other.expects(),

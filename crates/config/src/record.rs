@@ -9,6 +9,7 @@ use floodmark_core::{
     pipeline::{RejectLimit, Span},
     url::ConnectionUrl,
 };
+use std::time::Duration;
 
 /// A value of the kind its field asks for.
 #[derive(Debug, Clone)]
@@ -16,9 +17,10 @@ pub(crate) enum Value {
     /// `Name`, `Text`, `Sql`, `Choice`, `Schedule`, `TimeZone`.
     Text(String),
     Bool(bool),
-    /// `Count`, `Bytes`.
+    /// `Count`, `Number`, `Bytes`.
     Number(u64),
     List(Vec<Item>),
+    /// `Span`, `Duration`.
     Span(Span),
     Limit(RejectLimit),
     Char(u8),
@@ -125,6 +127,11 @@ impl Record {
 
     pub(crate) fn span(&self, name: &str) -> Option<Span> {
         if let Value::Span(span) = self.value(name)? { Some(*span) } else { None }
+    }
+
+    /// A span that can only be one of time.
+    pub(crate) fn time(&self, name: &str) -> Option<Duration> {
+        if let Span::Time(time) = self.span(name)? { Some(time) } else { None }
     }
 
     pub(crate) fn limit(&self, name: &str) -> Option<RejectLimit> {

@@ -77,7 +77,7 @@ pub(crate) fn pipeline(
         adopt: record.bool("adopt").unwrap_or(false),
         at_least_once: record.text("append") == Some("at_least_once"),
         commit_every: record.number("commit_every").unwrap_or(COMMIT_EVERY),
-        schedule: record.text("schedule").map(str::to_owned),
+        service: service(record),
         timezone: record.text("timezone").and_then(|zone| values::zone(zone).ok()).unwrap_or(Tz::UTC),
     })
 }
@@ -103,6 +103,20 @@ fn strategy(record: &Record, owner: Spot, key: &[String], out: &mut Findings, wo
         names.join(", ")
     ));
     None
+}
+
+fn service(record: &Record) -> Service {
+    let plain = Service::default();
+    Service {
+        schedule: record.text("schedule").map(str::to_owned),
+        after: record.list("after"),
+        catch_up: record.choice("catch_up", CatchUp::NAMES).unwrap_or(plain.catch_up),
+        jitter: record.time("jitter"),
+        retries: record.number("retries").unwrap_or(plain.retries),
+        retry_delay: record.time("retry_delay").unwrap_or(plain.retry_delay),
+        timeout: record.time("timeout"),
+        freshness: record.time("freshness"),
+    }
 }
 
 fn watermark(record: &Record) -> Option<WatermarkSpec> {

@@ -61,10 +61,11 @@ fn shape(field: &Field) -> Value {
         Kind::Choice(words) => or_reference(json!({ "enum": words })),
         Kind::Bool => or_reference(json!({ "type": "boolean" })),
         Kind::Count => or_reference(json!({ "type": "integer", "minimum": 1 })),
+        Kind::Number => or_reference(json!({ "type": "integer", "minimum": 0 })),
         Kind::Bytes | Kind::Span => json!({ "type": ["string", "integer"], "minimum": 0 }),
         Kind::Limit => json!({ "type": ["string", "integer"], "minimum": 0 }),
         Kind::Name | Kind::Point | Kind::Text => text,
-        Kind::Url | Kind::Sql | Kind::Char | Kind::Type | Kind::Schedule | Kind::TimeZone => {
+        Kind::Url | Kind::Sql | Kind::Char | Kind::Type | Kind::Schedule | Kind::TimeZone | Kind::Duration => {
             json!({ "type": "string" })
         }
         Kind::Settings => fields(children("pipelines.*").filter(|f| !OF_FAMILY.contains(&f.name()))),

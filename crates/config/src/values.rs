@@ -12,6 +12,9 @@ use floodmark_core::{
 };
 use std::time::Duration;
 
+/// The shortest `@every`.
+const SHORTEST: Duration = Duration::from_secs(1);
+
 /// `90s`, `15m`, `1h30m`, `2d`, `1w`, `250ms`, or a whole number for numeric columns.
 pub(crate) fn span(text: &str) -> Result<Span, String> {
     if let Some(number) = whole(text) {
@@ -49,6 +52,14 @@ pub fn duration(text: &str) -> Result<Duration, String> {
             .ok_or("this is longer than can be counted; shorten it")?;
     }
     Ok(total)
+}
+
+/// A duration of more than nothing.
+pub(crate) fn some_time(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("this is no time at all; leave it out, or write some, such as 30s".to_owned()),
+        time => Ok(time),
+    }
 }
 
 /// A whole number; underscores may group its digits.
@@ -123,7 +134,7 @@ pub(crate) fn schedule(text: &str) -> Result<(), String> {
     const HELP: &str = "write five cron fields (\"*/5 * * * *\"), six with seconds first, or @every 10m";
     if let Some(every) = text.strip_prefix("@every ") {
         return match duration(every)? {
-            Duration::ZERO => Err("an interval of nothing never ends; write @every 10m".to_owned()),
+            time if time < SHORTEST => Err("an interval is a second or longer; write @every 10m".to_owned()),
             _ => Ok(()),
         };
     }
@@ -229,7 +240,17 @@ mod tests {
         for right in ["*/5 * * * *", "0 */5 * * * *", "0 9 * * MON-FRI", "@daily", "@every 10m"] {
             assert_eq!(schedule(right), Ok(()), "{right}");
         }
-        for wrong in ["", "* * * *", "* * * * * * *", "every 10m", "@every", "@every 0s", "* * * * ;", "61 * * * *"] {
+        for wrong in [
+            "",
+            "* * * *",
+            "* * * * * * *",
+            "every 10m",
+            "@every",
+            "@every 0s",
+            "@every 999ms",
+            "* * * * ;",
+            "61 * * * *",
+        ] {
             assert!(schedule(wrong).is_err(), "{wrong}");
         }
     }

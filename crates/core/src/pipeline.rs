@@ -63,10 +63,49 @@ pub struct Pipeline {
     pub at_least_once: bool,
     /// Rows per destination transaction, where a load may be committed in parts.
     pub commit_every: u64,
-    /// Cron expression, used by `serve`.
-    pub schedule: Option<String>,
+    /// When and how `serve` runs it.
+    pub service: Service,
     /// Whose days and months a backfill counts, and whose clocks a schedule goes by.
     pub timezone: chrono_tz::Tz,
+}
+
+/// When and how `serve` runs a pipeline.
+#[derive(Debug, Clone)]
+pub struct Service {
+    /// A cron expression, or `@every` and a duration.
+    pub schedule: Option<String>,
+    /// Pipelines and families that come first.
+    pub after: Vec<String>,
+    /// What becomes of times at which it could not be run.
+    pub catch_up: CatchUp,
+    /// By how much of this, at most, a run is put off.
+    pub jitter: Option<Duration>,
+    /// How often a run that failed is tried again.
+    pub retries: u64,
+    /// How long after it failed first; each further time it is twice as long.
+    pub retry_delay: Duration,
+    /// A run that takes longer is stopped.
+    pub timeout: Option<Duration>,
+    /// How old what is loaded may become.
+    pub freshness: Option<Duration>,
+}
+
+/// The default of `Service::retry_delay`.
+pub const RETRY_DELAY: Duration = Duration::from_secs(30);
+
+impl Default for Service {
+    fn default() -> Self {
+        Service {
+            schedule: None,
+            after: Vec::new(),
+            catch_up: CatchUp::Latest,
+            jitter: None,
+            retries: 0,
+            retry_delay: RETRY_DELAY,
+            timeout: None,
+            freshness: None,
+        }
+    }
 }
 
 /// Where rows come from.
@@ -363,6 +402,17 @@ choices! {
         Fail = "fail",
         /// Loads only what was added at its end; fails when the old part changed.
         AppendTail = "append_tail",
+    }
+}
+choices! {
+    /// What becomes of times of a schedule at which a pipeline could not be run.
+    CatchUp {
+        /// One run makes up for all of them.
+        Latest = "latest",
+        /// A run for each.
+        All = "all",
+        /// They are left out.
+        None = "none",
     }
 }
 choices! {

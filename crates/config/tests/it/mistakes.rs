@@ -316,3 +316,50 @@ fn sources_that_are_not_files_say_what_to_do() {
         assert!(first.position().is_some() && first.advice()[0].contains(says), "{all}");
     }
 }
+
+/// A file with these pipelines, each with a line of its own.
+fn several(pipelines: &[(&str, &str)]) -> String {
+    let one = |(name, line): &(&str, &str)| {
+        format!(
+            "  {name}:\n    source: {{ files: a.csv }}\n    destination: {{ url: \"sqlite:///w.db\", table: {name} }}\n    key: id\n    {line}\n"
+        )
+    };
+    format!("version: 1\npipelines:\n{}", pipelines.iter().map(one).collect::<String>())
+}
+
+#[test]
+fn what_comes_first_is_in_the_file_and_waits_for_nobody_behind_it() {
+    let text = several(&[("orders", ""), ("report", "after: [orders, ordres]")]);
+    let mistakes = parse(&text).unwrap_err();
+    assert_eq!(told(&mistakes, &text), [("ordres".into(), "there is no pipeline `ordres` to come first".into())]);
+    assert!(mistakes.to_string().contains("did you mean `orders`?"), "{mistakes}");
+    let text =
+        several(&[("a", "after: c"), ("b", "after: a"), ("c", "after: [b]"), ("d", "after: a"), ("e", "after: e")]);
+    let mistakes = parse(&text).unwrap_err();
+    let expected = [("c", "these wait for each other: a after c after b after a"), ("e", "`e` would wait for itself")];
+    assert_eq!(told(&mistakes, &text), expected.map(|(at, message)| (at.to_owned(), message.to_owned())));
+    let good = parse(&several(&[("orders", "schedule: \"@every 10m\""), ("report", "after: orders")])).unwrap();
+    assert_eq!(good.pipelines[1].service.after, ["orders"]);
+}
+
+#[test]
+fn how_often_and_how_long_are_told_when_they_cannot_be() {
+    for (line, message) in [
+        ("jitter: 5", "`5` is not a duration for `jitter`"),
+        ("timeout: 0s", "`0s` is not a duration for `timeout`"),
+        ("retries: -1", "`-1` is not a whole number from 0 for `retries`"),
+        ("catch_up: last", "`last` is not a value of `catch_up`"),
+        ("freshness: soon", "`soon` is not a duration for `freshness`"),
+    ] {
+        let text = pipeline(&format!("key: id\n{line}"));
+        let mistakes = parse(&text).map(|p| format!("{p:?}")).unwrap_err();
+        let told: Vec<&str> = mistakes.iter().map(|d| d.message()).collect();
+        assert_eq!(told, [message], "{line}");
+    }
+    let fields = "key: id\nretries: 3\nretry_delay: 5s\ntimeout: 1h\ncatch_up: all\nfreshness: 2h";
+    let service = accepted(fields).pipelines[0].service.clone();
+    assert_eq!(
+        (service.retries, service.retry_delay.as_secs(), service.timeout.map(|t| t.as_secs())),
+        (3, 5, Some(3600))
+    );
+}

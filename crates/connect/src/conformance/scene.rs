@@ -130,7 +130,7 @@ impl Scene {
                 adopt: false,
                 at_least_once: false,
                 commit_every: COMMIT_EVERY,
-                schedule: None,
+                service: floodmark_core::pipeline::Service::default(),
                 timezone: floodmark_core::interval::Tz::UTC,
             },
             schema: Schema::new([("id", DataType::BigInt), ("name", DataType::Text), ("at", DataType::BigInt)]),
