@@ -7,7 +7,7 @@ use crate::{
 };
 use backon::{BackoffBuilder, ExponentialBuilder};
 use floodmark_connect::{
-    Session, Source,
+    Destination, Session, Source,
     crash::{self, Point},
 };
 use floodmark_core::{Code, Error, Result, event::Event, pipeline::Pipeline, state::RunRecord, wording};
@@ -32,6 +32,19 @@ fn opened(pipeline: &Pipeline, how: Option<Disorder>) -> Result<Box<dyn Source>>
         None => inner,
         Some(how) => Box::new(Disordered { inner, how }),
     })
+}
+
+/// Whether no other run came in since it was decided that this one is due. The pipeline's lock is held: none can come now.
+fn still_newest(destination: &dyn Destination, options: &RunOptions, run: &RunRecord) -> Result<()> {
+    let Some(newest) = &options.newest else { return Ok(()) };
+    // An attempt before this one may have left a line of the run's own.
+    let lines = destination.ledger()?.runs(Some(&run.pipeline), 2)?;
+    let other = lines.into_iter().map(|line| line.run).find(|id| *id != run.run).unwrap_or_default();
+    if other == *newest {
+        return Ok(());
+    }
+    Err(Error::new(Code::Busy, format!("another run of pipeline {:?} began since this one was due", run.pipeline))
+        .state("nothing was written"))
 }
 
 impl Engine {
@@ -115,9 +128,11 @@ impl Engine {
                 return Err(error.or_state("nothing was written"));
             }
             let mut session = destination.open(&pipeline.name, &run.run, options.wait, &self.stop)?;
+            still_newest(destination.as_ref(), options, run)?;
             return self.failed(session.as_mut(), run, error);
         }
         let mut session = destination.open(&pipeline.name, &run.run, options.wait, &self.stop)?;
+        still_newest(destination.as_ref(), options, run)?;
         if lost && let Some(kept) = session.receipt(&run.run)? {
             let complete = kept.status == "ok";
             run.take_committed(kept);

@@ -42,6 +42,9 @@ pub struct RunOptions {
     pub batch_rows: Option<usize>,
     /// The source holds rejected rows of an earlier run.
     pub replay: Option<Replay>,
+    /// Run only while this is the newest run in the pipeline's ledger (empty: while there is none): else somebody who decided
+    /// the same was quicker, and the run is busy. Looked at under the pipeline's lock.
+    pub newest: Option<String>,
 }
 
 /// Rejected rows that go through their pipeline once more, all in one transaction.

@@ -20,6 +20,16 @@ pub(crate) struct RunArgs {
     pub(crate) full_refresh: bool,
     #[command(flatten)]
     pub(crate) elsewhere: Elsewhere,
+    #[command(flatten)]
+    pub(crate) served: Served,
+}
+
+/// How `serve` has its own program run a pipeline. For nobody else, and so in no help.
+#[derive(Debug, Args)]
+pub(crate) struct Served {
+    /// Run only while this is the newest run in the ledger (empty: while there is none)
+    #[arg(long, value_name = "RUN", hide = true)]
+    pub(crate) newest: Option<String>,
 }
 
 /// How `prove` has its own program run a pipeline on a copy. For nobody else, and so in no help.

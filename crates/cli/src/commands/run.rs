@@ -43,7 +43,8 @@ pub(super) fn run(cx: &Context, args: &RunArgs) -> Result<u8, Failure> {
     }
     let elsewhere = &args.elsewhere;
     let batch_rows = elsewhere.commit_every.map(|rows| usize::try_from(rows.get()).unwrap_or(usize::MAX));
-    let options = RunOptions { wait: args.wait.time(), full_refresh: args.full_refresh, batch_rows, replay: None };
+    let (wait, newest) = (args.wait.time(), args.served.newest.clone());
+    let options = RunOptions { wait, full_refresh: args.full_refresh, batch_rows, replay: None, newest };
     let clock: SharedClock = match elsewhere.at {
         Some(at) => Arc::new(Standing(at)),
         None => Arc::new(SystemClock),
