@@ -10,6 +10,8 @@ pub(crate) const DESTINATION: &str = "FLOODMARK_DESTINATION";
 pub(crate) const LOG: &str = "FLOODMARK_LOG";
 /// Where this process is to die, fail or stop, for tests: see `floodmark_connect::crash`.
 pub(crate) const CRASH: &str = "FLOODMARK_CRASH";
+/// Set by `serve`: what happens is told as lines of JSON among the results.
+pub(crate) const EVENTS: &str = floodmark_server::EVENTS;
 /// `text` or `json` log lines.
 pub(crate) const LOG_FORMAT: &str = "FLOODMARK_LOG_FORMAT";
 /// How many characters a line of the output may have, as shells and other tools have it.

@@ -82,6 +82,7 @@ codes! {
     Transform        = "FM0603", Failed, "the SQL transform failed";
     Output           = "FM0604", Failed, "the output cannot be written";
     Unverified       = "FM0605", Failed, "the table cannot be verified";
+    Listen           = "FM0701", Failed, "the address cannot be listened on";
     Internal         = "FM0901", Failed, "Floodmark has a defect";
 }
 

@@ -4,6 +4,7 @@ mod backfill;
 mod diff;
 mod load;
 mod run;
+mod serve;
 mod state;
 mod store;
 mod tools;
@@ -12,6 +13,7 @@ pub(crate) use backfill::BackfillArgs;
 pub(crate) use diff::{DiffArgs, How, VerifyArgs};
 pub(crate) use load::LoadArgs;
 pub(crate) use run::{CheckArgs, Elsewhere, PlanArgs, ProveArgs, RunArgs, Wait};
+pub(crate) use serve::ServeArgs;
 pub(crate) use state::{StateArgs, StateCommand};
 pub(crate) use store::{RejectsArgs, RejectsCommand, RunsArgs, RunsCommand, Store};
 pub(crate) use tools::{CompletionsArgs, ExplainArgs, FingerprintArgs, InitArgs};
@@ -101,6 +103,8 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Compare two tables or files, in whatever databases they are, and name the rows that differ
     Diff(DiffArgs),
+    /// Run pipelines on their schedules, and show on a web page what is loaded, what failed and why
+    Serve(ServeArgs),
     /// Check the pipeline file, its connections and sources, and say what is unsafe
     Check(CheckArgs),
     /// Show or change what is remembered of a pipeline

@@ -21,6 +21,7 @@ pages! {
     "FM0401" "FM0402" "FM0403" "FM0404" "FM0405" "FM0406"
     "FM0501" "FM0502" "FM0503" "FM0504"
     "FM0601" "FM0602" "FM0603" "FM0604" "FM0605"
+    "FM0701"
     "FM0901"
 }
 
@@ -53,7 +54,8 @@ fn list(cx: &Context) -> Result<u8, Failure> {
     Ok(0)
 }
 
-fn page(code: Code) -> Option<&'static str> {
+/// The page of a code.
+pub(super) fn page(code: Code) -> Option<&'static str> {
     PAGES.iter().find(|(number, _)| *number == code.number()).map(|(_, page)| *page)
 }
 

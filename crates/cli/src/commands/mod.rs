@@ -7,12 +7,14 @@ mod explain;
 mod fingerprint;
 mod init;
 pub(crate) mod load;
+mod own_program;
 mod plan;
 mod prove;
 mod rejects;
 mod replay;
 mod run;
 mod runs;
+mod serve;
 mod state;
 mod state_file;
 mod verify;
@@ -102,6 +104,7 @@ pub(crate) fn dispatch(cx: &Context, command: Command) -> Result<u8, Failure> {
         Command::Backfill(args) => backfill::backfill(cx, &args),
         Command::Verify(args) => verify::verify(cx, &args),
         Command::Diff(args) => diff::diff(cx, &args),
+        Command::Serve(args) => serve::serve(cx, &args),
         Command::Check(args) => check::check(cx, &args),
         Command::State(args) => state::state(cx, &args),
         Command::Runs(args) => runs::runs(cx, &args),

@@ -1,7 +1,7 @@
 //! `prove`: the promises tried on copies, with the pipeline's own data.
 
 use super::{
-    Context, Failure,
+    Context, Failure, own_program,
     plan::DIFFERENCES,
     run::{self, Runner},
 };
@@ -14,7 +14,7 @@ use crate::{
 use floodmark_core::{Code, Error, Result, clock::SystemClock};
 use floodmark_engine::prove::{Certificate, Errand, Means};
 use std::{
-    ffi::{OsStr, OsString},
+    ffi::OsString,
     fs::File,
     io::Write,
     path::{Path, PathBuf},
@@ -30,7 +30,7 @@ pub(super) fn prove(cx: &Context, args: &ProveArgs) -> Result<u8, Failure> {
     let scratch = absolute(args.scratch.clone().unwrap_or_else(std::env::temp_dir))?;
     // Before hours of work, not after them.
     let mut written = args.certificate.as_deref().map(create).transpose()?;
-    let program = program(cx)?;
+    let program = own_program::find(cx)?;
     let launch = |errand: &Errand<'_>| Ok(command(&program, &project.path, errand));
     let means = Means { scratch: &scratch, launch: &launch };
     let works = work::select(&project, &args.names, &cx.printer, true)?;
@@ -62,21 +62,10 @@ fn exit_code(found: &Certificate) -> u8 {
     }
 }
 
-/// How this program is started.
-fn program(cx: &Context) -> Result<Vec<OsString>> {
-    match &cx.starts {
-        Some(program) => Ok(program.clone()),
-        None => std::env::current_exe()
-            .map(|program| vec![program.into()])
-            .map_err(|e| Error::internal("this program cannot be found").cause(e)),
-    }
-}
-
 /// This program, running one pipeline of the same file on a copy. It finds the same environment, and so the same `${…}`.
 fn command(program: &[OsString], file: &Path, errand: &Errand<'_>) -> Command {
-    let (name, rest) = program.split_first().map_or((OsStr::new("floodmark"), &[][..]), |(name, rest)| (name, rest));
-    let mut command = Command::new(name);
-    command.args(rest).arg("run").arg(errand.pipeline).arg("--file").arg(file);
+    let mut command = own_program::command(program);
+    command.arg("run").arg(errand.pipeline).arg("--file").arg(file);
     // As it is, and not as it is shown: where a password or a key is kept is hidden there.
     let into = format!("{}:{}", errand.into.scheme(), errand.into.written());
     command.args(["--quiet", "--format", "json", "--into", &into]);

@@ -4,6 +4,7 @@ pub(crate) mod certificate;
 pub(crate) mod comparison;
 pub(crate) mod coverage;
 pub(crate) mod error;
+pub(crate) mod events;
 pub(crate) mod html;
 pub(crate) mod json;
 pub(crate) mod layout;

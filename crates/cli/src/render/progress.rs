@@ -1,6 +1,7 @@
 //! What happens during a run: a bar on a terminal, log lines elsewhere when asked for, warnings always.
 
-use super::{Printer, Told, terminal};
+use super::{Printer, Told, events::Teller, terminal};
+use crate::env;
 use floodmark_core::{
     event::{Event, Observer},
     state::Reject,
@@ -27,6 +28,8 @@ pub(crate) struct Progress {
     filling: Mutex<HashSet<String>>,
     /// The first reject of each pipeline's run.
     rejected: Mutex<HashMap<String, Reject>>,
+    /// Where a server has started this.
+    teller: Option<Teller>,
 }
 
 impl Progress {
@@ -42,6 +45,7 @@ impl Progress {
             by_pipeline: Mutex::default(),
             filling: Mutex::default(),
             rejected: Mutex::default(),
+            teller: env::lookup(env::EVENTS).map(|_| Teller::default()),
         }
     }
 
@@ -81,6 +85,10 @@ impl Observer for Progress {
     fn observe(&self, event: &Event) {
         if let Some(host) = self.printer.host() {
             host.event(event);
+        }
+        if let Some(line) = self.teller.as_ref().and_then(|teller| teller.line(event)) {
+            // Without a server there is nobody to tell, and the run goes on.
+            drop(self.printer.object(&line));
         }
         match event {
             Event::Started { pipeline, run } => {

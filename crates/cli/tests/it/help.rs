@@ -19,6 +19,7 @@ fn help_of_each_command() {
         "backfill",
         "verify",
         "diff",
+        "serve",
         "check",
         "state",
         "runs",

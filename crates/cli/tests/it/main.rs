@@ -13,6 +13,7 @@ mod plan;
 mod prove;
 mod rejects;
 mod run;
+mod serve;
 mod server;
 mod shop;
 mod signals;

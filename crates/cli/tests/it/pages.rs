@@ -20,7 +20,7 @@ const BY_HAND: [(Code, &str); 6] = [
     (Code::Internal, "a defect that no input brings about"),
 ];
 
-const SCENES: [(Code, Scene); 37] = [
+const SCENES: [(Code, Scene); 38] = [
     (Code::ConfigRead, |s| s.run(&["run"])),
     (Code::ConfigInvalid, |s| file(s, "key: id\nwatermrk: updated_at", &[])),
     (Code::Reference, |s| file(s, "key: id\nwatermark: ${CURSOR}", &[])),
@@ -187,6 +187,12 @@ const SCENES: [(Code, Scene); 37] = [
         orders(s, "key: id");
         s.write("data/orders.csv", "id\n1\n");
         s.run(&["verify"])
+    }),
+    (Code::Listen, |s| {
+        orders(s, "key: id");
+        // An address for documentation, which no machine has.
+        let args = ["serve", "--listen", "192.0.2.1:8765", "--token-env", "TOKEN"];
+        s.ran(&s.command(&args).env("TOKEN", "0123456789abcdef").output().unwrap())
     }),
 ];
 

@@ -1,0 +1,120 @@
+//! What happens, as it happens: server-sent events.
+
+use super::{
+    App,
+    api::ApiError,
+    view::{EventView, JobView},
+};
+use crate::scheduler::{Shared, Told};
+use axum::{
+    extract::{Path, State},
+    http::HeaderMap,
+    response::sse::{Event, KeepAlive, Sse},
+};
+use futures::{Stream, StreamExt as _, stream};
+use serde::Serialize;
+use serde_json::json;
+use std::{convert::Infallible, sync::Arc, time::Duration};
+use tokio::sync::broadcast::{Receiver, error::RecvError};
+
+/// Whoever hears nothing for so long is told that all is well, so that nothing between takes the connection for dead.
+const QUIET: Duration = Duration::from_secs(15);
+
+type Answer<S> = Sse<axum::response::sse::KeepAliveStream<S>>;
+
+fn event(kind: &str, data: &impl Serialize) -> Event {
+    // What is told is made of texts and numbers.
+    Event::default().event(kind).data(serde_json::to_string(data).unwrap_or_default())
+}
+
+fn kept_alive<S: Stream<Item = Result<Event, Infallible>> + Send + 'static>(stream: S) -> Answer<S> {
+    Sse::new(stream).keep_alive(KeepAlive::new().interval(QUIET))
+}
+
+/// The next news; `None` when the server stops. Whoever was too slow goes on with what is new.
+async fn next(news: &mut Receiver<Told>) -> Option<Told> {
+    loop {
+        match news.recv().await {
+            Ok(Told::Over) | Err(RecvError::Closed) => return None,
+            Ok(told) => return Some(told),
+            Err(RecvError::Lagged(_)) => {}
+        }
+    }
+}
+
+/// Of all: `job` (a piece of work began, ended or waits for something else) and `pipeline` (more is known of it).
+pub(super) async fn all(State(app): State<App>) -> Answer<impl Stream<Item = Result<Event, Infallible>>> {
+    let start = (app.shared.told.subscribe(), Arc::clone(&app.shared));
+    kept_alive(stream::unfold(start, async |(mut news, shared)| {
+        loop {
+            let event = match next(&mut news).await? {
+                Told::Job(id) => {
+                    let board = shared.board();
+                    let Some(job) = board.jobs.get(&id).map(JobView::from) else { continue };
+                    event("job", &json!({"id": id, "pipeline": job.pipeline, "status": job.status, "run": job.run}))
+                }
+                Told::Pipeline(name) => event("pipeline", &json!({ "pipeline": name })),
+                Told::Said { .. } | Told::Over => continue,
+            };
+            return Some((Ok(event), (news, shared)));
+        }
+    }))
+}
+
+/// Where a reader of one piece of work is.
+struct Reader {
+    shared: Arc<Shared>,
+    news: Receiver<Told>,
+    id: String,
+    /// The number of the last event that was told.
+    told: u64,
+    over: bool,
+}
+
+impl Reader {
+    /// What there is to tell now.
+    fn news(&mut self) -> Vec<Event> {
+        let board = self.shared.board();
+        let Some(job) = board.jobs.get(&self.id) else {
+            self.over = true;
+            return Vec::new();
+        };
+        let mut out: Vec<Event> = Vec::new();
+        for said in job.events.iter().filter(|said| said.number > self.told) {
+            out.push(event("said", &EventView::from(said)).id(said.number.to_string()));
+        }
+        self.told = job.told;
+        self.over = job.end().is_some();
+        out.push(event("job", &JobView::from(job)));
+        out
+    }
+}
+
+/// Of one piece of work, from its beginning (or behind `Last-Event-ID`) to its end: `said` with each event, `job` with where
+/// it stands.
+pub(super) async fn of_job(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Answer<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
+    let news = app.shared.told.subscribe();
+    if !app.shared.board().jobs.contains_key(&id) {
+        return Err(ApiError::unknown(format!("there is no work {id:?}")));
+    }
+    let last = headers.get("last-event-id").and_then(|last| last.to_str().ok()?.parse().ok());
+    let reader = Reader { shared: app.shared, news, id, told: last.unwrap_or(0), over: false };
+    let parts = stream::unfold((reader, true), async |(mut reader, first)| {
+        if reader.over {
+            return None;
+        }
+        while !first {
+            match next(&mut reader.news).await? {
+                Told::Said { job, .. } | Told::Job(job) if job == reader.id => break,
+                _ => {}
+            }
+        }
+        let events = reader.news();
+        Some((stream::iter(events.into_iter().map(Ok)), (reader, false)))
+    });
+    Ok(kept_alive(parts.flatten()))
+}

@@ -1,0 +1,149 @@
+//! `floodmark serve`: schedules, an API and pages over the pipelines of a project.
+//!
+//! Runs are processes of the same program: one that dies takes no server with it. The ledgers in the destinations are the
+//! truth, here they are read and shown; what is kept beside the project (`memory`) is no fact about data. What is decided is
+//! decided without input or output: `ticks` (when a schedule fires), `due` (what is due now, whoever was started when),
+//! `admit` (what may begin), `board` (all of it together). `scheduler` does what was decided, `http` tells and asks.
+
+mod admit;
+mod at;
+mod board;
+mod books;
+mod child;
+mod due;
+mod facts;
+mod http;
+mod memory;
+mod scheduler;
+mod ticks;
+mod work;
+
+pub use board::Declared;
+pub use child::EVENTS;
+
+use board::Limits;
+use floodmark_core::{Code, Error, Result, clock::SharedClock};
+use scheduler::{News, Scheduler, Shared};
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    process::Command,
+    sync::Arc,
+    time::Duration,
+};
+
+/// Threads that answer and decide. Reading ledgers and rendering are quick, and the work is done elsewhere.
+const THREADS: usize = 2;
+/// Threads that wait for databases.
+const WAITING: usize = 8;
+/// What is still being answered when the server stops may take so long.
+const LAST: Duration = Duration::from_secs(3);
+
+/// The program that is served, and starts itself.
+pub trait Program: Send + Sync {
+    /// The pipeline file.
+    fn file(&self) -> &Path;
+    /// Its pipelines as they are now, families looked up; or what is wrong with the file.
+    ///
+    /// # Errors
+    /// The text of its mistakes, with their places.
+    fn declared(&self) -> Result<Vec<Declared>, String>;
+    /// The program, about to do something with the same pipeline file.
+    fn command(&self, arguments: &[String]) -> Command;
+    /// The page of an error code, in Markdown.
+    fn page(&self, code: Code) -> Option<&'static str>;
+}
+
+/// How it is served.
+pub struct Options {
+    /// The address.
+    pub listen: SocketAddr,
+    /// What a request must bring; `None` where everybody on this machine may do everything.
+    pub token: Option<String>,
+    /// Names of this machine that a browser may know it by, beside its addresses and `localhost`.
+    pub hosts: Vec<String>,
+    /// How many pieces of work go on at a time.
+    pub jobs: usize,
+    /// How long a process may take to end when it is told to.
+    pub grace: Duration,
+}
+
+/// Serves until a signal. `ready` is told the address once requests are answered.
+///
+/// # Errors
+/// Where the address cannot be listened on, or is open to others and there is no token.
+pub fn serve(
+    options: Options,
+    program: Arc<dyn Program>,
+    clock: SharedClock,
+    ready: &dyn Fn(SocketAddr),
+) -> Result<()> {
+    let gate = http::Gate::new(&options)?;
+    let unheard = |e| {
+        Error::new(Code::Listen, format!("{} cannot be listened on", options.listen))
+            .state("nothing was started")
+            .help("choose another address with --listen 127.0.0.1:PORT, or stop what listens there")
+            .cause(e)
+    };
+    let listener = TcpListener::bind(options.listen).map_err(unheard)?;
+    listener.set_nonblocking(true).map_err(unheard)?;
+    let address = listener.local_addr().map_err(unheard)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .max_blocking_threads(WAITING)
+        .enable_all()
+        .build()
+        .map_err(|e| Error::internal("the server cannot be started").cause(e))?;
+    let folder = program.file().parent().unwrap_or(Path::new("")).to_owned();
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(unheard)?;
+        let limits = Limits { jobs: options.jobs.max(1), grace: options.grace };
+        let (shared, inbox) = Shared::new(program, limits, clock);
+        watch(&shared)?;
+        let scheduler = Scheduler::open(Arc::clone(&shared), inbox, &folder).map_err(|mistakes| {
+            Error::new(Code::ConfigInvalid, mistakes.trim_end().to_owned()).state("nothing was started")
+        })?;
+        let (done, mut over) = tokio::sync::watch::channel(false);
+        let answering = tokio::spawn(http::listen(listener, shared, gate, async move {
+            // An error is a scheduler that is gone, which is over as well.
+            let _ = over.wait_for(|over| *over).await;
+        }));
+        ready(address);
+        scheduler.run().await;
+        let _ = done.send(true);
+        // Whoever still listens then is left.
+        let _ = tokio::time::timeout(LAST, answering).await;
+        Ok::<(), Error>(())
+    })?;
+    runtime.shutdown_timeout(LAST);
+    Ok(())
+}
+
+/// From here on a signal stops the server, and a second one does not wait for what goes on.
+fn watch(shared: &Arc<Shared>) -> Result<()> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let unwatched = |e| Error::internal("signals cannot be watched").cause(e);
+        for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
+            let mut signals = signal(kind).map_err(unwatched)?;
+            let news = shared.news.clone();
+            tokio::spawn(async move {
+                while signals.recv().await.is_some() {
+                    // The loop is gone where this fails.
+                    let _ = news.send(News::Stop).await;
+                }
+            });
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        let news = shared.news.clone();
+        tokio::spawn(async move {
+            while tokio::signal::ctrl_c().await.is_ok() {
+                let _ = news.send(News::Stop).await;
+            }
+        });
+    }
+    Ok(())
+}

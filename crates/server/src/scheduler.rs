@@ -1,0 +1,377 @@
+//! The loop: what happened goes to the board, what the board decides is done. Everything that waits or fails is here.
+
+use crate::{
+    Program,
+    board::{Board, Exit, Limits, Refusal, Step},
+    books, child,
+    facts::Known,
+    memory::{Memory, Remembered},
+    work::Task,
+};
+use chrono::{DateTime, Utc};
+use floodmark_core::{clock::SharedClock, url::ConnectionUrl};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
+};
+use tokio::sync::{broadcast, mpsc};
+
+/// How long it sleeps at most: clocks are set, and machines are put to sleep.
+const NAP: Duration = Duration::from_secs(20);
+/// How often all ledgers are looked at for what others did.
+const LOOK: Duration = Duration::from_secs(60);
+/// How often the pipeline file is looked at for changes, and what another server wrote down.
+const GLANCE: Duration = Duration::from_secs(2);
+/// Families are looked up anew so often, as their sources may have new tables.
+const FAMILIES: Duration = Duration::from_secs(600);
+
+/// What happens.
+pub(crate) enum News {
+    /// A process told something.
+    Said(String, serde_json::Value),
+    /// A process ended.
+    Exited(String, Exit),
+    /// Ledgers were read.
+    Read(String, BTreeMap<String, Known>),
+    /// The board was changed by somebody who asked.
+    Asked,
+    /// The project was read anew.
+    Declared(Result<Vec<crate::Declared>, String>),
+    /// The server is to stop; told twice, at once.
+    Stop,
+}
+
+/// What is sent to those who watch.
+#[derive(Debug, Clone)]
+pub(crate) enum Told {
+    /// A piece of work said something.
+    Said { job: String },
+    /// A piece of work began, ended or waits for something else.
+    Job(String),
+    /// More is known of a pipeline.
+    Pipeline(String),
+    /// The server stops.
+    Over,
+}
+
+/// What the loop and those who ask share.
+pub(crate) struct Shared {
+    board: Mutex<Board>,
+    pub(crate) news: mpsc::Sender<News>,
+    pub(crate) told: broadcast::Sender<Told>,
+    pub(crate) clock: SharedClock,
+    pub(crate) program: Arc<dyn Program>,
+    /// When the loop went round last.
+    pulse: Mutex<DateTime<Utc>>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        program: Arc<dyn Program>,
+        limits: Limits,
+        clock: SharedClock,
+    ) -> (Arc<Shared>, mpsc::Receiver<News>) {
+        let (news, inbox) = mpsc::channel(1024);
+        let (told, _) = broadcast::channel(1024);
+        let now = clock.now();
+        let board = Mutex::new(Board::new(limits, now));
+        (Arc::new(Shared { board, news, told, clock, program, pulse: Mutex::new(now) }), inbox)
+    }
+
+    pub(crate) fn board(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When the loop went round last.
+    pub(crate) fn pulse(&self) -> DateTime<Utc> {
+        *self.pulse.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn nudge(&self) {
+        // A full inbox wakes the loop anyway.
+        let _ = self.news.try_send(News::Asked);
+    }
+
+    pub(crate) fn ask(&self, pipeline: &str, task: Task) -> Result<String, Refusal> {
+        let id = self.board().ask(self.clock.run_id(), pipeline, task, self.clock.now())?;
+        let _ = self.told.send(Told::Job(id.clone()));
+        self.nudge();
+        Ok(id)
+    }
+
+    pub(crate) fn cancel(&self, id: &str) -> Result<(), Refusal> {
+        self.board().cancel(id, self.clock.now())?;
+        let _ = self.told.send(Told::Job(id.to_owned()));
+        self.nudge();
+        Ok(())
+    }
+
+    pub(crate) fn pause(&self, pipeline: &str, paused: bool) -> Result<(), Refusal> {
+        self.board().pause(pipeline, paused, self.clock.now())?;
+        let _ = self.told.send(Told::Pipeline(pipeline.to_owned()));
+        self.nudge();
+        Ok(())
+    }
+}
+
+/// The loop's own.
+pub(crate) struct Scheduler {
+    shared: Arc<Shared>,
+    inbox: mpsc::Receiver<News>,
+    memory: Memory,
+    /// Numbers of processes, by work.
+    processes: BTreeMap<String, u32>,
+    /// Destinations whose ledgers are being read.
+    reading: BTreeSet<String>,
+    /// Pipelines whose ledgers are to be read when that is done.
+    stale: BTreeSet<String>,
+    looked: Option<DateTime<Utc>>,
+    glanced: Option<DateTime<Utc>>,
+    /// When the project was read, and how the file was then.
+    declared: Option<(DateTime<Utc>, Option<SystemTime>)>,
+    declaring: bool,
+}
+
+impl Scheduler {
+    /// Reads what is kept, and the project for the first time: afterwards the board can be asked.
+    ///
+    /// # Errors
+    /// The text of what is wrong with the pipeline file.
+    pub(crate) fn open(shared: Arc<Shared>, inbox: mpsc::Receiver<News>, folder: &Path) -> Result<Scheduler, String> {
+        let now = shared.clock.now();
+        let mut memory = Memory::beside(folder);
+        let remembered = memory.read().unwrap_or_else(|error| {
+            tracing::warn!(error, "what was kept beside the project cannot be read, and is begun anew");
+            Remembered::default()
+        });
+        memory.changed();
+        // Before the file is read: a change meanwhile is read once more.
+        let declared = Some((now, modified(&shared)));
+        let first = shared.program.declared()?;
+        {
+            let mut board = shared.board();
+            board.declare(first, &remembered.kept, now);
+            board.resume_asked(remembered.asked);
+            board.jobs.extend(remembered.ended.into_iter().map(|job| (job.id.clone(), job)));
+        }
+        Ok(Scheduler {
+            shared,
+            inbox,
+            memory,
+            processes: BTreeMap::new(),
+            reading: BTreeSet::new(),
+            stale: BTreeSet::new(),
+            looked: None,
+            glanced: None,
+            declared,
+            declaring: false,
+        })
+    }
+
+    /// Goes round until it is told to stop and all processes have ended.
+    pub(crate) async fn run(mut self) {
+        loop {
+            let now = self.shared.clock.now();
+            *self.shared.pulse.lock().unwrap_or_else(PoisonError::into_inner) = now;
+            self.look(now);
+            let step = self.step(now);
+            let stopping = self.shared.board().stopping;
+            if stopping && self.processes.is_empty() {
+                break;
+            }
+            let nap = step.wake.and_then(|at| (at - now).to_std().ok()).unwrap_or(NAP).min(NAP).min(GLANCE);
+            let nap = nap.max(Duration::from_millis(if stopping { 200 } else { 5 }));
+            match tokio::time::timeout(nap, self.inbox.recv()).await {
+                Ok(Some(news)) => {
+                    self.take(news);
+                    // What came together is decided on together.
+                    while let Ok(news) = self.inbox.try_recv() {
+                        self.take(news);
+                    }
+                }
+                Ok(None) => break,
+                Err(_) => {}
+            }
+        }
+        self.write();
+        let _ = self.shared.told.send(Told::Over);
+    }
+
+    fn take(&mut self, news: News) {
+        let now = self.shared.clock.now();
+        match news {
+            News::Said(id, event) => {
+                self.shared.board().said(&id, event, now);
+                // Nobody need be watching.
+                let _ = self.shared.told.send(Told::Said { job: id });
+            }
+            News::Exited(id, exit) => {
+                self.processes.remove(&id);
+                let pipeline = {
+                    let mut board = self.shared.board();
+                    board.exited(&id, exit, now);
+                    board.jobs.get(&id).map(|job| job.pipeline.clone())
+                };
+                self.stale.extend(pipeline);
+                let _ = self.shared.told.send(Told::Job(id));
+            }
+            News::Read(place, known) => {
+                self.reading.remove(&place);
+                let names: Vec<String> = known.keys().cloned().collect();
+                {
+                    let mut board = self.shared.board();
+                    known.into_iter().for_each(|(name, known)| board.learned(&name, known, now));
+                }
+                for name in names {
+                    let _ = self.shared.told.send(Told::Pipeline(name));
+                }
+            }
+            News::Declared(read) => {
+                self.declaring = false;
+                let kept = self.memory.read().unwrap_or_default().kept;
+                let mut board = self.shared.board();
+                match read {
+                    Ok(all) => {
+                        board.mistakes = None;
+                        board.declare(all, &kept, now);
+                        self.looked = None;
+                    }
+                    Err(mistakes) => board.mistakes = Some(mistakes),
+                }
+            }
+            News::Asked => {}
+            News::Stop => {
+                let mut board = self.shared.board();
+                if board.stopping {
+                    drop(board);
+                    self.processes.values().for_each(|number| child::signal(*number, true));
+                } else {
+                    board.stop(now);
+                }
+            }
+        }
+    }
+
+    /// What is decided is done.
+    fn step(&mut self, now: DateTime<Utc>) -> Step {
+        let clock = Arc::clone(&self.shared.clock);
+        let step = self.shared.board().step(&mut || clock.run_id(), now);
+        for start in &step.start {
+            let command = self.shared.program.command(&start.arguments);
+            match child::start(command, start.job.clone(), self.shared.news.clone()) {
+                Ok(Some(number)) => drop(self.processes.insert(start.job.clone(), number)),
+                Ok(None) => {}
+                Err(error) => {
+                    let said = format!("a process cannot be started: {error}");
+                    self.shared.board().exited(&start.job, Exit { code: None, result: None, said }, now);
+                }
+            }
+            let _ = self.shared.told.send(Told::Job(start.job.clone()));
+        }
+        for (ids, kill) in [(&step.terminate, false), (&step.kill, true)] {
+            ids.iter().filter_map(|id| self.processes.get(id)).for_each(|number| child::signal(*number, kill));
+        }
+        self.write();
+        step
+    }
+
+    fn write(&mut self) {
+        let notes = self.shared.board().notes();
+        if notes.is_empty() {
+            return;
+        }
+        // The ledgers say where schedules go on; what is lost is who was paused.
+        if let Err(error) = self.memory.write(&notes) {
+            tracing::warn!(error, "what is kept beside the project cannot be written");
+        }
+    }
+
+    /// Ledgers, the pipeline file, and what another server wrote down.
+    fn look(&mut self, now: DateTime<Utc>) {
+        let since = |at: Option<DateTime<Utc>>| at.map_or(Duration::MAX, |at| (now - at).to_std().unwrap_or_default());
+        if since(self.glanced) >= GLANCE {
+            self.glanced = Some(now);
+            if let Some(kept) = self.memory.changed() {
+                self.shared.board().remember(&kept, now);
+            }
+            self.declare(now);
+        }
+        let all = since(self.looked) >= LOOK;
+        if all {
+            self.looked = Some(now);
+        }
+        if all || !self.stale.is_empty() {
+            self.read(all, now);
+        }
+    }
+
+    /// Reads the project anew when its file was changed, and now and then when it has families.
+    fn declare(&mut self, now: DateTime<Utc>) {
+        let Some((at, was)) = self.declared else { return };
+        let is = modified(&self.shared);
+        let families = self.shared.board().entries.iter().any(|entry| entry.declared.family.is_some());
+        let old = families && (now - at).to_std().unwrap_or_default() >= FAMILIES;
+        if self.declaring || (is == was && !old) {
+            return;
+        }
+        self.declaring = true;
+        self.declared = Some((now, is));
+        let shared = Arc::clone(&self.shared);
+        tokio::task::spawn_blocking(move || {
+            let read = shared.program.declared();
+            let _ = shared.news.blocking_send(News::Declared(read));
+        });
+    }
+
+    fn read(&mut self, all: bool, now: DateTime<Utc>) {
+        let mut by_destination: BTreeMap<String, (ConnectionUrl, Vec<String>, BTreeMap<String, String>)> =
+            BTreeMap::new();
+        {
+            let board = self.shared.board();
+            let loading = board.loading();
+            // A database that one process at a time can open is left to those that load it.
+            let open: BTreeSet<String> = board
+                .entries
+                .iter()
+                .filter(|entry| loading.contains(entry.declared.name.as_str()))
+                .filter_map(|entry| Some(entry.declared.pipeline.as_ref().ok()?.destination.url.clone()))
+                .filter(|url| url.scheme() == "duckdb")
+                .map(|url| url.written().to_owned())
+                .collect();
+            for entry in &board.entries {
+                let Ok(pipeline) = &entry.declared.pipeline else { continue };
+                let (name, url) = (&entry.declared.name, &pipeline.destination.url);
+                let place = format!("{}:{}", url.scheme(), url.written());
+                if self.reading.contains(&place) || open.contains(url.written()) {
+                    continue;
+                }
+                let stale = self.stale.contains(name);
+                if !all && !stale {
+                    continue;
+                }
+                self.stale.remove(name);
+                let (_, names, seen) =
+                    by_destination.entry(place).or_insert_with(|| (url.clone(), Vec::new(), BTreeMap::new()));
+                names.push(name.clone());
+                let known = entry.known.as_ref().filter(|known| known.error.is_none() && known.read_at.is_some());
+                if let Some(newest) = known.filter(|_| !stale).and_then(Known::newest) {
+                    seen.insert(name.clone(), newest);
+                }
+            }
+        }
+        for (place, (url, names, seen)) in by_destination {
+            self.reading.insert(place.clone());
+            let news = self.shared.news.clone();
+            tokio::task::spawn_blocking(move || {
+                let known = books::read(&url, &names, &seen, now);
+                let _ = news.blocking_send(News::Read(place, known));
+            });
+        }
+    }
+}
+
+fn modified(shared: &Shared) -> Option<SystemTime> {
+    std::fs::metadata(shared.program.file()).and_then(|file| file.modified()).ok()
+}
