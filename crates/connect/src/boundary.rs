@@ -177,9 +177,12 @@ mod tests {
     use super::*;
     use std::cell::RefCell;
 
+    /// Rows that are written at once, and behind which number.
+    type Written = (i64, Vec<(String, u128)>);
+
     /// Notes what is written, and when.
     #[derive(Default)]
-    struct Noted(RefCell<Vec<(i64, Vec<(String, u128)>)>>);
+    struct Noted(RefCell<Vec<Written>>);
 
     impl Rows for Noted {
         fn highest(&self) -> Result<i64> {
