@@ -108,7 +108,7 @@ pub(crate) fn refuse(db: &Db, rows: &RecordBatch, types: &[DataType]) -> Result<
 }
 
 fn is_json(db: &Db, text: &str) -> Result<bool> {
-    db.query_one("SELECT json_valid($1)", &[&text]).and_then(|row| row.try_get(0)).map_err(to("look at a JSON value"))
+    db.aside("SELECT json_valid($1)", &[&text]).and_then(|row| row.try_get(0)).map_err(to("look at a JSON value"))
 }
 
 /// The type that a value is cast to before it is read.
@@ -284,7 +284,7 @@ mod tests {
         }
     }
 
-    /// DuckDB would cut the number to what fits, and take any text for JSON that an appender is given.
+    /// DuckDB would cut the number to what fits, and end the load at a text that is no JSON without saying where it stands.
     #[test]
     fn what_a_column_cannot_hold_is_told_with_its_value() {
         let db = database();

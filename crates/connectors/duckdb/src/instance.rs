@@ -9,8 +9,9 @@ use crate::{
     failure::failed,
     file::{self, Identity},
     lock::Locks,
-    raw::{Connection, Database, Failure, Kind},
+    raw::{Connection, Database, Failure, Feed, Feeder, Kind},
 };
+use arrow::datatypes::DataType as ArrowType;
 use floodmark_connect::Stop;
 use floodmark_core::{Code, Error, Result};
 use std::{
@@ -172,10 +173,16 @@ impl Instance {
     }
 
     pub(crate) fn connect(&self) -> std::result::Result<Connection, Failure> {
-        match &self.database {
-            Some(database) => Connection::open(database),
-            None => Err(Failure::of(Kind::Other, "the database is closed")),
-        }
+        Connection::open(self.database()?)
+    }
+
+    /// What a statement of any connection to it can read rows from as they come, in columns of these types.
+    pub(crate) fn feed(&self, types: Vec<ArrowType>) -> std::result::Result<(Arc<Feed>, Feeder), Failure> {
+        Ok(self.database()?.feed(types))
+    }
+
+    fn database(&self) -> std::result::Result<&Database, Failure> {
+        self.database.as_ref().ok_or_else(|| Failure::of(Kind::Other, "the database is closed"))
     }
 }
 

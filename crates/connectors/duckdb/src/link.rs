@@ -1,9 +1,10 @@
 //! A connection: how it is set up, and the few calls that everything here is made of.
 
 use crate::{
+    ddl,
     failure::to,
     instance::Instance,
-    raw::{Appender, Connection, Failure, Kind, Listed, Parameter, Rows},
+    raw::{Connection, Failure, Kind, Listed, Parameter, Rows},
     tuples::{Tuple, Writer},
 };
 use arrow::{
@@ -11,8 +12,12 @@ use arrow::{
     datatypes::{Int64Type, TimestampMicrosecondType},
 };
 use chrono::{DateTime, Utc};
-use floodmark_core::{DataType, Result};
-use std::sync::Arc;
+use floodmark_core::{DataType, Error, Result};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    thread,
+};
 
 /// How what is asked is meant, whatever the user set up: texts that a cast makes of values read back the same everywhere.
 const FORMS: &str = "SET TimeZone = 'UTC'";
@@ -25,13 +30,15 @@ pub(crate) type Parameters<'a> = &'a [&'a dyn Given];
 pub(crate) struct Db {
     // Before the instance: it goes first.
     connection: Arc<Connection>,
+    /// Another one, once it was needed.
+    aside: OnceLock<Connection>,
     pub(crate) instance: Arc<Instance>,
 }
 
 impl Db {
     pub(crate) fn connect(instance: &Arc<Instance>) -> Result<Db> {
         let connection = instance.connect().map_err(to("connect to the database"))?;
-        let db = Db { connection: Arc::new(connection), instance: instance.clone() };
+        let db = Db { connection: Arc::new(connection), aside: OnceLock::new(), instance: instance.clone() };
         // Without the extension that knows time zones there is UTC alone.
         let _ = db.execute_batch(FORMS);
         Ok(db)
@@ -73,18 +80,12 @@ impl Db {
 
     /// The rows of a query.
     pub(crate) fn query(&self, sql: &str, parameters: Parameters<'_>) -> Result<Vec<Row>, Failure> {
-        let mut rows = self.run(sql, parameters, false)?;
-        let mut out = Vec::new();
-        while let Some(batch) = rows.next()? {
-            let batch = Arc::new(batch);
-            out.extend((0..batch.num_rows()).map(|at| Row { batch: batch.clone(), at }));
-        }
-        Ok(out)
+        all(self.run(sql, parameters, false)?)
     }
 
     /// The one row of a query.
     pub(crate) fn query_one(&self, sql: &str, parameters: Parameters<'_>) -> Result<Row, Failure> {
-        self.query_opt(sql, parameters)?.ok_or_else(|| Failure::of(Kind::Other, "a query gave no row"))
+        one(self.run(sql, parameters, false)?)
     }
 
     /// The row of a query that has one at most.
@@ -108,25 +109,54 @@ impl Db {
         self.connection.describe(sql)
     }
 
-    /// Sends rows into a table, these columns of it; returns how many went in.
+    /// Sends rows into a table, these columns of it; returns how many went in. One statement takes them on a thread of its own, so
+    /// the connection can do nothing else before the end: whoever brings rows asks [`Db::aside`].
     pub(crate) fn copy_in(
         &self,
         into: &Into<'_>,
         columns: &[(&str, DataType)],
         feed: impl FnOnce(&mut Writer) -> Result<()>,
     ) -> Result<u64> {
-        let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
-        let appender = self.appender(into, &names).map_err(to("take rows"))?;
-        let mut writer = Writer::new(appender, columns.iter().map(|(_, data_type)| *data_type).collect());
-        feed(&mut writer)?;
-        writer.finish()
+        let fail = to("take rows");
+        let types: Vec<DataType> = columns.iter().map(|(_, data_type)| *data_type).collect();
+        let (rows, feeder) =
+            self.instance.feed(types.iter().map(|data_type| data_type.to_arrow()).collect()).map_err(&fail)?;
+        let names = ddl::list(columns.iter().map(|(name, _)| *name));
+        let sql = format!("INSERT INTO {into} ({names}) {}", rows.query());
+        let mut writer = Writer::new(feeder, types);
+        let connection = &self.connection;
+        let (fed, taken) = thread::scope(|scope| {
+            let take = || {
+                let taken = connection.follow(&sql);
+                rows.close();
+                taken
+            };
+            let taking = thread::Builder::new().name("floodmark-take".into()).spawn_scoped(scope, take);
+            let taking = taking.map_err(|error| Error::internal("no thread can be started").cause(error))?;
+            let fed = feed(&mut writer).and_then(|()| writer.finish());
+            let taken = taking.join().map_err(|_| Error::internal("the thread that takes rows broke down"))?;
+            Ok::<_, Error>((fed, taken))
+        })?;
+        let taken = self.noted(taken).map_err(fail);
+        match (fed, taken) {
+            (Err(error), Err(_)) if rows.broken_off() => Err(error),
+            (_, Err(error)) | (Err(error), _) => Err(error),
+            (Ok(sent), Ok(taken)) if sent == taken => Ok(taken),
+            (Ok(sent), Ok(taken)) => Err(Error::internal(format!("of {sent} rows {taken} went in"))),
+        }
     }
 
-    fn appender(&self, into: &Into<'_>, names: &[&str]) -> Result<Appender, Failure> {
-        match into {
-            Into::Temporary(table) => self.connection.appender(Some("temp"), "main", table, names),
-            Into::Table { catalog, schema, table } => self.connection.appender(Some(catalog), schema, table, names),
-        }
+    /// Asks something that has nothing to do with what is in the database, also while this connection is taking rows.
+    pub(crate) fn aside(&self, sql: &str, parameters: Parameters<'_>) -> Result<Row, Failure> {
+        let connection = match self.aside.get() {
+            Some(connection) => connection,
+            None => {
+                let new = self.instance.connect()?;
+                self.aside.get_or_init(|| new)
+            }
+        };
+        let parameters: Vec<Parameter> = parameters.iter().map(|parameter| parameter.given()).collect();
+        one(self.noted(connection.execute(sql, &parameters, false))?)
     }
 
     /// Takes the rows of a query, in the order in which they come.
@@ -140,11 +170,34 @@ impl Db {
     }
 }
 
+fn all(mut rows: Rows) -> Result<Vec<Row>, Failure> {
+    let mut out = Vec::new();
+    while let Some(batch) = rows.next()? {
+        let batch = Arc::new(batch);
+        out.extend((0..batch.num_rows()).map(|at| Row { batch: batch.clone(), at }));
+    }
+    Ok(out)
+}
+
+fn one(rows: Rows) -> Result<Row, Failure> {
+    all(rows)?.into_iter().next().ok_or_else(|| Failure::of(Kind::Other, "a query gave no row"))
+}
+
 /// Where rows go.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Into<'a> {
     Temporary(&'a str),
     Table { catalog: &'a str, schema: &'a str, table: &'a str },
+}
+
+impl fmt::Display for Into<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (catalog, schema, table) = match self {
+            Into::Temporary(table) => ("temp", "main", table),
+            Into::Table { catalog, schema, table } => (*catalog, *schema, table),
+        };
+        write!(f, "{}.{}.{}", ddl::quote(catalog), ddl::quote(schema), ddl::quote(table))
+    }
 }
 
 /// A row of a query.
@@ -300,6 +353,7 @@ impl Drop for Step<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tuples;
 
     /// DuckDB takes the COMMIT for a ROLLBACK then, without a word.
     #[test]
@@ -315,5 +369,52 @@ mod tests {
         step.commit().unwrap();
         let rows = db.query("SELECT n FROM t", &[]).unwrap();
         assert_eq!(rows.iter().map(|row| row.try_get::<i64>(0).unwrap()).collect::<Vec<_>>(), [2]);
+    }
+
+    const NUMBERS: [(&str, DataType); 1] = [("n", DataType::BigInt)];
+
+    fn table(threads: &str, declared: &str) -> Db {
+        let db = Db::connect(&Instance::in_memory(&[("threads", threads.to_owned())]).unwrap()).unwrap();
+        db.execute_batch(&format!("CREATE TABLE t (n BIGINT {declared})")).unwrap();
+        db
+    }
+
+    fn put(writer: &mut Writer, n: i64) -> Result<()> {
+        tuples::put(writer.row(1)?, Some(&n.to_be_bytes()));
+        Ok(())
+    }
+
+    const T: Into<'_> = Into::Table { catalog: "memory", schema: "main", table: "t" };
+
+    #[test]
+    fn rows_stay_in_their_order() {
+        for threads in ["1", "4"] {
+            let db = table(threads, "");
+            let sent = db.copy_in(&T, &NUMBERS, |writer| (0..50_000).rev().try_for_each(|n| put(writer, n)));
+            assert_eq!(sent.unwrap(), 50_000);
+            let astray = "SELECT count(*) FROM t WHERE n + rowid != 49999";
+            assert_eq!(db.query_one(astray, &[]).unwrap().try_get::<i64>(0).unwrap(), 0);
+        }
+    }
+
+    #[test]
+    fn who_brings_rows_may_give_up_and_ask_meanwhile() {
+        let db = table("2", "");
+        let given_up = db.copy_in(&T, &NUMBERS, |writer| {
+            (0..5000).try_for_each(|n| put(writer, n))?;
+            assert!(db.aside("SELECT json_valid('[NaN]')", &[]).unwrap().try_get::<bool>(0).unwrap());
+            Err(Error::internal("no more of these"))
+        });
+        assert_eq!(given_up.unwrap_err().message(), "no more of these");
+        assert_eq!(db.query_one("SELECT count(*) FROM t", &[]).unwrap().try_get::<i64>(0).unwrap(), 0);
+        assert_eq!(db.copy_in(&T, &NUMBERS, |writer| put(writer, 1)).unwrap(), 1);
+    }
+
+    /// However many rows wait to be handed over.
+    #[test]
+    fn a_table_that_takes_no_row_says_why() {
+        let db = table("2", "CHECK (n < 3000)");
+        let refused = db.copy_in(&T, &NUMBERS, |writer| (0..1_000_000).try_for_each(|n| put(writer, n))).unwrap_err();
+        assert_eq!(refused.code(), floodmark_core::Code::TableShape);
     }
 }

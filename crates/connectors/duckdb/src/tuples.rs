@@ -1,6 +1,6 @@
 //! Rows on their way in and out: as cells of [`floodmark_merge::cell`], or whole batches at once.
 
-use crate::{codec, failure::to, raw::Appender};
+use crate::{codec, raw::Feeder};
 use arrow::{
     array::{
         Array, ArrayRef, AsArray, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder,
@@ -21,7 +21,7 @@ const SEND: usize = 2048;
 
 /// Sends rows into one table.
 pub(crate) struct Writer {
-    appender: Appender,
+    feeder: Feeder,
     columns: Vec<Column>,
     schema: SchemaRef,
     row: Vec<u8>,
@@ -31,11 +31,11 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn new(appender: Appender, types: Vec<DataType>) -> Self {
+    pub(crate) fn new(feeder: Feeder, types: Vec<DataType>) -> Self {
         let columns: Vec<Column> = types.into_iter().map(Column::new).collect();
         let field = |(n, column): (usize, &Column)| Field::new(format!("c{n}"), column.arrow(), true);
         let schema = Arc::new(Schema::new(columns.iter().enumerate().map(field).collect::<Vec<_>>()));
-        Writer { appender, columns, schema, row: Vec::new(), waiting: 0, sent: 0, begun: false }
+        Writer { feeder, columns, schema, row: Vec::new(), waiting: 0, sent: 0, begun: false }
     }
 
     /// Begins a row of so many cells, which are to be [`put`] into the buffer.
@@ -87,16 +87,20 @@ impl Writer {
     /// Sends rows as they are, whose columns are those of the table in the types that are read.
     pub(crate) fn batch(&mut self, batch: &RecordBatch) -> Result<()> {
         self.sent += batch.num_rows() as u64;
-        self.appender.append(batch).map_err(to("take rows"))
+        if self.feeder.send(batch) { Ok(()) } else { Err(unwanted()) }
     }
 
     /// Ends it; how many rows went in.
     pub(crate) fn finish(mut self) -> Result<u64> {
         self.take()?;
         self.send()?;
-        self.appender.finish().map_err(to("take rows"))?;
-        Ok(self.sent)
+        if self.feeder.finish() { Ok(self.sent) } else { Err(unwanted()) }
     }
+}
+
+/// The statement that takes the rows has failed, and says why.
+fn unwanted() -> Error {
+    Error::internal("rows are not taken any more")
 }
 
 /// A column that is being filled with cells.
