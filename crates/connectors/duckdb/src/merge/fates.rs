@@ -21,7 +21,7 @@ use floodmark_core::{
 };
 use std::cmp::Ordering;
 
-/// Each staged row's place, that of the table's row of its key, and its fate.
+/// Each staged row's place, that of the table's row of its key, its fate, and in which columns the two differ.
 pub(super) fn select(job: &Job<'_>, staged: &Staged, memory: &Memory) -> Result<String> {
     let key = &staged.layout.names[..staged.layout.key];
     let mut from =
@@ -31,10 +31,15 @@ pub(super) fn select(job: &Job<'_>, staged: &Staged, memory: &Memory) -> Result<
         let pairs: Vec<String> = key.iter().map(|k| ddl::quote(k)).map(|k| format!("r.{k} = s.{k}")).collect();
         from.push_str(&format!(" LEFT JOIN {} r ON {}", repeated.name, pairs.join(" AND ")));
     }
-    let cases: Vec<String> = (cases(job, staged, memory, repeated.is_some())?.into_iter())
+    let same = compared(job, staged)?;
+    let cases: Vec<String> = (cases(job, staged, memory, repeated.is_some(), &same)?.into_iter())
         .map(|(condition, fate)| format!("WHEN {condition} THEN {fate}"))
         .collect();
-    Ok(format!("SELECT s.{ROW} AS place, t.{ROW} AS there, CASE {} END::INTEGER AS fate FROM {from}", cases.join(" ")))
+    Ok(format!(
+        "SELECT s.{ROW} AS place, t.{ROW} AS there, CASE {} END::INTEGER AS fate, {} AS differs FROM {from}",
+        cases.join(" "),
+        differs(&same)
+    ))
 }
 
 /// Keys that come more than once: of their copies the rule takes one after the other.
@@ -51,8 +56,44 @@ fn repeated(job: &Job<'_>, staged: &Staged) -> Result<Option<Stage>> {
     Ok(any.then_some(repeated))
 }
 
+/// The columns that can differ, each with the condition that it does not.
+fn compared(job: &Job<'_>, staged: &Staged) -> Result<Vec<(usize, String)>> {
+    let layout = &staged.layout;
+    // What most likely differs comes first, and what takes long to compare last: the first difference is enough.
+    let mut compared: Vec<usize> = layout.data().filter(|n| staged.came[*n]).collect();
+    compared.sort_by_key(|n| {
+        let long = matches!(layout.types[*n], DataType::Text | DataType::Json | DataType::Bytes);
+        (layout.version != Some(*n), long)
+    });
+    let same = |n: usize| {
+        let name = &layout.names[n];
+        let found = job.table.get(name).ok_or_else(|| Error::internal(format!("no column {name:?} in the table")))?;
+        let (came, there) = sides(name, found);
+        let kept = if layout.keeps[n] { format!("{came} IS NULL OR ") } else { String::new() };
+        Ok((n, format!("{kept}{came} IS NOT DISTINCT FROM {there}")))
+    };
+    compared.into_iter().map(same).collect()
+}
+
+/// In which columns a row differs, as a number: a bit for each.
+fn differs(same: &[(usize, String)]) -> String {
+    let bits = same.iter().map(|(n, same)| format!("CASE WHEN {same} THEN 0 ELSE {} END", bit(*n)));
+    format!("({})::BIGINT", std::iter::once("0".to_owned()).chain(bits).collect::<Vec<_>>().join(" | "))
+}
+
+/// A column's bit. Of many columns some share one.
+pub(super) fn bit(column: usize) -> i64 {
+    1 << (column % 62)
+}
+
 /// Conditions, of which the first that holds says what becomes of a row.
-fn cases(job: &Job<'_>, staged: &Staged, memory: &Memory, repeated: bool) -> Result<Vec<(String, usize)>> {
+fn cases(
+    job: &Job<'_>,
+    staged: &Staged,
+    memory: &Memory,
+    repeated: bool,
+    same: &[(usize, String)],
+) -> Result<Vec<(String, usize)>> {
     let pipeline = job.plan.target.pipeline;
     let layout = &staged.layout;
     let found = |n: usize| {
@@ -101,18 +142,7 @@ fn cases(job: &Job<'_>, staged: &Staged, memory: &Memory, repeated: bool) -> Res
         let fate = if memory.dates { APART } else { Standing::Stale as usize };
         cases.extend(stale.then_some((condition, fate)));
     }
-    // What most likely differs comes first, and what takes long to compare last: the first difference is enough.
-    let mut compared: Vec<usize> = layout.data().filter(|n| staged.came[*n]).collect();
-    compared.sort_by_key(|n| {
-        let long = matches!(layout.types[*n], DataType::Text | DataType::Json | DataType::Bytes);
-        (layout.version != Some(*n), long)
-    });
-    let mut same = Vec::new();
-    for n in compared {
-        let (came, there) = sides(&layout.names[n], found(n)?);
-        let kept = if layout.keeps[n] { format!("{came} IS NULL OR ") } else { String::new() };
-        same.push(format!("({kept}{came} IS NOT DISTINCT FROM {there})"));
-    }
+    let same: Vec<String> = same.iter().map(|(_, same)| format!("({same})")).collect();
     let same = if same.is_empty() { "true".to_owned() } else { same.join(" AND ") };
     cases.push((same, Standing::Unchanged as usize));
     cases.push(("true".to_owned(), Standing::Updated as usize));

@@ -35,21 +35,26 @@ pub(super) struct Joined<'a> {
     fates: Stage,
     /// How many there are of each.
     rows: [u64; APART + 1],
+    /// In which columns rows that are written over differ, as bits.
+    differs: i64,
 }
 
 impl<'a> Joined<'a> {
     /// Says of every staged row what becomes of it. Nothing is written to the table.
     pub(super) fn new(job: &'a Job<'a>, staged: &'a Staged, memory: &Memory) -> Result<Joined<'a>> {
         let fates = derive(job, "_floodmark_fates", &fates::select(job, staged, memory)?)?;
-        let sql = format!("SELECT fate, count(*) FROM {} GROUP BY fate", fates.name);
+        let sql = format!("SELECT fate, count(*), bit_or(differs) FROM {} GROUP BY fate", fates.name);
         let fail = to("count what becomes of rows");
-        let mut rows = [0; APART + 1];
+        let (mut rows, mut differs) = ([0; APART + 1], 0);
         for row in &job.db.query(&sql, &[]).map_err(&fail)? {
             let (fate, count): (i64, i64) = row.try_get(0).and_then(|f| Ok((f, row.try_get(1)?))).map_err(&fail)?;
+            if fate == UPDATED as i64 {
+                differs = row.try_get(2).map_err(&fail)?;
+            }
             let place = usize::try_from(fate).ok().and_then(|fate| rows.get_mut(fate));
             *place.ok_or_else(|| Error::internal(format!("what becomes of a row is {fate}")))? = count.unsigned_abs();
         }
-        Ok(Joined { job, staged, fates, rows })
+        Ok(Joined { job, staged, fates, rows, differs })
     }
 
     /// The condition on `s` that the table holds several rows of its key; nothing where no row has it.
@@ -123,8 +128,12 @@ impl<'a> Joined<'a> {
 
     fn update(&self) -> Result<()> {
         let Joined { job, staged, .. } = self;
-        let names = staged.layout.names.iter().zip(self.values(true)?).skip(staged.layout.key);
-        let set: Vec<String> = names.map(|(name, value)| format!("{} = {value}", ddl::quote(name))).collect();
+        let layout = &staged.layout;
+        // A column that is written over costs as much in every row, also where it stays as it is, and again at the checkpoint.
+        let changes = |n: usize| layout.deleted == Some(n) || (staged.came[n] && self.differs & fates::bit(n) != 0);
+        let values = self.values(true)?;
+        let columns = layout.names.iter().zip(values).enumerate().skip(layout.key).filter(|(n, _)| changes(*n));
+        let set: Vec<String> = columns.map(|(_, (name, value))| format!("{} = {value}", ddl::quote(name))).collect();
         let sql = format!("UPDATE {} t SET {} {} WHERE t.{ROW} = f.there", job.name, set.join(", "), self.beside());
         let met = crash::at(Point::Update, || job.db.execute(&sql, &[]).map_err(to("update rows")))?;
         all_met(job, met, self.rows[UPDATED] as usize)
