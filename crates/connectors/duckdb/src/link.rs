@@ -127,7 +127,7 @@ impl Db {
         let connection = &self.connection;
         let (fed, taken) = thread::scope(|scope| {
             let take = || {
-                let taken = connection.follow(&sql);
+                let taken = connection.execute(&sql, &[], false).map(|mut rows| rows.changed());
                 rows.close();
                 taken
             };
@@ -335,7 +335,7 @@ impl<'db> Step<'db> {
         }
         // After a statement that failed DuckDB takes COMMIT for ROLLBACK, and says nothing of it. Any other statement fails.
         self.db.execute_batch("SELECT 1")?;
-        self.db.execute_batch("COMMIT")?;
+        self.db.execute("COMMIT", &[])?;
         self.open = false;
         Ok(())
     }

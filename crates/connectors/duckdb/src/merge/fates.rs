@@ -1,4 +1,4 @@
-//! What becomes of each staged row, as a query: the rule of `floodmark_core::merge` said in SQL.
+//! What becomes of each staged row, as queries: the rule of `floodmark_core::merge` said in SQL.
 
 use super::{
     Job,
@@ -14,6 +14,7 @@ use crate::{
     ddl::{self, Found},
     failure::to,
 };
+use floodmark_connect::crash::{self, Point};
 use floodmark_core::{
     DataType, Error, Result,
     merge::{Existing, Fate, Standing, decide},
@@ -21,25 +22,38 @@ use floodmark_core::{
 };
 use std::cmp::Ordering;
 
-/// Each staged row's place, that of the table's row of its key, its fate, and in which columns the two differ.
-pub(super) fn select(job: &Job<'_>, staged: &Staged, memory: &Memory) -> Result<String> {
-    let key = &staged.layout.names[..staged.layout.key];
-    let mut from =
-        format!("{} s LEFT JOIN {} t ON {}", staged.stage.name, job.name, same_key(job.table, key, "s.", "t.")?);
+/// A table of each staged row's place, that of the table's row of its key, its fate, and in which columns the two differ.
+///
+/// First those whose keys the table holds: a join of what both have lets DuckDB take no other rows of the table's than these.
+pub(super) fn derived(job: &Job<'_>, staged: &Staged, memory: &Memory) -> Result<Stage> {
+    let (name, key) = (&staged.stage.name, &staged.layout.names[..staged.layout.key]);
     let repeated = repeated(job, staged)?;
-    if let Some(repeated) = &repeated {
+    let copies = repeated.as_ref().map_or_else(String::new, |repeated| {
         let pairs: Vec<String> = key.iter().map(|k| ddl::quote(k)).map(|k| format!("r.{k} = s.{k}")).collect();
-        from.push_str(&format!(" LEFT JOIN {} r ON {}", repeated.name, pairs.join(" AND ")));
-    }
+        format!(" LEFT JOIN {} r ON {}", repeated.name, pairs.join(" AND "))
+    });
+    let alone = alone(staged, repeated.is_some());
+    let case = |rest: Vec<(String, usize)>| {
+        let cases = alone.iter().chain(&rest).map(|(condition, fate)| format!("WHEN {condition} THEN {fate}"));
+        format!("CASE {} END::INTEGER", cases.collect::<Vec<_>>().join(" "))
+    };
     let same = compared(job, staged)?;
-    let cases: Vec<String> = (cases(job, staged, memory, repeated.is_some(), &same)?.into_iter())
-        .map(|(condition, fate)| format!("WHEN {condition} THEN {fate}"))
-        .collect();
-    Ok(format!(
-        "SELECT s.{ROW} AS place, t.{ROW} AS there, CASE {} END::INTEGER AS fate, {} AS differs FROM {from}",
-        cases.join(" "),
-        differs(&same)
-    ))
+    let there = format!(
+        "SELECT s.{ROW} AS place, t.{ROW} AS there, {} AS fate, {} AS differs FROM {name} s JOIN {} t ON {}{copies}",
+        case(beside(job, staged, memory, &same)?),
+        differs(&same),
+        job.name,
+        same_key(job.table, key, "s.", "t.")?
+    );
+    let fates = derive(job, "_floodmark_fates", &there)?;
+    let absent = format!(
+        "INSERT INTO {0} SELECT s.{ROW}, NULL, {1}, 0 FROM {name} s{copies}
+         WHERE NOT EXISTS (SELECT 1 FROM {0} f WHERE f.place = s.{ROW})",
+        fates.name,
+        case(vec![("true".to_owned(), absent(job, memory))])
+    );
+    crash::at(Point::Temporary, || job.db.execute(&absent, &[]).map_err(to("compare rows")))?;
+    Ok(fates)
 }
 
 /// Keys that come more than once: of their copies the rule takes one after the other.
@@ -86,15 +100,28 @@ pub(super) fn bit(column: usize) -> i64 {
     1 << (column % 62)
 }
 
-/// Conditions, of which the first that holds says what becomes of a row.
-fn cases(
-    job: &Job<'_>,
-    staged: &Staged,
-    memory: &Memory,
-    repeated: bool,
-    same: &[(usize, String)],
-) -> Result<Vec<(String, usize)>> {
+/// Conditions on rows for which more than the table's row counts.
+fn alone(staged: &Staged, repeated: bool) -> Vec<(String, usize)> {
+    let marked = staged.marks.then(|| format!("s.{DELETE}"));
+    let repeated = repeated.then(|| format!("r.{} IS NOT NULL", ddl::quote(&staged.layout.names[0])));
+    marked.into_iter().chain(repeated).map(|condition| (condition, APART)).collect()
+}
+
+/// What becomes of a row whose key the table lacks.
+fn absent(job: &Job<'_>, memory: &Memory) -> usize {
+    let inserted =
+        decide(Existing::Absent, Ordering::Equal, false, versioned(job)) == Fate::Insert && !memory.tombstones;
+    if inserted { Standing::Inserted as usize } else { APART }
+}
+
+/// A keyed overwrite makes the table the source: what the table held counts for nothing.
+fn versioned(job: &Job<'_>) -> bool {
     let pipeline = job.plan.target.pipeline;
+    pipeline.version.is_some() && pipeline.load != Load::Overwrite
+}
+
+/// Conditions, of which the first that holds says what becomes of a row beside the table's.
+fn beside(job: &Job<'_>, staged: &Staged, memory: &Memory, same: &[(usize, String)]) -> Result<Vec<(String, usize)>> {
     let layout = &staged.layout;
     let found = |n: usize| {
         let name = &layout.names[n];
@@ -102,18 +129,10 @@ fn cases(
     };
     let apart = |condition: String| (condition, APART);
     let mut cases = Vec::new();
-    cases.extend(staged.marks.then(|| apart(format!("s.{DELETE}"))));
-    cases.extend(repeated.then(|| apart(format!("r.{} IS NOT NULL", ddl::quote(&layout.names[0])))));
-
-    // A keyed overwrite makes the table the source: what the table held counts for nothing.
-    let versioned = pipeline.version.is_some() && pipeline.load != Load::Overwrite;
-    let inserted = decide(Existing::Absent, Ordering::Equal, false, versioned) == Fate::Insert && !memory.tombstones;
-    cases.push((format!("t.{ROW} IS NULL"), if inserted { Standing::Inserted as usize } else { APART }));
-
     if let Some(at) = layout.deleted {
         cases.push(apart(format!("t.{}", ddl::quote(&found(at)?.name))));
     }
-    if pipeline.load == Load::InsertOnly {
+    if job.plan.target.pipeline.load == Load::InsertOnly {
         cases.push(("true".to_owned(), Standing::Unchanged as usize));
         return Ok(cases);
     }
@@ -138,7 +157,7 @@ fn cases(
         orders = [less(&came, &there), format!("{came} IS NOT DISTINCT FROM {there}"), less(&there, &came)];
     }
     for (order, condition) in order.into_iter().zip(orders) {
-        let stale = decide(Existing::Row { deleted: false }, order, false, versioned) == Fate::Stale;
+        let stale = decide(Existing::Row { deleted: false }, order, false, versioned(job)) == Fate::Stale;
         let fate = if memory.dates { APART } else { Standing::Stale as usize };
         cases.extend(stale.then_some((condition, fate)));
     }

@@ -12,7 +12,6 @@ use super::{
     seen::Seen,
     stage::Stage,
     staged::{ROW, Staged},
-    window::derive,
     write::all_met,
 };
 use crate::{ddl, failure::to, tuples};
@@ -42,7 +41,7 @@ pub(super) struct Joined<'a> {
 impl<'a> Joined<'a> {
     /// Says of every staged row what becomes of it. Nothing is written to the table.
     pub(super) fn new(job: &'a Job<'a>, staged: &'a Staged, memory: &Memory) -> Result<Joined<'a>> {
-        let fates = derive(job, "_floodmark_fates", &fates::select(job, staged, memory)?)?;
+        let fates = fates::derived(job, staged, memory)?;
         let sql = format!("SELECT fate, count(*), bit_or(differs) FROM {} GROUP BY fate", fates.name);
         let fail = to("count what becomes of rows");
         let (mut rows, mut differs) = ([0; APART + 1], 0);

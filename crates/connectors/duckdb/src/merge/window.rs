@@ -84,7 +84,7 @@ pub(super) fn contents(job: &Job<'_>) -> Result<(String, String)> {
 /// A temporary table of what a query finds.
 pub(super) fn derive(job: &Job<'_>, name: &str, query: &str) -> Result<Stage> {
     let sql = format!("CREATE OR REPLACE TEMPORARY TABLE {name} AS {query}");
-    crash::at(Point::Temporary, || job.db.execute_batch(&sql).map_err(to("compare rows")))?;
+    crash::at(Point::Temporary, || job.db.execute(&sql, &[]).map_err(to("compare rows")))?;
     Ok(Stage::made(name))
 }
 

@@ -73,30 +73,15 @@ impl Connection {
                 return Err(Failure::told(unsafe { text(ffi::duckdb_prepare_error(statement.0)) }));
             }
         }
+        let pending = Pending::new(&statement, streamed)?;
         if !streamed {
-            // SAFETY: as in `run`.
-            let state = unsafe { ffi::duckdb_execute_prepared(statement.0, &mut rows.result) };
-            rows.checked(state)?;
-        } else {
-            let pending = Pending::new(&statement, true)?;
-            // SAFETY: the result is destroyed with `rows`.
-            let state = unsafe { ffi::duckdb_execute_pending(pending.0, &mut rows.result) };
-            rows.checked(state)?;
+            pending.work()?;
         }
-        rows.describe()?;
-        Ok(rows)
-    }
-
-    /// One statement that reads rows as they come; how many it met. It may wait long for them.
-    pub(crate) fn follow(&self, sql: &str) -> Result<u64> {
-        let statement = self.prepare(sql)?;
-        let pending = Pending::new(&statement, false)?;
-        pending.work()?;
-        let mut rows = Rows::empty();
         // SAFETY: as in `run`.
         let state = unsafe { ffi::duckdb_execute_pending(pending.0, &mut rows.result) };
         rows.checked(state)?;
-        Ok(rows.changed())
+        rows.describe()?;
+        Ok(rows)
     }
 }
 
