@@ -66,12 +66,14 @@ pub(crate) enum Hindrance {
     Held(DateTime<Utc>),
 }
 
-/// For each of `waiting`, in its order, why it cannot begin; `None` where it is to.
+/// For each of `waiting`, in its order, why it cannot begin; `None` where it is to. `opened`: databases of one process that
+/// this one has open for the moment.
 ///
 /// What somebody asked for comes first, then what has waited longest. What cannot begin lets others by.
 pub(crate) fn admit(
     waiting: &[Waiting<'_>],
     running: &[Running<'_>],
+    opened: &[&str],
     jobs: usize,
     now: DateTime<Utc>,
 ) -> Vec<Option<Hindrance>> {
@@ -84,7 +86,8 @@ pub(crate) fn admit(
     let mut out = vec![None; waiting.len()];
     for at in order {
         let one = &waiting[at];
-        let hindrance = hindrance(one, &busy, jobs, now);
+        let taken = one.alone.is_some_and(|url| opened.contains(&url));
+        let hindrance = if taken { Some(Hindrance::Database) } else { hindrance(one, &busy, jobs, now) };
         if hindrance.is_none() {
             busy.push(Running { pipeline: one.pipeline, lane: one.lane, alone: one.alone });
         }
@@ -138,14 +141,14 @@ mod tests {
     #[test]
     fn who_asked_comes_first_then_who_waited_longest() {
         let waiting = [waits("a", 5), waits("b", 3), Waiting { asked: true, ..waits("c", 9) }];
-        assert_eq!(admit(&waiting, &[], 1, at(10)), [Some(Hindrance::Full), Some(Hindrance::Full), None]);
-        assert_eq!(admit(&waiting, &[], 2, at(10)), [Some(Hindrance::Full), None, None]);
+        assert_eq!(admit(&waiting, &[], &[], 1, at(10)), [Some(Hindrance::Full), Some(Hindrance::Full), None]);
+        assert_eq!(admit(&waiting, &[], &[], 2, at(10)), [Some(Hindrance::Full), None, None]);
     }
 
     #[test]
     fn what_comes_first_is_waited_for_and_lets_others_by() {
         let after = |standing| Waiting { after: vec![("orders", standing)], ..waits("report", 0) };
-        let hindered = |one: Waiting<'_>| admit(&[one, waits("b", 5)], &[], 1, at(10));
+        let hindered = |one: Waiting<'_>| admit(&[one, waits("b", 5)], &[], &[], 1, at(10));
         assert_eq!(hindered(after(Standing::Pending)), [Some(Hindrance::Pending("orders".into())), None]);
         assert_eq!(hindered(after(Standing::Bad)), [Some(Hindrance::Bad("orders".into())), None]);
         assert_eq!(hindered(after(Standing::Good)), [None, Some(Hindrance::Full)]);
@@ -156,20 +159,21 @@ mod tests {
     fn a_pipeline_does_one_thing_at_a_time_and_a_backfill_goes_beside() {
         let running = [Running { pipeline: "a", lane: Lane::Run, alone: None }];
         let beside = Waiting { lane: Lane::Beside, ..waits("a", 0) };
-        assert_eq!(admit(&[waits("a", 0), beside], &running, 4, at(10)), [Some(Hindrance::Own), None]);
+        assert_eq!(admit(&[waits("a", 0), beside], &running, &[], 4, at(10)), [Some(Hindrance::Own), None]);
     }
 
     #[test]
     fn a_database_of_one_process_is_opened_by_one() {
         let one = |name| Waiting { alone: Some("duckdb:///w.duckdb"), ..waits(name, 0) };
-        assert_eq!(admit(&[one("a"), one("b")], &[], 4, at(10)), [None, Some(Hindrance::Database)]);
+        assert_eq!(admit(&[one("a"), one("b")], &[], &[], 4, at(10)), [None, Some(Hindrance::Database)]);
+        assert_eq!(admit(&[one("a")], &[], &["duckdb:///w.duckdb"], 4, at(10)), [Some(Hindrance::Database)]);
     }
 
     #[test]
     fn what_somebody_else_holds_is_asked_for_again_later() {
         let one = Waiting { not_before: Some(at(12)), ..waits("a", 0) };
-        assert_eq!(admit(std::slice::from_ref(&one), &[], 4, at(10)), [Some(Hindrance::Held(at(12)))]);
-        assert_eq!(admit(&[one], &[], 4, at(12)), [None]);
+        assert_eq!(admit(std::slice::from_ref(&one), &[], &[], 4, at(10)), [Some(Hindrance::Held(at(12)))]);
+        assert_eq!(admit(&[one], &[], &[], 4, at(12)), [None]);
     }
 
     proptest! {
@@ -182,7 +186,7 @@ mod tests {
             let waiting: Vec<_> = all.iter().map(|(name, since, asked, alone)| Waiting {
                 asked: *asked, alone: alone.then_some("x"), ..waits(NAMES[*name], *since)
             }).collect();
-            let out = admit(&waiting, &[], jobs, at(100));
+            let out = admit(&waiting, &[], &[], jobs, at(100));
             let begun: Vec<_> = waiting.iter().zip(&out).filter(|(_, why)| why.is_none()).map(|(one, _)| one).collect();
             prop_assert!(begun.len() <= jobs);
             prop_assert!(begun.iter().filter(|one| one.alone.is_some()).count() <= 1);

@@ -13,10 +13,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use floodmark_core::{
     Counts,
     pipeline::{CatchUp, Pipeline},
+    url::ConnectionUrl,
 };
 use serde_json::Value;
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     time::Duration,
 };
 
@@ -154,7 +155,14 @@ pub(crate) struct Board {
     pub(crate) stopping: bool,
     /// Why the pipeline file, as it is now, cannot be read.
     pub(crate) mistakes: Option<String>,
+    /// Databases of one process that are open here, as their ledgers are being read, and how often.
+    opened: BTreeMap<String, usize>,
     notes: Vec<Note>,
+}
+
+/// A database that one process at a time can open, by what it is told apart by; `None` for any other.
+pub(crate) fn alone(url: &ConnectionUrl) -> Option<String> {
+    (url.scheme() == "duckdb").then(|| url.written().to_owned())
 }
 
 impl Board {
@@ -167,6 +175,7 @@ impl Board {
             since: now,
             stopping: false,
             mistakes: None,
+            opened: BTreeMap::new(),
             notes: Vec::new(),
         }
     }
@@ -552,11 +561,7 @@ impl Board {
 
     fn admitted(&mut self, now: DateTime<Utc>, step: &mut Step) {
         let waiting: Vec<&Job> = self.jobs.values().filter(|job| job.is_waiting()).collect();
-        let alone = |job: &Job| {
-            let pipeline = self.entry(&job.pipeline)?.declared.pipeline.as_ref().ok()?;
-            let url = &pipeline.destination.url;
-            (url.scheme() == "duckdb").then(|| url.written().to_owned())
-        };
+        let alone = |job: &Job| alone(&self.entry(&job.pipeline)?.declared.pipeline.as_ref().ok()?.destination.url);
         let after = |job: &Job| -> Vec<(String, Standing)> {
             let pipeline = self.entry(&job.pipeline).and_then(|entry| entry.declared.pipeline.as_ref().ok());
             // What follows others has waited for them already.
@@ -585,7 +590,8 @@ impl Board {
             .iter()
             .map(|(job, alone)| Running { pipeline: &job.pipeline, lane: job.task.lane(), alone: alone.as_deref() })
             .collect();
-        let out = admit::admit(&rows, &running, self.limits.jobs, now);
+        let opened: Vec<&str> = self.opened.keys().map(String::as_str).collect();
+        let out = admit::admit(&rows, &running, &opened, self.limits.jobs, now);
         let ids: Vec<String> = waiting.iter().map(|job| job.id.clone()).collect();
         for (id, hindrance) in ids.iter().zip(out) {
             let Some(job) = self.jobs.get_mut(id) else { continue };
@@ -603,9 +609,28 @@ impl Board {
         }
     }
 
-    /// Names of pipelines that are being loaded.
-    pub(crate) fn loading(&self) -> BTreeSet<&str> {
-        self.jobs.values().filter(|job| job.is_running()).map(|job| job.pipeline.as_str()).collect()
+    /// A ledger is about to be read. `false` where a process has its database for itself; else nobody gets it until
+    /// [`Board::close`].
+    pub(crate) fn open(&mut self, url: &ConnectionUrl) -> bool {
+        let Some(place) = alone(url) else { return true };
+        let loading = self.jobs.values().filter(|job| job.is_running()).filter_map(|job| self.entry(&job.pipeline));
+        let mut urls = loading.filter_map(|entry| Some(&entry.declared.pipeline.as_ref().ok()?.destination.url));
+        if urls.any(|other| alone(other).as_ref() == Some(&place)) {
+            return false;
+        }
+        *self.opened.entry(place).or_default() += 1;
+        true
+    }
+
+    /// It has been read.
+    pub(crate) fn close(&mut self, url: &ConnectionUrl) {
+        let Some(place) = alone(url) else { return };
+        if let Some(times) = self.opened.get_mut(&place) {
+            *times -= 1;
+            if *times == 0 {
+                self.opened.remove(&place);
+            }
+        }
     }
 }
 

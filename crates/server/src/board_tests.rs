@@ -320,3 +320,21 @@ fn what_a_repair_or_a_backfill_loads_serves_no_schedule() {
     assert_eq!(ran("upsert"), (1, Some("orders-0".into())));
     assert_eq!(ran("repair"), (0, Some("orders-0".into())));
 }
+
+#[test]
+fn a_database_of_one_process_is_read_or_loaded_and_not_both() {
+    let mut declared = pipeline("orders", "");
+    let url = ConnectionUrl::parse("duckdb:///w.duckdb").unwrap();
+    if let Ok(pipeline) = &mut declared.pipeline {
+        pipeline.destination.url = url.clone();
+    }
+    let mut play = Play::new(vec![declared], 2, 0);
+    assert!(play.board.open(&url));
+    play.board.ask("a".into(), "orders", Task::Run {}, at(1)).unwrap();
+    assert_eq!(play.step(2), [""; 0]);
+    play.board.close(&url);
+    assert_eq!(play.step(3), ["orders"]);
+    assert!(!play.board.open(&url));
+    play.end("orders", 4, Some(0), Some("ok"));
+    assert!(play.board.open(&url));
+}

@@ -330,28 +330,17 @@ impl Scheduler {
             BTreeMap::new();
         {
             let board = self.shared.board();
-            let loading = board.loading();
-            // A database that one process at a time can open is left to those that load it.
-            let open: BTreeSet<String> = board
-                .entries
-                .iter()
-                .filter(|entry| loading.contains(entry.declared.name.as_str()))
-                .filter_map(|entry| Some(entry.declared.pipeline.as_ref().ok()?.destination.url.clone()))
-                .filter(|url| url.scheme() == "duckdb")
-                .map(|url| url.written().to_owned())
-                .collect();
             for entry in &board.entries {
                 let Ok(pipeline) = &entry.declared.pipeline else { continue };
                 let (name, url) = (&entry.declared.name, &pipeline.destination.url);
                 let place = format!("{}:{}", url.scheme(), url.written());
-                if self.reading.contains(&place) || open.contains(url.written()) {
+                if self.reading.contains(&place) {
                     continue;
                 }
                 let stale = self.stale.contains(name);
                 if !all && !stale {
                     continue;
                 }
-                self.stale.remove(name);
                 let (_, names, seen) =
                     by_destination.entry(place).or_insert_with(|| (url.clone(), Vec::new(), BTreeMap::new()));
                 names.push(name.clone());
@@ -362,11 +351,20 @@ impl Scheduler {
             }
         }
         for (place, (url, names, seen)) in by_destination {
+            // One that is being loaded, and that one process at a time can open, is read when it is not.
+            if !self.shared.board().open(&url) {
+                self.stale.extend(names);
+                continue;
+            }
+            for name in &names {
+                self.stale.remove(name);
+            }
             self.reading.insert(place.clone());
-            let news = self.shared.news.clone();
+            let shared = Arc::clone(&self.shared);
             tokio::task::spawn_blocking(move || {
                 let known = books::read(&url, &names, &seen, now);
-                let _ = news.blocking_send(News::Read(place, known));
+                shared.board().close(&url);
+                let _ = shared.news.blocking_send(News::Read(place, known));
             });
         }
     }

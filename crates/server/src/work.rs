@@ -9,12 +9,13 @@ use floodmark_core::Counts;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::VecDeque;
+use utoipa::ToSchema;
 
 /// Events that are kept of one piece of work; the newest ones.
 pub(crate) const EVENTS: usize = 400;
 
 /// What is to be done with a pipeline.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Task {
     /// Load what is new.
@@ -89,7 +90,7 @@ impl Task {
 }
 
 /// Why it is to be done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(crate) enum Cause {
     /// It was due at that time.

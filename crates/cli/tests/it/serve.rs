@@ -262,7 +262,7 @@ fn what_goes_on_can_be_cancelled_and_a_pipeline_paused() {
     large(&scratch);
     let served = Served::start(&scratch, &[]);
     let orders = served.until("orders", "the run", |orders| orders["status"] == "running");
-    assert_eq!(served.post("/api/v1/pipelines/orders/pause", "").json()["paused_since"].is_string(), true);
+    assert!(served.post("/api/v1/pipelines/orders/pause", "").json()["paused_since"].is_string());
     let job = orders["jobs"][0]["id"].as_str().unwrap().to_owned();
     assert_eq!(served.post(&format!("/api/v1/jobs/{job}/cancel"), "").status, 202);
     let ended = served.ended(&job);
@@ -387,4 +387,154 @@ fn odd_requests_are_answered_with_what_is_wrong() {
     }
     let large = format!(r#"{{"pipeline": "{}"}}"#, "x".repeat(100_000));
     assert_eq!(served.ask("POST", "/api/v1/runs", &[json], &large).status, 413);
+}
+
+/// The secret that forms of a page bring.
+fn form(page: &str) -> String {
+    let at = page.find("name=\"form\" value=\"").unwrap() + "name=\"form\" value=\"".len();
+    page[at..].split('"').next().unwrap().to_owned()
+}
+
+const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+
+#[test]
+fn the_overview_says_what_failed_and_why_and_its_button_puts_it_right() {
+    let scratch = project("");
+    scratch.write(
+        "floodmark.yaml",
+        &scratch.read("floodmark.yaml").replace("key: id", "key: id\n    columns: { amount: bigint }"),
+    );
+    scratch.write("data/2.csv", "id,amount,updated_at\n3,<b>many</b>,2026-01-03\n");
+    let served = Served::start(&scratch, &[]);
+    let page = served.ask("GET", "/", &[], "");
+    assert!(page.body.contains("never run"), "{}", page.body);
+    let body = format!("form={}", form(&page.body));
+    let pressed = served.ask("POST", "/pipelines/orders/run", &[FORM], &body);
+    assert_eq!(pressed.status, 303, "{}", pressed.body);
+    served.until("orders", "the failure", |orders| orders["status"] == "failed");
+    let page = served.ask("GET", "/", &[], "");
+    assert!(page.body.contains("needs your attention") && page.body.contains("Run again"), "{}", page.body);
+    assert!(page.body.contains("FM0301"), "{}", page.body);
+    assert!(!page.body.contains("<b>many"), "a value became markup: {}", page.body);
+    let run = served.pipeline("orders")["last_run"]["run"].as_str().unwrap().to_owned();
+    let told = served.ask("GET", &format!("/runs/{run}"), &[], "");
+    assert!(told.body.contains("What state your data is in"), "{}", told.body);
+    scratch.write("data/2.csv", "id,amount,updated_at\n3,300,2026-01-03\n");
+    served.ask("POST", "/pipelines/orders/run", &[FORM], &body);
+    served.until("orders", "all to be well", |orders| orders["status"] == "ok");
+    let page = served.ask("GET", "/", &[], "");
+    assert!(page.body.contains("The pipeline is well") && page.body.contains("2026-01-03"), "{}", page.body);
+    for path in ["/pipelines/orders", "/runs", "/assets/style.css", "/assets/live.js", "/assets/icon.svg"] {
+        assert_eq!(served.ask("GET", path, &[], "").status, 200, "{path}");
+    }
+    assert_eq!(served.ask("GET", "/pipelines/ordres", &[], "").status, 404);
+    assert_eq!(served.ask("GET", "/runs/..%2F..%2Fetc", &[], "").status, 404);
+    let metrics = served.ask("GET", "/metrics", &[], "").body;
+    assert!(metrics.contains(r#"floodmark_pipeline_status{pipeline="orders",status="ok"} 1"#), "{metrics}");
+    assert!(metrics.contains(r#"floodmark_runs_total{pipeline="orders",status="failed"} 1"#), "{metrics}");
+}
+
+#[test]
+fn a_form_of_another_site_does_nothing() {
+    let scratch = project("");
+    let served = Served::start(&scratch, &[]);
+    let right = format!("form={}", form(&served.ask("GET", "/", &[], "").body));
+    for (headers, body) in [
+        (&[FORM][..], "form=0"),
+        (&[FORM], ""),
+        (&[FORM, ("origin", "http://evil.example")], right.as_str()),
+        (&[FORM, ("sec-fetch-site", "cross-site")], right.as_str()),
+    ] {
+        let answer = served.ask("POST", "/pipelines/orders/refresh", headers, body);
+        assert!([403, 422].contains(&answer.status), "{headers:?} {body}: {}", answer.status);
+    }
+    assert_eq!(served.get("/api/v1/jobs")["items"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn a_person_logs_in_with_the_token_and_is_led_back() {
+    let scratch = project("");
+    let token = "a-token-that-nobody-guesses";
+    let mut command = scratch.command(&["serve", "--listen", "127.0.0.1:0", "--token-env", "TOKEN"]);
+    command.env("TOKEN", token);
+    let served = Served::by(command);
+    let html = ("accept", "text/html");
+    let sent = served.ask("GET", "/pipelines/orders", &[html], "");
+    assert!(sent.status == 303 && sent.head.contains("location: /login?next=/pipelines/orders"), "{}", sent.head);
+    assert_eq!(served.ask("POST", "/login", &[FORM], "token=wrong&next=/").status, 401);
+    let well = served.ask("POST", "/login", &[FORM], &format!("token={token}&next=//evil.example"));
+    assert!(well.status == 303 && well.head.contains("location: /\r\n"), "{}", well.head);
+    let cookie = well
+        .head
+        .lines()
+        .find_map(|line| line.strip_prefix("set-cookie: "))
+        .unwrap()
+        .split(';')
+        .next()
+        .unwrap()
+        .to_owned();
+    let page = served.ask("GET", "/pipelines/orders", &[html, ("cookie", &cookie)], "");
+    assert_eq!(page.status, 200);
+    assert!(!page.body.contains(token));
+    let body = format!("form={}", form(&page.body));
+    let out = served.ask("POST", "/logout", &[FORM, ("cookie", &cookie)], &body);
+    assert!(out.status == 303 && out.head.contains("Max-Age=0"), "{}", out.head);
+}
+
+#[test]
+fn work_is_told_as_it_goes_on() {
+    let scratch = project("commit_every: 20000");
+    large(&scratch);
+    let served = Served::start(&scratch, &[]);
+    let job = served.order(r#"{"pipeline": "orders"}"#);
+    // The stream ends with the work.
+    let told = served.ask("GET", &format!("/api/v1/jobs/{job}/events"), &[], "");
+    assert!(told.head.contains("text/event-stream"), "{}", told.head);
+    for kind in ["started", "planned", "committed", "finished"] {
+        assert!(told.body.contains(&format!("\"kind\":\"{kind}\"")), "{kind}: {}", told.body);
+    }
+    assert!(told.body.contains("\"status\":\"ok\""), "{}", told.body);
+    // A server that stops hangs up on those who watch.
+    let watching = TcpStream::connect(&served.address).unwrap();
+    write!(&watching, "GET /api/v1/events HTTP/1.1\r\nhost: {}\r\n\r\n", served.address).unwrap();
+    thread::sleep(Duration::from_millis(200));
+    served.signal("TERM");
+    let began = Instant::now();
+    assert_eq!(served.end(), Some(0));
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
+/// What is secret in a connection is on no page and in no answer.
+#[test]
+fn no_password_is_shown() {
+    let scratch = project("");
+    scratch.write(
+        "floodmark.yaml",
+        &format!(
+            "{}  away:\n    source: {{ url: \"postgres://app:hunter2@127.0.0.1:1/shop?sslpassword=hunter2\", table: a }}\n    destination: {{ url: \"postgres://app:hunter2@127.0.0.1:1/shop\", table: b }}\n    key: id\n",
+            scratch.read("floodmark.yaml")
+        ),
+    );
+    let served = Served::start(&scratch, &[]);
+    let job = served.order(r#"{"pipeline": "away"}"#);
+    served.ended(&job);
+    let paths = [
+        "/",
+        "/pipelines/away",
+        "/runs",
+        "/metrics",
+        "/api/v1/project",
+        "/api/v1/pipelines",
+        "/api/v1/jobs",
+        "/api/v1/runs",
+        &format!("/jobs/{job}"),
+        &format!("/api/v1/jobs/{job}/events"),
+    ];
+    for path in paths {
+        let answer = served.ask("GET", path, &[], "");
+        assert_eq!(answer.status, 200, "{path}");
+        assert!(!answer.body.contains("hunter2"), "{path}: {}", answer.body);
+    }
+    let kept = std::fs::read(scratch.path().join(".floodmark/serve.sqlite")).unwrap();
+    assert!(!kept.windows(7).any(|part| part == b"hunter2"));
 }

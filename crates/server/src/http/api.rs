@@ -13,12 +13,14 @@ use axum::{
     routing::{get, post},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use utoipa::{IntoParams, OpenApi, ToSchema};
 
 /// Lists have at most so many.
 const MOST: usize = 1000;
 
 pub(super) fn router() -> Router<App> {
     Router::new()
+        .route("/openapi.json", get(async || Json(Document::openapi())))
         .route("/project", get(project))
         .route("/pipelines", get(pipelines))
         .route("/pipelines/{name}", get(one_pipeline))
@@ -95,15 +97,41 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
     }
 }
 
+/// What there is, for programs.
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Floodmark", description = "Pipelines, their runs, and what is to be done with them."),
+    servers((url = "/api/v1")),
+    paths(
+        project, pipelines, one_pipeline, pause, resume, runs, start, jobs, job, cancel, events::of_job, events::all
+    ),
+    components(schemas(ErrorView, super::view::EventView))
+)]
+struct Document;
+
+/// An error.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it is described here, and made where it is told")]
+pub(super) struct ErrorView {
+    error: Message,
+}
+
+/// What is wrong, in a sentence.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it is described here, and made where it is told")]
+struct Message {
+    message: String,
+}
+
 /// A list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct List<T> {
     items: Vec<T>,
 }
 
 /// The project.
-#[derive(Debug, Serialize)]
-struct ProjectView {
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ProjectView {
     /// The pipeline file.
     file: String,
     /// What is wrong with the file as it is now; then the pipelines are those that it had before.
@@ -117,6 +145,8 @@ struct ProjectView {
     since: At,
 }
 
+/// The project, and what is wrong with its file.
+#[utoipa::path(get, path = "/project", responses((status = 200, body = ProjectView), (status = 401, description = "A token is needed.", body = ErrorView)))]
 async fn project(State(app): State<App>) -> Json<ProjectView> {
     let board = app.shared.board();
     Json(ProjectView {
@@ -129,12 +159,16 @@ async fn project(State(app): State<App>) -> Json<ProjectView> {
     })
 }
 
+/// All pipelines, in the order of the file.
+#[utoipa::path(get, path = "/pipelines", responses((status = 200, body = List<PipelineView>), (status = 401, description = "A token is needed.", body = ErrorView)))]
 async fn pipelines(State(app): State<App>) -> Json<List<PipelineView>> {
     let now = app.shared.clock.now();
     let board = app.shared.board();
     Json(List { items: board.entries.iter().map(|entry| view::pipeline(&board, entry, now)).collect() })
 }
 
+/// One pipeline.
+#[utoipa::path(get, path = "/pipelines/{name}", params(("name" = String, Path)), responses((status = 200, body = PipelineView), (status = 401, description = "A token is needed.", body = ErrorView), (status = 404, description = "There is no such thing.", body = ErrorView)))]
 async fn one_pipeline(State(app): State<App>, Path(name): Path<String>) -> Result<Json<PipelineView>, ApiError> {
     let now = app.shared.clock.now();
     let board = app.shared.board();
@@ -143,14 +177,20 @@ async fn one_pipeline(State(app): State<App>, Path(name): Path<String>) -> Resul
 }
 
 /// Which runs.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct Which {
+    /// Of this one alone.
     pipeline: Option<String>,
+    /// That ended so.
     status: Option<String>,
+    /// So many at most; 50 where nothing is said.
     limit: Option<usize>,
 }
 
+/// Runs of the ledgers, newest first.
+#[utoipa::path(get, path = "/runs", params(Which), responses((status = 200, body = List<RunView>), (status = 400, description = "What stands behind the question mark is wrong.", body = ErrorView), (status = 401, description = "A token is needed.", body = ErrorView), (status = 404, description = "There is no such thing.", body = ErrorView)))]
 async fn runs(State(app): State<App>, Asked(which): Asked<Which>) -> Result<Json<List<RunView>>, ApiError> {
     let board = app.shared.board();
     if let Some(name) = which.pipeline.as_ref().filter(|name| board.entry(name).is_none()) {
@@ -166,14 +206,17 @@ async fn runs(State(app): State<App>, Asked(which): Asked<Which>) -> Result<Json
 }
 
 /// What is to be done with which pipeline.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Order {
     pipeline: String,
+    /// A run where nothing is said.
     #[serde(default)]
     task: Option<Task>,
 }
 
+/// Has something done with a pipeline.
+#[utoipa::path(post, path = "/runs", request_body = Order, responses((status = 202, description = "It was begun, or waits.", body = JobView), (status = 400, description = "The body is no JSON.", body = ErrorView), (status = 401, description = "A token is needed.", body = ErrorView), (status = 403, description = "It comes from another site.", body = ErrorView), (status = 404, description = "There is no such thing.", body = ErrorView), (status = 409, description = "The server is about to stop.", body = ErrorView), (status = 413, description = "The body is too large.", body = ErrorView), (status = 415, description = "The body is not said to be JSON.", body = ErrorView), (status = 422, description = "It cannot be done so.", body = ErrorView)))]
 async fn start(State(app): State<App>, Body(order): Body<Order>) -> Result<(StatusCode, Json<JobView>), ApiError> {
     let id = app.shared.ask(&order.pipeline, order.task.unwrap_or(Task::Run {}))?;
     Ok((StatusCode::ACCEPTED, Json(shown(&app, &id)?)))
@@ -185,13 +228,18 @@ fn shown(app: &App, id: &str) -> Result<JobView, ApiError> {
 }
 
 /// Which work.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct WhichJobs {
+    /// Of this pipeline alone.
     pipeline: Option<String>,
+    /// So many at most; 50 where nothing is said.
     limit: Option<usize>,
 }
 
+/// Work of this server, newest first.
+#[utoipa::path(get, path = "/jobs", params(WhichJobs), responses((status = 200, body = List<JobView>), (status = 400, description = "What stands behind the question mark is wrong.", body = ErrorView), (status = 401, description = "A token is needed.", body = ErrorView)))]
 async fn jobs(State(app): State<App>, Asked(which): Asked<WhichJobs>) -> Json<List<JobView>> {
     let board = app.shared.board();
     let of = |name: &str| which.pipeline.as_deref().is_none_or(|wanted| wanted == name);
@@ -201,21 +249,48 @@ async fn jobs(State(app): State<App>, Asked(which): Asked<WhichJobs>) -> Json<Li
     Json(List { items: all.into_iter().map(JobView::from).collect() })
 }
 
+/// One piece of work.
+#[utoipa::path(get, path = "/jobs/{id}", params(("id" = String, Path)), responses((status = 200, body = JobView), (status = 401, description = "A token is needed.", body = ErrorView), (status = 404, description = "There is no such thing.", body = ErrorView)))]
 async fn job(State(app): State<App>, Path(id): Path<String>) -> Result<Json<JobView>, ApiError> {
     Ok(Json(shown(&app, &id)?))
 }
 
+/// Ends a piece of work: what is not committed is rolled back.
+#[utoipa::path(post, path = "/jobs/{id}/cancel", params(("id" = String, Path)), responses((status = 202, description = "It was told to end.", body = JobView), (status = 401, description = "A token is needed.", body = ErrorView), (status = 403, description = "It comes from another site.", body = ErrorView), (status = 404, description = "There is no such thing.", body = ErrorView), (status = 409, description = "It is over already.", body = ErrorView)))]
 async fn cancel(State(app): State<App>, Path(id): Path<String>) -> Result<(StatusCode, Json<JobView>), ApiError> {
     app.shared.cancel(&id)?;
     Ok((StatusCode::ACCEPTED, Json(shown(&app, &id)?)))
 }
 
+/// Has a pipeline not run by itself.
+#[utoipa::path(post, path = "/pipelines/{name}/pause", params(("name" = String, Path)), responses((status = 200, body = PipelineView), (status = 401, description = "A token is needed.", body = ErrorView), (status = 403, description = "It comes from another site.", body = ErrorView), (status = 404, description = "There is no such thing.", body = ErrorView)))]
 async fn pause(app: State<App>, name: Path<String>) -> Result<Json<PipelineView>, ApiError> {
     app.shared.pause(&name, true)?;
     one_pipeline(app, name).await
 }
 
+/// Lets it again.
+#[utoipa::path(post, path = "/pipelines/{name}/resume", params(("name" = String, Path)), responses((status = 200, body = PipelineView), (status = 401, description = "A token is needed.", body = ErrorView), (status = 403, description = "It comes from another site.", body = ErrorView), (status = 404, description = "There is no such thing.", body = ErrorView)))]
 async fn resume(app: State<App>, name: Path<String>) -> Result<Json<PipelineView>, ApiError> {
     app.shared.pause(&name, false)?;
     one_pipeline(app, name).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever adds a path describes it: the document is what clients are made from.
+    #[test]
+    fn every_path_is_described() {
+        let routes = include_str!("api.rs").split(".route(\"").skip(1).filter_map(|part| part.split('"').next());
+        let described = serde_json::to_value(Document::openapi()).unwrap();
+        let described: Vec<&String> = described["paths"].as_object().unwrap().keys().collect();
+        let mut count = 0;
+        for route in routes.filter(|route| route.starts_with('/') && *route != "/openapi.json") {
+            assert!(described.iter().any(|path| *path == route), "{route}");
+            count += 1;
+        }
+        assert_eq!(count, described.len());
+    }
 }

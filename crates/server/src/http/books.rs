@@ -8,6 +8,7 @@ use floodmark_core::{
     url::ConnectionUrl,
 };
 use floodmark_engine::registry;
+use std::sync::Arc;
 
 /// Rejects that are shown of a pipeline.
 pub(super) const REJECTS: usize = 100;
@@ -21,31 +22,32 @@ pub(super) struct Shelf {
     pub(super) all_rejects: usize,
 }
 
-/// Where a pipeline's ledger is, unless a process has that database for itself.
-fn place(app: &App, name: &str) -> Result<Option<ConnectionUrl>> {
+/// Where a pipeline's ledger is.
+fn place(app: &App, name: &str) -> Result<ConnectionUrl> {
     let board = app.shared.board();
-    let entry = board.entry(name).filter(|entry| entry.declared.pipeline.is_ok());
-    let pipeline = entry.and_then(|entry| entry.declared.pipeline.as_ref().ok());
-    let Some(pipeline) = pipeline else {
-        return Err(Error::new(Code::UnknownPipeline, format!("there is no pipeline {name:?}")));
-    };
-    let url = pipeline.destination.url.clone();
-    let taken = url.scheme() == "duckdb"
-        && board.loading().iter().any(|other| {
-            let other = board.entry(other).and_then(|entry| entry.declared.pipeline.as_ref().ok());
-            other.is_some_and(|other| other.destination.url == url)
-        });
-    Ok((!taken).then_some(url))
+    let pipeline = board.entry(name).and_then(|entry| entry.declared.pipeline.as_ref().ok());
+    let unknown = || Error::new(Code::UnknownPipeline, format!("there is no pipeline {name:?}"));
+    pipeline.map(|pipeline| pipeline.destination.url.clone()).ok_or_else(unknown)
 }
 
+/// Looks into a ledger. Nothing is seen of a database that a process has for itself.
 async fn read<T: Default + Send + 'static>(
-    url: Option<ConnectionUrl>,
+    app: &App,
+    url: ConnectionUrl,
     look: impl FnOnce(&dyn Ledger) -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    let Some(url) = url else { return Ok(T::default()) };
+    let shared = Arc::clone(&app.shared);
     let looked = tokio::task::spawn_blocking(move || {
-        let destination = registry::destination(&url)?;
-        if destination.exists() { look(destination.ledger()?.as_ref()) } else { Ok(T::default()) }
+        if !shared.board().open(&url) {
+            return Ok(T::default());
+        }
+        let look = || {
+            let destination = registry::destination(&url)?;
+            if destination.exists() { look(destination.ledger()?.as_ref()) } else { Ok(T::default()) }
+        };
+        let looked = look();
+        shared.board().close(&url);
+        looked
     });
     looked.await.unwrap_or_else(|_| Err(Error::internal("a ledger could not be read")))
 }
@@ -54,7 +56,7 @@ async fn read<T: Default + Send + 'static>(
 pub(super) async fn shelf(app: &App, name: &str) -> Result<Shelf> {
     let url = place(app, name)?;
     let name = name.to_owned();
-    read(url, move |ledger| {
+    read(app, url, move |ledger| {
         let mut rejects = ledger.rejects(Some(&name))?;
         let all_rejects = rejects.len();
         rejects.truncate(REJECTS);
@@ -77,7 +79,7 @@ pub(super) async fn run(app: &App, id: &str) -> Result<Option<RunRecord>> {
     let mut urls: Vec<ConnectionUrl> = Vec::new();
     let names: Vec<String> = app.shared.board().entries.iter().map(|entry| entry.declared.name.clone()).collect();
     for name in names {
-        if let Ok(Some(url)) = place(app, &name)
+        if let Ok(url) = place(app, &name)
             && !urls.contains(&url)
         {
             urls.push(url);
@@ -85,7 +87,7 @@ pub(super) async fn run(app: &App, id: &str) -> Result<Option<RunRecord>> {
     }
     for url in urls {
         let id = id.to_owned();
-        let found = read(Some(url), move |ledger| Ok(ledger.runs_like(&id, 2)?.into_iter().find(|run| run.run == id)));
+        let found = read(app, url, move |ledger| Ok(ledger.runs_like(&id, 2)?.into_iter().find(|run| run.run == id)));
         if let Ok(Some(run)) = found.await {
             return Ok(Some(run));
         }

@@ -43,6 +43,11 @@ async fn next(news: &mut Receiver<Told>) -> Option<Told> {
 }
 
 /// Of all: `job` (a piece of work began, ended or waits for something else) and `pipeline` (more is known of it).
+#[utoipa::path(
+    get,
+    path = "/events",
+    responses((status = 200, description = "Server-sent events.", body = String, content_type = "text/event-stream"))
+)]
 pub(super) async fn all(State(app): State<App>) -> Answer<impl Stream<Item = Result<Event, Infallible>>> {
     let start = (app.shared.told.subscribe(), Arc::clone(&app.shared));
     kept_alive(stream::unfold(start, async |(mut news, shared)| {
@@ -92,6 +97,15 @@ impl Reader {
 
 /// Of one piece of work, from its beginning (or behind `Last-Event-ID`) to its end: `said` with each event, `job` with where
 /// it stands.
+#[utoipa::path(
+    get,
+    path = "/jobs/{id}/events",
+    params(("id" = String, Path)),
+    responses(
+        (status = 200, description = "Server-sent events.", body = String, content_type = "text/event-stream"),
+        (status = 404, description = "There is no such work.", body = super::api::ErrorView)
+    )
+)]
 pub(super) async fn of_job(
     State(app): State<App>,
     Path(id): Path<String>,

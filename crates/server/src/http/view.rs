@@ -16,9 +16,10 @@ use floodmark_core::{
 };
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 /// A pipeline.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PipelineView {
     pub(crate) name: String,
     /// The family it is of, or null.
@@ -58,7 +59,7 @@ pub(crate) struct PipelineView {
 }
 
 /// The watermark as the state has it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct WatermarkView {
     pub(crate) column: String,
     pub(crate) r#type: String,
@@ -66,23 +67,121 @@ pub(crate) struct WatermarkView {
 }
 
 /// A run of a ledger.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct RunView {
     pub(crate) pipeline: String,
     pub(crate) run: String,
     /// `ok`, `nothing_new`, `failed`, `interrupted`, `partial`.
     pub(crate) status: String,
     pub(crate) load: String,
-    pub(crate) rows: Counts,
-    pub(crate) watermark: Option<WatermarkMove>,
+    pub(crate) rows: Rows,
+    pub(crate) watermark: Option<Move>,
     pub(crate) seconds: Option<f64>,
     pub(crate) started_at: At,
     pub(crate) finished_at: Option<At>,
     pub(crate) error: Option<String>,
 }
 
+/// Rows by outcome: what was read (or made of it by a `transform`) is the sum of all but `removed`.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+pub(crate) struct Rows {
+    pub(crate) read: u64,
+    pub(crate) transformed: Option<u64>,
+    pub(crate) skipped: u64,
+    pub(crate) rejected: u64,
+    pub(crate) superseded: u64,
+    pub(crate) stale: u64,
+    pub(crate) unchanged: u64,
+    pub(crate) inserted: u64,
+    pub(crate) updated: u64,
+    pub(crate) deleted: u64,
+    pub(crate) delete_noop: u64,
+    pub(crate) removed: u64,
+}
+
+impl From<Counts> for Rows {
+    fn from(counts: Counts) -> Self {
+        // Every field is named, so that an outcome that is added later is not forgotten here.
+        let Counts {
+            read,
+            transformed,
+            skipped,
+            rejected,
+            superseded,
+            stale,
+            unchanged,
+            inserted,
+            updated,
+            deleted,
+            delete_noop,
+            removed,
+        } = counts;
+        Rows {
+            read,
+            transformed,
+            skipped,
+            rejected,
+            superseded,
+            stale,
+            unchanged,
+            inserted,
+            updated,
+            deleted,
+            delete_noop,
+            removed,
+        }
+    }
+}
+
+impl From<Rows> for Counts {
+    fn from(rows: Rows) -> Self {
+        let Rows {
+            read,
+            transformed,
+            skipped,
+            rejected,
+            superseded,
+            stale,
+            unchanged,
+            inserted,
+            updated,
+            deleted,
+            delete_noop,
+            removed,
+        } = rows;
+        Counts {
+            read,
+            transformed,
+            skipped,
+            rejected,
+            superseded,
+            stale,
+            unchanged,
+            inserted,
+            updated,
+            deleted,
+            delete_noop,
+            removed,
+        }
+    }
+}
+
+/// How a watermark moved, the values as text.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct Move {
+    pub(crate) column: String,
+    pub(crate) before: Option<String>,
+    pub(crate) after: Option<String>,
+}
+
+impl From<&WatermarkMove> for Move {
+    fn from(moved: &WatermarkMove) -> Self {
+        Move { column: moved.column.clone(), before: moved.before.clone(), after: moved.after.clone() }
+    }
+}
+
 /// A piece of work of this server.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct JobView {
     pub(crate) id: String,
     pub(crate) pipeline: String,
@@ -106,7 +205,7 @@ pub(crate) struct JobView {
 }
 
 /// How far it is.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ProgressView {
     pub(crate) phase: String,
     pub(crate) done: u64,
@@ -116,7 +215,7 @@ pub(crate) struct ProgressView {
 }
 
 /// Something that a piece of work told.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct EventView {
     pub(crate) number: u64,
     pub(crate) at: At,
@@ -136,8 +235,8 @@ impl From<&RunRecord> for RunView {
             run: run.run.clone(),
             status: run.status.clone(),
             load: run.load.clone(),
-            rows: run.counts,
-            watermark: run.watermark.clone(),
+            rows: run.counts.into(),
+            watermark: run.watermark.as_ref().map(Move::from),
             seconds: run.finished_at.map(|end| seconds(end - run.started_at)),
             started_at: At(run.started_at),
             finished_at: run.finished_at.map(At),

@@ -129,10 +129,10 @@ pub(super) fn bar(run: &floodmark_core::state::RunRecord) -> chart::Bar<'_> {
 /// Up to when it is loaded, in words.
 pub(super) fn loaded(view: &PipelineView, now: DateTime<Utc>) -> String {
     match (&view.watermark, view.loaded_until, view.last_success) {
-        (Some(mark), Some(at), _) => format!("Loaded up to {} ({})", mark.value, words::ago(at.0, now)),
-        (Some(mark), None, _) => format!("Loaded up to {} {}", mark.column, mark.value),
-        (None, _, Some(At(at))) => format!("Last loaded {}", words::ago(at, now)),
-        (None, _, None) => "Nothing is loaded yet".into(),
+        (Some(mark), Some(at), _) => format!("up to {} ({})", mark.value, words::ago(at.0, now)),
+        (Some(mark), None, _) => format!("up to {} {}", mark.column, mark.value),
+        (None, _, Some(At(at))) => format!("all of it, {}", words::ago(at, now)),
+        (None, _, None) => "nothing yet".into(),
     }
 }
 
@@ -168,7 +168,7 @@ fn need(view: &PipelineView, now: DateTime<Utc>) -> Option<Need> {
         status: if troubled { view.status } else { "late" },
         word: if troubled { word(view.status).to_owned() } else { "rejected rows".into() },
         why,
-        loaded: loaded(view, now),
+        loaded: format!("Loaded: {}", loaded(view, now)),
         since_word: "failed",
         since: failed.map(|run| When::new(run.finished_at.unwrap_or(run.started_at).0, now)),
         run: failed.map(|run| run.run.clone()),
@@ -206,7 +206,7 @@ fn row(view: &PipelineView, spark: String, now: DateTime<Utc>) -> Row {
         last: view.last_run.as_ref().map(|run| Last {
             id: run.run.clone(),
             outcome: match run.status.as_str() {
-                "ok" | "partial" => words::outcome(&run.rows),
+                "ok" | "partial" => words::outcome(&run.rows.into()),
                 other => word(other).to_owned(),
             },
             at: When::new(run.started_at.0, now),

@@ -20,7 +20,7 @@ use axum::{
     response::Response,
 };
 use chrono::TimeDelta;
-use floodmark_core::{Code, Counts, state::RunRecord};
+use floodmark_core::{Code, Counts, state::RunRecord, wording};
 
 #[derive(Template)]
 #[template(path = "run.html")]
@@ -259,8 +259,11 @@ fn happened(said: &EventView) -> Option<(String, String)> {
     let told = match event["kind"].as_str()? {
         "started" => "begun".to_owned(),
         "surveying" => format!("reading types from {} bytes", number("bytes")),
-        "planned" if event["rows"].is_null() => format!("{} parts to read", number("slices")),
-        "planned" => format!("{} parts to read, {} rows", number("slices"), number("rows")),
+        "planned" => {
+            let parts = wording::count(event["slices"].as_u64().unwrap_or_default(), "part");
+            let rows = event["rows"].as_u64().map(|rows| format!(", {}", wording::count(rows, "row")));
+            format!("{parts} to read{}", rows.unwrap_or_default())
+        }
         "intervals" => format!(
             "{} intervals along {}, from {} to {}",
             number("intervals"),

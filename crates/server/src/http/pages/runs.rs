@@ -55,8 +55,8 @@ pub(super) struct Line {
 impl Line {
     pub(super) fn new(run: &RunView, now: DateTime<Utc>) -> Line {
         let outcome = match run.status.as_str() {
-            "ok" if run.load == "repair" => format!("repaired: {}", words::outcome(&run.rows)),
-            "ok" => words::outcome(&run.rows),
+            "ok" if run.load == "repair" => format!("repaired: {}", words::outcome(&run.rows.into())),
+            "ok" => words::outcome(&run.rows.into()),
             other => word(other).to_owned(),
         };
         Line {
