@@ -4,7 +4,7 @@ use crate::{board::Exit, scheduler::News};
 use serde_json::Value;
 use std::process::{Command, Stdio};
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader},
+    io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
     process::Child,
     sync::mpsc::Sender,
 };
@@ -72,7 +72,7 @@ async fn follow(child: &mut Child, job: &str, to: &Sender<News>) -> Exit {
 }
 
 /// The next line; `None` at the end, and of a line that is too long what fits.
-async fn line(from: &mut (impl AsyncRead + Unpin + tokio::io::AsyncBufRead)) -> Option<Vec<u8>> {
+async fn line(from: &mut (impl AsyncBufRead + Unpin)) -> Option<Vec<u8>> {
     let mut line = Vec::new();
     let read = from.take(LINE).read_until(b'\n', &mut line).await;
     read.ok().filter(|n| *n > 0).map(|_| line)

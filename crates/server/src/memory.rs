@@ -39,6 +39,8 @@ pub(crate) struct Memory {
     db: Option<Connection>,
     /// What the file's own counter said when it was read last.
     version: i64,
+    /// Held by the first server beside the project, for as long as it lives.
+    lock: Option<fs::File>,
 }
 
 /// What there is.
@@ -54,7 +56,7 @@ pub(crate) struct Remembered {
 impl Memory {
     /// Beside a pipeline file.
     pub(crate) fn beside(folder: &Path) -> Memory {
-        Memory { path: folder.join(".floodmark").join("serve.sqlite"), db: None, version: -1 }
+        Memory { path: folder.join(".floodmark").join("serve.sqlite"), db: None, version: -1, lock: None }
     }
 
     fn open(&mut self) -> Result<&Connection, String> {
@@ -75,6 +77,15 @@ impl Memory {
             },
         };
         Ok(self.db.insert(db))
+    }
+
+    /// Whether no other server is there beside the project: what another one was asked for is its own to do. The lock dies
+    /// with its process.
+    pub(crate) fn first(&mut self) -> bool {
+        let Ok(file) = fs::File::create(self.path.with_file_name("serve.lock")) else { return true };
+        let first = file.try_lock().is_ok();
+        self.lock = Some(file).filter(|_| first);
+        first
     }
 
     /// All that is kept.
@@ -324,6 +335,17 @@ mod tests {
         Connection::open(&file).unwrap().pragma_update(None, "user_version", 2).unwrap();
         assert!(Memory::beside(folder.path()).read().unwrap_err().contains("newer"));
         assert!(file.exists());
+    }
+
+    #[test]
+    fn the_first_server_is_known_until_it_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut one, mut other) = (Memory::beside(folder.path()), Memory::beside(folder.path()));
+        one.read().unwrap();
+        assert!(one.first());
+        assert!(!other.first());
+        drop(one);
+        assert!(other.first());
     }
 
     #[test]

@@ -116,6 +116,9 @@ impl Shared {
     }
 }
 
+/// A destination, the pipelines whose ledgers are to be read there, and the newest run that is known of each.
+type Shelf = (ConnectionUrl, Vec<String>, BTreeMap<String, String>);
+
 /// The loop's own.
 pub(crate) struct Scheduler {
     shared: Arc<Shared>,
@@ -153,7 +156,9 @@ impl Scheduler {
         {
             let mut board = shared.board();
             board.declare(first, &remembered.kept, now);
-            board.resume_asked(remembered.asked);
+            if memory.first() {
+                board.resume_asked(remembered.asked);
+            }
             board.jobs.extend(remembered.ended.into_iter().map(|job| (job.id.clone(), job)));
         }
         Ok(Scheduler {
@@ -326,8 +331,7 @@ impl Scheduler {
     }
 
     fn read(&mut self, all: bool, now: DateTime<Utc>) {
-        let mut by_destination: BTreeMap<String, (ConnectionUrl, Vec<String>, BTreeMap<String, String>)> =
-            BTreeMap::new();
+        let mut by_destination: BTreeMap<String, Shelf> = BTreeMap::new();
         {
             let board = self.shared.board();
             for entry in &board.entries {

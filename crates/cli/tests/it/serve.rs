@@ -41,14 +41,15 @@ impl Served {
     }
 
     fn by(mut command: Command) -> Served {
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let mut err = BufReader::new(child.stderr.take().unwrap());
+        let child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut served = Served { child, address: String::new() };
+        let mut err = BufReader::new(served.child.stderr.take().unwrap());
         let mut said = String::new();
         while err.read_line(&mut said).unwrap() > 0 {
             if let Some(at) = said.find("serving at http://") {
-                let address = said[at + "serving at http://".len()..].trim().to_owned();
+                said[at + "serving at http://".len()..].trim().clone_into(&mut served.address);
                 thread::spawn(move || std::io::copy(&mut err, &mut std::io::sink()));
-                return Served { child, address };
+                return served;
             }
         }
         panic!("it does not serve: {said}");

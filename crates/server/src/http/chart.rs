@@ -5,8 +5,11 @@ use chrono::{DateTime, Utc};
 use floodmark_core::Counts;
 use std::fmt::Write as _;
 
-/// Outcomes of rows in the order in which they are stacked, with the class of each.
-pub(super) const OUTCOMES: [(&str, &str, fn(&Counts) -> u64); 9] = [
+/// An outcome of rows: its class, its name, and how many of a run's rows there are of it.
+pub(super) type Outcome = (&'static str, &'static str, fn(&Counts) -> u64);
+
+/// Outcomes of rows in the order in which they are stacked.
+pub(super) const OUTCOMES: [Outcome; 9] = [
     ("inserted", "new", |c| c.inserted),
     ("updated", "updated", |c| c.updated),
     ("deleted", "deleted", |c| c.deleted),

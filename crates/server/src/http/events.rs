@@ -121,11 +121,11 @@ pub(super) async fn of_job(
         if reader.over {
             return None;
         }
-        while !first {
-            match next(&mut reader.news).await? {
-                Told::Said { job, .. } | Told::Job(job) if job == reader.id => break,
-                _ => {}
-            }
+        // At first there is what has been told already.
+        let mut heard = first;
+        while !heard {
+            let told = next(&mut reader.news).await?;
+            heard = matches!(told, Told::Said { job } | Told::Job(job) if job == reader.id);
         }
         let events = reader.news();
         Some((stream::iter(events.into_iter().map(Ok)), (reader, false)))
