@@ -6,6 +6,7 @@ pub mod accounting;
 pub mod catalog;
 pub mod clock;
 pub mod commits;
+pub mod coverage;
 pub mod encoding;
 pub mod error;
 pub mod event;
