@@ -1,0 +1,35 @@
+//! Pages: from what there is to know (`view`) to HTML, without input or output. They are whole without a script; with one
+//! (`assets/app.js`) figures stay as new as they are, and buttons leave the page where it is.
+//!
+//! Each button is a form of its own, to `POST /pipelines/NAME/WHAT` (`run`, `refresh`, `plan`, `verify`, `repair`, `replay`,
+//! `backfill`, `pause`, `resume`) or `POST /jobs/ID/cancel`, with `form` (that it is one of these pages'). `backfill` has `from`,
+//! `to`, `by` (empty where not given), or `missing`. `POST /login` has `token` and `next`, `POST /logout` only `form`. Pages are
+//! `/` (`?q=WORDS&is=STATE`), `/pipelines/NAME`, `/runs/ID`, `/jobs/ID`, `/errors/CODE`, `/help`, `/login`.
+
+mod assets;
+mod chart;
+mod overview;
+mod parts;
+mod pipeline;
+mod plain;
+mod prose;
+mod remedy;
+mod run;
+pub(crate) mod view;
+mod words;
+
+#[cfg(test)]
+mod made_up;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use assets::{KEPT, asset};
+pub(crate) use overview::overview;
+pub(crate) use pipeline::pipeline;
+pub(crate) use plain::{error_code, help, login, problem};
+pub(crate) use run::run;
+
+/// The text of a template. Writing to a string fails for no reason a template here has; were there one, the page would say so.
+fn rendered(template: &impl askama::Template) -> String {
+    template.render().unwrap_or_else(|error| format!("<!doctype html><title>Floodmark</title><p>{error}</p>"))
+}

@@ -1,0 +1,383 @@
+//! What pages show. Plain data, filled by whoever reads boards and ledgers; nothing here reads anything.
+
+use chrono::{DateTime, Utc};
+use floodmark_core::{Counts, coverage::Grid};
+use std::time::Duration;
+
+/// What every page has around it.
+#[derive(Debug, Clone)]
+pub(crate) struct Frame {
+    /// The project, in a word or two.
+    pub(crate) project: String,
+    /// What a form brings along, so that it is known to be one of these pages'.
+    pub(crate) form: String,
+    /// Whether somebody has logged in, and so can log out.
+    pub(crate) can_log_out: bool,
+    pub(crate) now: DateTime<Utc>,
+    /// What became of a button that was pressed.
+    pub(crate) notice: Option<String>,
+    /// Why the pipeline file, as it is now, cannot be read; what is shown is the file before that.
+    pub(crate) mistakes: Option<String>,
+}
+
+/// How a pipeline stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Standing {
+    /// Its last run failed, or broke off.
+    Failed,
+    /// It cannot be run as the file is.
+    Broken,
+    /// Its ledger cannot be read.
+    Unknown,
+    /// What is loaded is older than `freshness`.
+    Late,
+    Running,
+    /// Something is due, and waits for something else.
+    Waiting,
+    /// It was never run.
+    New,
+    /// It does not run by itself.
+    Paused,
+    Ok,
+}
+
+/// How a run ended, or that it has not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    Ok,
+    NothingNew,
+    Failed,
+    /// Told to stop, or killed.
+    Interrupted,
+    /// Some of it is in.
+    Partial,
+    Running,
+}
+
+impl Ended {
+    /// As ledgers and the API write it; what is no such word has not ended.
+    pub(crate) fn parse(status: &str) -> Ended {
+        match status {
+            "ok" | "differences" => Ended::Ok,
+            "nothing_new" => Ended::NothingNew,
+            "failed" | "refused" | "timed_out" | "busy" => Ended::Failed,
+            "interrupted" | "cancelled" | "stopped" => Ended::Interrupted,
+            "partial" => Ended::Partial,
+            _ => Ended::Running,
+        }
+    }
+
+    /// Whether it came to a good end.
+    pub(crate) fn is_good(self) -> bool {
+        matches!(self, Ended::Ok | Ended::NothingNew)
+    }
+}
+
+/// Up to where rows are loaded.
+#[derive(Debug, Clone)]
+pub(crate) struct Mark {
+    pub(crate) column: String,
+    /// As the state has it.
+    pub(crate) value: String,
+    /// The moment that is, where it is one.
+    pub(crate) until: Option<DateTime<Utc>>,
+}
+
+/// What went wrong, in what state the data is, and what to do.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Trouble {
+    /// Such as `FM0107`.
+    pub(crate) code: Option<String>,
+    /// In a sentence.
+    pub(crate) what: String,
+    /// What state the data is in.
+    pub(crate) state: Option<String>,
+    /// What to do, one thing each.
+    pub(crate) help: Vec<String>,
+    /// Since when.
+    pub(crate) since: Option<DateTime<Utc>>,
+    /// When it is tried again by itself.
+    pub(crate) again: Option<DateTime<Utc>>,
+}
+
+impl Trouble {
+    /// From a ledger's line, which is `FM0107 what happened`, or only what happened.
+    pub(crate) fn told(line: &str) -> Trouble {
+        let line = line.trim();
+        let code = line.split_once(' ').filter(|(code, _)| is_code(code));
+        let (code, what) = code.map_or((None, line), |(code, what)| (Some(code.to_owned()), what.trim()));
+        Trouble { code, what: what.to_owned(), ..Trouble::default() }
+    }
+}
+
+/// Whether that is what an error code looks like: only then is there a page to lead to.
+pub(crate) fn is_code(text: &str) -> bool {
+    text.strip_prefix("FM").is_some_and(|digits| digits.len() == 4 && digits.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// A run, in a line.
+#[derive(Debug, Clone)]
+pub(crate) struct RunLine {
+    pub(crate) id: String,
+    pub(crate) ended: Ended,
+    /// The load strategy, or what else it did: `backfill`, `repair`.
+    pub(crate) load: String,
+    pub(crate) began: DateTime<Utc>,
+    pub(crate) over: Option<DateTime<Utc>>,
+    pub(crate) rows: Counts,
+    /// The watermark after it.
+    pub(crate) mark: Option<String>,
+    pub(crate) trouble: Option<Trouble>,
+}
+
+/// A run of the past, as little as a small picture needs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Past {
+    pub(crate) ended: Ended,
+    /// Rows that it wrote.
+    pub(crate) rows: u64,
+    pub(crate) seconds: f64,
+}
+
+/// When a pipeline runs next.
+#[derive(Debug, Clone)]
+pub(crate) enum Next {
+    At(DateTime<Utc>),
+    /// Once these were loaded.
+    After(Vec<String>),
+    Paused(DateTime<Utc>),
+    /// Only when somebody asks for it.
+    Asked,
+}
+
+/// Work that waits or goes on.
+#[derive(Debug, Clone)]
+pub(crate) struct Job {
+    pub(crate) id: String,
+    /// `run`, `backfill`, …, as in the API.
+    pub(crate) task: String,
+    /// Whether it has begun.
+    pub(crate) runs: bool,
+    /// It was told to end.
+    pub(crate) ending: bool,
+    /// What it waits for, in a sentence.
+    pub(crate) waits: Option<String>,
+    pub(crate) began: Option<DateTime<Utc>>,
+    /// In a few words.
+    pub(crate) phase: String,
+    pub(crate) done: u64,
+    pub(crate) all: Option<u64>,
+    /// `rows` or `intervals`.
+    pub(crate) unit: String,
+}
+
+/// A pipeline in the overview.
+#[derive(Debug, Clone)]
+pub(crate) struct Card {
+    pub(crate) name: String,
+    pub(crate) family: Option<String>,
+    pub(crate) standing: Standing,
+    /// Where its rows come from, and where they go; without a secret.
+    pub(crate) source: Option<String>,
+    pub(crate) table: Option<String>,
+    pub(crate) mark: Option<Mark>,
+    /// How old what is loaded may become.
+    pub(crate) freshness: Option<Duration>,
+    /// Whether it is older.
+    pub(crate) late: bool,
+    /// The newest run that looked for what is new.
+    pub(crate) last: Option<RunLine>,
+    /// When the last good run ended.
+    pub(crate) last_good: Option<DateTime<Utc>>,
+    pub(crate) next: Next,
+    /// Oldest first; the last ones are drawn.
+    pub(crate) past: Vec<Past>,
+    /// Kept rejects.
+    pub(crate) rejects: u64,
+    /// There for `Failed`, `Broken`, `Unknown`.
+    pub(crate) trouble: Option<Trouble>,
+    /// What goes on comes first.
+    pub(crate) jobs: Vec<Job>,
+}
+
+/// All pipelines, and which of them are asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Overview {
+    pub(crate) cards: Vec<Card>,
+    /// `q` of the query: words that names, tables, sources and families hold.
+    pub(crate) search: String,
+    /// `is` of the query: `failed`, `late`, `running`, `paused`, `ok`; anything else is all.
+    pub(crate) filter: String,
+}
+
+/// A pipeline with all that is known of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Pipeline {
+    pub(crate) card: Card,
+    /// `upsert`, `append`, …
+    pub(crate) load: Option<String>,
+    pub(crate) key: Vec<String>,
+    pub(crate) destination: Option<String>,
+    /// As the file has it, with its time zone.
+    pub(crate) schedule: Option<String>,
+    pub(crate) timezone: Option<String>,
+    pub(crate) after: Vec<String>,
+    /// Newest first.
+    pub(crate) runs: Vec<RunLine>,
+    /// How many there are in the ledger, where those are not all.
+    pub(crate) all_runs: Option<u64>,
+    pub(crate) coverage: Option<Coverage>,
+    pub(crate) columns: Vec<Column>,
+    /// Newest first.
+    pub(crate) reshaped: Vec<Reshaped>,
+    /// The first of `card.rejects`.
+    pub(crate) rejects: Vec<Reject>,
+    pub(crate) file: Option<FileText>,
+}
+
+/// A column of its table.
+#[derive(Debug, Clone)]
+pub(crate) struct Column {
+    pub(crate) name: String,
+    pub(crate) data_type: String,
+    /// No value was seen yet, so its type may still change.
+    pub(crate) undecided: bool,
+}
+
+/// That its columns changed.
+#[derive(Debug, Clone)]
+pub(crate) struct Reshaped {
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) run: Option<String>,
+    /// What changed, one thing each.
+    pub(crate) what: Vec<String>,
+}
+
+/// A row that could not be loaded.
+#[derive(Debug, Clone)]
+pub(crate) struct Reject {
+    pub(crate) id: i64,
+    /// File and line, or table and row.
+    pub(crate) place: String,
+    pub(crate) column: Option<String>,
+    pub(crate) reason: String,
+    pub(crate) raw: String,
+    /// The file was read again since, and the row may be loaded by now.
+    pub(crate) doubtful: bool,
+}
+
+/// What of an axis is in.
+#[derive(Debug, Clone)]
+pub(crate) struct Coverage {
+    pub(crate) column: String,
+    pub(crate) grid: Grid,
+}
+
+/// What the file says of a pipeline.
+#[derive(Debug, Clone)]
+pub(crate) struct FileText {
+    pub(crate) name: String,
+    /// The number of its first line.
+    pub(crate) first: usize,
+    pub(crate) text: String,
+    pub(crate) lints: Vec<Lint>,
+}
+
+/// What deserves a thought, or is wrong.
+#[derive(Debug, Clone)]
+pub(crate) struct Lint {
+    /// Such as `no-version`; an error code, where it is a mistake.
+    pub(crate) name: String,
+    /// Where that is known.
+    pub(crate) line: Option<usize>,
+    pub(crate) message: String,
+    pub(crate) reason: Option<String>,
+    pub(crate) remedy: Option<String>,
+    /// Whether nothing can be run before it is mended.
+    pub(crate) mistake: bool,
+}
+
+/// A run, in full.
+#[derive(Debug, Clone)]
+pub(crate) struct Run {
+    pub(crate) pipeline: String,
+    pub(crate) line: RunLine,
+    /// `its schedule`, `somebody asked`, …
+    pub(crate) cause: Option<String>,
+    /// From 1.
+    pub(crate) attempt: u64,
+    pub(crate) mark: Option<MarkMove>,
+    pub(crate) bytes: Option<u64>,
+    /// While it goes on.
+    pub(crate) job: Option<Job>,
+    pub(crate) commits: Vec<Commit>,
+    pub(crate) slices: Vec<Slice>,
+    /// Oldest first.
+    pub(crate) events: Vec<Event>,
+    /// The runs before and after it.
+    pub(crate) older: Option<String>,
+    pub(crate) newer: Option<String>,
+}
+
+/// How a watermark moved.
+#[derive(Debug, Clone)]
+pub(crate) struct MarkMove {
+    pub(crate) column: String,
+    pub(crate) before: Option<String>,
+    pub(crate) after: Option<String>,
+}
+
+/// One commit, or several told together.
+#[derive(Debug, Clone)]
+pub(crate) struct Commit {
+    pub(crate) commits: u64,
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) rows: Counts,
+    pub(crate) mark: Option<String>,
+    pub(crate) bytes: Option<u64>,
+}
+
+/// What of a slice came with a run.
+#[derive(Debug, Clone)]
+pub(crate) struct Slice {
+    pub(crate) name: String,
+    pub(crate) from: Option<String>,
+    pub(crate) to: Option<String>,
+    pub(crate) read: u64,
+    pub(crate) skipped: u64,
+    pub(crate) rejected: u64,
+}
+
+/// What it told.
+#[derive(Debug, Clone)]
+pub(crate) struct Event {
+    pub(crate) at: DateTime<Utc>,
+    /// `started`, `committed`, `warning`, …
+    pub(crate) kind: String,
+    /// In a sentence.
+    pub(crate) text: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ledgers_and_work_say_is_understood() {
+        let good = ["ok", "nothing_new", "differences"];
+        assert!(good.into_iter().all(|status| Ended::parse(status).is_good()));
+        assert_eq!(["failed", "timed_out"].map(Ended::parse), [Ended::Failed; 2]);
+        assert_eq!(["interrupted", "cancelled"].map(Ended::parse), [Ended::Interrupted; 2]);
+        assert_eq!(["partial", "running", ""].map(Ended::parse), [Ended::Partial, Ended::Running, Ended::Running]);
+    }
+
+    #[test]
+    fn the_code_of_a_ledgers_line_leads_to_its_page() {
+        let told = Trouble::told("FM0402 the server is gone");
+        assert_eq!((told.code.as_deref(), told.what.as_str()), (Some("FM0402"), "the server is gone"));
+        for line in ["FM04 x", "FM040x it", "the server", "FM0402", ""] {
+            assert_eq!(Trouble::told(line).code, None, "{line}");
+            assert_eq!(Trouble::told(line).what, line);
+        }
+    }
+}
