@@ -26,6 +26,7 @@ use crate::{
 use floodmark_connect::{
     Destination, LoadPlan, Session, Slice, Source, Survey, Target,
     crash::{self, Point},
+    destination::Ledger,
     source::Extent,
 };
 use floodmark_core::{
@@ -97,6 +98,26 @@ pub struct Coverage {
     pub start: Option<String>,
 }
 
+impl Coverage {
+    /// By a ledger that is open.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or the pipeline has no column along which it could be filled.
+    pub fn read(pipeline: &Pipeline, column: Option<&str>, ledger: &dyn Ledger) -> Result<Coverage> {
+        let column = ground::column(pipeline, column)?.to_owned();
+        let mut entries = ledger.intervals(&pipeline.name)?;
+        entries.retain(|entry| entry.column == column);
+        entries.sort_by(|a, b| a.interval.from.compare(&b.interval.from).unwrap_or(std::cmp::Ordering::Equal));
+        let own = pipeline.cursor().filter(|spec| spec.column == column);
+        let state = ledger.state(&pipeline.name)?.unwrap_or_default();
+        let data_type = state.schema.as_ref().and_then(|schema| schema.get(&column)).map(|c| c.data_type);
+        let axis = data_type.map(|data_type| Axis::new(&column, data_type, pipeline.timezone)).transpose()?;
+        let start = own.and_then(|spec| began(&state, spec.start.as_deref()));
+        let watermark = state.watermark.filter(|_| own.is_some()).map(|mark| mark.value);
+        Ok(Coverage { column, axis, entries, watermark, start })
+    }
+}
+
 /// A backfill of one pipeline.
 pub(crate) struct Fill<'a> {
     options: &'a BackfillOptions,
@@ -143,18 +164,7 @@ impl Engine {
 
     /// What of a pipeline's axis is in. Nothing is locked or changed.
     pub fn coverage(&self, pipeline: &Pipeline, column: Option<&str>) -> Result<Coverage> {
-        let column = ground::column(pipeline, column)?.to_owned();
-        let ledger = registry::destination(&pipeline.destination.url)?.ledger()?;
-        let mut entries = ledger.intervals(&pipeline.name)?;
-        entries.retain(|entry| entry.column == column);
-        entries.sort_by(|a, b| a.interval.from.compare(&b.interval.from).unwrap_or(std::cmp::Ordering::Equal));
-        let own = pipeline.cursor().filter(|spec| spec.column == column);
-        let state = ledger.state(&pipeline.name)?.unwrap_or_default();
-        let data_type = state.schema.as_ref().and_then(|schema| schema.get(&column)).map(|c| c.data_type);
-        let axis = data_type.map(|data_type| Axis::new(&column, data_type, pipeline.timezone)).transpose()?;
-        let start = own.and_then(|spec| began(&state, spec.start.as_deref()));
-        let watermark = state.watermark.filter(|_| own.is_some()).map(|mark| mark.value);
-        Ok(Coverage { column, axis, entries, watermark, start })
+        Coverage::read(pipeline, column, registry::destination(&pipeline.destination.url)?.ledger()?.as_ref())
     }
 
     fn fill(
