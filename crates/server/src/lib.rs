@@ -3,7 +3,8 @@
 //! Runs are processes of the same program: one that dies takes no server with it. The ledgers in the destinations are the
 //! truth, here they are read and shown; what is kept beside the project (`memory`) is no fact about data. What is decided is
 //! decided without input or output: `ticks` (when a schedule fires), `due` (what is due now, whoever was started when),
-//! `admit` (what may begin), `board` (all of it together). `scheduler` does what was decided, `http` tells and asks.
+//! `admit` (what may begin), `board` (all of it together). `scheduler` does what was decided, `http` tells and asks, `page`
+//! makes what people see.
 
 mod admit;
 mod at;
@@ -14,10 +15,6 @@ mod due;
 mod facts;
 mod http;
 mod memory;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, unused_imports, reason = "`http` has pages of its own until these take their place")
-)]
 mod page;
 mod scheduler;
 mod ticks;

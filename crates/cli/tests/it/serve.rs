@@ -414,25 +414,80 @@ fn the_overview_says_what_failed_and_why_and_its_button_puts_it_right() {
     assert_eq!(pressed.status, 303, "{}", pressed.body);
     served.until("orders", "the failure", |orders| orders["status"] == "failed");
     let page = served.ask("GET", "/", &[], "");
-    assert!(page.body.contains("needs your attention") && page.body.contains("Run again"), "{}", page.body);
+    assert!(page.body.contains("0 of 1 tables are up to date") && page.body.contains("Retry"), "{}", page.body);
     assert!(page.body.contains("FM0301"), "{}", page.body);
     assert!(!page.body.contains("<b>many"), "a value became markup: {}", page.body);
     let run = served.pipeline("orders")["last_run"]["run"].as_str().unwrap().to_owned();
     let told = served.ask("GET", &format!("/runs/{run}"), &[], "");
-    assert!(told.body.contains("What state your data is in"), "{}", told.body);
+    // What the process said of the data and of what to do, and where more is said.
+    for said in ["The data", "What to do", "<code>on_bad_row: reject</code>", "href=\"/errors/FM0301\""] {
+        assert!(told.body.contains(said), "{said}: {}", told.body);
+    }
+    assert!(served.ask("GET", "/errors/FM0301", &[], "").body.contains("What state your data is in"));
+    assert_eq!(served.ask("GET", "/errors/FM9999", &[], "").status, 404);
     scratch.write("data/2.csv", "id,amount,updated_at\n3,300,2026-01-03\n");
     served.ask("POST", "/pipelines/orders/run", &[FORM], &body);
     served.until("orders", "all to be well", |orders| orders["status"] == "ok");
     let page = served.ask("GET", "/", &[], "");
-    assert!(page.body.contains("The pipeline is well") && page.body.contains("2026-01-03"), "{}", page.body);
-    for path in ["/pipelines/orders", "/runs", "/assets/style.css", "/assets/live.js", "/assets/icon.svg"] {
-        assert_eq!(served.ask("GET", path, &[], "").status, 200, "{path}");
+    assert!(page.body.contains("The table is up to date") && page.body.contains("2026-01-03"), "{}", page.body);
+    for path in ["/pipelines/orders", "/runs", "/help", "/?q=ord&is=ok"] {
+        let answer = served.ask("GET", path, &[], "");
+        assert!(answer.status == 200 && answer.body.contains("orders") || path == "/help", "{path}: {}", answer.body);
+        // What the policy does not let in is not there.
+        assert!(!answer.body.contains(" style=") && !answer.body.contains("<script>"), "{path}");
     }
+    let assets: Vec<&str> = page.body.split('"').filter(|text| text.starts_with("/assets/")).collect();
+    assert_eq!(assets.len(), 3, "{assets:?}");
+    for path in assets {
+        let answer = served.ask("GET", path, &[], "");
+        assert!(answer.status == 200 && answer.head.contains("immutable"), "{path}: {}", answer.head);
+    }
+    assert_eq!(served.ask("GET", "/assets/app.css", &[], "").status, 404);
+    let nowhere = served.ask("GET", "/nowhere", &[], "");
+    assert!(nowhere.status == 404 && nowhere.body.contains("There is no such page"), "{}", nowhere.body);
     assert_eq!(served.ask("GET", "/pipelines/ordres", &[], "").status, 404);
     assert_eq!(served.ask("GET", "/runs/..%2F..%2Fetc", &[], "").status, 404);
     let metrics = served.ask("GET", "/metrics", &[], "").body;
     assert!(metrics.contains(r#"floodmark_pipeline_status{pipeline="orders",status="ok"} 1"#), "{metrics}");
     assert!(metrics.contains(r#"floodmark_runs_total{pipeline="orders",status="failed"} 1"#), "{metrics}");
+}
+
+#[test]
+fn a_plan_is_read_on_the_page_of_its_work_and_gaps_are_filled_by_a_button() {
+    let scratch = project("");
+    let begun = "watermark: { column: updated_at, start: 2026-01-01 }";
+    scratch.write("floodmark.yaml", &scratch.read("floodmark.yaml").replace("watermark: updated_at", begun));
+    let served = Served::start(&scratch, &[]);
+    let body = format!("form={}", form(&served.ask("GET", "/", &[], "").body));
+    let pressed = |what: &str, body: &str| {
+        let answer = served.ask("POST", &format!("/pipelines/orders/{what}"), &[FORM], body);
+        assert_eq!(answer.status, 303, "{what}: {}", answer.body);
+        let location = answer.head.lines().find_map(|line| line.strip_prefix("location: ")).unwrap();
+        location.split('?').next().unwrap().to_owned()
+    };
+    let plan = pressed("plan", &body);
+    served.ended(plan.strip_prefix("/jobs/").unwrap());
+    let page = served.ask("GET", &plan, &[], "").body;
+    assert!(page.contains("What would be done with") && page.contains("What it found"), "{page}");
+    served.ended(pressed("run", &body).strip_prefix("/jobs/").unwrap());
+    for (from, to) in [("2025-11-01", "2025-11-02"), ("2025-11-04", "2025-11-05")] {
+        let fill = pressed("backfill", &format!("{body}&from={from}&to={to}&by="));
+        served.ended(fill.strip_prefix("/jobs/").unwrap());
+    }
+    let page = served.ask("GET", "/pipelines/orders", &[], "").body;
+    assert!(page.contains("What of its history is in") && page.contains("Fill 2 gaps"), "{page}");
+    // What the button brings along: the gaps of the picture, also where the source has no rows.
+    let button = page.split("<form ").find(|form| form.contains("name=\"missing\"")).unwrap();
+    let value = |name: &str| {
+        let text = button.split(&format!("name=\"{name}\" value=\"")).nth(1).unwrap();
+        text.split('"').next().unwrap().to_owned()
+    };
+    let (from, to) = (value("from"), value("to"));
+    assert_eq!((from.as_str(), to.as_str()), ("2025-11-01", "2026-01-02"));
+    let filled = pressed("backfill", &format!("{body}&missing=true&from={from}&to={to}"));
+    served.ended(filled.strip_prefix("/jobs/").unwrap());
+    let page = served.ask("GET", "/pipelines/orders", &[], "").body;
+    assert!(page.contains("What of its history is in") && !page.contains("gap"), "{page}");
 }
 
 #[test]

@@ -1,10 +1,14 @@
 //! What is read of a ledger when somebody looks: too much to be kept at hand for every pipeline.
 
 use super::App;
+use crate::page::view::Coverage;
+use chrono::{DateTime, Utc};
 use floodmark_connect::destination::{KeptReject, Ledger};
 use floodmark_core::{
     Code, Error, Result,
-    state::{IntervalEntry, RunRecord},
+    coverage::{Grid, Known},
+    pipeline::Pipeline,
+    state::{RESHAPED, RunRecord},
     url::ConnectionUrl,
 };
 use floodmark_engine::registry;
@@ -16,7 +20,10 @@ pub(super) const REJECTS: usize = 100;
 /// What there is of a pipeline beside what is at hand.
 #[derive(Debug, Default)]
 pub(super) struct Shelf {
-    pub(super) intervals: Vec<IntervalEntry>,
+    /// `None` where nothing is in, or it has no axis.
+    pub(super) coverage: Option<Coverage>,
+    /// When its columns changed last.
+    pub(super) reshaped: Option<DateTime<Utc>>,
     /// The oldest ones, at most [`REJECTS`].
     pub(super) rejects: Vec<KeptReject>,
     pub(super) all_rejects: usize,
@@ -56,13 +63,27 @@ async fn read<T: Default + Send + 'static>(
 pub(super) async fn shelf(app: &App, name: &str) -> Result<Shelf> {
     let url = place(app, name)?;
     let name = name.to_owned();
+    let pipeline = app.shared.board().entry(&name).and_then(|entry| entry.declared.pipeline.clone().ok());
     read(app, url, move |ledger| {
         let mut rejects = ledger.rejects(Some(&name))?;
         let all_rejects = rejects.len();
         rejects.truncate(REJECTS);
-        Ok(Shelf { intervals: ledger.intervals(&name)?, rejects, all_rejects })
+        let settings = ledger.state(&name)?.and_then(|state| state.settings).unwrap_or_default();
+        let reshaped = settings.get(RESHAPED).and_then(|at| DateTime::parse_from_rfc3339(at).ok());
+        // A pipeline without a column to go along has nothing to be drawn.
+        let coverage = pipeline.and_then(|pipeline| covered(&pipeline, ledger).unwrap_or_default());
+        Ok(Shelf { coverage, reshaped: reshaped.map(|at| at.to_utc()), rejects, all_rejects })
     })
     .await
+}
+
+/// What of a pipeline's axis is in.
+fn covered(pipeline: &Pipeline, ledger: &dyn Ledger) -> Result<Option<Coverage>> {
+    let covered = floodmark_engine::Coverage::read(pipeline, None, ledger)?;
+    let Some(axis) = &covered.axis else { return Ok(None) };
+    let (start, watermark) = (covered.start.as_deref(), covered.watermark.as_ref());
+    let known = Known { axis, entries: &covered.entries, start, watermark };
+    Ok(Grid::new(known, None, None)?.map(|grid| Coverage { column: covered.column, grid }))
 }
 
 /// A run by its whole id, with what its commits brought.

@@ -11,7 +11,8 @@ use chrono::{DateTime, Utc};
 use std::fmt::Write as _;
 
 /// What a pipeline's status may be, each a line of its own.
-const STATUSES: [&str; 9] = ["ok", "failed", "late", "running", "waiting", "paused", "new", "broken", "unknown"];
+pub(super) const STATUSES: [&str; 9] =
+    ["ok", "failed", "late", "running", "waiting", "paused", "new", "broken", "unknown"];
 
 pub(super) async fn metrics(State(app): State<App>) -> Response {
     let text = text(&app.shared.board(), app.shared.clock.now());

@@ -2,14 +2,12 @@
 
 mod api;
 mod books;
-mod chart;
 mod events;
 mod forms;
 mod guard;
 mod metrics;
 mod pages;
 mod view;
-mod words;
 
 pub(crate) use guard::Gate;
 

@@ -269,7 +269,7 @@ pub(crate) fn pipeline() -> Pipeline {
         timezone: Some("Europe/Berlin".into()),
         after: Vec::new(),
         runs: runs(60),
-        all_runs: Some(100_000),
+        older: true,
         coverage: Some(coverage()),
         columns: vec![
             column("id", "bigint"),
@@ -279,34 +279,17 @@ pub(crate) fn pipeline() -> Pipeline {
             column("updated_at", "timestamp"),
             Column { undecided: true, ..column("coupon", "text") },
         ],
-        reshaped: vec![
-            Reshaped {
-                at: before(90_000),
-                run: Some("0195a3b2-7c1e-7000-8000-00000000002a".into()),
-                what: vec!["coupon: new, text".into()],
-            },
-            Reshaped { at: before(4_000_000), run: None, what: vec!["amount: bigint → decimal(10,2)".into()] },
-        ],
+        reshaped: Some(before(90_000)),
         rejects: vec![
             reject(1, "FM0301 \"12,40 €\" is not a decimal(10,2)", "1207;88;12,40 €;;2026-03-03 08:11:00"),
             reject(3, "FM0302 the key is NULL", ";88;12.40;\"<b>bold</b>\";2026-03-03 08:11:09"),
         ],
-        file: Some(FileText {
-            name: "floodmark.yaml".into(),
-            first: 7,
-            text: "  orders:\n    source:      { connection: shop, table: public.orders }\n    destination: { connection: \
-                   warehouse, table: orders }\n    load: upsert\n    key: [id]\n    watermark: { column: updated_at, start: \
-                   2024-01-01 }\n    schedule: \"*/5 * * * *\"\n    freshness: 2h\n"
-                .into(),
-            lints: vec![Lint {
-                name: "no-lookback".into(),
-                line: Some(12),
-                message: "rows that arrive with an earlier `updated_at` are not read".into(),
-                reason: Some("the source's clocks may differ by some seconds".into()),
-                remedy: Some("give a `lookback`, such as 15m".into()),
-                mistake: false,
-            }],
-        }),
+        lints: vec![Lint {
+            name: "no-lookback".into(),
+            message: "rows that arrive with an earlier `updated_at` are not read".into(),
+            reason: "the source's clocks may differ by some seconds".into(),
+            remedy: "give a `lookback`, such as 15m".into(),
+        }],
     }
 }
 
@@ -341,6 +324,7 @@ pub(crate) fn run() -> Run {
     };
     Run {
         pipeline: "orders".into(),
+        deed: Deed::Load,
         cause: Some("its schedule was due at 12:00".into()),
         attempt: 2,
         mark: Some(MarkMove {
@@ -350,6 +334,7 @@ pub(crate) fn run() -> Run {
         }),
         bytes: Some(49_800_000),
         job: None,
+        printed: None,
         commits: (1..=3).map(commit).collect(),
         slices: vec![Slice {
             name: "public.orders".into(),
@@ -405,4 +390,41 @@ pub(crate) fn failed() -> Run {
     });
     run.events.truncate(2);
     run
+}
+
+/// A comparison that found something.
+pub(crate) fn compared() -> Run {
+    let mut run = run();
+    run.deed = Deed::Verify;
+    run.line.ended = Ended::Differences;
+    run.line.load = "verify".into();
+    run.line.rows = Counts::default();
+    (run.mark, run.bytes, run.printed) = (None, None, Some("{\n  \"missing\": 3\n}".into()));
+    run.commits.clear();
+    run.slices.clear();
+    run.events.clear();
+    run
+}
+
+/// Work that has not begun.
+pub(crate) fn waiting() -> Run {
+    let mut run = compared();
+    run.deed = Deed::Replay;
+    run.line.ended = Ended::Waiting;
+    (run.line.over, run.printed) = (None, None);
+    let waits = Some("a run of this pipeline goes on".into());
+    run.job = Some(Job { runs: false, began: None, task: "replay of rejects".into(), waits, ..job() });
+    run
+}
+
+/// Runs of all pipelines.
+pub(crate) fn all_runs() -> Runs {
+    let named = |name: &str| {
+        let name = name.to_owned();
+        move |run: RunLine| (name.clone(), run)
+    };
+    Runs {
+        jobs: vec![("shipments".into(), job()), ("orders".into(), Job { runs: false, began: None, ..job() })],
+        runs: runs(30).into_iter().map(named("orders")).collect(),
+    }
 }

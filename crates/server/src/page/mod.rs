@@ -3,8 +3,9 @@
 //!
 //! Each button is a form of its own, to `POST /pipelines/NAME/WHAT` (`run`, `refresh`, `plan`, `verify`, `repair`, `replay`,
 //! `backfill`, `pause`, `resume`) or `POST /jobs/ID/cancel`, with `form` (that it is one of these pages'). `backfill` has `from`,
-//! `to`, `by` (empty where not given), or `missing`. `POST /login` has `token` and `next`, `POST /logout` only `form`. Pages are
-//! `/` (`?q=WORDS&is=STATE`), `/pipelines/NAME`, `/runs/ID`, `/jobs/ID`, `/errors/CODE`, `/help`, `/login`.
+//! `to`, `by` (empty where not given), and `missing` where only gaps are to be filled. `POST /login` has `token` and `next`,
+//! `POST /logout` only `form`. Pages are `/` (`?q=WORDS&is=STATE`), `/pipelines/NAME`, `/runs`, `/runs/ID`, `/jobs/ID`,
+//! `/errors/CODE`, `/help`, `/login`.
 
 mod assets;
 mod chart;
@@ -15,6 +16,7 @@ mod plain;
 mod prose;
 mod remedy;
 mod run;
+mod runs;
 pub(crate) mod view;
 mod words;
 
@@ -26,8 +28,11 @@ mod tests;
 pub(crate) use assets::{KEPT, asset};
 pub(crate) use overview::overview;
 pub(crate) use pipeline::pipeline;
-pub(crate) use plain::{error_code, help, login, problem};
+pub(crate) use plain::{error_code, help, inside, login, problem};
+pub(crate) use prose::section;
 pub(crate) use run::run;
+pub(crate) use runs::runs;
+pub(crate) use words::brought;
 
 /// The text of a template. Writing to a string fails for no reason a template here has; were there one, the page would say so.
 fn rendered(template: &impl askama::Template) -> String {

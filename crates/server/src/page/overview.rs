@@ -219,9 +219,7 @@ fn row<'a>(card: &'a Card, frame: &'a Frame) -> Row<'a> {
         id: &last.id,
         ago: Ago::new(last.over.unwrap_or(last.began), now),
         brought: match last.ended {
-            Ended::Failed | Ended::Interrupted | Ended::Partial => {
-                format!("{}, {}", last.ended.word(), words::brought(&last.rows, last.ended))
-            }
+            ended if ended.is_bad() => format!("{}, {}", ended.word(), words::brought(&last.rows, ended)),
             ended => words::brought(&last.rows, ended),
         },
         class: if last.ended.is_good() { "" } else { last.ended.class() },

@@ -7,7 +7,7 @@ use super::{
 };
 use askama::{Template, filters::HtmlSafe};
 use chrono::{DateTime, Utc};
-use floodmark_core::wording::grouped;
+use floodmark_core::{interval::Interval, wording::grouped};
 
 /// A moment: how long ago, and in full where one points at it. `app.js` counts it on.
 #[derive(Template)]
@@ -101,7 +101,17 @@ impl Act {
             Act::Cancel => "cancel",
         }
     }
+
+    /// Whether it is done for what it prints.
+    fn is_read(self) -> bool {
+        matches!(self, Act::Plan | Act::Verify | Act::Repair)
+    }
 }
+
+/// What is asked before everything is loaded again.
+pub(crate) const RELOAD: &str = "State and rows are forgotten, and everything is loaded again.";
+/// What is asked before a table is mended.
+pub(crate) const REPAIR: &str = "Rows of the table that differ from the source are loaded again.";
 
 /// A form that is one button. It works without a script; with one the page stays where it is.
 #[derive(Template)]
@@ -115,13 +125,27 @@ pub(crate) struct Button<'a> {
     class: &'static str,
     /// What is asked before it is done.
     sure: Option<&'static str>,
+    /// Whether one wants to read what comes of it.
+    goes: bool,
+    /// Of what part of an axis, from its first value to the first that is not in it.
+    range: Option<(String, String)>,
 }
 
 impl HtmlSafe for Button<'_> {}
 
 impl<'a> Button<'a> {
     pub(crate) fn new(frame: &'a Frame, pipeline: &'a str, act: Act, label: impl Into<String>) -> Button<'a> {
-        Button { frame, pipeline, job: None, act, label: label.into(), class: "", sure: None }
+        Button {
+            frame,
+            pipeline,
+            job: None,
+            act,
+            label: label.into(),
+            class: "",
+            sure: None,
+            goes: act.is_read(),
+            range: None,
+        }
     }
 
     /// Of one piece of work.
@@ -132,6 +156,11 @@ impl<'a> Button<'a> {
     /// The one to press.
     pub(crate) fn loud(self) -> Button<'a> {
         Button { class: "loud", ..self }
+    }
+
+    /// Of a part of an axis.
+    pub(crate) fn within(self, range: &Interval) -> Button<'a> {
+        Button { range: Some((range.from.to_string(), range.until.to_string())), ..self }
     }
 
     pub(crate) fn sure(self, question: &'static str) -> Button<'a> {
@@ -168,7 +197,7 @@ impl<'a> TroubleBox<'a> {
     }
 }
 
-/// What of a piece of work is done. `app.js` counts it on.
+/// What of a piece of work is done, or what it waits for. `app.js` counts it on.
 #[derive(Template)]
 #[template(path = "page/progress.html")]
 pub(crate) struct Progress<'a> {
@@ -190,6 +219,22 @@ impl<'a> Progress<'a> {
             done: grouped(job.done),
             all: job.all.map(grouped),
             since: job.began.map(|at| Ago::new(at, now)),
+        }
+    }
+}
+
+/// A piece of work with the button that ends it.
+pub(crate) struct Work<'a> {
+    pub(crate) progress: Progress<'a>,
+    pub(crate) button: Option<Button<'a>>,
+}
+
+impl<'a> Work<'a> {
+    pub(crate) fn new(frame: &'a Frame, pipeline: &'a str, job: &'a Job, elsewhere: bool) -> Work<'a> {
+        let label = if job.runs { "Stop" } else { "Cancel" };
+        Work {
+            progress: Progress::new(job, elsewhere, frame.now),
+            button: (!job.ending).then(|| Button::new(frame, pipeline, Act::Cancel, label).of(&job.id)),
         }
     }
 }

@@ -1,11 +1,12 @@
-//! One pipeline: up to where it is loaded, its runs, what of its history is in, its columns, rejects and text.
+//! One pipeline: up to where it is loaded, its runs, what of its history is in, its columns and rejects, and all that can be
+//! done with it.
 
 use super::{
     chart::{Calendar, Stack, Step},
     overview::{Loaded, Soon, trouble},
-    parts::{Act, Ago, Badge, Button, Clock, Progress, TroubleBox},
+    parts::{Act, Ago, Badge, Button, RELOAD, REPAIR, TroubleBox, Work},
     prose, remedy,
-    view::{Frame, Lint, Pipeline, RunLine, Standing, Trouble},
+    view::{Frame, Next, Pipeline, RunLine, Standing, Trouble},
     words,
 };
 use askama::Template;
@@ -29,7 +30,7 @@ struct Page<'a> {
     last: Option<Listed<'a>>,
     next: Soon<'a>,
     trouble: Option<Cow<'a, Trouble>>,
-    progress: Option<Progress<'a>>,
+    works: Vec<Work<'a>>,
     button: Option<Button<'a>>,
     run: Option<Button<'a>>,
     pause: Option<Button<'a>>,
@@ -46,10 +47,8 @@ struct Page<'a> {
     more_gaps: usize,
     runs: Vec<Listed<'a>>,
     more_runs: Option<String>,
-    reshaped: Vec<(Clock, &'a [String], Option<&'a str>)>,
+    reshaped: Option<Ago>,
     more_rejects: Option<String>,
-    lines: Vec<TextLine<'a>>,
-    lints: &'a [Lint],
 }
 
 impl Page<'_> {
@@ -60,21 +59,21 @@ impl Page<'_> {
 }
 
 /// A run of the list.
-struct Listed<'a> {
-    id: &'a str,
-    badge: Badge,
-    began: Ago,
-    load: &'a str,
-    brought: String,
-    read: String,
-    took: String,
+pub(super) struct Listed<'a> {
+    pub(super) id: &'a str,
+    pub(super) badge: Badge,
+    pub(super) began: Ago,
+    pub(super) load: &'a str,
+    pub(super) brought: String,
+    pub(super) read: String,
+    pub(super) took: String,
     mark: &'a str,
-    code: Option<&'a str>,
-    why: Option<&'a str>,
+    pub(super) code: Option<&'a str>,
+    pub(super) why: Option<&'a str>,
 }
 
 impl<'a> Listed<'a> {
-    fn new(run: &'a RunLine, now: DateTime<Utc>) -> Listed<'a> {
+    pub(super) fn new(run: &'a RunLine, now: DateTime<Utc>) -> Listed<'a> {
         Listed {
             id: &run.id,
             badge: run.ended.into(),
@@ -90,14 +89,6 @@ impl<'a> Listed<'a> {
     }
 }
 
-/// A line of the file, with whether something is to be said of it.
-struct TextLine<'a> {
-    number: usize,
-    text: &'a str,
-    /// `mistake` or `lint`.
-    class: &'static str,
-}
-
 /// The page.
 pub(crate) fn pipeline(frame: &Frame, view: &Pipeline) -> String {
     let now = frame.now;
@@ -109,22 +100,9 @@ pub(crate) fn pipeline(frame: &Frame, view: &Pipeline) -> String {
     let loaded = Loaded::new(card, now);
     let column = card.mark.as_ref().map_or("", |mark| mark.column.as_str());
     let missing = view.coverage.as_ref().map(|covered| covered.grid.missing.as_slice()).unwrap_or_default();
-    let paused = matches!(card.next, super::view::Next::Paused(_));
-    let lines = view.file.as_ref().map_or(Vec::new(), |file| {
-        let numbered = file.text.lines().enumerate().map(|(n, text)| (n + file.first, text));
-        numbered
-            .map(|(number, text)| {
-                let class = match file.lints.iter().find(|lint| lint.line == Some(number)) {
-                    Some(lint) if lint.mistake => "mistake",
-                    Some(_) => "lint",
-                    None => "",
-                };
-                TextLine { number, text, class }
-            })
-            .collect()
-    });
-    let all = view.all_runs.unwrap_or(view.runs.len() as u64);
-    let listed = view.runs.len().min(LISTED);
+    let paused = matches!(card.next, Next::Paused(_));
+    let by_itself = view.schedule.is_some() || !view.after.is_empty();
+    let more = view.runs.len().saturating_sub(LISTED);
     let page = Page {
         frame,
         view,
@@ -134,20 +112,24 @@ pub(crate) fn pipeline(frame: &Frame, view: &Pipeline) -> String {
         last: card.last.as_ref().map(|last| Listed::new(last, now)),
         next: Soon::new(&card.next, now),
         trouble: trouble(card, now),
-        progress: card.jobs.iter().find(|job| job.runs).map(|job| Progress::new(job, true, now)),
-        button: remedy::button(frame, card).filter(|_| card.standing != Standing::Paused && card.rejects == 0),
+        works: card.jobs.iter().map(|job| Work::new(frame, name, job, true)).collect(),
+        // What goes on has its own.
+        button: remedy::button(frame, card)
+            .filter(|_| ![Standing::Paused, Standing::Running].contains(&card.standing) && card.rejects == 0),
         run: (can_run && !runs_now && (card.standing == Standing::Paused || card.rejects > 0))
             .then(|| new(Act::Run, "Run now")),
-        pause: can_run.then(|| if paused { new(Act::Resume, "Resume") } else { new(Act::Pause, "Pause") }),
+        pause: match (can_run && by_itself, paused) {
+            (_, true) => Some(new(Act::Resume, "Resume")),
+            (true, false) => Some(new(Act::Pause, "Pause")),
+            (false, false) => None,
+        },
         plan: new(Act::Plan, "Plan"),
         verify: new(Act::Verify, "Verify"),
-        repair: new(Act::Repair, "Verify and repair")
-            .sure("Rows of the table that differ from the source are loaded again."),
-        refresh: new(Act::FullRefresh, "Load everything again")
-            .sure("State and rows are forgotten, and everything is loaded again."),
-        missing: (!missing.is_empty()).then(|| {
+        repair: new(Act::Repair, "Verify and repair").sure(REPAIR),
+        refresh: new(Act::FullRefresh, "Load everything again").sure(RELOAD),
+        missing: view.coverage.as_ref().filter(|_| !missing.is_empty()).map(|covered| {
             let label = format!("Fill {}", count(missing.len() as u64, "gap"));
-            Button::new(frame, name, Act::Missing, label).loud()
+            Button::new(frame, name, Act::Missing, label).within(&covered.grid.range).loud()
         }),
         replay: (card.rejects > 0).then(|| {
             let label = format!("Replay {}", count(card.rejects, "reject"));
@@ -159,16 +141,11 @@ pub(crate) fn pipeline(frame: &Frame, view: &Pipeline) -> String {
         gaps: missing.iter().take(GAPS).map(ToString::to_string).collect(),
         more_gaps: missing.len().saturating_sub(GAPS),
         runs: view.runs.iter().take(LISTED).map(|run| Listed::new(run, now)).collect(),
-        more_runs: (all > listed as u64).then(|| grouped(all - listed as u64)),
-        reshaped: view
-            .reshaped
-            .iter()
-            .map(|shape| (Clock::new(shape.at, now), shape.what.as_slice(), shape.run.as_deref()))
-            .collect(),
+        more_runs: (more > 0)
+            .then(|| if view.older { format!("{more} older, and those before them") } else { format!("{more} older") }),
+        reshaped: view.reshaped.map(|at| Ago::new(at, now)),
         more_rejects: (card.rejects > view.rejects.len() as u64)
             .then(|| grouped(card.rejects - view.rejects.len() as u64)),
-        lines,
-        lints: view.file.as_ref().map(|file| file.lints.as_slice()).unwrap_or_default(),
     };
     super::rendered(&page)
 }

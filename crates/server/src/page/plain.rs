@@ -16,10 +16,14 @@ struct Login<'a> {
 
 /// Where a token is asked for. `next`: where it leads to; `refused`: the token before was another one.
 pub(crate) fn login(frame: &Frame, next: &str, refused: bool) -> String {
-    // Only to a page of this server: `//host` and `\host` are none.
+    super::rendered(&Login { frame, next: inside(next), refused })
+}
+
+/// A page of this server, and of no other: `//host` and `\host` are none.
+pub(crate) fn inside(next: &str) -> &str {
     let own =
         next.starts_with('/') && !next.starts_with("//") && !next.contains('\\') && !next.contains(char::is_control);
-    super::rendered(&Login { frame, next: if own { next } else { "/" }, refused })
+    if own { next } else { "/" }
 }
 
 #[derive(Template)]
@@ -39,7 +43,7 @@ pub(crate) fn problem(frame: &Frame, status: u16, what: &str) -> String {
         403 => ("That is not allowed", "Load the page again and press the button once more: nothing was done."),
         409 => ("It is too late for that", "Nothing was done."),
         400 | 422 => ("That cannot be done so", "Nothing was done."),
-        503 => ("The server is about to stop", "What goes on is ended first; try again in a moment."),
+        502 => ("The ledger cannot be read", "Its database does not answer now. Nothing was changed by this."),
         _ => ("Something is wrong here", "The server's log says more. Loads are not touched by it."),
     };
     super::rendered(&Problem { frame, status, title, what, help })

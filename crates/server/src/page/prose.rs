@@ -98,6 +98,28 @@ pub(crate) fn blocks(text: &str) -> Vec<Block> {
     out
 }
 
+/// Paragraphs and items below a heading, as messages are written.
+pub(crate) fn section(text: &str, heading: &str) -> Vec<String> {
+    let plain = |parts: &[Inline]| -> String {
+        let part = |part: &Inline| match part {
+            Inline::Code(text) => format!("`{text}`"),
+            Inline::Text(text) | Inline::Strong(text) | Inline::Error(text) => text.clone(),
+        };
+        parts.iter().map(part).collect()
+    };
+    let mut out = Vec::new();
+    let mut inside = false;
+    for block in blocks(text) {
+        match block {
+            Block::Heading(parts) => inside = plain(&parts) == heading,
+            Block::Paragraph(parts) if inside => out.push(plain(&parts)),
+            Block::List(items) if inside => out.extend(items.iter().map(|parts| plain(parts))),
+            _ => {}
+        }
+    }
+    out
+}
+
 /// What stands behind the mark of a list.
 fn item(line: &str) -> Option<&str> {
     let digits = line.bytes().take_while(u8::is_ascii_digit).count();
@@ -163,6 +185,8 @@ mod tests {
         assert_eq!(parts[3], Inline::Error("FM0102".into()));
         let Block::List(items) = &read[4] else { panic!("{read:?}") };
         assert_eq!(items, &[vec![Inline::Text("one more".into())], vec![Inline::Text("two".into())]]);
+        assert_eq!(section(text, "What to do"), ["Run `a b`, see FM0102.", "one more", "two"]);
+        assert!(section(text, "What").is_empty());
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use super::{
     chart::Flow,
-    parts::{Act, Badge, Button, Clock, Progress, TroubleBox},
-    view::{Ended, Frame, Run, Slice},
+    parts::{Act, Badge, Button, Clock, RELOAD, REPAIR, TroubleBox, Work},
+    view::{Deed, Ended, Frame, Run, Slice},
     words,
 };
 use askama::Template;
@@ -24,13 +24,13 @@ struct Page<'a> {
     frame: &'a Frame,
     view: &'a Run,
     badge: Badge,
+    heading: Heading<'a>,
     began: Clock,
     took: Option<String>,
     pace: Option<String>,
     bytes: Option<String>,
-    brought: String,
     trouble: Option<TroubleBox<'a>>,
-    progress: Option<Progress<'a>>,
+    work: Option<Work<'a>>,
     button: Option<Button<'a>>,
     flow: Option<Flow>,
     commits: Vec<CommitLine<'a>>,
@@ -39,6 +39,37 @@ struct Page<'a> {
     more_slices: usize,
     events: Vec<(Clock, &'a str, &'a str)>,
     short: String,
+}
+
+/// What stands above it all.
+struct Heading<'a> {
+    before: String,
+    name: &'a str,
+    after: &'static str,
+}
+
+impl<'a> Heading<'a> {
+    fn new(view: &'a Run) -> Heading<'a> {
+        let name = view.pipeline.as_str();
+        let (before, name, after) = match (view.line.ended, view.deed) {
+            (Ended::Ok | Ended::NothingNew, _) => (capital(&words::brought(&view.line.rows, view.line.ended)), "", ""),
+            (Ended::Done, Deed::Plan) => ("What would be done with".to_owned(), name, ""),
+            (Ended::Done, Deed::Verify | Deed::Repair) => ("No difference in".to_owned(), name, ""),
+            (Ended::Differences, _) => ("Differences in".to_owned(), name, ""),
+            (Ended::Partial, _) => (String::new(), name, "is partly loaded"),
+            (ended, deed) => {
+                let after = match ended {
+                    Ended::Failed => "failed",
+                    Ended::Interrupted => "was broken off",
+                    Ended::Busy => "was not needed",
+                    Ended::Waiting => "has not begun",
+                    _ => "",
+                };
+                (deed.doing().to_owned(), name, after)
+            }
+        };
+        Heading { before, name, after }
+    }
 }
 
 struct CommitLine<'a> {
@@ -98,17 +129,16 @@ pub(crate) fn run<'a>(frame: &'a Frame, view: &'a Run) -> String {
     let now = frame.now;
     let line = &view.line;
     let seconds = line.over.map(|over| (over - line.began).as_seconds_f64());
-    let going = view.job.as_ref().filter(|job| job.runs);
     let new = |act, label: &str| Button::new(frame, &view.pipeline, act, label);
-    let button = match (going, line.ended) {
-        (Some(job), _) if job.ending => None,
-        (Some(job), _) => Some(new(Act::Cancel, "Stop").of(&job.id)),
-        // An older run is history: what is to be done now is the pipeline's to say.
-        (None, Ended::Failed | Ended::Interrupted | Ended::Partial) if view.newer.is_none() => {
-            Some(new(Act::Run, "Retry").loud())
-        }
-        _ => None,
-    };
+    // An older run is history: what is to be done now is the pipeline's to say.
+    let again = view.job.is_none() && line.ended.is_bad() && view.newer.is_none();
+    let button = again.then(|| match view.deed {
+        Deed::Load | Deed::Replay | Deed::Backfill => new(Act::Run, "Retry").loud(),
+        Deed::Reload => new(Act::FullRefresh, "Retry").sure(RELOAD).loud(),
+        Deed::Plan => new(Act::Plan, "Plan again").loud(),
+        Deed::Verify => new(Act::Verify, "Verify again").loud(),
+        Deed::Repair => new(Act::Repair, "Repair again").sure(REPAIR).loud(),
+    });
     let slice = |slice: &'a Slice| SliceLine {
         name: &slice.name,
         from: slice.from.as_deref().unwrap_or(""),
@@ -121,13 +151,13 @@ pub(crate) fn run<'a>(frame: &'a Frame, view: &'a Run) -> String {
         frame,
         view,
         badge: line.ended.into(),
+        heading: Heading::new(view),
         began: Clock::new(line.began, now),
         took: seconds.map(words::took),
         pace: seconds.and_then(|seconds| pace(&line.rows, view.bytes, seconds)),
         bytes: view.bytes.filter(|bytes| *bytes > 0).map(words::bytes),
-        brought: capital(&words::brought(&line.rows, line.ended)),
         trouble: line.trouble.as_ref().map(|trouble| TroubleBox::new(trouble, false, now)),
-        progress: going.map(|job| Progress::new(job, false, now)),
+        work: view.job.as_ref().map(|job| Work::new(frame, &view.pipeline, job, false)),
         button,
         flow: Flow::new(&line.rows),
         commits: commits(view, now),

@@ -25,13 +25,14 @@ fn pages() -> Vec<(&'static str, String)> {
         card: made_up::overview().cards.into_iter().find(|card| card.standing == Standing::New).unwrap(),
         coverage: None,
         runs: Vec::new(),
-        all_runs: None,
+        older: false,
         columns: Vec::new(),
-        reshaped: Vec::new(),
+        reshaped: None,
         rejects: Vec::new(),
         ..made_up::pipeline()
     };
     let torn = Frame { mistakes: Some("floodmark.yaml:12:5: expected a mapping\n  orders: [".into()), ..frame.clone() };
+    let outside = Frame { project: String::new(), form: String::new(), can_log_out: false, ..frame.clone() };
     let text = include_str!("../../../../docs/errors/FM0301.md");
     vec![
         ("overview", overview(&frame, &made_up::overview())),
@@ -46,7 +47,10 @@ fn pages() -> Vec<(&'static str, String)> {
         ("run", run(&frame, &made_up::run())),
         ("run-running", run(&frame, &made_up::running())),
         ("run-failed", run(&frame, &made_up::failed())),
-        ("login", login(&Frame { can_log_out: false, ..frame.clone() }, "/pipelines/a", true)),
+        ("run-compared", run(&frame, &made_up::compared())),
+        ("run-waiting", run(&frame, &made_up::waiting())),
+        ("runs", runs(&frame, &made_up::all_runs())),
+        ("login", login(&outside, "/pipelines/a", true)),
         ("problem-404", problem(&frame, 404, "there is no pipeline \"ordres\"")),
         ("problem-500", problem(&frame, 500, "the ledger could not be read")),
         ("help", help(&frame)),
@@ -156,15 +160,11 @@ fn names_are_text_wherever_they_stand() {
         of.destination = Some(name.clone());
         of.schedule = Some(name.clone());
         of.columns.iter_mut().for_each(|column| (column.name, column.data_type) = (name.clone(), name.clone()));
-        of.reshaped.iter_mut().for_each(|shape| shape.what = vec![name.clone()]);
         for reject in &mut of.rejects {
             (reject.place, reject.column) = (name.clone(), Some(name.clone()));
             (reject.reason, reject.raw) = (name.clone(), name.clone());
         }
-        if let Some(file) = &mut of.file {
-            (file.name, file.text) = (name.clone(), name.clone());
-            file.lints.iter_mut().for_each(|lint| (lint.message, lint.name) = (name.clone(), name.clone()));
-        }
+        of.lints.iter_mut().for_each(|lint| (lint.message, lint.reason) = (name.clone(), name.clone()));
         if let Some(covered) = &mut of.coverage {
             covered.column.clone_from(&name);
             covered.grid.rows.iter_mut().for_each(|(head, _)| head.clone_from(&name));
@@ -176,12 +176,18 @@ fn names_are_text_wherever_they_stand() {
         one.events.iter_mut().for_each(|event| (event.kind, event.text) = (name.clone(), name.clone()));
         one.slices.iter_mut().for_each(|slice| slice.name.clone_from(&name));
         one.mark = Some(MarkMove { column: name.clone(), before: Some(name.clone()), after: None });
+        one.printed = Some(name.clone());
+        let line = Runs {
+            jobs: vec![(name.clone(), Job { runs: false, waits: Some(name.clone()), ..made_up::job() })],
+            runs: vec![(name.clone(), one.line.clone())],
+        };
         let frame = Frame { project: name.clone(), notice: Some(name.clone()), form: name.clone(), ..made_up::frame() };
         let all = Overview { cards: hostile_cards(), search: name.clone(), filter: name.clone() };
         let pages = [
             ("overview", overview(&frame, &all)),
             ("pipeline", pipeline(&frame, &of)),
             ("run", run(&frame, &one)),
+            ("runs", runs(&frame, &line)),
             ("login", login(&frame, &name, true)),
             ("problem", problem(&frame, 404, &name)),
             ("code", error_code(&frame, "FM0301", &format!("# {name}\n\n{name}\n\n- `{name}`\n\n```\n{name}\n```\n"))),
@@ -301,6 +307,27 @@ fn searches_and_filters_are_links_and_need_no_script() {
 }
 
 #[test]
+fn what_is_done_to_be_read_leads_there() {
+    let html = pipeline(&made_up::frame(), &made_up::pipeline());
+    let forms: Vec<&str> = html.split("<form ").skip(1).map(|rest| rest.split('>').next().unwrap()).collect();
+    let leads = |what: &str| forms.iter().any(|form| form.contains(what) && form.contains("data-goes"));
+    for what in ["/plan\"", "/verify\"", "/repair\""] {
+        assert!(leads(what), "{what}: {forms:?}");
+    }
+    for what in ["/replay\"", "/refresh\"", "/backfill\"", "/pause\""] {
+        assert!(forms.iter().any(|form| form.contains(what)) && !leads(what), "{what}: {forms:?}");
+    }
+}
+
+#[test]
+fn who_has_not_logged_in_is_told_nothing_of_the_project() {
+    let (_, html) = pages().into_iter().find(|(name, _)| *name == "login").unwrap();
+    for secret in ["warehouse", "f0f1", "/logout", "name=\"form\""] {
+        assert!(!html.contains(secret), "{secret}: {html}");
+    }
+}
+
+#[test]
 fn assets_are_known_by_what_is_in_them() {
     let html = overview(&made_up::frame(), &made_up::overview());
     for one in assets::all() {
@@ -331,7 +358,7 @@ fn pages_are_as_they_were() {
         if matches!(name, "overview-good" | "run-failed" | "login" | "problem-404") {
             insta::assert_snapshot!(name, fixed(&html));
         }
-        if matches!(name, "overview" | "pipeline" | "run" | "error-code") {
+        if matches!(name, "overview" | "pipeline" | "run" | "run-compared" | "run-waiting" | "runs" | "error-code") {
             insta::assert_snapshot!(format!("{name}-text"), text(&html));
         }
     }

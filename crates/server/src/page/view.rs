@@ -7,9 +7,9 @@ use std::time::Duration;
 /// What every page has around it.
 #[derive(Debug, Clone)]
 pub(crate) struct Frame {
-    /// The project, in a word or two.
+    /// The project, in a word or two; empty for whoever has not logged in.
     pub(crate) project: String,
-    /// What a form brings along, so that it is known to be one of these pages'.
+    /// What a form brings along, so that it is known to be one of these pages'; empty for whoever has not logged in.
     pub(crate) form: String,
     /// Whether somebody has logged in, and so can log out.
     pub(crate) can_log_out: bool,
@@ -51,25 +51,41 @@ pub(crate) enum Ended {
     Interrupted,
     /// Some of it is in.
     Partial,
+    /// It came to its end, and there was nothing to load: a plan, a comparison.
+    Done,
+    /// A comparison found some.
+    Differences,
+    /// Somebody else's run was first.
+    Busy,
     Running,
+    /// It has not begun.
+    Waiting,
 }
 
 impl Ended {
     /// As ledgers and the API write it; what is no such word has not ended.
     pub(crate) fn parse(status: &str) -> Ended {
         match status {
-            "ok" | "differences" => Ended::Ok,
+            "ok" => Ended::Ok,
             "nothing_new" => Ended::NothingNew,
-            "failed" | "refused" | "timed_out" | "busy" => Ended::Failed,
+            "failed" | "refused" | "timed_out" => Ended::Failed,
             "interrupted" | "cancelled" | "stopped" => Ended::Interrupted,
             "partial" => Ended::Partial,
+            "differences" => Ended::Differences,
+            "busy" => Ended::Busy,
+            "waiting" => Ended::Waiting,
             _ => Ended::Running,
         }
     }
 
     /// Whether it came to a good end.
     pub(crate) fn is_good(self) -> bool {
-        matches!(self, Ended::Ok | Ended::NothingNew)
+        matches!(self, Ended::Ok | Ended::NothingNew | Ended::Done)
+    }
+
+    /// Whether something of it may not be in.
+    pub(crate) fn is_bad(self) -> bool {
+        matches!(self, Ended::Failed | Ended::Interrupted | Ended::Partial)
     }
 }
 
@@ -154,7 +170,7 @@ pub(crate) enum Next {
 #[derive(Debug, Clone)]
 pub(crate) struct Job {
     pub(crate) id: String,
-    /// `run`, `backfill`, …, as in the API.
+    /// What it is, in a few words: `run`, `backfill from 2024-01-01 to 2024-02-01`.
     pub(crate) task: String,
     /// Whether it has begun.
     pub(crate) runs: bool,
@@ -224,15 +240,16 @@ pub(crate) struct Pipeline {
     pub(crate) after: Vec<String>,
     /// Newest first.
     pub(crate) runs: Vec<RunLine>,
-    /// How many there are in the ledger, where those are not all.
-    pub(crate) all_runs: Option<u64>,
+    /// Whether the ledger may have older ones.
+    pub(crate) older: bool,
     pub(crate) coverage: Option<Coverage>,
     pub(crate) columns: Vec<Column>,
-    /// Newest first.
-    pub(crate) reshaped: Vec<Reshaped>,
+    /// When they changed last.
+    pub(crate) reshaped: Option<DateTime<Utc>>,
     /// The first of `card.rejects`.
     pub(crate) rejects: Vec<Reject>,
-    pub(crate) file: Option<FileText>,
+    /// What of it deserves a thought.
+    pub(crate) lints: Vec<Lint>,
 }
 
 /// A column of its table.
@@ -242,15 +259,6 @@ pub(crate) struct Column {
     pub(crate) data_type: String,
     /// No value was seen yet, so its type may still change.
     pub(crate) undecided: bool,
-}
-
-/// That its columns changed.
-#[derive(Debug, Clone)]
-pub(crate) struct Reshaped {
-    pub(crate) at: DateTime<Utc>,
-    pub(crate) run: Option<String>,
-    /// What changed, one thing each.
-    pub(crate) what: Vec<String>,
 }
 
 /// A row that could not be loaded.
@@ -273,34 +281,44 @@ pub(crate) struct Coverage {
     pub(crate) grid: Grid,
 }
 
-/// What the file says of a pipeline.
-#[derive(Debug, Clone)]
-pub(crate) struct FileText {
-    pub(crate) name: String,
-    /// The number of its first line.
-    pub(crate) first: usize,
-    pub(crate) text: String,
-    pub(crate) lints: Vec<Lint>,
-}
-
-/// What deserves a thought, or is wrong.
+/// What deserves a thought, as `floodmark check` tells it.
 #[derive(Debug, Clone)]
 pub(crate) struct Lint {
-    /// Such as `no-version`; an error code, where it is a mistake.
+    /// Such as `no-version`.
     pub(crate) name: String,
-    /// Where that is known.
-    pub(crate) line: Option<usize>,
     pub(crate) message: String,
-    pub(crate) reason: Option<String>,
-    pub(crate) remedy: Option<String>,
-    /// Whether nothing can be run before it is mended.
-    pub(crate) mistake: bool,
+    /// Why it matters.
+    pub(crate) reason: String,
+    /// What to do.
+    pub(crate) remedy: String,
 }
 
-/// A run, in full.
+/// Runs of all pipelines.
+#[derive(Debug, Clone)]
+pub(crate) struct Runs {
+    /// With their pipelines; what goes on comes first.
+    pub(crate) jobs: Vec<(String, Job)>,
+    /// With their pipelines; newest first.
+    pub(crate) runs: Vec<(String, RunLine)>,
+}
+
+/// What is done with a pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deed {
+    Load,
+    Reload,
+    Plan,
+    Backfill,
+    Verify,
+    Repair,
+    Replay,
+}
+
+/// A run, or what else was done, in full.
 #[derive(Debug, Clone)]
 pub(crate) struct Run {
     pub(crate) pipeline: String,
+    pub(crate) deed: Deed,
     pub(crate) line: RunLine,
     /// `its schedule`, `somebody asked`, …
     pub(crate) cause: Option<String>,
@@ -308,8 +326,10 @@ pub(crate) struct Run {
     pub(crate) attempt: u64,
     pub(crate) mark: Option<MarkMove>,
     pub(crate) bytes: Option<u64>,
-    /// While it goes on.
+    /// While it waits or goes on.
     pub(crate) job: Option<Job>,
+    /// What a plan or a comparison printed.
+    pub(crate) printed: Option<String>,
     pub(crate) commits: Vec<Commit>,
     pub(crate) slices: Vec<Slice>,
     /// Oldest first.
@@ -364,8 +384,8 @@ mod tests {
 
     #[test]
     fn what_ledgers_and_work_say_is_understood() {
-        let good = ["ok", "nothing_new", "differences"];
-        assert!(good.into_iter().all(|status| Ended::parse(status).is_good()));
+        assert!(["ok", "nothing_new"].into_iter().all(|status| Ended::parse(status).is_good()));
+        assert_eq!(["differences", "busy"].map(Ended::parse), [Ended::Differences, Ended::Busy]);
         assert_eq!(["failed", "timed_out"].map(Ended::parse), [Ended::Failed; 2]);
         assert_eq!(["interrupted", "cancelled"].map(Ended::parse), [Ended::Interrupted; 2]);
         assert_eq!(["partial", "running", ""].map(Ended::parse), [Ended::Partial, Ended::Running, Ended::Running]);

@@ -1,6 +1,6 @@
 //! Numbers and times in words.
 
-use super::view::{Ended, Frame, Standing};
+use super::view::{Deed, Ended, Frame, Standing};
 use chrono::{DateTime, TimeDelta, Utc};
 use floodmark_core::{
     Counts,
@@ -216,25 +216,52 @@ impl Ended {
             Ended::Failed => "failed",
             Ended::Interrupted => "broken off",
             Ended::Partial => "partly in",
+            Ended::Done => "done",
+            Ended::Differences => "differences found",
+            Ended::Busy => "another run was first",
             Ended::Running => "running",
+            Ended::Waiting => "waiting",
         }
     }
 
     pub(crate) fn sign(self) -> &'static str {
         match self {
-            Ended::Ok | Ended::NothingNew => "✓",
+            Ended::Ok | Ended::NothingNew | Ended::Done => "✓",
             Ended::Failed => "✕",
-            Ended::Interrupted | Ended::Partial => "!",
+            Ended::Interrupted | Ended::Partial | Ended::Differences => "!",
+            Ended::Busy => "‖",
             Ended::Running => "▸",
+            Ended::Waiting => "…",
         }
     }
 
     pub(crate) fn class(self) -> &'static str {
         match self {
-            Ended::Ok | Ended::NothingNew => "good",
+            Ended::Ok | Ended::NothingNew | Ended::Done => "good",
             Ended::Failed => "bad",
-            Ended::Interrupted | Ended::Partial => "warn",
+            Ended::Interrupted | Ended::Partial | Ended::Differences => "warn",
+            Ended::Busy | Ended::Waiting => "rest",
             Ended::Running => "live",
+        }
+    }
+}
+
+impl Deed {
+    /// Whether it is a run, of which the ledger has a line.
+    pub(crate) fn loads(self) -> bool {
+        !matches!(self, Deed::Plan | Deed::Verify)
+    }
+
+    /// What is being done, before the pipeline's name.
+    pub(crate) fn doing(self) -> &'static str {
+        match self {
+            Deed::Load => "Loading",
+            Deed::Reload => "Loading all of",
+            Deed::Plan => "Planning a run of",
+            Deed::Backfill => "Backfilling",
+            Deed::Verify => "Comparing",
+            Deed::Repair => "Repairing",
+            Deed::Replay => "Replaying rejects of",
         }
     }
 }

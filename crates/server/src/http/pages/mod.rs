@@ -1,25 +1,22 @@
-//! Pages: made here, whole, to be read without a script. A script of ours keeps them up to date.
+//! Pages: what `crate::page` draws is filled here from the board, the ledgers and what work told.
 
+mod fill;
 mod overview;
 mod pipeline;
 mod run;
 mod runs;
 
-use super::{App, words};
-use crate::http::view::PipelineView;
-use askama::Template;
+use super::App;
+use crate::page::{self, view::Frame};
 use axum::{
     Router,
-    extract::Query,
-    http::{StatusCode, header},
+    extract::{Path, Query, State},
+    http::{StatusCode, Uri, header},
     response::{Html, IntoResponse, Response},
     routing::get,
 };
-use chrono::{DateTime, SecondsFormat, Utc};
+use floodmark_core::{Code, clock::SharedClock};
 use serde::Deserialize;
-
-/// Told to browsers beside the name of a file, so that a newer program's is fetched.
-pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 pub(super) fn router() -> Router<App> {
     Router::new()
@@ -28,35 +25,19 @@ pub(super) fn router() -> Router<App> {
         .route("/runs/{id}", get(run::of_run))
         .route("/jobs/{id}", get(run::of_job))
         .route("/pipelines/{name}", get(pipeline::page))
-        .route(
-            "/assets/style.css",
-            get(async || asset("text/css; charset=utf-8", include_str!("../../../assets/style.css"))),
-        )
-        .route(
-            "/assets/live.js",
-            get(async || asset("text/javascript; charset=utf-8", include_str!("../../../assets/live.js"))),
-        )
-        .route("/assets/icon.svg", get(async || asset("image/svg+xml", include_str!("../../../assets/icon.svg"))))
+        .route("/errors/{code}", get(code))
+        .route("/help", get(help))
+        .route("/assets/{file}", get(asset))
+        .fallback(async |State(app): State<App>, uri: Uri| message(&app, StatusCode::NOT_FOUND, uri.path()))
 }
 
-fn asset(kind: &'static str, text: &'static str) -> Response {
-    ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "public, max-age=3600")], text).into_response()
-}
-
-/// What stands around every page.
-pub(super) struct Shell {
-    /// Which of the pages this is.
-    pub(super) here: &'static str,
-    pub(super) file: String,
-    /// Its last two parts.
-    pub(super) short: String,
-    /// What forms bring.
-    pub(super) form: String,
-    /// Whether somebody has logged in.
-    pub(super) asks: bool,
-    pub(super) mistakes: Option<String>,
-    /// What became of a form.
-    pub(super) notice: Option<String>,
+/// A file that pages load. Its path changes with what is in it.
+async fn asset(uri: Uri) -> Response {
+    match page::asset(uri.path()) {
+        Some(asset) => ([(header::CONTENT_TYPE, asset.content_type), (header::CACHE_CONTROL, page::KEPT)], asset.body)
+            .into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
 }
 
 /// What a page may be told by the one before it.
@@ -66,50 +47,44 @@ pub(super) struct Told {
     told: Option<String>,
 }
 
-impl Shell {
-    pub(super) fn new(app: &App, here: &'static str, told: &Told) -> Shell {
-        let file = app.shared.program.file();
-        let parts: Vec<String> = file.iter().rev().take(2).map(|part| part.to_string_lossy().into_owned()).collect();
-        Shell {
-            here,
-            file: file.display().to_string(),
-            short: parts.into_iter().rev().collect::<Vec<_>>().join("/"),
-            form: app.gate.form.clone(),
-            asks: app.gate.asks(),
-            mistakes: app.shared.board().mistakes.clone(),
-            notice: told.told.as_deref().and_then(notice),
-        }
+type Asked = Query<Told>;
+
+/// What stands around a page.
+fn frame(app: &App, told: &Told) -> Frame {
+    let file = app.shared.program.file();
+    let parts: Vec<String> = file.iter().rev().take(2).map(|part| part.to_string_lossy().into_owned()).collect();
+    Frame {
+        project: parts.into_iter().rev().collect::<Vec<_>>().join("/"),
+        form: app.gate.form.clone(),
+        can_log_out: app.gate.asks(),
+        now: app.shared.clock.now(),
+        notice: told.told.as_deref().and_then(notice),
+        mistakes: app.shared.board().mistakes.clone(),
+    }
+}
+
+/// What stands around the page of whoever has not logged in: nothing of the project.
+fn outside(clock: &SharedClock) -> Frame {
+    Frame {
+        project: String::new(),
+        form: String::new(),
+        can_log_out: false,
+        now: clock.now(),
+        notice: None,
+        mistakes: None,
     }
 }
 
 /// Only what these pages say themselves is said: a link from elsewhere cannot put words here.
 fn notice(told: &str) -> Option<String> {
     let text = match told {
-        "asked" => "It is being done.",
-        "waits" => "It begins as soon as it may.",
+        "asked" => "It is being done, or begins as soon as it may.",
         "cancelled" => "It was told to end.",
         "paused" => "It does not run by itself any more.",
         "resumed" => "It runs by itself again.",
         _ => return None,
     };
     Some(text.to_owned())
-}
-
-/// A moment as pages show it.
-pub(super) struct When {
-    pub(super) exact: String,
-    pub(super) minute: String,
-    pub(super) ago: String,
-}
-
-impl When {
-    pub(super) fn new(at: DateTime<Utc>, now: DateTime<Utc>) -> When {
-        When {
-            exact: at.to_rfc3339_opts(SecondsFormat::Secs, true),
-            minute: words::minute(at),
-            ago: words::ago(at, now),
-        }
-    }
 }
 
 /// The path of a pipeline's page.
@@ -120,85 +95,27 @@ pub(super) fn link(name: &str) -> String {
     format!("/pipelines/{name}")
 }
 
-/// A status as a person says it.
-pub(super) fn word(status: &str) -> &str {
-    match status {
-        "ok" => "well",
-        "failed" => "failed",
-        "late" => "late",
-        "running" => "running",
-        "waiting" => "waiting",
-        "paused" => "paused",
-        "new" => "never run",
-        "broken" => "cannot run",
-        "unknown" => "not reachable",
-        "nothing_new" => "nothing new",
-        "timed_out" => "took too long",
-        "differences" => "differences found",
-        other => other,
-    }
-}
-
-/// How the end of a run looks.
-pub(super) fn class(status: &str) -> &'static str {
-    match status {
-        "ok" | "nothing_new" => "ok",
-        "partial" | "running" | "ending" => "running",
-        "waiting" => "waiting",
-        "differences" => "late",
-        "cancelled" | "stopped" | "busy" => "paused",
-        _ => "failed",
-    }
-}
-
-/// The one thing to do with a pipeline: where a form goes, and what it says.
-pub(super) fn act(view: &PipelineView) -> Option<(String, String)> {
-    let link = link(&view.name);
-    match view.status {
-        "running" | "waiting" | "broken" => None,
-        "failed" => Some((format!("{link}/run"), "Run again".into())),
-        "unknown" => Some((format!("{link}/run"), "Try again".into())),
-        "paused" => Some((format!("{link}/resume"), "Resume".into())),
-        _ => Some((format!("{link}/run"), "Run now".into())),
-    }
-}
-
-fn rendered(page: &impl Template) -> Response {
-    match page.render() {
-        Ok(text) => Html(text).into_response(),
-        Err(error) => {
-            tracing::error!(%error, "a page cannot be made");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        }
-    }
-}
-
-#[derive(Template)]
-#[template(path = "message.html")]
-struct Message {
-    shell: Shell,
-    heading: String,
-    text: String,
-}
-
 /// A page that says one thing.
-pub(super) fn message(app: &App, status: StatusCode, heading: &str, text: &str) -> Response {
-    let shell = Shell::new(app, "", &Told::default());
-    let page = Message { shell, heading: heading.to_owned(), text: text.to_owned() };
-    (status, rendered(&page)).into_response()
-}
-
-#[derive(Template)]
-#[template(path = "login.html")]
-pub(super) struct Login {
-    pub(super) next: String,
-    pub(super) wrong: bool,
+pub(super) fn message(app: &App, status: StatusCode, what: &str) -> Response {
+    let html = page::problem(&frame(app, &Told::default()), status.as_u16(), what);
+    (status, Html(html)).into_response()
 }
 
 /// The form that asks for the token.
-pub(super) fn login(next: String, wrong: bool) -> Response {
-    let status = if wrong { StatusCode::UNAUTHORIZED } else { StatusCode::OK };
-    (status, rendered(&Login { next, wrong })).into_response()
+pub(super) fn login(app: &App, next: &str, refused: bool) -> Response {
+    let status = if refused { StatusCode::UNAUTHORIZED } else { StatusCode::OK };
+    (status, Html(page::login(&outside(&app.shared.clock), next, refused))).into_response()
 }
 
-type Asked = Query<Told>;
+async fn help(State(app): State<App>) -> Html<String> {
+    Html(page::help(&frame(&app, &Told::default())))
+}
+
+/// What an error code means.
+async fn code(State(app): State<App>, Path(number): Path<String>) -> Response {
+    let found = Code::parse(&number).and_then(|code| Some((code, app.shared.program.page(code)?)));
+    let Some((code, text)) = found else {
+        return message(&app, StatusCode::NOT_FOUND, &format!("there is no error code {number:?}"));
+    };
+    Html(page::error_code(&frame(&app, &Told::default()), code.number(), text)).into_response()
+}

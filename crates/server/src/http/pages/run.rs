@@ -1,301 +1,252 @@
-//! A run: how far it is, what became of its rows, why it failed and what to do. Of a ledger, or of work that goes on.
+//! A run of a ledger, or a piece of work.
 
-use super::{
-    Asked, Shell, class, link, message, rendered,
-    runs::{cause, title},
-    word,
-};
+use super::{Asked, fill, frame, message};
 use crate::{
-    http::{
-        App, books, chart,
-        view::{EventView, JobView, RunView},
-        words,
+    Program,
+    board::Board,
+    http::{App, books},
+    page::{
+        self,
+        view::{Commit, Deed, Ended, Event, MarkMove, Run, Slice},
     },
-    work::Job,
+    work::{Cause, Job, Said, Task},
 };
-use askama::Template;
 use axum::{
     extract::{Path, Query, State},
     http::StatusCode,
-    response::Response,
+    response::{Html, IntoResponse, Response},
 };
-use chrono::TimeDelta;
-use floodmark_core::{Code, Counts, state::RunRecord, wording};
+use floodmark_core::{
+    Counts,
+    commits::{Committed, SliceKind, SliceShare},
+    state::{REPAIR, RunRecord},
+    wording::{count, grouped},
+};
+use serde_json::Value;
 
-#[derive(Template)]
-#[template(path = "run.html")]
-struct Page {
-    shell: Shell,
-    title: String,
-    pipeline: String,
-    base: String,
-    status: &'static str,
-    word: String,
-    acts: Vec<(String, &'static str, &'static str)>,
-    /// The work that goes on.
-    live: Option<String>,
-    phase: String,
-    all: Option<u64>,
-    done: u64,
-    error: Option<Failure>,
-    message: Option<String>,
-    facts: Vec<(&'static str, String)>,
-    flow: Option<String>,
-    removed: u64,
-    commits: Vec<Commit>,
-    printed: Option<String>,
-    events: Vec<(String, String)>,
-}
-
-/// Why it failed, with the code's page.
-struct Failure {
-    code: String,
-    title: String,
-    text: String,
-    page: Vec<(String, Vec<String>)>,
-}
-
-struct Commit {
-    at: String,
-    outcome: String,
-    read: String,
-    watermark: String,
-}
-
-pub(super) async fn of_run(State(app): State<App>, Path(id): Path<String>, Query(told): Asked) -> Response {
+pub(super) async fn of_run(State(app): State<App>, Path(id): Path<String>, told: Asked) -> Response {
     let record = match books::run(&app, &id).await {
         Ok(Some(record)) => record,
-        Ok(None) => return message(&app, StatusCode::NOT_FOUND, "There is no such run", &id),
-        Err(error) => return message(&app, StatusCode::BAD_GATEWAY, "The ledger cannot be read", &error.to_string()),
+        Ok(None) => return message(&app, StatusCode::NOT_FOUND, &format!("there is no run {id:?}")),
+        Err(error) => return message(&app, StatusCode::BAD_GATEWAY, &error.to_string()),
     };
     let job = app.shared.board().jobs.values().find(|job| job.run.as_deref() == Some(id.as_str())).cloned();
-    rendered(&made(&app, Some(&record), job.as_ref(), Shell::new(&app, "runs", &told)))
+    answer(&app, Some(&record), job.as_ref(), told)
 }
 
-pub(super) async fn of_job(State(app): State<App>, Path(id): Path<String>, Query(told): Asked) -> Response {
+pub(super) async fn of_job(State(app): State<App>, Path(id): Path<String>, told: Asked) -> Response {
     let job = app.shared.board().jobs.get(&id).cloned();
-    let Some(job) = job else { return message(&app, StatusCode::NOT_FOUND, "There is no such work", &id) };
+    let Some(job) = job else {
+        return message(&app, StatusCode::NOT_FOUND, &format!("there is no work {id:?}"));
+    };
     let record = match &job.run {
         Some(run) => books::run(&app, run).await.unwrap_or_default(),
         None => None,
     };
-    rendered(&made(&app, record.as_ref(), Some(&job), Shell::new(&app, "runs", &told)))
+    answer(&app, record.as_ref(), Some(&job), told)
 }
 
-fn made(app: &App, record: Option<&RunRecord>, job: Option<&Job>, shell: Shell) -> Page {
-    let run = record.map(RunView::from);
-    let work = job.map(JobView::from);
-    let pipeline = record.map(|r| r.pipeline.clone()).or_else(|| job.map(|j| j.pipeline.clone())).unwrap_or_default();
+fn answer(app: &App, record: Option<&RunRecord>, job: Option<&Job>, Query(told): Asked) -> Response {
+    let frame = frame(app, &told);
+    let view = made(&app.shared.board(), record, job, app.shared.program.as_ref());
+    match view {
+        Some(view) => Html(page::run(&frame, &view)).into_response(),
+        None => message(app, StatusCode::NOT_FOUND, "there is no such run"),
+    }
+}
+
+/// `None` where there is neither a run nor work.
+fn made(board: &Board, record: Option<&RunRecord>, job: Option<&Job>, program: &dyn Program) -> Option<Run> {
+    let mut line = match (record, job) {
+        (Some(record), _) => fill::line(board, record),
+        (None, job) => fill::line_of_job(job?),
+    };
+    let pipeline = record.map(|record| &record.pipeline).or(job.map(|job| &job.pipeline))?.clone();
     let live = job.filter(|job| job.end().is_none());
-    let over = work.as_ref().filter(|_| live.is_none());
-    let status = match (&live, &run, over) {
-        (Some(job), _, _) => JobView::from(*job).status,
-        (None, _, Some(work)) if !matches!(work.status, "ok" | "nothing_new") => work.status,
-        (None, Some(_), _) | (None, None, _) => "",
-    };
-    let status = match (status, &run, over) {
-        ("", Some(run), _) => run.status.clone(),
-        ("", None, Some(work)) => work.status.to_owned(),
-        (status, _, _) => status.to_owned(),
-    };
-    let base = link(&pipeline);
-    let mut acts = Vec::new();
-    match live {
-        Some(job) => acts.push((format!("/jobs/{}/cancel", job.id), "Cancel", "")),
-        None if class(&status) == "failed" => acts.push((format!("{base}/run"), "Run again", "main")),
-        None => {}
+    // What no ledger has, or not yet: rows that a plan counted, and those that are committed so far.
+    let counted = job.filter(|_| record.is_none()).and_then(|job| counts(&job.result.as_ref()?["rows"]));
+    if let Some(rows) = live.and_then(|job| job.progress.counts).or(counted) {
+        line.rows = rows;
     }
-    let counts =
-        record.map(|record| record.counts).or_else(|| job.and_then(|job| job.progress.counts)).unwrap_or_default();
-    let error = record.and_then(|record| record.error.as_deref()).map(|text| failure(app, text));
-    let message = work.as_ref().and_then(|work| work.message.clone()).filter(|_| error.is_none());
-    let message =
-        message.map(|text| if live.is_some_and(Job::is_waiting) { format!("It waits: {text}.") } else { text });
-    let progress = work.as_ref().and_then(|work| work.progress.as_ref());
-    let look = |status: &str| match status {
-        "ok" if counts.changed() => "loaded".to_owned(),
-        "ok" => "well".to_owned(),
-        other => word(other).to_owned(),
-    };
-    Page {
-        title: job.map_or_else(|| "Run".to_owned(), |job| title(&job.task)),
-        status: class(&status),
-        word: look(&status),
-        acts,
-        live: live.map(|job| job.id.clone()),
-        phase: progress
-            .map(|progress| {
-                let done = if progress.done > 0 {
-                    format!(": {} {}", words::number(progress.done), progress.unit)
-                } else {
-                    String::new()
-                };
-                format!("{}{done}", progress.phase)
-            })
-            .unwrap_or_default(),
-        all: progress.and_then(|progress| progress.all),
-        done: progress.map_or(0, |progress| progress.done),
-        error,
-        message,
-        facts: facts(run.as_ref(), work.as_ref(), &counts),
-        flow: chart::flow(&counts),
-        removed: counts.removed,
-        commits: record.map(commits).unwrap_or_default(),
-        printed: job.filter(|job| job.end().is_some() && record.is_none()).and_then(printed),
-        events: job
-            .map(|job| job.events.iter().filter_map(|said| happened(&EventView::from(said))).collect())
-            .unwrap_or_default(),
+    // What went wrong outside of the run is in no ledger.
+    let error = record.and_then(|record| record.error.as_deref());
+    let error = error.or_else(|| job.filter(|job| job.end().is_some()).and_then(|job| job.message.as_deref()));
+    line.trouble = error.map(|message| fill::trouble(message, job, program));
+    let runs = board.entry(&pipeline).and_then(|entry| entry.known.as_ref()).map(|known| known.runs.as_slice());
+    let runs = runs.unwrap_or_default();
+    let at = record.and_then(|record| runs.iter().position(|run| run.run == record.run));
+    let id = |at: usize| runs.get(at).map(|run| run.run.clone());
+    Some(Run {
+        deed: deed(record, job),
+        cause: job.map(|job| cause(&job.cause)),
+        attempt: job.map_or(1, |job| job.attempt),
+        mark: record.and_then(|record| record.watermark.as_ref()).map(|mark| MarkMove {
+            column: mark.column.clone(),
+            before: mark.before.clone(),
+            after: mark.after.clone(),
+        }),
+        bytes: record.and_then(|record| record.commits.bytes()),
+        job: live.map(fill::job),
+        printed: job.filter(|_| record.is_none() && line.ended != Ended::Running).and_then(printed),
+        commits: record.map(|record| record.commits.entries().iter().map(commit).collect()).unwrap_or_default(),
+        slices: record.map(|record| slices(record.commits.entries())).unwrap_or_default(),
+        events: job.map(|job| job.events.iter().filter_map(event).collect()).unwrap_or_default(),
+        older: at.and_then(|at| id(at + 1)),
+        newer: at.and_then(|at| id(at.checked_sub(1)?)),
+        line,
         pipeline,
-        base,
-        shell,
+    })
+}
+
+fn deed(record: Option<&RunRecord>, job: Option<&Job>) -> Deed {
+    match (job.map(|job| &job.task), record) {
+        (Some(Task::Run {}), _) => Deed::Load,
+        (Some(Task::FullRefresh {}), _) => Deed::Reload,
+        (Some(Task::Plan {}), _) => Deed::Plan,
+        (Some(Task::Backfill { .. }), _) => Deed::Backfill,
+        (Some(Task::Verify {}), _) => Deed::Verify,
+        (Some(Task::Repair {}), _) => Deed::Repair,
+        (Some(Task::Replay {}), _) => Deed::Replay,
+        (None, Some(record)) if record.load == REPAIR => Deed::Repair,
+        (None, Some(record)) if fill::is_backfill(record) => Deed::Backfill,
+        (None, _) => Deed::Load,
     }
 }
 
-/// What a comparison or a plan printed, but for what a person reads elsewhere on the page.
+/// Why it is done, behind `because`.
+fn cause(cause: &Cause) -> String {
+    let at = |tick: &crate::at::At| tick.0.format("%Y-%m-%d %H:%M:%S UTC");
+    match cause {
+        Cause::Schedule { tick } => format!("its schedule was due at {}", at(tick)),
+        Cause::After { tick } => format!("what it follows was loaded at {}", at(tick)),
+        Cause::Asked => "somebody asked".to_owned(),
+    }
+}
+
+fn counts(rows: &Value) -> Option<Counts> {
+    serde_json::from_value(rows.clone()).ok()
+}
+
+/// What a comparison or a plan printed.
 fn printed(job: &Job) -> Option<String> {
-    let result = job.result.as_ref()?;
-    serde_json::to_string_pretty(result).ok()
+    serde_json::to_string_pretty(job.result.as_ref().filter(|result| !result["error"].is_object())?).ok()
 }
 
-fn facts(run: Option<&RunView>, work: Option<&JobView>, counts: &Counts) -> Vec<(&'static str, String)> {
-    let mut facts = Vec::new();
-    if let Some(work) = work {
-        facts.push(("Why", cause(work)));
+fn commit(entry: &Committed) -> Commit {
+    Commit {
+        commits: entry.commits,
+        at: entry.at,
+        rows: entry.counts,
+        mark: entry.watermark.clone(),
+        bytes: entry.bytes,
     }
-    let started = run.map(|run| run.started_at).or_else(|| work.and_then(|work| work.started_at));
-    facts.extend(started.map(|at| ("Started", words::minute(at.0))));
-    let took = run.and_then(|run| run.seconds).map(|s| words::took(TimeDelta::milliseconds((s * 1000.0) as i64)));
-    let pace = run.and_then(|run| run.seconds).filter(|s| *s > 0.0 && counts.read > 0);
-    let pace = pace.map(|s| format!(" ({} rows a second)", words::number((counts.read as f64 / s) as u64)));
-    facts.extend(took.map(|took| ("Took", format!("{took}{}", pace.unwrap_or_default()))));
-    if let Some(mark) = run.and_then(|run| run.watermark.as_ref()) {
-        let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".into());
-        let moved = if mark.before == mark.after {
-            format!("{} stays at {}", mark.column, value(&mark.after))
-        } else {
-            format!("{} from {} to {}", mark.column, value(&mark.before), value(&mark.after))
+}
+
+/// What was read, each slice once, from the first commit that has some of it to the last.
+fn slices(commits: &[Committed]) -> Vec<Slice> {
+    let mut out: Vec<(&SliceShare, Slice)> = Vec::new();
+    for share in commits.iter().flat_map(|commit| &commit.slices) {
+        // Parts of an interval's axis are slices of their own; of a file or table each commit has the next rows.
+        let goes_on = |(first, _): &(&SliceShare, Slice)| {
+            first.kind == share.kind
+                && first.name == share.name
+                && first.through == share.through
+                && share.kind != SliceKind::Interval
         };
-        facts.push(("Watermark", moved));
-    }
-    facts.extend(run.map(|run| ("How", run.load.clone())));
-    facts.extend(run.map(|run| ("Run", run.run.clone())));
-    facts
-}
-
-fn commits(record: &RunRecord) -> Vec<Commit> {
-    let entries = record.commits.entries();
-    if entries.len() < 2 {
-        return Vec::new();
-    }
-    let told = |entry: &floodmark_core::commits::Committed| Commit {
-        at: entry.at.format("%H:%M:%S").to_string(),
-        outcome: words::outcome(&entry.counts),
-        read: words::number(entry.counts.read),
-        watermark: entry.watermark.clone().unwrap_or_default(),
-    };
-    entries.iter().map(told).collect()
-}
-
-/// An error of the ledger: its code, its text, and what the code's page says of it.
-fn failure(app: &App, text: &str) -> Failure {
-    let (number, rest) = text.split_once(' ').unwrap_or(("", text));
-    let Some(code) = Code::parse(number) else {
-        return Failure { code: String::new(), title: "It failed".into(), text: text.to_owned(), page: Vec::new() };
-    };
-    let page = app.shared.program.page(code).map(sections).unwrap_or_default();
-    Failure { code: code.number().into(), title: code.title().into(), text: rest.to_owned(), page }
-}
-
-/// The sections of an error's page with their paragraphs, without the example.
-fn sections(page: &str) -> Vec<(String, Vec<String>)> {
-    let mut out: Vec<(String, Vec<String>)> = Vec::new();
-    let mut fenced = false;
-    let mut open = false;
-    for line in page.lines() {
-        if line.starts_with("```") {
-            fenced = !fenced;
-        } else if let Some(title) = line.strip_prefix("## ").filter(|_| !fenced) {
-            out.push((title.to_owned(), Vec::new()));
-            open = false;
-        } else if let (Some((_, lines)), false) = (out.last_mut(), fenced) {
-            let begins = line.starts_with("- ");
-            let text = plain(line.trim_start_matches("- ").trim());
-            match (text.is_empty(), open && !begins, lines.last_mut()) {
-                (true, _, _) => open = false,
-                (false, true, Some(last)) => {
-                    last.push(' ');
-                    last.push_str(&text);
-                }
-                _ => {
-                    lines.push(if begins { format!("• {text}") } else { text });
-                    open = true;
-                }
+        match out.iter_mut().rev().find(|slice| goes_on(slice)) {
+            Some((_, slice)) => {
+                slice.to = share.until.clone().or(slice.to.take());
+                slice.read += share.read;
+                slice.skipped += share.skipped;
+                slice.rejected += share.rejected;
             }
+            None => out.push((
+                share,
+                Slice {
+                    name: match &share.through {
+                        Some(through) => format!("{} … {through}", share.name),
+                        None => share.name.clone(),
+                    },
+                    from: share.from.clone(),
+                    to: share.until.clone(),
+                    read: share.read,
+                    skipped: share.skipped,
+                    rejected: share.rejected,
+                },
+            )),
         }
     }
-    out
-}
-
-/// A line of Markdown as text: links by their words.
-fn plain(line: &str) -> String {
-    let mut out = String::new();
-    let mut rest = line;
-    while let Some((before, after)) = rest.split_once('[') {
-        let link = after.split_once("](").and_then(|(words, after)| Some((words, after.split_once(')')?.1)));
-        let Some((words, after)) = link else { break };
-        out.push_str(before);
-        out.push_str(words);
-        rest = after;
-    }
-    out.push_str(rest);
-    out.replace("**", "").replace('`', "")
+    out.into_iter().map(|(_, slice)| slice).collect()
 }
 
 /// An event as a line of text; `None` for what the page shows otherwise.
-fn happened(said: &EventView) -> Option<(String, String)> {
+fn event(said: &Said) -> Option<Event> {
     let event = &said.event;
-    let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
-    let number = |name: &str| words::number(event[name].as_u64().unwrap_or_default());
-    let told = match event["kind"].as_str()? {
-        "started" => "begun".to_owned(),
-        "surveying" => format!("reading types from {} bytes", number("bytes")),
+    let text = |name: &str| event[name].as_str().unwrap_or_default();
+    let number = |name: &str| event[name].as_u64().unwrap_or_default();
+    let kind = event["kind"].as_str()?;
+    let told = match kind {
+        "started" => "looking for what is new".to_owned(),
+        "surveying" => format!("reading types from {} bytes", grouped(number("bytes"))),
         "planned" => {
-            let parts = wording::count(event["slices"].as_u64().unwrap_or_default(), "part");
-            let rows = event["rows"].as_u64().map(|rows| format!(", {}", wording::count(rows, "row")));
-            format!("{parts} to read{}", rows.unwrap_or_default())
+            let rows = event["rows"].as_u64().map(|rows| format!(", {}", count(rows, "row"))).unwrap_or_default();
+            format!("{} to read{rows}", count(number("slices"), "part"))
         }
-        "intervals" => format!(
-            "{} intervals along {}, from {} to {}",
-            number("intervals"),
-            text("column"),
-            text("from"),
-            text("to")
-        ),
+        "intervals" => {
+            let intervals = count(number("intervals"), "interval");
+            format!("{intervals} along {}, from {} to {}", text("column"), text("from"), text("to"))
+        }
         "committed" => {
-            let counts: Counts = serde_json::from_value(event["rows"].clone()).unwrap_or_default();
-            format!("committed: {} rows read, {}", words::number(counts.read), words::outcome(&counts))
+            let rows = counts(&event["rows"]).unwrap_or_default();
+            format!("so far: {}", page::brought(&rows, Ended::Ok))
         }
-        "warning" => format!("warning: {}", text("message")),
-        "rejected" => format!("first rejected row: {}, line {}: {}", text("file"), number("line"), text("reason")),
-        "finished" => "done".to_owned(),
+        "warning" => text("message").to_owned(),
+        "rejected" => format!("the first at {}:{}: {}", text("file"), number("line"), text("reason")),
+        "finished" => "it is over".to_owned(),
         _ => return None,
     };
-    Some((said.at.0.format("%H:%M:%S").to_string(), told))
+    Some(Event { at: said.at, kind: kind.to_owned(), text: told })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn committed(kind: SliceKind, name: &str, from: &str, until: &str) -> Committed {
+        let share = SliceShare {
+            kind,
+            name: name.into(),
+            through: None,
+            slices: 1,
+            from: Some(from.into()),
+            until: Some(until.into()),
+            read: 10,
+            skipped: 1,
+            rejected: 0,
+        };
+        Committed {
+            commits: 1,
+            at: chrono::DateTime::UNIX_EPOCH,
+            counts: Counts::default(),
+            watermark: None,
+            bytes: None,
+            slices: vec![share],
+        }
+    }
+
     #[test]
-    fn a_page_is_its_sections_with_their_paragraphs() {
-        let page = "# FM0000: x\n\n```text\n## no\n```\n\n## What happened\n\nA `key` of\ntwo [lines](a.md).\n\nMore.\n\n## What to do\n\n- one\n  goes on\n- two\n";
-        assert_eq!(
-            sections(page),
-            [
-                ("What happened".into(), vec!["A key of two lines.".into(), "More.".into()]),
-                ("What to do".into(), vec!["• one goes on".to_owned(), "• two".into()]),
-            ]
-        );
+    fn what_several_commits_read_of_a_file_is_one_slice_and_intervals_are_several() {
+        let told = |commits: &[Committed]| -> Vec<String> {
+            let told = |slice: &Slice| {
+                let end = |end: &Option<String>| end.clone().unwrap_or_default();
+                format!("{} {}-{} {} {}", slice.name, end(&slice.from), end(&slice.to), slice.read, slice.skipped)
+            };
+            slices(commits).iter().map(told).collect()
+        };
+        let file = |name, from, until| committed(SliceKind::File, name, from, until);
+        let three = [file("a.csv", "1", "10"), file("b.csv", "1", "10"), file("a.csv", "11", "20")];
+        assert_eq!(told(&three), ["a.csv 1-20 20 2", "b.csv 1-10 10 1"]);
+        let day = |from, until| committed(SliceKind::Interval, "day", from, until);
+        assert_eq!(told(&[day("1", "2"), day("2", "3")]), ["day 1-2 10 1", "day 2-3 10 1"]);
     }
 }

@@ -58,6 +58,9 @@
         if (!typing && mine.outerHTML !== part.outerHTML) mine.replaceWith(document.importNode(part, true));
       }
     }
+    // What was told of a button is of that moment; mistakes of the file come and go.
+    all(".banner").forEach((banner) => banner.remove());
+    document.querySelector("main").before(...all(".banner", other).map((banner) => document.importNode(banner, true)));
     document.title = other.title;
     document.querySelector(".foot span").textContent = other.querySelector(".foot span").textContent;
     skew = Date.parse(other.body.dataset.now) - Date.now() || 0;
@@ -70,15 +73,21 @@
   };
 
   let asked = false;
+  // While an answer is on its way, what happens may not be in it any more.
+  let sent = false;
+  let again = false;
   let last = 0;
   let pause = 2000;
   const refresh = () => {
-    if (asked || document.hidden) { refresh.missed = document.hidden; return; }
+    if (document.hidden) { refresh.missed = true; return; }
+    if (asked) { again ||= sent; return; }
     asked = true;
+    refresh.missed = false;
     // Many who watch do not all ask in the same moment, and none keeps a slow server busy with asking.
     const wait = Math.max(pause - (Date.now() - last), 0) + Math.random() * 300;
     setTimeout(async () => {
       const began = Date.now();
+      sent = true;
       try {
         const answer = await fetch(location.href, { headers: { accept: "text/html" } });
         if (answer.redirected) { location.reload(); return; }
@@ -86,13 +95,16 @@
       } catch { /* the stream of events says when the server is back */ }
       last = Date.now();
       pause = Math.min(Math.max(2000, 20 * (last - began)), 30000);
-      asked = false;
+      asked = sent = false;
+      if (again) { again = false; refresh(); }
     }, wait);
   };
 
   const progress = ({ id, progress: far }) => {
     for (const part of all(`[data-job="${CSS.escape(id)}"]`)) {
       const bar = part.querySelector("progress");
+      // One that has not begun has none: the page is about to be another.
+      if (!bar) continue;
       part.querySelector("[data-done]").textContent = grouped(far.done);
       part.querySelector("[data-phase]").textContent = far.phase;
       if (far.all) { bar.max = far.all; bar.value = Math.min(far.done, far.all); }
@@ -151,6 +163,7 @@
       const answer = await fetch(form.action, { method: "POST", body, headers: { accept: "text/html" } });
       const html = await answer.text();
       if (answer.ok) {
+        if ("goes" in form.dataset) { location.assign(answer.url); return; }
         say(`${button.textContent}: asked for`);
         // It leads to the page of what was asked for; whoever has a script stays here.
         if (new URL(answer.url).pathname !== location.pathname || !take(html)) refresh();
@@ -193,6 +206,8 @@
   };
 
   document.addEventListener("DOMContentLoaded", () => {
+    // What was told once is not told again when the page is loaded anew.
+    if (location.search.startsWith("?told=")) history.replaceState(null, "", location.pathname);
     skew = Date.parse(document.body.dataset.now) - Date.now() || 0;
     document.querySelector("[data-theme-toggle]")?.addEventListener("click", turn);
     document.addEventListener("submit", (event) => {

@@ -11,6 +11,8 @@ const TOP: f64 = 18.0;
 const LETTER: f64 = 7.0;
 /// Longer names are cut: they stand in each cell, too.
 const NAME: usize = 24;
+/// Rows that are drawn: the last ones.
+const ROWS: usize = 60;
 
 /// The picture.
 #[derive(Template)]
@@ -25,6 +27,8 @@ pub(crate) struct Calendar {
     legend: Vec<(Stands, usize)>,
     told: String,
     cell: String,
+    /// Rows before those that are drawn.
+    earlier: usize,
     pub(crate) column: String,
 }
 
@@ -53,7 +57,8 @@ impl Calendar {
         let count = |kind: Stands| all().filter(|(stands, _)| *stands == kind).count();
         let legend: Vec<(Stands, usize)> = grid.met().into_iter().map(|kind| (kind, count(kind))).collect();
         let told: Vec<String> = legend.iter().map(|(kind, n)| format!("{n} {}", kind.word())).collect();
-        let rows = grid.rows.iter().enumerate().map(|(n, (name, cells))| Row {
+        let earlier = grid.rows.len().saturating_sub(ROWS);
+        let rows = grid.rows[earlier..].iter().enumerate().map(|(n, (name, cells))| Row {
             name: name.chars().take(NAME).collect(),
             y: at(TOP + n as f64 * SIZE),
             cells: cells
@@ -71,7 +76,7 @@ impl Calendar {
         let middle = |n: usize| at(left + n as f64 * SIZE + SIZE / 2.0 - 1.0);
         Some(Calendar {
             width: left + most as f64 * SIZE + 4.0,
-            height: TOP + grid.rows.len() as f64 * SIZE + 2.0,
+            height: TOP + (grid.rows.len() - earlier) as f64 * SIZE + 2.0,
             left: left - 8.0,
             size: SIZE - 2.0,
             heads: heads.map(|(n, head)| (middle(n), head.clone())).collect(),
@@ -79,6 +84,7 @@ impl Calendar {
             legend,
             told: told.join(", "),
             cell: grid.cell.clone(),
+            earlier,
             column: covered.column.clone(),
         })
     }
@@ -95,6 +101,10 @@ mod tests {
         let drawn = Calendar::new(&covered).unwrap();
         assert_eq!(drawn.rows[0].cells.len(), 21, "of November the days from the tenth on");
         assert!(drawn.told.ends_with("5 missing"), "{}", drawn.told);
+        let month = covered.grid.rows[0].clone();
+        covered.grid.rows = vec![month; 25_000];
+        let long = Calendar::new(&covered).unwrap();
+        assert_eq!((long.rows.len(), long.earlier), (ROWS, 24_940));
         covered.grid.rows.clear();
         assert!(Calendar::new(&covered).is_none());
     }

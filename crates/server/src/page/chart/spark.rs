@@ -40,8 +40,12 @@ fn places(past: &[Past]) -> (&[Past], f64) {
 }
 
 fn crosses(shown: &[Past], left: f64) -> Vec<f64> {
-    let bad = |past: &Past| !past.ended.is_good() && past.ended != crate::page::view::Ended::Running;
-    shown.iter().enumerate().filter(|(_, past)| bad(past)).map(|(n, _)| at(left + n as f64 * STEP + 2.0)).collect()
+    shown
+        .iter()
+        .enumerate()
+        .filter(|(_, past)| past.ended.is_bad())
+        .map(|(n, _)| at(left + n as f64 * STEP + 2.0))
+        .collect()
 }
 
 fn failed(n: usize) -> String {

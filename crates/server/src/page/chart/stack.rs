@@ -104,7 +104,7 @@ fn bar(group: &[RunLine], all: &Counts, x: f64, top: u64, now: DateTime<Utc>) ->
         y -= part;
         parts.push((word, Rect::new(x + 1.0, y.max(0.0), STEP - 2.0, part)));
     }
-    let bad = group.iter().any(|run| matches!(run.ended, Ended::Failed | Ended::Interrupted | Ended::Partial));
+    let bad = group.iter().any(|run| run.ended.is_bad());
     let told = match group {
         [one] => {
             let rows = words::brought(&one.rows, one.ended);
