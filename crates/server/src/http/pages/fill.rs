@@ -136,7 +136,7 @@ pub(super) fn line(board: &Board, run: &RunRecord) -> RunLine {
         over: run.finished_at.filter(|_| !goes_on),
         rows: run.counts,
         mark: run.watermark.as_ref().and_then(|mark| mark.after.clone()),
-        trouble: run.error.as_deref().map(Trouble::told),
+        trouble: run.error.as_deref().filter(|_| !goes_on).map(Trouble::told),
     }
 }
 
@@ -231,8 +231,10 @@ mod tests {
     use super::*;
     use crate::{
         Declared,
+        board::Limits,
         work::{Cause, End, Progress},
     };
+    use floodmark_core::commits::Commits;
     use serde_json::json;
     use std::{collections::VecDeque, path::Path, process::Command};
 
@@ -293,6 +295,30 @@ mod tests {
         }
         let told = trouble("its process was killed", None, &Pages);
         assert_eq!((told.code, told.state, told.help.len()), (None, None, 0));
+    }
+
+    #[test]
+    fn what_a_process_wrote_down_counts_when_it_has_ended() {
+        let now = DateTime::from_timestamp(1_780_000_000, 0).unwrap();
+        let record = RunRecord {
+            run: "run".into(),
+            pipeline: "orders".into(),
+            status: "interrupted".into(),
+            load: "upsert".into(),
+            started_at: now,
+            finished_at: Some(now),
+            counts: Counts::default(),
+            watermark: None,
+            error: Some("FM0602 interrupted by signal 15".into()),
+            commits: Commits::default(),
+        };
+        let mut board = Board::new(Limits { jobs: 1, grace: Duration::ZERO }, now);
+        board.jobs.insert("job".into(), work::Job { stage: Stage::Running, ..ended(Value::Null) });
+        let told = line(&board, &record);
+        assert!(told.ended == Ended::Running && told.over.is_none() && told.trouble.is_none(), "{told:?}");
+        board.jobs.clear();
+        let told = line(&board, &record);
+        assert!(told.ended == Ended::Interrupted && told.trouble.is_some(), "{told:?}");
     }
 
     #[test]

@@ -68,10 +68,9 @@ fn made(board: &Board, record: Option<&RunRecord>, job: Option<&Job>, program: &
     if let Some(rows) = live.and_then(|job| job.progress.counts).or(counted) {
         line.rows = rows;
     }
-    // What went wrong outside of the run is in no ledger.
-    let error = record.and_then(|record| record.error.as_deref());
-    let error = error.or_else(|| job.filter(|job| job.end().is_some()).and_then(|job| job.message.as_deref()));
-    line.trouble = error.map(|message| fill::trouble(message, job, program));
+    // What went wrong outside of the run is in no ledger; what is in one counts when the process has ended.
+    let error = record.and_then(|record| record.error.as_deref()).or(job.and_then(|job| job.message.as_deref()));
+    line.trouble = error.filter(|_| live.is_none()).map(|message| fill::trouble(message, job, program));
     let runs = board.entry(&pipeline).and_then(|entry| entry.known.as_ref()).map(|known| known.runs.as_slice());
     let runs = runs.unwrap_or_default();
     let at = record.and_then(|record| runs.iter().position(|run| run.run == record.run));
