@@ -410,8 +410,10 @@ impl Chunk for Chunks<'_, '_, '_> {
         self.parts.record.status = if last { "ok" } else { "partial" }.into();
         let (intervals, absorbed) = match &self.parts.receipts {
             None => Default::default(),
-            Some(_) if !self.done => Default::default(),
-            Some(receipts) => (receipts.entries(&self.parts.shaper, &self.parts.record.run, now)?, receipts.absorbed()),
+            Some(receipts) => {
+                let run = &self.parts.record.run;
+                (receipts.entries(&self.parts.shaper, run, self.done, now)?, receipts.absorbed())
+            }
         };
         // A backfill knows nothing of what a run left unfinished, unless it moves the watermark itself.
         let pending = match &self.parts.receipts {

@@ -53,8 +53,14 @@ pub(crate) struct Receipts<'r> {
 }
 
 impl Receipts<'_> {
-    /// Entries for the ledger.
-    pub(crate) fn entries(&self, shaper: &Shaper<'_>, run: &str, now: DateTime<Utc>) -> Result<Vec<IntervalEntry>> {
+    /// Entries for the ledger. `done`: no row of theirs comes with a later commit; until then they stay open.
+    pub(crate) fn entries(
+        &self,
+        shaper: &Shaper<'_>,
+        run: &str,
+        done: bool,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<IntervalEntry>> {
         let tally = tally(shaper)?;
         let entry = |(at, unit): (usize, &Unit)| {
             let (met, highest) = tally.met(at);
@@ -69,7 +75,7 @@ impl Receipts<'_> {
                 run: run.to_owned(),
                 rows: met + kin.iter().map(|entry| entry.rows).sum::<u64>(),
                 highest: highest.max_by_key(|value| number(value).ok()),
-                settled: unit.settled && over && kin.iter().all(|entry| entry.settled),
+                settled: done && unit.settled && over && kin.iter().all(|entry| entry.settled),
                 loaded_at: now,
             }
         };

@@ -232,13 +232,27 @@ fn killed_at_the_fourth(folder: &Path, arguments: &[&str]) {
 #[test]
 fn p2_a_large_interval_of_files_goes_on_where_it_was_killed() {
     let folder = ten_files("");
-    let receipts = || call(folder.path(), &["backfill", "t", "--status"]).1["intervals"].as_array().unwrap().len();
+    let receipts = || {
+        let (_, status) = call(folder.path(), &["backfill", "t", "--status"]);
+        let all = status["intervals"].as_array().unwrap().clone();
+        all.iter()
+            .map(|entry| (entry["rows"].as_i64().unwrap(), entry["settled"].as_bool().unwrap()))
+            .collect::<Vec<_>>()
+    };
     killed_at_the_fourth(folder.path(), &MONTH);
-    assert_eq!(receipts(), 0, "there is none of a part");
+    assert_eq!(receipts(), [(300, false)], "it stays open");
+    // What is in is known, and what is not is missing.
+    let (ended, found) = call(folder.path(), &["verify", "t"]);
+    assert_eq!(
+        (ended, &found["rows"]["missing"], &found["rows"]["extra"]),
+        (Some(4), &700.into(), &0.into()),
+        "{found:#}"
+    );
     let (ended, report) = call(folder.path(), &MONTH);
     let rows = |outcome: &str| report["rows"][outcome].as_i64();
     assert_eq!((ended, rows("read"), rows("unchanged"), rows("inserted")), (Some(0), Some(1000), Some(300), Some(700)));
-    assert_eq!((sum(folder.path()), receipts()), ((1000, 1000, (0..1000).map(|n| n * 7).sum()), 1));
+    assert_eq!((sum(folder.path()), receipts()), ((1000, 1000, (0..1000).map(|n| n * 7).sum()), vec![(1000, true)]));
+    assert_eq!(call(folder.path(), &["verify", "t"]).0, Some(0));
     // Each commit brought its own rows, and no others.
     let (_, shown) = call(folder.path(), &["runs", "show", report["run"].as_str().unwrap()]);
     let of_slices =
