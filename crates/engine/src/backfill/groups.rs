@@ -186,7 +186,7 @@ impl Pass<'_, '_> {
     }
 
     /// Whether units are in with one commit or not at all. Rows that come in no order, of which any may be the last of its
-    /// unit, are committed a part at a time, where loading them again changes nothing; the receipts come with the last.
+    /// unit, are committed a part at a time, where loading them again changes nothing; they stay open until the last.
     fn is_whole(&self) -> bool {
         self.work.pipeline.whole() || self.work.source.sorts()
     }

@@ -228,7 +228,7 @@ fn killed_at_the_fourth(folder: &Path, arguments: &[&str]) {
 }
 
 /// Files give no rows in order: what a killed backfill committed of a large interval is in, stays, and is not written again;
-/// its receipt comes with the last of its rows.
+/// it stays open until the last of its rows.
 #[test]
 fn p2_a_large_interval_of_files_goes_on_where_it_was_killed() {
     let folder = ten_files("");

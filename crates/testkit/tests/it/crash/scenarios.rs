@@ -332,7 +332,7 @@ fn backfills() -> Vec<Scenario> {
         let stages = commands.iter().enumerate().map(stage).collect();
         Scenario { name: format!("{name}, backfilled"), stages, chunked: true }
     };
-    // Files, of which any row may be the last of an interval: a commit for each, and the receipt with the last.
+    // Files, of which any row may be the last of an interval: a commit for each, and it stays open until the last.
     let files = |lines: &str| {
         let parts = lines.split("; ").enumerate();
         Stage::run(parts.map(|(n, line)| Kind::Csv.file(&n.to_string(), &rows(line)))).files
