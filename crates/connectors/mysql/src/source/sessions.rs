@@ -7,7 +7,11 @@ use crate::{
 };
 use floodmark_connect::Stop;
 use floodmark_core::Result;
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
 
 /// InnoDB makes the list of its transactions anew for one who looks when nobody has looked for a tenth of a second.
 const PAUSE: Duration = Duration::from_millis(110);
@@ -15,7 +19,11 @@ const PAUSE: Duration = Duration::from_millis(110);
 /// How many of these pauses are made in one, where others look, too: the more look, the less often each of them may.
 const LONGEST: u32 = 8;
 
-/// How long a list that is new is waited for, where others look at it all the time.
+/// How long a transaction that belongs to no session is watched. Those of the server itself, by which it notes the statistics
+/// of a table, are over in a moment; those that are prepared stay.
+const WATCHED: Duration = Duration::from_secs(2);
+
+/// How long a list that is new is waited for, where others look at it all the time, or one without the server's own.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 const LOOK: &str = "look at its open transactions";
@@ -73,14 +81,16 @@ pub(crate) fn look(db: &Db, stop: &Stop) -> Result<Result<Sessions, Held>> {
         }
         running.push(Session { id: row.number(0).unwrap_or_default(), since: row.number(2).unwrap_or_default() });
     }
-    let open = match list(db, stop)? {
-        Ok(list) => transactions(&list, db.server.id),
-        Err(held) => Err(held),
+    let list = match settled(db, stop)? {
+        Ok(list) => list,
+        Err(held) => return Ok(Err(held)),
     };
-    Ok(open.map(|(open, readers)| {
-        running.retain(|session| !readers.contains(&session.id));
-        Sessions { running, open }
-    }))
+    // One whose transaction may write, and has not, brings rows by a statement that is still to begin, or runs already.
+    let (readers, others): (Vec<_>, Vec<_>) = list.iter().partition(|row| yes(row, READS));
+    running.retain(|session| !readers.iter().any(|row| id(row) == session.id));
+    let open = others.into_iter().filter(|row| yes(row, WROTE) && id(row) != db.server.id);
+    let open = open.map(|row| Session { id: id(row), since: row.number(SINCE).unwrap_or_default() }).collect();
+    Ok(Ok(Sessions { running, open }))
 }
 
 /// Other sessions that do something. MySQL says the second only.
@@ -100,24 +110,38 @@ const STARTED: &str = "LEAST(CONVERT_TZ(trx_started, 'SYSTEM', '+00:00'),
     IF(CONVERT_TZ(CONVERT_TZ(trx_started, 'SYSTEM', '+00:00') - INTERVAL 1 HOUR, '+00:00', 'SYSTEM') = trx_started,
        CONVERT_TZ(trx_started, 'SYSTEM', '+00:00') - INTERVAL 1 HOUR, CONVERT_TZ(trx_started, 'SYSTEM', '+00:00')))";
 
-/// Transactions that have written, and the sessions whose transaction cannot. One that may, and has not, brings rows by a
-/// statement that is still to begin, or runs already.
-fn transactions(list: &[Owned], own: u64) -> Result<(Vec<Session>, Vec<u64>), Held> {
-    let (mut open, mut readers) = (Vec::new(), Vec::new());
-    for row in list {
-        let id = row.number(ID).unwrap_or_default();
-        let is = |at: usize| row.number::<u8>(at).unwrap_or_default() != 0;
-        // Its session is gone; after a restart of the server nobody knows when it began.
-        if id == 0 && is(WROTE) {
-            return Err(PREPARED);
+/// The list of transactions, once each that has written belongs to a session.
+fn settled(db: &Db, stop: &Stop) -> Result<Result<Vec<Owned>, Held>> {
+    let began = Instant::now();
+    let mut watched: HashMap<String, Instant> = HashMap::new();
+    loop {
+        let list = match list(db, stop)? {
+            Ok(list) => list,
+            Err(held) => return Ok(Err(held)),
+        };
+        let nobodys = || list.iter().filter(|row| yes(row, WROTE) && id(row) == 0).filter_map(|row| row.text(NAME));
+        watched.retain(|name, _| nobodys().any(|it| it == name));
+        for name in nobodys() {
+            watched.entry(name.to_owned()).or_insert_with(Instant::now);
         }
-        if is(READS) {
-            readers.push(id);
-        } else if is(WROTE) && id != own {
-            open.push(Session { id, since: row.number(SINCE).unwrap_or_default() });
+        if watched.is_empty() {
+            return Ok(Ok(list));
         }
+        // After a restart of the server nobody knows when one that is prepared began.
+        if began.elapsed() > PATIENCE || watched.values().any(|since| since.elapsed() > WATCHED) {
+            return Ok(Err(PREPARED));
+        }
+        stop.check()?;
+        std::thread::sleep(uneven(PAUSE));
     }
-    Ok((open, readers))
+}
+
+fn id(row: &Owned) -> u64 {
+    row.number(ID).unwrap_or_default()
+}
+
+fn yes(row: &Owned, at: usize) -> bool {
+    row.number::<u8>(at).unwrap_or_default() != 0
 }
 
 // The columns of the list.
@@ -126,6 +150,10 @@ const QUERY: usize = 1;
 const READS: usize = 2;
 const WROTE: usize = 3;
 const SINCE: usize = 4;
+const NAME: usize = 5;
+
+/// Numbers the looks of this process: a list that was made for one says nothing to the next.
+static LOOKS: AtomicU64 = AtomicU64::new(0);
 
 /// InnoDB's list of transactions, made for this look.
 fn list(db: &Db, stop: &Stop) -> Result<Result<Vec<Owned>, Held>> {
@@ -135,10 +163,10 @@ fn list(db: &Db, stop: &Stop) -> Result<Result<Vec<Owned>, Held>> {
     let (since, mut turn) = (Instant::now(), 0);
     loop {
         turn += 1;
-        let token = format!("floodmark looks {turn}");
+        let token = format!("floodmark looks {}.", LOOKS.fetch_add(1, Ordering::Relaxed));
         let sql = format!(
             "/* {token} */ SELECT trx_mysql_thread_id, trx_query, trx_is_read_only OR trx_autocommit_non_locking,
-               trx_rows_modified > 0, {} FROM information_schema.innodb_trx",
+               trx_rows_modified > 0, {}, trx_id FROM information_schema.innodb_trx",
             micros(STARTED)
         );
         let rows = match db.query(&sql) {

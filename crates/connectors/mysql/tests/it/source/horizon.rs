@@ -223,3 +223,43 @@ fn a_cursor_that_the_source_does_not_have_moves_nowhere() {
     assert_eq!(horizon(&table(&database, "t"), "made"), Value::Null);
     assert!(table(&database, "t").slices().is_ok());
 }
+
+/// Who prepares and leaves may have rows committed by another, at any time.
+#[test]
+fn a_prepared_transaction_holds_the_watermark_where_it_is() {
+    let (database, mut client) = database();
+    let name = &database.name;
+    let mut leaver = database.client();
+    leaver.run(&format!("XA START '{name}'; INSERT INTO t (x) VALUES ('late'); XA END '{name}'; XA PREPARE '{name}'"));
+    drop(leaver);
+    for cursor in ["at", "id"] {
+        let surveyed = survey(&table(&database, "t"), Some(cursor)).unwrap();
+        assert_eq!(surveyed.horizon, Some(Value::Null));
+        assert!(surveyed.held.unwrap().contains("XA RECOVER"));
+    }
+    client.run(&format!("XA COMMIT '{name}'"));
+    assert_eq!(horizon(&table(&database, "t"), "id"), Value::Int(3));
+}
+
+/// The server counts the values of each index some seconds after many rows changed, and notes them in transactions that
+/// belong to no session either.
+#[test]
+fn the_servers_own_transactions_hold_nothing() {
+    let (database, mut client) = database();
+    let columns: Vec<String> = (0..16).map(|n| format!("c{n}")).collect();
+    let indexes: Vec<String> = (0..60).map(|n| format!("INDEX i{n} ({})", columns.join(", "))).collect();
+    client.run(&format!("CREATE TABLE w0 (id int, {} int, {})", columns.join(" int, "), indexes.join(", ")));
+    client.run(&(1..30).map(|n| format!("CREATE TABLE w{n} LIKE w0;")).collect::<String>());
+    client.run(&(0..30).map(|n| format!("INSERT INTO w{n} (id) SELECT seq FROM seq_1_to_300;")).collect::<String>());
+    let mut noted = || {
+        let count = "SELECT COUNT(*) FROM mysql.innodb_table_stats
+                     WHERE database_name = DATABASE() AND table_name LIKE 'w%' AND n_rows = 300";
+        client.one(count).parse::<u32>().unwrap()
+    };
+    let source = table(&database, "t");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while noted() < 10 {
+        assert_eq!(survey(&source, Some("at")).unwrap().held, None);
+        assert!(Instant::now() < deadline, "the server is not done in time");
+    }
+}
