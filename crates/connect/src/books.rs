@@ -1,7 +1,7 @@
 //! State outside a run, as far as it is the same in every destination: what a change is made of, and that there is nothing
 //! where nothing was ever loaded.
 
-use crate::destination::{KeptReject, Ledger, StateChange};
+use crate::destination::{KeptReject, Ledger, RejectQuery, RunQuery, StateChange};
 use chrono::{DateTime, Utc};
 use floodmark_core::{
     Code, Counts, Error, Result,
@@ -60,11 +60,14 @@ pub trait Books: Send {
     /// The hashes of the rows at the watermark that an `append` remembers, one after the other.
     fn at_watermark(db: &Self::Db, pipeline: &str, take: &mut dyn FnMut(u128)) -> Result<()>;
 
-    /// The newest runs first; those of a pipeline, and those whose id begins so.
-    fn runs(db: &Self::Db, pipeline: Option<&str>, id: Option<&str>, limit: usize) -> Result<Vec<RunRecord>>;
+    /// Runs, newest first.
+    fn runs(db: &Self::Db, query: &RunQuery<'_>) -> Result<Vec<RunRecord>>;
 
-    /// Kept rejects, oldest first.
-    fn rejects(db: &Self::Db, pipeline: Option<&str>) -> Result<Vec<KeptReject>>;
+    /// Kept rejects, by number.
+    fn rejects(db: &Self::Db, query: &RejectQuery<'_>) -> Result<Vec<KeptReject>>;
+
+    /// How many there are of a pipeline.
+    fn count_rejects(db: &Self::Db, pipeline: &str) -> Result<u64>;
 
     /// Drops rejects; returns how many there were.
     fn drop_rejects(db: &Self::Db, pipeline: &str, ids: &[i64]) -> Result<u64>;
@@ -128,15 +131,27 @@ impl<B: Books> Ledger for B {
     }
 
     fn runs(&self, pipeline: Option<&str>, limit: usize) -> Result<Vec<RunRecord>> {
-        read(self, |db| B::runs(db, pipeline, None, limit))
+        self.find_runs(&RunQuery { pipeline, limit, ..RunQuery::default() })
     }
 
     fn runs_like(&self, id: &str, limit: usize) -> Result<Vec<RunRecord>> {
-        read(self, |db| B::runs(db, None, Some(id), limit))
+        self.find_runs(&RunQuery { id: Some(id), limit, ..RunQuery::default() })
+    }
+
+    fn find_runs(&self, query: &RunQuery<'_>) -> Result<Vec<RunRecord>> {
+        read(self, |db| B::runs(db, query))
     }
 
     fn rejects(&self, pipeline: Option<&str>) -> Result<Vec<KeptReject>> {
-        read(self, |db| B::rejects(db, pipeline))
+        self.find_rejects(&RejectQuery { pipeline, after: i64::MIN, limit: usize::MAX })
+    }
+
+    fn find_rejects(&self, query: &RejectQuery<'_>) -> Result<Vec<KeptReject>> {
+        read(self, |db| B::rejects(db, query))
+    }
+
+    fn count_rejects(&self, pipeline: &str) -> Result<u64> {
+        read(self, |db| B::count_rejects(db, pipeline))
     }
 
     fn drop_rejects(&mut self, pipeline: &str, ids: &[i64]) -> Result<u64> {

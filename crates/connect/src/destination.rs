@@ -291,6 +291,46 @@ pub enum StateChange<'a> {
     },
 }
 
+/// Which runs of a ledger are asked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RunQuery<'a> {
+    /// Of this pipeline; of all where none is named.
+    pub pipeline: Option<&'a str>,
+    /// That ended so.
+    pub status: Option<&'a str>,
+    /// Whose id begins so.
+    pub id: Option<&'a str>,
+    /// Behind the run with this beginning and id, in the order in which they are listed.
+    pub before: Option<(DateTime<Utc>, &'a str)>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+impl<'a> RunQuery<'a> {
+    /// One run.
+    pub fn of(id: &'a str) -> Self {
+        RunQuery { id: Some(id), limit: 1, ..RunQuery::default() }
+    }
+}
+
+/// Which rejects are asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct RejectQuery<'a> {
+    /// Of this pipeline; of all where none is named.
+    pub pipeline: Option<&'a str>,
+    /// With a higher number than this.
+    pub after: i64,
+    /// At most so many.
+    pub limit: usize,
+}
+
+impl RejectQuery<'_> {
+    /// The limit as databases take one.
+    pub fn most(&self) -> i64 {
+        i64::try_from(self.limit).unwrap_or(i64::MAX)
+    }
+}
+
 /// State outside a run. Changing calls take the pipeline's lock for their duration and fail with `Code::Busy` when a
 /// run holds it.
 pub trait Ledger: Send {
@@ -311,8 +351,14 @@ pub trait Ledger: Send {
     fn runs(&self, pipeline: Option<&str>, limit: usize) -> Result<Vec<RunRecord>>;
     /// The runs whose id begins so, newest first, at most `limit`.
     fn runs_like(&self, id: &str, limit: usize) -> Result<Vec<RunRecord>>;
+    /// The runs that are asked for, newest first: the later ones, and of those that began together the higher id.
+    fn find_runs(&self, query: &RunQuery<'_>) -> Result<Vec<RunRecord>>;
     /// Kept rejects, oldest first.
     fn rejects(&self, pipeline: Option<&str>) -> Result<Vec<KeptReject>>;
+    /// The rejects that are asked for, by number.
+    fn find_rejects(&self, query: &RejectQuery<'_>) -> Result<Vec<KeptReject>>;
+    /// How many rejects are kept of a pipeline.
+    fn count_rejects(&self, pipeline: &str) -> Result<u64>;
     /// Drops rejects by id; returns how many there were.
     fn drop_rejects(&mut self, pipeline: &str, ids: &[i64]) -> Result<u64>;
     /// Drops the lines of ended runs that began before `before`, but for each pipeline's newest `keep`; returns how many.

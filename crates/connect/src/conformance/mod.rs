@@ -9,6 +9,7 @@ mod boundary;
 mod commits;
 mod copies;
 mod intervals;
+mod pages;
 mod part;
 mod rehearsal;
 mod scene;
@@ -63,6 +64,8 @@ pub const ALL: &[(&str, Test)] = &[
     ("old lines of the run ledger go, and what decides about rows stays", intervals::pruned),
     ("what the commits of a run brought is kept with them", commits::kept),
     ("what the commits of a run brought goes with its line", commits::pruned),
+    ("runs are told page by page, the newest first", pages::runs),
+    ("rejects are told page by page, and counted", pages::rejects),
     ("an append of a part adds what the table does not hold there", part::append),
     ("contents of every type are told apart in a part", part::contents),
     ("a part of a table without a key is replaced", part::replace),

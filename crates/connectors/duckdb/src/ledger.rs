@@ -16,7 +16,7 @@ use floodmark_connect::{
     books::Books,
     boundary::Rows,
     crash::{self, Point},
-    destination::KeptReject,
+    destination::{KeptReject, RejectQuery, RunQuery},
 };
 use floodmark_core::{
     Result,
@@ -156,12 +156,16 @@ impl Books for DuckdbLedger {
         Ok(())
     }
 
-    fn runs(db: &Db, pipeline: Option<&str>, id: Option<&str>, limit: usize) -> Result<Vec<RunRecord>> {
-        receipts::runs(db, pipeline, id, limit)
+    fn runs(db: &Db, query: &RunQuery<'_>) -> Result<Vec<RunRecord>> {
+        receipts::runs(db, query)
     }
 
-    fn rejects(db: &Db, pipeline: Option<&str>) -> Result<Vec<KeptReject>> {
-        receipts::rejects(db, pipeline)
+    fn rejects(db: &Db, query: &RejectQuery<'_>) -> Result<Vec<KeptReject>> {
+        receipts::rejects(db, query)
+    }
+
+    fn count_rejects(db: &Db, pipeline: &str) -> Result<u64> {
+        receipts::count_rejects(db, pipeline)
     }
 
     fn drop_rejects(db: &Db, pipeline: &str, ids: &[i64]) -> Result<u64> {

@@ -18,7 +18,7 @@ use crate::{
 use floodmark_connect::{
     Chunk, LoadPlan, Session, Stop,
     crash::{self, Point},
-    destination::Target,
+    destination::{RunQuery, Target},
     refusal,
 };
 use floodmark_core::{
@@ -249,7 +249,7 @@ impl Session for DuckdbSession {
     }
 
     fn receipt(&self, run: &str) -> Result<Option<RunRecord>> {
-        Ok(receipts::runs(&self.db, None, Some(run), 1)?.pop())
+        Ok(receipts::runs(&self.db, &RunQuery::of(run))?.pop())
     }
 
     fn step_aside(mut self: Box<Self>, run: &str, wait: Option<Duration>) -> Result<Box<dyn Session>> {

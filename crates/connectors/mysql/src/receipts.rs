@@ -10,7 +10,7 @@ use crate::{
 use chrono::{DateTime, Utc};
 use floodmark_connect::{
     crash::{self, Point},
-    destination::KeptReject,
+    destination::{KeptReject, RejectQuery, RunQuery},
 };
 use floodmark_core::{
     Code, Counts, Error, Result,
@@ -161,9 +161,13 @@ pub(crate) fn prune_runs(db: &Db, pipeline: &str, before: DateTime<Utc>, keep: u
 }
 
 /// Runs, newest first.
-pub(crate) fn runs(db: &Db, pipeline: Option<&str>, id: Option<&str>, limit: usize) -> Result<Vec<RunRecord>> {
+pub(crate) fn runs(db: &Db, query: &RunQuery<'_>) -> Result<Vec<RunRecord>> {
+    let RunQuery { pipeline, status, id, before, limit } = *query;
     let mut conditions = vec!["TRUE".to_owned()];
     conditions.extend(pipeline.map(|p| format!("pipeline = {}", text(p))));
+    conditions.extend(status.map(|status| format!("status = {}", text(status))));
+    conditions
+        .extend(before.map(|(began, run)| format!("(started_at, run) < ({}, {})", state::moment(began), text(run))));
     conditions.extend(id.map(|id| format!("LEFT(run, {}) = {}", id.chars().count(), text(id))));
     let sql = format!(
         "SELECT {RUN_COLUMNS} FROM _floodmark_runs WHERE {} ORDER BY started_at DESC, run DESC LIMIT {limit}",
@@ -208,12 +212,13 @@ fn run_record(r: &Owned) -> Option<RunRecord> {
     })
 }
 
-/// Kept rejects, oldest first.
-pub(crate) fn rejects(db: &Db, pipeline: Option<&str>) -> Result<Vec<KeptReject>> {
-    let condition = pipeline.map_or("TRUE".to_owned(), |p| format!("pipeline = {}", text(p)));
+/// Kept rejects, by number.
+pub(crate) fn rejects(db: &Db, query: &RejectQuery<'_>) -> Result<Vec<KeptReject>> {
+    let condition = query.pipeline.map_or("TRUE".to_owned(), |p| format!("pipeline = {}", text(p)));
+    let (after, most) = (query.after, query.most());
     let sql = format!(
-        "SELECT id, pipeline, run, file, line, `column`, reason, raw, doubtful FROM _floodmark_rejects WHERE {condition}
-         ORDER BY id"
+        "SELECT id, pipeline, run, file, line, `column`, reason, raw, doubtful FROM _floodmark_rejects
+         WHERE {condition} AND id > {after} ORDER BY id LIMIT {most}"
     );
     let kept = |r: &Owned| {
         let owned = |at: usize| r.text(at).unwrap_or_default().to_owned();
@@ -232,4 +237,11 @@ pub(crate) fn rejects(db: &Db, pipeline: Option<&str>) -> Result<Vec<KeptReject>
         }
     };
     Ok(db.query(&sql).map_err(to("read the rejects"))?.iter().map(kept).collect())
+}
+
+/// How many there are of a pipeline.
+pub(crate) fn count_rejects(db: &Db, pipeline: &str) -> Result<u64> {
+    let sql = format!("SELECT count(*) FROM _floodmark_rejects WHERE pipeline = {}", text(pipeline));
+    let row = db.query_opt(&sql).map_err(to("read the rejects"))?;
+    Ok(row.and_then(|row| row.number(0)).unwrap_or_default())
 }

@@ -4,7 +4,7 @@ use crate::{commits, failure::to, link::Db};
 use chrono::{DateTime, Utc};
 use floodmark_connect::{
     crash::{self, Point},
-    destination::KeptReject,
+    destination::{KeptReject, RejectQuery, RunQuery},
 };
 use floodmark_core::{
     Code, Counts, Error, Result,
@@ -155,15 +155,19 @@ pub(crate) fn prune_runs(db: &Db, pipeline: &str, before: DateTime<Utc>, keep: u
 }
 
 /// Runs, newest first.
-pub(crate) fn runs(db: &Db, pipeline: Option<&str>, id: Option<&str>, limit: usize) -> Result<Vec<RunRecord>> {
+pub(crate) fn runs(db: &Db, query: &RunQuery<'_>) -> Result<Vec<RunRecord>> {
+    let RunQuery { pipeline, status, id, before, limit } = *query;
+    let (began, run) = before.map_or((None, None), |(began, run)| (Some(began), Some(run)));
     let sql = format!(
         "SELECT {RUN_COLUMNS} FROM _floodmark_runs
          WHERE ($1::text IS NULL OR pipeline = $1) AND ($2::text IS NULL OR left(run, length($2)) = $2)
-         ORDER BY started_at DESC, run DESC LIMIT $3"
+           AND ($3::text IS NULL OR status = $3)
+           AND ($4::timestamptz IS NULL OR (started_at, run) < ($4, $5::text))
+         ORDER BY started_at DESC, run DESC LIMIT $6"
     );
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut runs: Vec<RunRecord> = db
-        .query(&sql, &[&pipeline, &id, &limit])
+        .query(&sql, &[&pipeline, &id, &status, &began, &run, &limit])
         .and_then(|rows| rows.iter().map(run_record).collect())
         .map_err(to("read the run ledger"))?;
     commits::read(db, &mut runs)?;
@@ -204,8 +208,8 @@ fn run_record(r: &Row) -> Result<RunRecord, tokio_postgres::Error> {
     })
 }
 
-/// Kept rejects, oldest first.
-pub(crate) fn rejects(db: &Db, pipeline: Option<&str>) -> Result<Vec<KeptReject>> {
+/// Kept rejects, by number.
+pub(crate) fn rejects(db: &Db, query: &RejectQuery<'_>) -> Result<Vec<KeptReject>> {
     let kept = |r: &Row| -> Result<KeptReject, tokio_postgres::Error> {
         Ok(KeptReject {
             id: r.try_get(0)?,
@@ -223,9 +227,17 @@ pub(crate) fn rejects(db: &Db, pipeline: Option<&str>) -> Result<Vec<KeptReject>
     };
     db.query(
         "SELECT id, pipeline, run, file, line, \"column\", reason, raw, doubtful FROM _floodmark_rejects
-         WHERE $1::text IS NULL OR pipeline = $1 ORDER BY id",
-        &[&pipeline],
+         WHERE ($1::text IS NULL OR pipeline = $1) AND id > $2 ORDER BY id LIMIT $3",
+        &[&query.pipeline, &query.after, &query.most()],
     )
     .and_then(|rows| rows.iter().map(kept).collect())
     .map_err(to("read the rejects"))
+}
+
+/// How many there are of a pipeline.
+pub(crate) fn count_rejects(db: &Db, pipeline: &str) -> Result<u64> {
+    db.query_one("SELECT count(*) FROM _floodmark_rejects WHERE pipeline = $1", &[&pipeline])
+        .and_then(|row| row.try_get::<_, i64>(0))
+        .map(|n| n as u64)
+        .map_err(to("read the rejects"))
 }

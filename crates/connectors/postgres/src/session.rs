@@ -18,7 +18,7 @@ use crate::{
 use floodmark_connect::{
     Chunk, LoadPlan, Session, Stop,
     crash::{self, Point},
-    destination::Target,
+    destination::{RunQuery, Target},
     refusal,
 };
 use floodmark_core::{
@@ -310,7 +310,7 @@ impl Session for PostgresSession {
 
     fn receipt(&self, run: &str) -> Result<Option<RunRecord>> {
         let own = self.after_loss(run)?;
-        Ok(receipts::runs(own.as_ref().unwrap_or(&self.db), None, Some(run), 1)?.pop())
+        Ok(receipts::runs(own.as_ref().unwrap_or(&self.db), &RunQuery::of(run))?.pop())
     }
 
     fn step_aside(mut self: Box<Self>, run: &str, wait: Option<Duration>) -> Result<Box<dyn Session>> {

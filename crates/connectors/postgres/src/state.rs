@@ -66,6 +66,18 @@ CREATE TABLE IF NOT EXISTS _floodmark_commits (run text PRIMARY KEY, pipeline te
 /// The one that came into use last: where it is, all are.
 const NEWEST: &str = "commits";
 
+/// Finds a pipeline's runs. It came after all tables.
+const INDEX: &str =
+    "CREATE INDEX IF NOT EXISTS _floodmark_runs_by_pipeline ON _floodmark_runs (pipeline, started_at, run)";
+
+/// Whether the newest table is there, and the index, or this user cannot make one: the run ledger is somebody else's.
+const WHOLE: &str = "SELECT EXISTS (SELECT FROM pg_class WHERE relname = $1 AND pg_table_is_visible(oid))
+    AND NOT EXISTS (
+      SELECT FROM pg_class t WHERE t.relname = '_floodmark_runs' AND pg_table_is_visible(t.oid)
+        AND pg_has_role(t.relowner, 'USAGE')
+        AND NOT EXISTS (SELECT FROM pg_class i WHERE i.relname = '_floodmark_runs_by_pipeline'
+          AND i.relnamespace = t.relnamespace))";
+
 /// Those that hold a pipeline's rows, by their names without the prefix, and whether the server counts their rows.
 pub(crate) const OF_PIPELINES: [(&str, bool); 12] = [
     ("state", false),
@@ -131,11 +143,14 @@ pub(crate) fn may_create(db: &Db) -> Result<()> {
 
 /// Creates the state tables where they are missing.
 pub(crate) fn create(db: &Db) -> Result<()> {
-    let whole = || Ok::<bool, Error>(present(db)? && there(db, NEWEST)?);
+    let fail = to("create the state tables");
+    let whole = || -> Result<bool> {
+        let newest = format!("_floodmark_{NEWEST}");
+        Ok(present(db)? && db.query_one(WHOLE, &[&newest]).and_then(|row| row.try_get(0)).map_err(&fail)?)
+    };
     if whole()? {
         return Ok(());
     }
-    let fail = to("create the state tables");
     db.query(MAKING, &[]).map_err(&fail)?;
     if whole()? {
         return Ok(());
@@ -145,7 +160,11 @@ pub(crate) fn create(db: &Db) -> Result<()> {
         let format = "INSERT INTO _floodmark_meta VALUES ($1)";
         crash::at(Point::CreateState, || db.execute(format, &[&FORMAT]).map_err(&fail))?;
     }
-    crash::at(Point::CreateState, || db.execute_batch(LATER).map_err(&fail))
+    crash::at(Point::CreateState, || db.execute_batch(LATER).map_err(&fail))?;
+    if whole()? {
+        return Ok(());
+    }
+    crash::at(Point::CreateState, || db.execute_batch(INDEX).map_err(&fail))
 }
 
 /// Raises the fencing token and returns it.

@@ -13,7 +13,7 @@ use floodmark_connect::{
     books::Books,
     boundary::Rows,
     crash::{self, Point},
-    destination::KeptReject,
+    destination::{KeptReject, RejectQuery, RunQuery},
 };
 use floodmark_core::{
     Result,
@@ -154,12 +154,16 @@ impl Books for SqliteLedger {
         Ok(())
     }
 
-    fn runs(db: &Connection, pipeline: Option<&str>, id: Option<&str>, limit: usize) -> Result<Vec<RunRecord>> {
-        state::runs(db, pipeline, id, limit)
+    fn runs(db: &Connection, query: &RunQuery<'_>) -> Result<Vec<RunRecord>> {
+        state::runs(db, query)
     }
 
-    fn rejects(db: &Connection, pipeline: Option<&str>) -> Result<Vec<KeptReject>> {
-        state::rejects(db, pipeline)
+    fn rejects(db: &Connection, query: &RejectQuery<'_>) -> Result<Vec<KeptReject>> {
+        state::rejects(db, query)
+    }
+
+    fn count_rejects(db: &Connection, pipeline: &str) -> Result<u64> {
+        state::count_rejects(db, pipeline)
     }
 
     fn drop_rejects(db: &Connection, pipeline: &str, ids: &[i64]) -> Result<u64> {

@@ -14,7 +14,7 @@ use crate::{
 use floodmark_connect::{
     Chunk, Destination, LoadPlan, Session, Stop,
     crash::{self, Point},
-    destination::{Target, Transaction},
+    destination::{RunQuery, Target, Transaction},
     refusal,
 };
 use floodmark_core::{
@@ -212,7 +212,7 @@ impl Session for SqliteSession {
     }
 
     fn receipt(&self, run: &str) -> Result<Option<RunRecord>> {
-        Ok(state::runs(&self.db, None, Some(run), 1)?.pop())
+        Ok(state::runs(&self.db, &RunQuery::of(run))?.pop())
     }
 
     fn step_aside(self: Box<Self>, run: &str, wait: Option<Duration>) -> Result<Box<dyn Session>> {

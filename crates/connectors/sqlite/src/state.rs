@@ -8,7 +8,7 @@ use crate::{
 use chrono::{DateTime, SecondsFormat, Utc};
 use floodmark_connect::{
     crash::{self, Point},
-    destination::KeptReject,
+    destination::{KeptReject, RejectQuery, RunQuery},
     kept, refusal,
 };
 use floodmark_core::{
@@ -18,7 +18,7 @@ use floodmark_core::{
     pipeline::{Load, Pipeline},
     state::{Commit, FORMAT, FileEntry, IntervalEntry, Reject, RunRecord, State, WatermarkMove},
 };
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use std::collections::HashSet;
 
 /// Tables of format 1.
@@ -66,8 +66,15 @@ CREATE TABLE IF NOT EXISTS _floodmark_commits (
 ) WITHOUT ROWID;
 "#;
 
-/// The one that came into use last: where it is, all are.
-const NEWEST: &str = "_floodmark_commits";
+/// Their indexes.
+const INDEXES: &str = "
+CREATE INDEX IF NOT EXISTS _floodmark_runs_by_pipeline ON _floodmark_runs (pipeline, started_at, run);
+CREATE INDEX IF NOT EXISTS _floodmark_runs_by_time ON _floodmark_runs (started_at, run);
+CREATE INDEX IF NOT EXISTS _floodmark_rejects_by_pipeline ON _floodmark_rejects (pipeline);
+";
+
+/// What came into use last: where it is, all else is.
+const NEWEST: &str = "_floodmark_rejects_by_pipeline";
 
 /// Whether the state tables are there; an error when a newer Floodmark wrote them.
 pub(crate) fn present(db: &Connection) -> Result<bool> {
@@ -81,7 +88,7 @@ pub(crate) fn present(db: &Connection) -> Result<bool> {
     kept::check_format(format).map(|()| true)
 }
 
-/// Whether a table is there.
+/// Whether a table, or an index, is there.
 pub(crate) fn there(db: &Connection, table: &str) -> Result<bool> {
     db.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = ?1)", [table], |r| r.get(0))
         .map_err(to("read the database"))
@@ -95,6 +102,7 @@ pub(crate) fn create(db: &Connection) -> Result<()> {
     }
     let fail = to("create the state tables");
     crash::at(Point::CreateState, || db.execute_batch(TABLES).map_err(&fail))?;
+    crash::at(Point::CreateState, || db.execute_batch(INDEXES).map_err(&fail))?;
     if !present {
         let format = "INSERT INTO _floodmark_meta VALUES (?1)";
         crash::at(Point::CreateState, || db.execute(format, [FORMAT]).map_err(&fail))?;
@@ -598,17 +606,36 @@ const RUN_COLUMNS: &str = "run, pipeline, status, load, started_at, finished_at,
   watermark_after, error";
 
 /// Runs, newest first.
-pub(crate) fn runs(db: &Connection, pipeline: Option<&str>, id: Option<&str>, limit: usize) -> Result<Vec<RunRecord>> {
-    let fail = to("read the run ledger");
-    let sql = format!(
-        "SELECT {RUN_COLUMNS} FROM _floodmark_runs WHERE (?1 IS NULL OR pipeline = ?1)
-           AND (?2 IS NULL OR substr(run, 1, length(?2)) = ?2)
-         ORDER BY started_at DESC, run DESC LIMIT ?3"
-    );
+pub(crate) fn runs(db: &Connection, query: &RunQuery<'_>) -> Result<Vec<RunRecord>> {
+    let RunQuery { pipeline, status, id, before, limit } = *query;
+    let before = before.map(|(began, run)| (timestamp(&began), run));
+    // Only what is asked for is a condition: a ledger may have many runs, and an index finds those of a pipeline.
+    let conditions = [
+        (pipeline.is_some(), "pipeline = :pipeline"),
+        (status.is_some(), "status = :status"),
+        (id.is_some(), "run >= :id AND run < :id || char(1114111)"),
+        (before.is_some(), "(started_at, run) < (:began, :run)"),
+    ];
+    let conditions: Vec<&str> = conditions.into_iter().filter(|(asked, _)| *asked).map(|(_, sql)| sql).collect();
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let (began, run) = before.map_or((None, None), |(began, run)| (Some(began), Some(run)));
+    let values: [(&str, &dyn ToSql, bool); 6] = [
+        (":pipeline", &pipeline, pipeline.is_some()),
+        (":status", &status, status.is_some()),
+        (":id", &id, id.is_some()),
+        (":began", &began, began.is_some()),
+        (":run", &run, run.is_some()),
+        (":limit", &limit, true),
+    ];
+    let values: Vec<(&str, &dyn ToSql)> =
+        values.into_iter().filter(|(.., asked)| *asked).map(|(name, value, _)| (name, value)).collect();
+    let asked = if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) };
+    let sql =
+        format!("SELECT {RUN_COLUMNS} FROM _floodmark_runs {asked} ORDER BY started_at DESC, run DESC LIMIT :limit");
     let mut runs: Vec<RunRecord> = db
-        .prepare(&sql)
-        .and_then(|mut s| s.query_map(params![pipeline, id, limit as i64], run_record)?.collect())
-        .map_err(fail)?;
+        .prepare_cached(&sql)
+        .and_then(|mut s| s.query_map(values.as_slice(), run_record)?.collect())
+        .map_err(to("read the run ledger"))?;
     commits::read(db, &mut runs)?;
     Ok(runs)
 }
@@ -650,14 +677,15 @@ fn run_record(r: &Row<'_>) -> rusqlite::Result<RunRecord> {
     })
 }
 
-/// Kept rejects, oldest first.
-pub(crate) fn rejects(db: &Connection, pipeline: Option<&str>) -> Result<Vec<KeptReject>> {
-    db.prepare(
+/// Kept rejects, by number.
+pub(crate) fn rejects(db: &Connection, query: &RejectQuery<'_>) -> Result<Vec<KeptReject>> {
+    let of = if query.pipeline.is_some() { "pipeline = ?1" } else { "?1 IS NULL" };
+    db.prepare(&format!(
         "SELECT id, pipeline, run, file, line, \"column\", reason, raw, doubtful FROM _floodmark_rejects
-         WHERE ?1 IS NULL OR pipeline = ?1 ORDER BY id",
-    )
+         WHERE {of} AND id > ?2 ORDER BY id LIMIT ?3"
+    ))
     .and_then(|mut s| {
-        s.query_map([pipeline], |r| {
+        s.query_map(params![query.pipeline, query.after, query.most()], |r| {
             Ok(KeptReject {
                 id: r.get(0)?,
                 pipeline: r.get(1)?,
@@ -675,4 +703,11 @@ pub(crate) fn rejects(db: &Connection, pipeline: Option<&str>) -> Result<Vec<Kep
         .collect()
     })
     .map_err(to("read the rejects"))
+}
+
+/// How many there are of a pipeline.
+pub(crate) fn count_rejects(db: &Connection, pipeline: &str) -> Result<u64> {
+    db.query_row("SELECT count(*) FROM _floodmark_rejects WHERE pipeline = ?1", [pipeline], |r| r.get::<_, i64>(0))
+        .map(|n| n as u64)
+        .map_err(to("read the rejects"))
 }

@@ -115,7 +115,7 @@ fn a_new_database_that_is_being_written_to_is_waited_for() {
     done.join().unwrap();
 }
 
-/// State tables that were made before the newest of them came up: looking misses nothing, and the next who writes makes them.
+/// State tables that were made before the newest of them, and their indexes, came up: looking misses nothing, and the next who writes makes them.
 #[test]
 fn state_tables_of_before_get_those_that_came_later() {
     let dir = tempfile::tempdir().unwrap();
@@ -125,12 +125,17 @@ fn state_tables_of_before_get_those_that_came_later() {
     drop(destination.open("p", "r", None, &Stop::default()).unwrap());
     let db = rusqlite::Connection::open(&path).unwrap();
     let tables = || -> i64 {
-        let count = "SELECT count(*) FROM sqlite_schema WHERE name IN ('_floodmark_intervals', '_floodmark_beside', '_floodmark_commits')";
+        let count = "SELECT count(*) FROM sqlite_schema WHERE name IN ('_floodmark_intervals', '_floodmark_beside',
+            '_floodmark_commits', '_floodmark_runs_by_pipeline', '_floodmark_runs_by_time', '_floodmark_rejects_by_pipeline')";
         db.query_row(count, [], |r| r.get(0)).unwrap()
     };
     let before = || {
-        db.execute_batch("DROP TABLE _floodmark_intervals; DROP TABLE _floodmark_beside; DROP TABLE _floodmark_commits")
-            .unwrap()
+        db.execute_batch(
+            "DROP TABLE _floodmark_intervals; DROP TABLE _floodmark_beside; DROP TABLE _floodmark_commits;
+             DROP INDEX _floodmark_runs_by_pipeline; DROP INDEX _floodmark_runs_by_time;
+             DROP INDEX _floodmark_rejects_by_pipeline",
+        )
+        .unwrap()
     };
     before();
     assert_eq!(destination.ledger().unwrap().intervals("p").unwrap(), []);
@@ -140,11 +145,11 @@ fn state_tables_of_before_get_those_that_came_later() {
     drop(rehearsal);
     assert_eq!(tables(), 0);
     drop(destination.open("p", "r", None, &Stop::default()).unwrap());
-    assert_eq!(tables(), 3);
+    assert_eq!(tables(), 6);
     before();
     drop(destination.open_beside("p", "r", None, &Stop::default()).unwrap());
-    assert_eq!(tables(), 3);
+    assert_eq!(tables(), 6);
     before();
     destination.ledger().unwrap().change_state("p", StateChange::Forget).unwrap();
-    assert_eq!(tables(), 3);
+    assert_eq!(tables(), 6);
 }
