@@ -16,6 +16,7 @@ pub mod infer;
 pub mod interval;
 pub mod merge;
 pub mod pipeline;
+pub mod reshaping;
 pub mod schema;
 pub mod state;
 pub mod text;

@@ -424,12 +424,12 @@ impl Chunk for Chunks<'_, '_, '_> {
             Some(receipts) if !receipts.moves(&self.parts.shaper) => BoundaryChange::default(),
             _ => self.parts.shaper.take_boundary(),
         };
-        let (pipeline, state) = (self.parts.pipeline, &self.parts.state);
+        let (pipeline, state, run) = (self.parts.pipeline, &self.parts.state, &self.parts.record.run);
         // Neither loads all there is: a few rows, and a part.
         let settings = match (self.parts.replay, &self.parts.receipts) {
             (Some(_), _) => state.settings.clone(),
-            (None, Some(_)) => settings_of_part(pipeline, state, self.parts.schema, now),
-            (None, None) => Some(begun(pipeline.settings(), pipeline, state, self.parts.schema, now)),
+            (None, Some(_)) => settings_of_part(pipeline, state, self.parts.schema, run, now),
+            (None, None) => Some(begun(pipeline.settings(), pipeline, state, self.parts.schema, run, now)),
         };
         if let Some(moved) = &mut self.parts.record.watermark {
             moved.after = watermark.as_ref().map(|m| m.value.to_string());

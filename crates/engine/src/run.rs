@@ -21,6 +21,7 @@ use floodmark_core::{
     clock::{SharedClock, SystemClock},
     event::{Event, Observer, Silent},
     pipeline::{CursorNulls, LateRows, Load, Pipeline, SchemaPolicy},
+    reshaping::{RESHAPINGS, note},
     schema::{Change, evolve},
     state::{BEGAN, Mark, RESHAPED, RunRecord, Settings, State, WatermarkMove},
     watermark::{Bounds, bounds},
@@ -635,14 +636,17 @@ impl Work<'_> {
 }
 
 /// Settings with where runs began: from the `start` there was when the watermark came to be, whatever the file says since.
-/// And with when the table's columns changed: rows of before are others since, where a row is its content.
+/// And with when the table's columns changed, and how: rows of before are others since, where a row is its content.
 pub(crate) fn begun(
     mut settings: Settings,
     pipeline: &Pipeline,
     state: &State,
     target: &Schema,
+    run: &str,
     now: DateTime<Utc>,
 ) -> Settings {
+    let notes = note(state.settings.as_ref(), state.schema.as_ref(), target, run, now);
+    settings.extend(notes.map(|notes| (RESHAPINGS.to_owned(), notes)));
     let before = state.settings.as_ref().and_then(|before| before.get(RESHAPED)).cloned();
     let changed = state.schema.as_ref().is_some_and(|schema| schema != target);
     let reshaped = if changed { Some(now.to_rfc3339_opts(SecondsFormat::Millis, true)) } else { before };
@@ -661,10 +665,11 @@ pub(crate) fn settings_of_part(
     pipeline: &Pipeline,
     state: &State,
     target: &Schema,
+    run: &str,
     now: DateTime<Utc>,
 ) -> Option<Settings> {
     let settings = state.settings.clone().unwrap_or_else(|| pipeline.settings());
-    Some(begun(settings, pipeline, state, target, now))
+    Some(begun(settings, pipeline, state, target, run, now))
 }
 
 /// Settings that are not those of the last load, and what that means.
@@ -673,7 +678,7 @@ pub(crate) fn changed_settings(pipeline: &Pipeline, state: &State) -> Option<Str
     let mut names: Vec<&String> = before
         .keys()
         .chain(now.keys())
-        .filter(|name| ![BEGAN, RESHAPED].contains(&name.as_str()) && before.get(*name) != now.get(*name))
+        .filter(|name| ![BEGAN, RESHAPED, RESHAPINGS].contains(&name.as_str()) && before.get(*name) != now.get(*name))
         .collect();
     names.sort();
     names.dedup();

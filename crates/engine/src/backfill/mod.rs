@@ -639,7 +639,7 @@ impl Work<'_> {
             reread: Vec::new(),
             skimmed: Vec::new(),
             replayed: Vec::new(),
-            settings: settings_of_part(self.pipeline, state, &schemas.target, self.engine.clock.now()),
+            settings: settings_of_part(self.pipeline, state, &schemas.target, &run.run, self.engine.clock.now()),
             intervals: Vec::new(),
             absorbed: Vec::new(),
             run: RunRecord { status: "partial".into(), ..run.clone() },
