@@ -14,6 +14,9 @@ use utoipa::ToSchema;
 /// Events that are kept of one piece of work; the newest ones.
 pub(crate) const EVENTS: usize = 400;
 
+/// Values have at most so many characters.
+const LONGEST: usize = 200;
+
 /// What is to be done with a pipeline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
@@ -27,10 +30,25 @@ pub(crate) enum Task {
     /// Load a range of its history.
     Backfill {
         /// The first value that is loaded.
+        #[schema(
+            min_length = 1,
+            max_length = 200,
+            pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+        )]
         from: Option<String>,
         /// The first that is not.
+        #[schema(
+            min_length = 1,
+            max_length = 200,
+            pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+        )]
         to: Option<String>,
         /// How long an interval is.
+        #[schema(
+            min_length = 1,
+            max_length = 200,
+            pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+        )]
         by: Option<String>,
         /// Only what neither a backfill nor a run has loaded.
         #[serde(default)]
@@ -57,7 +75,9 @@ impl Task {
     pub(crate) fn mistake(&self) -> Option<&'static str> {
         let Task::Backfill { from, to, by, missing } = self else { return None };
         let texts = [from, to, by];
-        let odd = |text: &String| text.trim().is_empty() || text.chars().any(char::is_control) || text.len() > 200;
+        let odd = |text: &String| {
+            text.trim().is_empty() || text.chars().any(char::is_control) || text.chars().count() > LONGEST
+        };
         if texts.into_iter().flatten().any(odd) {
             return Some("from, to and by are values such as 2024-01-01 and 1d");
         }

@@ -2,6 +2,8 @@
 
 #![cfg(unix)]
 
+mod api;
+
 use crate::support::Scratch;
 use serde_json::Value;
 use std::{
@@ -103,7 +105,7 @@ impl Served {
 
     /// Asks for work; returns its id.
     fn order(&self, body: &str) -> String {
-        let answer = self.post("/api/v1/runs", body);
+        let answer = self.post("/api/v1/jobs", body);
         assert_eq!(answer.status, 202, "{}", answer.body);
         answer.json()["id"].as_str().unwrap().to_owned()
     }
@@ -344,7 +346,7 @@ fn nobody_is_let_in_without_the_token_and_no_other_site_changes_anything() {
         assert_eq!(served.ask("GET", path, &[], "").status, 401, "{path}");
         assert_eq!(served.ask("GET", path, &[("authorization", "Bearer wrong")], "").status, 401, "{path}");
     }
-    assert_eq!(served.ask("POST", "/api/v1/runs", &[], r#"{"pipeline": "orders"}"#).status, 401);
+    assert_eq!(served.ask("POST", "/api/v1/jobs", &[], r#"{"pipeline": "orders"}"#).status, 401);
     assert_eq!(served.ask("GET", "/healthz", &[], "").status, 200);
     let well = [("authorization", bearer.as_str())];
     assert_eq!(served.ask("GET", "/api/v1/pipelines", &well, "").status, 200);
@@ -374,11 +376,11 @@ fn odd_requests_are_answered_with_what_is_wrong() {
         ("GET", "/api/v1/runs?limit=many", &[], "", 400),
         ("GET", "/api/v1/runs?lmit=1", &[], "", 400),
         ("GET", "/api/v1/runs?pipeline=%27%3B+DROP+TABLE+orders", &[], "", 404),
-        ("POST", "/api/v1/runs", &[json], "{", 400),
-        ("POST", "/api/v1/runs", &[json], r#"{"pipeline": "ordres"}"#, 404),
-        ("POST", "/api/v1/runs", &[json], r#"{"pipeline": "orders", "task": {"kind": "drop"}}"#, 422),
-        ("POST", "/api/v1/runs", &[json], r#"{"pipeline": "orders", "task": {"kind": "backfill"}}"#, 422),
-        ("POST", "/api/v1/runs", &[("content-type", "text/plain")], r#"{"pipeline": "orders"}"#, 415),
+        ("POST", "/api/v1/jobs", &[json], "{", 400),
+        ("POST", "/api/v1/jobs", &[json], r#"{"pipeline": "ordres"}"#, 404),
+        ("POST", "/api/v1/jobs", &[json], r#"{"pipeline": "orders", "task": {"kind": "drop"}}"#, 422),
+        ("POST", "/api/v1/jobs", &[json], r#"{"pipeline": "orders", "task": {"kind": "backfill"}}"#, 422),
+        ("POST", "/api/v1/jobs", &[("content-type", "text/plain")], r#"{"pipeline": "orders"}"#, 415),
         ("POST", "/api/v1/jobs/none/cancel", &[], "", 404),
         ("DELETE", "/api/v1/runs", &[], "", 405),
     ] {
@@ -387,7 +389,7 @@ fn odd_requests_are_answered_with_what_is_wrong() {
         assert!(!answer.json()["error"]["message"].as_str().unwrap().is_empty());
     }
     let large = format!(r#"{{"pipeline": "{}"}}"#, "x".repeat(100_000));
-    assert_eq!(served.ask("POST", "/api/v1/runs", &[json], &large).status, 413);
+    assert_eq!(served.ask("POST", "/api/v1/jobs", &[json], &large).status, 413);
 }
 
 /// The secret that forms of a page bring.

@@ -1,33 +1,50 @@
 //! `/api/v1`: what there is to know and to ask for, as JSON.
 
+mod describe;
+mod intervals;
+pub(super) mod page;
+mod rejects;
+mod runs;
+mod state;
+
 use super::{
-    App, events, guard,
-    view::{self, JobView, PipelineView, RunView},
+    App,
+    books::Unread,
+    events, guard,
+    view::{self, JobView, PipelineView},
 };
 use crate::{at::At, board::Refusal, work::Task};
 use axum::{
     Json, Router,
-    extract::{FromRequest, FromRequestParts, Path, Query, Request, State, rejection::JsonRejection},
-    http::{StatusCode, request::Parts},
+    extract::{FromRequest, Request, State, rejection::JsonRejection},
+    http::StatusCode,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use describe::Everywhere;
+use page::{Asked, Limit, Within};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use utoipa::{IntoParams, OpenApi, ToSchema};
 
-/// Lists have at most so many.
-const MOST: usize = 1000;
-
 pub(super) fn router() -> Router<App> {
     Router::new()
-        .route("/openapi.json", get(async || Json(Document::openapi())))
+        .route("/openapi.json", get(document))
         .route("/project", get(project))
         .route("/pipelines", get(pipelines))
         .route("/pipelines/{name}", get(one_pipeline))
         .route("/pipelines/{name}/pause", post(pause))
         .route("/pipelines/{name}/resume", post(resume))
-        .route("/runs", get(runs).post(start))
-        .route("/jobs", get(jobs))
+        .route("/pipelines/{name}/state", get(state::state))
+        .route("/pipelines/{name}/files", get(state::files))
+        .route("/pipelines/{name}/schema", get(state::schema))
+        .route("/pipelines/{name}/coverage", get(intervals::coverage))
+        .route("/pipelines/{name}/intervals", get(intervals::intervals))
+        .route("/pipelines/{name}/rejects", get(rejects::list))
+        .route("/pipelines/{name}/rejects/{id}", get(rejects::one))
+        .route("/pipelines/{name}/rejects/replay", post(rejects::replay))
+        .route("/runs", get(runs::runs))
+        .route("/runs/{id}", get(runs::run))
+        .route("/jobs", get(jobs).post(start))
         .route("/jobs/{id}", get(job))
         .route("/jobs/{id}/cancel", post(cancel))
         .route("/jobs/{id}/events", get(events::of_job))
@@ -48,6 +65,10 @@ pub(super) struct ApiError {
 impl ApiError {
     pub(super) fn unknown(message: impl Into<String>) -> ApiError {
         ApiError { status: StatusCode::NOT_FOUND, message: message.into() }
+    }
+
+    fn malformed(message: impl Into<String>) -> ApiError {
+        ApiError { status: StatusCode::BAD_REQUEST, message: message.into() }
     }
 
     fn wrong(message: impl Into<String>) -> ApiError {
@@ -71,6 +92,13 @@ impl From<Refusal> for ApiError {
     }
 }
 
+impl From<Unread> for ApiError {
+    fn from(why: Unread) -> Self {
+        let (status, message) = why.told();
+        ApiError { status, message }
+    }
+}
+
 /// A body that is JSON of that form; what is wrong with it is told as all errors are.
 pub(super) struct Body<T>(pub(super) T);
 
@@ -84,30 +112,26 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     }
 }
 
-/// What stands behind the question mark.
-pub(super) struct Asked<T>(pub(super) T);
-
-impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let read = Query::<T>::from_request_parts(parts, state).await;
-        read.map(|Query(value)| Asked(value))
-            .map_err(|error| ApiError { status: StatusCode::BAD_REQUEST, message: error.body_text() })
-    }
-}
-
 /// What there is, for programs.
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Floodmark", description = "Pipelines, their runs, and what is to be done with them."),
     servers((url = "/api/v1")),
     paths(
-        project, pipelines, one_pipeline, pause, resume, runs, start, jobs, job, cancel, events::of_job, events::all
+        project, pipelines, one_pipeline, pause, resume, state::state, state::files, state::schema, intervals::coverage,
+        intervals::intervals, rejects::list, rejects::one, rejects::replay, runs::runs, runs::run, start, jobs, job, cancel,
+        events::of_job, events::all
     ),
-    components(schemas(ErrorView, super::view::EventView))
+    components(schemas(ErrorView, runs::RunStatus)),
+    modifiers(&Everywhere)
 )]
 struct Document;
+
+/// The document of this server.
+async fn document(State(app): State<App>) -> Json<utoipa::openapi::OpenApi> {
+    let document = Document::openapi();
+    Json(if app.gate.asks() { describe::asking(document) } else { document })
+}
 
 /// An error.
 #[derive(ToSchema)]
@@ -146,7 +170,7 @@ pub(super) struct ProjectView {
 }
 
 /// The project, and what is wrong with its file.
-#[utoipa::path(get, path = "/project", responses((status = 200, body = ProjectView), (status = 401, description = "A token is needed.", body = ErrorView)))]
+#[utoipa::path(get, path = "/project", responses((status = 200, body = ProjectView)))]
 async fn project(State(app): State<App>) -> Json<ProjectView> {
     let board = app.shared.board();
     Json(ProjectView {
@@ -160,7 +184,7 @@ async fn project(State(app): State<App>) -> Json<ProjectView> {
 }
 
 /// All pipelines, in the order of the file.
-#[utoipa::path(get, path = "/pipelines", responses((status = 200, body = List<PipelineView>), (status = 401, description = "A token is needed.", body = ErrorView)))]
+#[utoipa::path(get, path = "/pipelines", responses((status = 200, body = List<PipelineView>)))]
 async fn pipelines(State(app): State<App>) -> Json<List<PipelineView>> {
     let now = app.shared.clock.now();
     let board = app.shared.board();
@@ -168,41 +192,12 @@ async fn pipelines(State(app): State<App>) -> Json<List<PipelineView>> {
 }
 
 /// One pipeline.
-#[utoipa::path(get, path = "/pipelines/{name}", params(("name" = String, Path)), responses((status = 200, body = PipelineView), (status = 401, description = "A token is needed.", body = ErrorView), (status = 404, description = "There is no such thing.", body = ErrorView)))]
-async fn one_pipeline(State(app): State<App>, Path(name): Path<String>) -> Result<Json<PipelineView>, ApiError> {
+#[utoipa::path(get, path = "/pipelines/{name}", operation_id = "pipeline", params(("name" = String, Path)), responses((status = 200, body = PipelineView), (status = 404, description = "There is no such thing.", body = ErrorView)))]
+async fn one_pipeline(State(app): State<App>, Within(name): Within<String>) -> Result<Json<PipelineView>, ApiError> {
     let now = app.shared.clock.now();
     let board = app.shared.board();
     let entry = board.entry(&name).ok_or_else(|| ApiError::unknown(format!("there is no pipeline {name:?}")))?;
     Ok(Json(view::pipeline(&board, entry, now)))
-}
-
-/// Which runs.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct Which {
-    /// Of this one alone.
-    pipeline: Option<String>,
-    /// That ended so.
-    status: Option<String>,
-    /// So many at most; 50 where nothing is said.
-    limit: Option<usize>,
-}
-
-/// Runs of the ledgers, newest first.
-#[utoipa::path(get, path = "/runs", params(Which), responses((status = 200, body = List<RunView>), (status = 400, description = "What stands behind the question mark is wrong.", body = ErrorView), (status = 401, description = "A token is needed.", body = ErrorView), (status = 404, description = "There is no such thing.", body = ErrorView)))]
-async fn runs(State(app): State<App>, Asked(which): Asked<Which>) -> Result<Json<List<RunView>>, ApiError> {
-    let board = app.shared.board();
-    if let Some(name) = which.pipeline.as_ref().filter(|name| board.entry(name).is_none()) {
-        return Err(ApiError::unknown(format!("there is no pipeline {name:?}")));
-    }
-    let of = |name: &str| which.pipeline.as_deref().is_none_or(|wanted| wanted == name);
-    let known = board.entries.iter().filter(|entry| of(&entry.declared.name)).filter_map(|entry| entry.known.as_ref());
-    let is = |run: &&floodmark_core::state::RunRecord| which.status.as_ref().is_none_or(|status| *status == run.status);
-    let mut all: Vec<_> = known.flat_map(|known| &known.runs).filter(is).collect();
-    all.sort_by(|a, b| b.started_at.cmp(&a.started_at).then_with(|| b.run.cmp(&a.run)));
-    all.truncate(which.limit.unwrap_or(50).min(MOST));
-    Ok(Json(List { items: all.into_iter().map(RunView::from).collect() }))
 }
 
 /// What is to be done with which pipeline.
@@ -216,7 +211,7 @@ struct Order {
 }
 
 /// Has something done with a pipeline.
-#[utoipa::path(post, path = "/runs", request_body = Order, responses((status = 202, description = "It was begun, or waits.", body = JobView), (status = 400, description = "The body is no JSON.", body = ErrorView), (status = 401, description = "A token is needed.", body = ErrorView), (status = 403, description = "It comes from another site.", body = ErrorView), (status = 404, description = "There is no such thing.", body = ErrorView), (status = 409, description = "The server is about to stop.", body = ErrorView), (status = 413, description = "The body is too large.", body = ErrorView), (status = 415, description = "The body is not said to be JSON.", body = ErrorView), (status = 422, description = "It cannot be done so.", body = ErrorView)))]
+#[utoipa::path(post, path = "/jobs", operation_id = "start_job", request_body = Order, responses((status = 202, description = "It was begun, or waits.", body = JobView), (status = 400, description = "The body is no JSON.", body = ErrorView), (status = 403, description = "It comes from another site.", body = ErrorView), (status = 404, description = "There is no such thing.", body = ErrorView), (status = 409, description = "The server is about to stop.", body = ErrorView), (status = 413, description = "The body is too large.", body = ErrorView), (status = 415, description = "The body is not said to be JSON.", body = ErrorView), (status = 422, description = "It cannot be done so.", body = ErrorView)))]
 async fn start(State(app): State<App>, Body(order): Body<Order>) -> Result<(StatusCode, Json<JobView>), ApiError> {
     let id = app.shared.ask(&order.pipeline, order.task.unwrap_or(Task::Run {}))?;
     Ok((StatusCode::ACCEPTED, Json(shown(&app, &id)?)))
@@ -235,44 +230,45 @@ struct WhichJobs {
     /// Of this pipeline alone.
     pipeline: Option<String>,
     /// So many at most; 50 where nothing is said.
-    limit: Option<usize>,
+    #[param(value_type = Option<u64>, minimum = 1, maximum = 1000)]
+    limit: Option<Limit>,
 }
 
 /// Work of this server, newest first.
-#[utoipa::path(get, path = "/jobs", params(WhichJobs), responses((status = 200, body = List<JobView>), (status = 400, description = "What stands behind the question mark is wrong.", body = ErrorView), (status = 401, description = "A token is needed.", body = ErrorView)))]
+#[utoipa::path(get, path = "/jobs", params(WhichJobs), responses((status = 200, body = List<JobView>)))]
 async fn jobs(State(app): State<App>, Asked(which): Asked<WhichJobs>) -> Json<List<JobView>> {
     let board = app.shared.board();
     let of = |name: &str| which.pipeline.as_deref().is_none_or(|wanted| wanted == name);
     let mut all: Vec<_> = board.jobs.values().filter(|job| of(&job.pipeline)).collect();
     all.sort_by(|a, b| b.since.cmp(&a.since).then_with(|| b.id.cmp(&a.id)));
-    all.truncate(which.limit.unwrap_or(50).min(MOST));
+    all.truncate(Limit::of(which.limit));
     Json(List { items: all.into_iter().map(JobView::from).collect() })
 }
 
 /// One piece of work.
-#[utoipa::path(get, path = "/jobs/{id}", params(("id" = String, Path)), responses((status = 200, body = JobView), (status = 401, description = "A token is needed.", body = ErrorView), (status = 404, description = "There is no such thing.", body = ErrorView)))]
-async fn job(State(app): State<App>, Path(id): Path<String>) -> Result<Json<JobView>, ApiError> {
+#[utoipa::path(get, path = "/jobs/{id}", params(("id" = String, Path)), responses((status = 200, body = JobView), (status = 404, description = "There is no such thing.", body = ErrorView)))]
+async fn job(State(app): State<App>, Within(id): Within<String>) -> Result<Json<JobView>, ApiError> {
     Ok(Json(shown(&app, &id)?))
 }
 
 /// Ends a piece of work: what is not committed is rolled back.
-#[utoipa::path(post, path = "/jobs/{id}/cancel", params(("id" = String, Path)), responses((status = 202, description = "It was told to end.", body = JobView), (status = 401, description = "A token is needed.", body = ErrorView), (status = 403, description = "It comes from another site.", body = ErrorView), (status = 404, description = "There is no such thing.", body = ErrorView), (status = 409, description = "It is over already.", body = ErrorView)))]
-async fn cancel(State(app): State<App>, Path(id): Path<String>) -> Result<(StatusCode, Json<JobView>), ApiError> {
+#[utoipa::path(post, path = "/jobs/{id}/cancel", operation_id = "cancel_job", params(("id" = String, Path)), responses((status = 202, description = "It was told to end.", body = JobView), (status = 403, description = "It comes from another site.", body = ErrorView), (status = 404, description = "There is no such thing.", body = ErrorView), (status = 409, description = "It is over already.", body = ErrorView)))]
+async fn cancel(State(app): State<App>, Within(id): Within<String>) -> Result<(StatusCode, Json<JobView>), ApiError> {
     app.shared.cancel(&id)?;
     Ok((StatusCode::ACCEPTED, Json(shown(&app, &id)?)))
 }
 
 /// Has a pipeline not run by itself.
-#[utoipa::path(post, path = "/pipelines/{name}/pause", params(("name" = String, Path)), responses((status = 200, body = PipelineView), (status = 401, description = "A token is needed.", body = ErrorView), (status = 403, description = "It comes from another site.", body = ErrorView), (status = 404, description = "There is no such thing.", body = ErrorView)))]
-async fn pause(app: State<App>, name: Path<String>) -> Result<Json<PipelineView>, ApiError> {
-    app.shared.pause(&name, true)?;
+#[utoipa::path(post, path = "/pipelines/{name}/pause", operation_id = "pause_pipeline", params(("name" = String, Path)), responses((status = 200, body = PipelineView), (status = 403, description = "It comes from another site.", body = ErrorView), (status = 404, description = "There is no such thing.", body = ErrorView)))]
+async fn pause(app: State<App>, name: Within<String>) -> Result<Json<PipelineView>, ApiError> {
+    app.shared.pause(&name.0, true)?;
     one_pipeline(app, name).await
 }
 
 /// Lets it again.
-#[utoipa::path(post, path = "/pipelines/{name}/resume", params(("name" = String, Path)), responses((status = 200, body = PipelineView), (status = 401, description = "A token is needed.", body = ErrorView), (status = 403, description = "It comes from another site.", body = ErrorView), (status = 404, description = "There is no such thing.", body = ErrorView)))]
-async fn resume(app: State<App>, name: Path<String>) -> Result<Json<PipelineView>, ApiError> {
-    app.shared.pause(&name, false)?;
+#[utoipa::path(post, path = "/pipelines/{name}/resume", operation_id = "resume_pipeline", params(("name" = String, Path)), responses((status = 200, body = PipelineView), (status = 403, description = "It comes from another site.", body = ErrorView), (status = 404, description = "There is no such thing.", body = ErrorView)))]
+async fn resume(app: State<App>, name: Within<String>) -> Result<Json<PipelineView>, ApiError> {
+    app.shared.pause(&name.0, false)?;
     one_pipeline(app, name).await
 }
 

@@ -2,17 +2,22 @@
 
 use super::App;
 use crate::page::view::Coverage;
+use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
-use floodmark_connect::destination::{KeptReject, Ledger};
+use floodmark_connect::destination::{KeptReject, Ledger, RejectQuery, RunQuery};
 use floodmark_core::{
-    Code, Error, Result,
+    Error, Result,
     coverage::{Grid, Known},
     pipeline::Pipeline,
-    state::{RESHAPED, RunRecord},
+    reshaping::{Reshaping, noted},
+    state::{RESHAPED, RunRecord, State},
     url::ConnectionUrl,
 };
 use floodmark_engine::registry;
 use std::sync::Arc;
+
+/// A run's id is no longer.
+const LONGEST: usize = 64;
 
 /// Rejects that are shown of a pipeline.
 pub(super) const REJECTS: usize = 100;
@@ -24,29 +29,57 @@ pub(super) struct Shelf {
     pub(super) coverage: Option<Coverage>,
     /// When its columns changed last.
     pub(super) reshaped: Option<DateTime<Utc>>,
+    /// What was noted of how, oldest first.
+    pub(super) history: Vec<Reshaping>,
     /// The oldest ones, at most [`REJECTS`].
     pub(super) rejects: Vec<KeptReject>,
-    pub(super) all_rejects: usize,
+    pub(super) all_rejects: u64,
 }
 
-/// Where a pipeline's ledger is.
-fn place(app: &App, name: &str) -> Result<ConnectionUrl> {
-    let board = app.shared.board();
-    let pipeline = board.entry(name).and_then(|entry| entry.declared.pipeline.as_ref().ok());
-    let unknown = || Error::new(Code::UnknownPipeline, format!("there is no pipeline {name:?}"));
-    pipeline.map(|pipeline| pipeline.destination.url.clone()).ok_or_else(unknown)
+/// Why nothing can be told of a pipeline's ledger.
+#[derive(Debug)]
+pub(super) enum Unread {
+    /// There is no such pipeline.
+    Unknown(String),
+    /// It cannot be run as the file is, so that nobody knows where its ledger is.
+    Broken(String),
+    /// A process has the database for itself.
+    Held,
+    /// It cannot be read.
+    Failed(Error),
 }
 
-/// Looks into a ledger. Nothing is seen of a database that a process has for itself.
+impl Unread {
+    /// As an answer.
+    pub(super) fn told(self) -> (StatusCode, String) {
+        match self {
+            Unread::Unknown(message) => (StatusCode::NOT_FOUND, message),
+            Unread::Broken(message) => (StatusCode::CONFLICT, message),
+            Unread::Held => {
+                let message = "a run has the database for itself; ask again when it has ended";
+                (StatusCode::SERVICE_UNAVAILABLE, message.to_owned())
+            }
+            Unread::Failed(error) => (StatusCode::BAD_GATEWAY, error.to_string()),
+        }
+    }
+}
+
+impl From<Error> for Unread {
+    fn from(error: Error) -> Self {
+        Unread::Failed(error)
+    }
+}
+
+/// Looks into a ledger; nothing is seen of a database that is not there.
 async fn read<T: Default + Send + 'static>(
     app: &App,
     url: ConnectionUrl,
     look: impl FnOnce(&dyn Ledger) -> Result<T> + Send + 'static,
-) -> Result<T> {
+) -> Result<T, Unread> {
     let shared = Arc::clone(&app.shared);
     let looked = tokio::task::spawn_blocking(move || {
         if !shared.board().open(&url) {
-            return Ok(T::default());
+            return Err(Unread::Held);
         }
         let look = || {
             let destination = registry::destination(&url)?;
@@ -54,40 +87,119 @@ async fn read<T: Default + Send + 'static>(
         };
         let looked = look();
         shared.board().close(&url);
-        looked
+        looked.map_err(Unread::Failed)
     });
-    looked.await.unwrap_or_else(|_| Err(Error::internal("a ledger could not be read")))
+    looked.await.unwrap_or_else(|_| Err(Error::internal("a ledger could not be read").into()))
+}
+
+/// Looks into a pipeline's ledger.
+pub(super) async fn of<T: Default + Send + 'static>(
+    app: &App,
+    name: &str,
+    look: impl FnOnce(&Pipeline, &dyn Ledger) -> Result<T> + Send + 'static,
+) -> Result<T, Unread> {
+    let pipeline = {
+        let board = app.shared.board();
+        let entry = board.entry(name).ok_or_else(|| Unread::Unknown(format!("there is no pipeline {name:?}")))?;
+        entry.declared.pipeline.clone().map_err(Unread::Broken)?
+    };
+    read(app, pipeline.destination.url.clone(), move |ledger| look(&pipeline, ledger)).await
+}
+
+/// Where ledgers are, each place once: all of them, or that of a pipeline.
+fn places(app: &App, name: Option<&str>) -> Vec<ConnectionUrl> {
+    let board = app.shared.board();
+    let of = board.entries.iter().filter(|entry| name.is_none_or(|name| entry.declared.name == name));
+    let mut urls: Vec<ConnectionUrl> = Vec::new();
+    for pipeline in of.filter_map(|entry| entry.declared.pipeline.as_ref().ok()) {
+        if !urls.contains(&pipeline.destination.url) {
+            urls.push(pipeline.destination.url.clone());
+        }
+    }
+    urls
 }
 
 /// Of a pipeline.
-pub(super) async fn shelf(app: &App, name: &str) -> Result<Shelf> {
-    let url = place(app, name)?;
-    let name = name.to_owned();
-    let pipeline = app.shared.board().entry(&name).and_then(|entry| entry.declared.pipeline.clone().ok());
-    read(app, url, move |ledger| {
-        let mut rejects = ledger.rejects(Some(&name))?;
-        let all_rejects = rejects.len();
-        rejects.truncate(REJECTS);
-        let settings = ledger.state(&name)?.and_then(|state| state.settings).unwrap_or_default();
-        let reshaped = settings.get(RESHAPED).and_then(|at| DateTime::parse_from_rfc3339(at).ok());
+pub(super) async fn shelf(app: &App, name: &str) -> Result<Shelf, Unread> {
+    of(app, name, |pipeline, ledger| {
+        let name = &pipeline.name;
+        let query = RejectQuery { pipeline: Some(name), after: i64::MIN, limit: REJECTS };
+        let rejects = ledger.find_rejects(&query)?;
+        let all_rejects = if rejects.len() < REJECTS { rejects.len() as u64 } else { ledger.count_rejects(name)? };
+        let (reshaped, history) = reshaped(&ledger.state(name)?.unwrap_or_default());
         // A pipeline without a column to go along has nothing to be drawn.
-        let coverage = pipeline.and_then(|pipeline| covered(&pipeline, ledger).unwrap_or_default());
-        Ok(Shelf { coverage, reshaped: reshaped.map(|at| at.to_utc()), rejects, all_rejects })
+        let coverage = covered(pipeline, ledger).unwrap_or_default();
+        Ok(Shelf { coverage, reshaped, history, rejects, all_rejects })
     })
     .await
+}
+
+/// When columns changed last, and what was noted of how, oldest first.
+pub(super) fn reshaped(state: &State) -> (Option<DateTime<Utc>>, Vec<Reshaping>) {
+    let at = state.settings.as_ref().and_then(|settings| settings.get(RESHAPED));
+    let at = at.and_then(|at| DateTime::parse_from_rfc3339(at).ok()).map(|at| at.to_utc());
+    (at, noted(state.settings.as_ref()))
 }
 
 /// What of a pipeline's axis is in.
 fn covered(pipeline: &Pipeline, ledger: &dyn Ledger) -> Result<Option<Coverage>> {
     let covered = floodmark_engine::Coverage::read(pipeline, None, ledger)?;
+    Ok(grid(&covered)?.map(|grid| Coverage { column: covered.column, grid }))
+}
+
+/// The same in cells; `None` where nothing is in.
+pub(super) fn grid(covered: &floodmark_engine::Coverage) -> Result<Option<Grid>> {
     let Some(axis) = &covered.axis else { return Ok(None) };
     let (start, watermark) = (covered.start.as_deref(), covered.watermark.as_ref());
-    let known = Known { axis, entries: &covered.entries, start, watermark };
-    Ok(Grid::new(known, None, None)?.map(|grid| Coverage { column: covered.column, grid }))
+    Grid::new(Known { axis, entries: &covered.entries, start, watermark }, None, None)
+}
+
+/// Runs, newest first: of a pipeline or of all that the file has, with this status or any, behind this one or from the first.
+pub(super) async fn runs(
+    app: &App,
+    name: Option<&str>,
+    status: Option<&'static str>,
+    after: Option<&RunRecord>,
+    limit: usize,
+) -> Result<Vec<RunRecord>, Unread> {
+    let mut all = Vec::new();
+    for url in places(app, name) {
+        let (pipeline, last) = (name.map(str::to_owned), after.cloned());
+        let found = read(app, url, move |ledger| {
+            let before = last.as_ref().map(|run| (run.started_at, run.run.as_str()));
+            ledger.find_runs(&RunQuery { pipeline: pipeline.as_deref(), status, before, limit, ..RunQuery::default() })
+        });
+        match found.await {
+            Ok(found) => all.extend(found),
+            // Of several ledgers one that cannot be read now does not hide the others: what is known of it has to do.
+            Err(Unread::Held) => all.extend(at_hand(app, name, status, after)),
+            Err(Unread::Failed(_)) if name.is_none() => all.extend(at_hand(app, name, status, after)),
+            Err(error) => return Err(error),
+        }
+    }
+    all.sort_by(|a, b| b.started_at.cmp(&a.started_at).then_with(|| b.run.cmp(&a.run)));
+    all.dedup_by(|a, b| a.run == b.run);
+    all.truncate(limit);
+    Ok(all)
+}
+
+fn at_hand(app: &App, name: Option<&str>, status: Option<&str>, after: Option<&RunRecord>) -> Vec<RunRecord> {
+    let board = app.shared.board();
+    let of = board.entries.iter().filter(|entry| name.is_none_or(|name| entry.declared.name == name));
+    let runs = of.filter_map(|entry| entry.known.as_ref()).flat_map(|known| &known.runs);
+    let is = |run: &&RunRecord| {
+        status.is_none_or(|status| status == run.status)
+            && after.is_none_or(|after| (run.started_at, &run.run) < (after.started_at, &after.run))
+    };
+    runs.filter(is).cloned().collect()
 }
 
 /// A run by its whole id, with what its commits brought.
-pub(super) async fn run(app: &App, id: &str) -> Result<Option<RunRecord>> {
+pub(super) async fn run(app: &App, id: &str) -> Result<Option<RunRecord>, Unread> {
+    // No run is called so, and not every database takes every text.
+    if id.is_empty() || id.len() > LONGEST || !id.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(None);
+    }
     let known = {
         let board = app.shared.board();
         let all = board.entries.iter().filter_map(|entry| entry.known.as_ref()).flat_map(|known| &known.runs);
@@ -97,16 +209,7 @@ pub(super) async fn run(app: &App, id: &str) -> Result<Option<RunRecord>> {
     if known.as_ref().is_some_and(|run| run.finished_at.is_some()) {
         return Ok(known);
     }
-    let mut urls: Vec<ConnectionUrl> = Vec::new();
-    let names: Vec<String> = app.shared.board().entries.iter().map(|entry| entry.declared.name.clone()).collect();
-    for name in names {
-        if let Ok(url) = place(app, &name)
-            && !urls.contains(&url)
-        {
-            urls.push(url);
-        }
-    }
-    for url in urls {
+    for url in places(app, None) {
         let id = id.to_owned();
         let found = read(app, url, move |ledger| Ok(ledger.runs_like(&id, 2)?.into_iter().find(|run| run.run == id)));
         if let Ok(Some(run)) = found.await {

@@ -2,23 +2,72 @@
 
 use super::{
     App,
-    api::ApiError,
+    api::{
+        ApiError,
+        page::{Asked, Within},
+    },
     view::{EventView, JobView},
 };
 use crate::scheduler::{Shared, Told};
 use axum::{
-    extract::{Path, State},
+    extract::State,
     http::HeaderMap,
     response::sse::{Event, KeepAlive, Sse},
 };
 use futures::{Stream, StreamExt as _, stream};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::{convert::Infallible, sync::Arc, time::Duration};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
+use utoipa::{IntoParams, ToSchema};
 
 /// Whoever hears nothing for so long is told that all is well, so that nothing between takes the connection for dead.
 const QUIET: Duration = Duration::from_secs(15);
+
+/// How long somebody listens.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Listening {
+    /// For so many seconds; without it, as long as there is something to be heard.
+    #[param(value_type = Option<u64>, minimum = 1, maximum = 86400)]
+    seconds: Option<Seconds>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "u64")]
+struct Seconds(u64);
+
+impl TryFrom<u64> for Seconds {
+    type Error = &'static str;
+
+    fn try_from(seconds: u64) -> Result<Self, Self::Error> {
+        let fits = (1..=86_400).contains(&seconds);
+        fits.then_some(Seconds(seconds)).ok_or("seconds is a number from 1 to 86400")
+    }
+}
+
+impl Listening {
+    /// Until that time is over.
+    async fn over(self) {
+        match self.seconds {
+            Some(Seconds(seconds)) => tokio::time::sleep(Duration::from_secs(seconds)).await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// An event, as its fields.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it is described here, and sent as a text")]
+struct SentView {
+    /// What it is about.
+    event: String,
+    /// An object, as JSON.
+    data: String,
+    /// What is sent as `Last-Event-ID` by whoever comes again.
+    id: Option<String>,
+}
 
 type Answer<S> = Sse<axum::response::sse::KeepAliveStream<S>>;
 
@@ -46,11 +95,16 @@ async fn next(news: &mut Receiver<Told>) -> Option<Told> {
 #[utoipa::path(
     get,
     path = "/events",
-    responses((status = 200, description = "Server-sent events.", body = String, content_type = "text/event-stream"))
+    operation_id = "events",
+    params(Listening),
+    responses((status = 200, description = "Server-sent events.", body = SentView, content_type = "text/event-stream"))
 )]
-pub(super) async fn all(State(app): State<App>) -> Answer<impl Stream<Item = Result<Event, Infallible>>> {
+pub(super) async fn all(
+    State(app): State<App>,
+    Asked(listening): Asked<Listening>,
+) -> Answer<impl Stream<Item = Result<Event, Infallible>>> {
     let start = (app.shared.told.subscribe(), Arc::clone(&app.shared));
-    kept_alive(stream::unfold(start, async |(mut news, shared)| {
+    let events = stream::unfold(start, async |(mut news, shared)| {
         loop {
             let event = match next(&mut news).await? {
                 Told::Job(id) => {
@@ -63,7 +117,8 @@ pub(super) async fn all(State(app): State<App>) -> Answer<impl Stream<Item = Res
             };
             return Some((Ok(event), (news, shared)));
         }
-    }))
+    });
+    kept_alive(events.take_until(Box::pin(listening.over())))
 }
 
 /// Where a reader of one piece of work is.
@@ -100,15 +155,17 @@ impl Reader {
 #[utoipa::path(
     get,
     path = "/jobs/{id}/events",
-    params(("id" = String, Path)),
+    operation_id = "job_events",
+    params(("id" = String, Path), Listening),
     responses(
-        (status = 200, description = "Server-sent events.", body = String, content_type = "text/event-stream"),
+        (status = 200, description = "Server-sent events.", body = SentView, content_type = "text/event-stream"),
         (status = 404, description = "There is no such work.", body = super::api::ErrorView)
     )
 )]
 pub(super) async fn of_job(
     State(app): State<App>,
-    Path(id): Path<String>,
+    Within(id): Within<String>,
+    Asked(listening): Asked<Listening>,
     headers: HeaderMap,
 ) -> Result<Answer<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     let news = app.shared.told.subscribe();
@@ -130,5 +187,5 @@ pub(super) async fn of_job(
         let events = reader.news();
         Some((stream::iter(events.into_iter().map(Ok)), (reader, false)))
     });
-    Ok(kept_alive(parts.flatten()))
+    Ok(kept_alive(parts.flatten().take_until(Box::pin(listening.over()))))
 }

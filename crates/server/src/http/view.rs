@@ -12,7 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use floodmark_core::{
     Counts,
     pipeline::SourceSpec,
-    state::{RunRecord, WatermarkMove},
+    state::{Mark, RunRecord, WatermarkMove},
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -64,6 +64,12 @@ pub(crate) struct WatermarkView {
     pub(crate) column: String,
     pub(crate) r#type: String,
     pub(crate) value: String,
+}
+
+impl From<&Mark> for WatermarkView {
+    fn from(mark: &Mark) -> Self {
+        WatermarkView { column: mark.column.clone(), r#type: mark.data_type.to_string(), value: mark.value.to_string() }
+    }
 }
 
 /// A run of a ledger.
@@ -330,11 +336,7 @@ pub(crate) fn pipeline(board: &Board, entry: &Entry, now: DateTime<Utc>) -> Pipe
         after: service.map(|service| service.after.clone()).unwrap_or_default(),
         next_run: next_run.map(At),
         paused_since: entry.kept.paused.map(At),
-        watermark: known.watermark.as_ref().map(|mark| WatermarkView {
-            column: mark.column.clone(),
-            r#type: mark.data_type.to_string(),
-            value: mark.value.to_string(),
-        }),
+        watermark: known.watermark.as_ref().map(WatermarkView::from),
         loaded_until: known.loaded_until().map(At),
         freshness: freshness.map(|freshness| freshness.as_secs_f64()),
         late,

@@ -88,6 +88,11 @@ fn past(runs: &[RunLine]) -> Vec<Past> {
     runs.iter().rev().map(past).collect()
 }
 
+fn change(column: &str, ago: i64, became: Became) -> ColumnChange {
+    let run = "0195a3b2-7c1e-7000-8000-000000000007".into();
+    ColumnChange { at: before(ago), run, column: column.into(), became }
+}
+
 /// A pipeline that is as it should be.
 pub(crate) fn card(name: &str) -> Card {
     let runs = runs(40);
@@ -280,6 +285,12 @@ pub(crate) fn pipeline() -> Pipeline {
             Column { undecided: true, ..column("coupon", "text") },
         ],
         reshaped: Some(before(90_000)),
+        changes: vec![
+            change("discount", 90_000, Became::Added("decimal(5,2)".into())),
+            change("amount", 800_000, Became::Retyped("decimal(8,2)".into(), "decimal(10,2)".into())),
+            change("coupon", 800_000, Became::Decided("bigint".into())),
+            change("legacy_id", 9_000_000, Became::Removed),
+        ],
         rejects: vec![
             reject(1, "FM0301 \"12,40 €\" is not a decimal(10,2)", "1207;88;12,40 €;;2026-03-03 08:11:00"),
             reject(3, "FM0302 the key is NULL", ";88;12.40;\"<b>bold</b>\";2026-03-03 08:11:09"),

@@ -6,7 +6,7 @@ use super::{
     overview::{Loaded, Soon, trouble},
     parts::{Act, Ago, Badge, Button, RELOAD, REPAIR, TroubleBox, Work},
     prose, remedy,
-    view::{Frame, Next, Pipeline, RunLine, Standing, Trouble},
+    view::{Became, ColumnChange, Frame, Next, Pipeline, RunLine, Standing, Trouble},
     words,
 };
 use askama::Template;
@@ -48,6 +48,7 @@ struct Page<'a> {
     runs: Vec<Listed<'a>>,
     more_runs: Option<String>,
     reshaped: Option<Ago>,
+    changes: Vec<Changed<'a>>,
     more_rejects: Option<String>,
 }
 
@@ -86,6 +87,26 @@ impl<'a> Listed<'a> {
             code: run.trouble.as_ref().and_then(|trouble| trouble.code.as_deref()),
             why: run.trouble.as_ref().map(|trouble| trouble.what.as_str()),
         }
+    }
+}
+
+/// What became of a column, in a line.
+struct Changed<'a> {
+    at: Ago,
+    run: &'a str,
+    column: &'a str,
+    became: String,
+}
+
+impl<'a> Changed<'a> {
+    fn new(change: &'a ColumnChange, now: DateTime<Utc>) -> Changed<'a> {
+        let became = match &change.became {
+            Became::Added(data_type) => format!("new, {data_type}"),
+            Became::Retyped(from, to) => format!("{from} → {to}"),
+            Became::Decided(data_type) => format!("first value: {data_type}"),
+            Became::Removed => "no column any more".to_owned(),
+        };
+        Changed { at: Ago::new(change.at, now), run: &change.run, column: &change.column, became }
     }
 }
 
@@ -144,6 +165,7 @@ pub(crate) fn pipeline(frame: &Frame, view: &Pipeline) -> String {
         more_runs: (more > 0)
             .then(|| if view.older { format!("{more} older, and those before them") } else { format!("{more} older") }),
         reshaped: view.reshaped.map(|at| Ago::new(at, now)),
+        changes: view.changes.iter().map(|change| Changed::new(change, now)).collect(),
         more_rejects: (card.rejects > view.rejects.len() as u64)
             .then(|| grouped(card.rejects - view.rejects.len() as u64)),
     };

@@ -28,6 +28,7 @@ fn pages() -> Vec<(&'static str, String)> {
         older: false,
         columns: Vec::new(),
         reshaped: None,
+        changes: Vec::new(),
         rejects: Vec::new(),
         ..made_up::pipeline()
     };

@@ -246,6 +246,8 @@ pub(crate) struct Pipeline {
     pub(crate) columns: Vec<Column>,
     /// When they changed last.
     pub(crate) reshaped: Option<DateTime<Utc>>,
+    /// What was noted of how, newest first.
+    pub(crate) changes: Vec<ColumnChange>,
     /// The first of `card.rejects`.
     pub(crate) rejects: Vec<Reject>,
     /// What of it deserves a thought.
@@ -259,6 +261,29 @@ pub(crate) struct Column {
     pub(crate) data_type: String,
     /// No value was seen yet, so its type may still change.
     pub(crate) undecided: bool,
+}
+
+/// What became of a column.
+#[derive(Debug, Clone)]
+pub(crate) struct ColumnChange {
+    pub(crate) at: DateTime<Utc>,
+    /// The run that made it.
+    pub(crate) run: String,
+    pub(crate) column: String,
+    pub(crate) became: Became,
+}
+
+/// What it became, types in words.
+#[derive(Debug, Clone)]
+pub(crate) enum Became {
+    /// It is new.
+    Added(String),
+    /// It had another type.
+    Retyped(String, String),
+    /// Its first value said what type it has.
+    Decided(String),
+    /// It is no column of the table any more.
+    Removed,
 }
 
 /// A row that could not be loaded.

@@ -8,7 +8,7 @@ use crate::{
     http::{App, books},
     page::{
         self,
-        view::{Card, Column, Lint, Pipeline, Reject},
+        view::{Became, Card, Column, ColumnChange, Lint, Pipeline, Reject},
     },
 };
 use axum::{
@@ -18,7 +18,10 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use floodmark_connect::destination::KeptReject;
-use floodmark_core::error::shorten;
+use floodmark_core::{
+    error::shorten,
+    reshaping::{Reshaping, Step},
+};
 
 pub(super) async fn page(State(app): State<App>, Path(name): Path<String>, Query(told): Asked) -> Response {
     // What cannot be read now is told by the pipeline's status.
@@ -55,7 +58,7 @@ fn made(board: &Board, entry: &Entry, shelf: books::Shelf, program: &dyn Program
     let card = fill::card(board, entry, program, now);
     Pipeline {
         // Read a moment ago, where the card's were read after the last run.
-        card: Card { rejects: card.rejects.max(shelf.all_rejects as u64), ..card },
+        card: Card { rejects: card.rejects.max(shelf.all_rejects), ..card },
         load: declared.map(|pipeline| pipeline.load.name().to_owned()),
         key: declared.map(|pipeline| pipeline.key.clone()).unwrap_or_default(),
         destination: declared.map(|pipeline| pipeline.destination.url.to_string()),
@@ -70,9 +73,22 @@ fn made(board: &Board, entry: &Entry, shelf: books::Shelf, program: &dyn Program
         coverage: shelf.coverage,
         columns: schema.map(|schema| schema.columns.iter().map(column).collect()).unwrap_or_default(),
         reshaped: shelf.reshaped,
+        changes: shelf.history.iter().rev().flat_map(changes).collect(),
         rejects: shelf.rejects.iter().map(reject).collect(),
         lints: declared.map(floodmark_config::lint).unwrap_or_default().into_iter().map(lint).collect(),
     }
+}
+
+fn changes(reshaping: &Reshaping) -> impl Iterator<Item = ColumnChange> {
+    reshaping.steps.iter().map(|step| {
+        let (column, became) = match step {
+            Step::Added { column, data_type } => (column, Became::Added(data_type.to_string())),
+            Step::Retyped { column, from, to } => (column, Became::Retyped(from.to_string(), to.to_string())),
+            Step::Decided { column, data_type } => (column, Became::Decided(data_type.to_string())),
+            Step::Removed { column } => (column, Became::Removed),
+        };
+        ColumnChange { at: reshaping.at, run: reshaping.run.clone(), column: column.clone(), became }
+    })
 }
 
 fn reject(kept: &KeptReject) -> Reject {

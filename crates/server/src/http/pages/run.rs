@@ -28,7 +28,10 @@ pub(super) async fn of_run(State(app): State<App>, Path(id): Path<String>, told:
     let record = match books::run(&app, &id).await {
         Ok(Some(record)) => record,
         Ok(None) => return message(&app, StatusCode::NOT_FOUND, &format!("there is no run {id:?}")),
-        Err(error) => return message(&app, StatusCode::BAD_GATEWAY, &error.to_string()),
+        Err(why) => {
+            let (status, text) = why.told();
+            return message(&app, status, &text);
+        }
     };
     let job = app.shared.board().jobs.values().find(|job| job.run.as_deref() == Some(id.as_str())).cloned();
     answer(&app, Some(&record), job.as_ref(), told)
