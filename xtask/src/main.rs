@@ -1,5 +1,6 @@
 //! The project's own chores: `cargo xtask help`.
 
+mod api;
 mod bench;
 mod cases;
 mod crash;
@@ -30,6 +31,8 @@ cargo xtask COMMAND
                            runs the targets of fuzz/ for 30 seconds each unless told otherwise; installs what they need,
                            keeps an input that breaks something and says how to run it again
   python [ARGUMENTS]       builds the Python package and runs its tests; the arguments are pytest's
+  api                      starts `floodmark serve` on a small project and holds its API against its own document, by
+                           schemathesis
   dist [--duckdb] [--profile PROFILE]
                            builds a wheel and an archive of the program into target/wheels, says which glibc they need, and
                            writes their sums beside them. --duckdb compiles DuckDB into both, which takes long
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Some("soak") => soak::run(rest),
         Some("fuzz") => fuzz::run(rest),
         Some("python") => python::run(rest),
+        Some("api") => api::run(rest),
         Some("dist") => dist::run(rest),
         Some("services") => services::run(rest),
         Some("gen-docs") => generate::docs(rest),

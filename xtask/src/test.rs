@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything a change must pass, on a machine with Rust, a C compiler and (as root) apt.
 
 use crate::{
-    duckdb, generate, python, services,
+    api, duckdb, generate, python, services,
     shell::{self, cargo, complain, has, say, target},
 };
 use std::{path::PathBuf, time::Instant};
@@ -17,6 +17,7 @@ const FULL: &[Step] = &[
     ("reference pages", || generate::docs(&["--check".to_owned()])),
     ("documentation", documentation),
     ("Python", || python::run(&[])),
+    ("API", || api::run(&[])),
     ("tests", tests),
 ];
 
@@ -53,6 +54,7 @@ fn tools() -> Result<(), String> {
     }
     python::tools().map(drop)?;
     python::starters().map(drop)?;
+    python::schemathesis().map(drop)?;
     duckdb::library()?;
     services::tools()
 }

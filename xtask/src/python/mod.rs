@@ -91,6 +91,12 @@ pub(crate) fn starters() -> Result<Vec<(&'static str, PathBuf)>, String> {
     STARTERS.into_iter().map(made).collect()
 }
 
+/// A folder with what makes requests from the API's document.
+pub(crate) fn schemathesis() -> Result<PathBuf, String> {
+    let list = include_str!("schemathesis.txt");
+    venv::made("python-schemathesis", list.lines().take(1), Some(list))
+}
+
 /// The package that is installed in one folder is that of another, too: it is large, and there is but one wheel.
 fn share(home: &Path, other: &Path) -> Result<(), String> {
     let (from, to) = (venv::packages(home)?.join("floodmark"), venv::packages(other)?.join("floodmark"));
