@@ -141,7 +141,7 @@ impl Diagnostics {
         }
         // Stable, so that mistakes of one place stay in the order they were found; those of no place come first.
         list.sort_by_key(|d| d.span().map_or(0, |s| s.start));
-        Diagnostics { path: path.to_owned(), text: crate::render::blot(text), list }
+        Diagnostics { path: path.to_owned(), text: crate::blot::blot(text), list }
     }
 
     /// The file, as the user named it; empty for flags.

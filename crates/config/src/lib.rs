@@ -9,6 +9,7 @@
 //! `check`, [`lint`](fn@lint) (what can be, but deserves a thought). The one-liner's flags enter at `read`. A pipeline over
 //! several tables waits between `read` and `resolve` for the tables there are: [`Family`], `members`.
 
+mod blot;
 mod diagnostics;
 mod family;
 mod fields;
@@ -28,6 +29,7 @@ mod schema;
 mod template;
 mod values;
 mod words;
+mod written;
 mod yaml;
 
 pub use diagnostics::{Diagnostic, Diagnostics};
@@ -44,3 +46,4 @@ pub use project::Project;
 pub use schema::json_schema;
 pub use values::{duration as lasting, step};
 pub use words::as_flags;
+pub use written::{Note, Written, written};

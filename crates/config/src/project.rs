@@ -165,7 +165,7 @@ fn destination_name(destination: &Record, p: &Pipeline) -> String {
     destination.get("table").map_or_else(|| p.name.clone(), |g| g.written.clone())
 }
 
-fn read(path: &Path) -> Result<String, (String, String)> {
+pub(crate) fn read(path: &Path) -> Result<String, (String, String)> {
     let help = "name the file with -f, or write one with `floodmark init`";
     let failed = |e: std::io::Error| {
         let why =
