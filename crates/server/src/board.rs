@@ -233,6 +233,8 @@ impl Board {
 
     /// What a pipeline's ledger says now.
     pub(crate) fn learned(&mut self, name: &str, known: Known, now: DateTime<Utc>) {
+        let fills = self.jobs.values().filter(|job| job.pipeline == name && job.task.lane() == Lane::Beside);
+        let known = known.knowing(fills.filter_map(|job| job.run.clone()).collect());
         let Some(entry) = self.entry_mut(name) else { return };
         if let Some(before) = entry.known.as_ref().filter(|before| before.read_at.is_some() && known.error.is_none()) {
             entry.totals.add(before, &known);
@@ -307,6 +309,16 @@ impl Board {
         let id = job.id.clone();
         self.jobs.insert(id.clone(), job);
         Ok(id)
+    }
+
+    /// Asks for the same work once more. Returns its id.
+    pub(crate) fn retry(&mut self, new: String, id: &str, now: DateTime<Utc>) -> Result<String, Refusal> {
+        let job = self.jobs.get(id).ok_or_else(|| Refusal::Unknown(format!("there is no work {id:?}")))?;
+        if job.end().is_none() {
+            return Err(Refusal::Over("it is not over yet".into()));
+        }
+        let (pipeline, task) = (job.pipeline.clone(), job.task.clone());
+        self.ask(new, &pipeline, task, now)
     }
 
     /// Ends a piece of work, or takes it out of those that wait.

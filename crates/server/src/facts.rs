@@ -7,6 +7,7 @@ use floodmark_core::{
     commits::SliceKind,
     state::{Mark, REPAIR, RunRecord},
 };
+use std::collections::BTreeSet;
 
 /// Runs that are kept of each pipeline.
 pub(crate) const RUNS: usize = 60;
@@ -18,6 +19,9 @@ pub(crate) struct Known {
     pub(crate) runs: Vec<RunRecord>,
     /// The same, as a schedule sees them.
     pub(crate) ran: Vec<Ran>,
+    /// Those among them that loaded a part of the history, as far as only whoever started them knows: one that failed before its
+    /// first commit looks like any other run in the ledger.
+    pub(crate) filled: BTreeSet<String>,
     pub(crate) watermark: Option<Mark>,
     pub(crate) schema: Option<Schema>,
     /// Kept rejects.
@@ -37,6 +41,16 @@ impl Known {
         self
     }
 
+    /// The same, where these runs are known to have loaded a part of the history.
+    pub(crate) fn knowing(mut self, filled: BTreeSet<String>) -> Known {
+        if filled.is_empty() {
+            return self;
+        }
+        self.filled = filled;
+        self.ran = self.runs.iter().filter(|run| !self.filled.contains(&run.run)).filter_map(ran).collect();
+        self
+    }
+
     /// The id of the newest run, empty where there is none; `None` where that is not known.
     pub(crate) fn newest(&self) -> Option<String> {
         if self.error.is_some() {
@@ -52,7 +66,7 @@ impl Known {
 
     /// The newest run that loaded what is new, whatever became of it.
     pub(crate) fn last(&self) -> Option<&RunRecord> {
-        self.runs.iter().find(|run| ran(run).is_some())
+        self.runs.iter().filter(|run| !self.filled.contains(&run.run)).find(|run| ran(run).is_some())
     }
 
     /// The moment up to which rows are loaded, where the watermark is one.

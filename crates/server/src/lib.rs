@@ -24,6 +24,7 @@ pub use board::Declared;
 pub use child::EVENTS;
 
 use board::Limits;
+use floodmark_config::{Lint, Written};
 use floodmark_core::{Code, Error, Result, clock::SharedClock};
 use scheduler::{News, Scheduler, Shared};
 use std::{
@@ -52,6 +53,11 @@ pub trait Program: Send + Sync {
     fn declared(&self) -> Result<Vec<Declared>, String>;
     /// The program, about to do something with the same pipeline file.
     fn command(&self, arguments: &[String]) -> Command;
+    /// A pipeline, or the family it is of, as the file has it now, with its mistakes and these warnings beside their lines;
+    /// `None` where it has none of that name.
+    fn written(&self, _pipeline: &str, _lints: &[Lint]) -> Option<Written> {
+        None
+    }
     /// The page of an error code, in Markdown.
     fn page(&self, code: Code) -> Option<&'static str>;
 }

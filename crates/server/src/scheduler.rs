@@ -52,6 +52,8 @@ pub(crate) enum Told {
     Job(String),
     /// More is known of a pipeline.
     Pipeline(String),
+    /// The pipeline file was read anew, or has mistakes, or other ones.
+    Project,
     /// The server stops.
     Over,
 }
@@ -99,6 +101,13 @@ impl Shared {
         let _ = self.told.send(Told::Job(id.clone()));
         self.nudge();
         Ok(id)
+    }
+
+    pub(crate) fn retry(&self, id: &str) -> Result<String, Refusal> {
+        let new = self.board().retry(self.clock.run_id(), id, self.clock.now())?;
+        let _ = self.told.send(Told::Job(new.clone()));
+        self.nudge();
+        Ok(new)
     }
 
     pub(crate) fn cancel(&self, id: &str) -> Result<(), Refusal> {
@@ -245,6 +254,8 @@ impl Scheduler {
                     }
                     Err(mistakes) => board.mistakes = Some(mistakes),
                 }
+                drop(board);
+                let _ = self.shared.told.send(Told::Project);
             }
             News::Asked => {}
             News::Stop => {

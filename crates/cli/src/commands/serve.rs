@@ -7,7 +7,7 @@ use crate::{
     render::{self, Printer},
     work::{self, Work},
 };
-use floodmark_config::Project;
+use floodmark_config::{Lint, Project, Written};
 use floodmark_core::{Code, Error, Result, clock::SystemClock};
 use floodmark_server::{Declared, Options, Program};
 use std::{
@@ -73,6 +73,10 @@ impl Program for Served {
     fn declared(&self) -> Result<Vec<Declared>, String> {
         let project = Project::open(&self.file, &env::lookup).map_err(|mistakes| mistakes.render(false))?;
         self.pipelines(&project).map_err(|error| render::error::text(None, &error))
+    }
+
+    fn written(&self, pipeline: &str, lints: &[Lint]) -> Option<Written> {
+        floodmark_config::written(&self.file, &env::lookup, pipeline, lints)
     }
 
     fn page(&self, code: Code) -> Option<&'static str> {

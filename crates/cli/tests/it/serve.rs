@@ -3,6 +3,7 @@
 #![cfg(unix)]
 
 mod api;
+mod pipeline_page;
 
 use crate::support::Scratch;
 use serde_json::Value;

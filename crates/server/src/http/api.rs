@@ -47,6 +47,7 @@ pub(super) fn router() -> Router<App> {
         .route("/jobs", get(jobs).post(start))
         .route("/jobs/{id}", get(job))
         .route("/jobs/{id}/cancel", post(cancel))
+        .route("/jobs/{id}/retry", post(retry))
         .route("/jobs/{id}/events", get(events::of_job))
         .route("/events", get(events::all))
         .fallback(async || ApiError::unknown("there is no such path"))
@@ -119,7 +120,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     servers((url = "/api/v1")),
     paths(
         project, pipelines, one_pipeline, pause, resume, state::state, state::files, state::schema, intervals::coverage,
-        intervals::intervals, rejects::list, rejects::one, rejects::replay, runs::runs, runs::run, start, jobs, job, cancel,
+        intervals::intervals, rejects::list, rejects::one, rejects::replay, runs::runs, runs::run, start, jobs, job, cancel, retry,
         events::of_job, events::all
     ),
     components(schemas(ErrorView, runs::RunStatus)),
@@ -256,6 +257,13 @@ async fn job(State(app): State<App>, Within(id): Within<String>) -> Result<Json<
 async fn cancel(State(app): State<App>, Within(id): Within<String>) -> Result<(StatusCode, Json<JobView>), ApiError> {
     app.shared.cancel(&id)?;
     Ok((StatusCode::ACCEPTED, Json(shown(&app, &id)?)))
+}
+
+/// Asks for the same work once more, with all that was said of it.
+#[utoipa::path(post, path = "/jobs/{id}/retry", operation_id = "retry_job", params(("id" = String, Path)), responses((status = 202, description = "It was begun, or waits.", body = JobView), (status = 404, description = "There is no such thing.", body = ErrorView), (status = 409, description = "It is not over yet.", body = ErrorView), (status = 422, description = "The pipeline cannot be run as the file is.", body = ErrorView)))]
+async fn retry(State(app): State<App>, Within(id): Within<String>) -> Result<(StatusCode, Json<JobView>), ApiError> {
+    let new = app.shared.retry(&id)?;
+    Ok((StatusCode::ACCEPTED, Json(shown(&app, &new)?)))
 }
 
 /// Has a pipeline not run by itself.

@@ -91,7 +91,8 @@ async fn next(news: &mut Receiver<Told>) -> Option<Told> {
     }
 }
 
-/// Of all: `job` (a piece of work began, ended or waits for something else) and `pipeline` (more is known of it).
+/// Of all: `job` (a piece of work began, ended or waits for something else), `pipeline` (more is known of it) and `project` (the
+/// pipeline file was read anew: its mistakes, or null).
 #[utoipa::path(
     get,
     path = "/events",
@@ -113,6 +114,7 @@ pub(super) async fn all(
                     event("job", &json!({"id": id, "pipeline": job.pipeline, "status": job.status, "run": job.run}))
                 }
                 Told::Pipeline(name) => event("pipeline", &json!({ "pipeline": name })),
+                Told::Project => event("project", &json!({ "mistakes": shared.board().mistakes })),
                 Told::Said { .. } | Told::Over => continue,
             };
             return Some((Ok(event), (news, shared)));

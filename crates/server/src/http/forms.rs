@@ -19,6 +19,7 @@ pub(super) fn router() -> Router<App> {
     Router::new()
         .route("/pipelines/{name}/{what}", post(pipeline))
         .route("/jobs/{id}/cancel", post(cancel))
+        .route("/jobs/{id}/retry", post(retry))
         .route("/login", get(login).post(log_in))
         .route("/logout", post(log_out))
 }
@@ -91,6 +92,16 @@ async fn cancel(State(app): State<App>, Path(id): Path<String>, Form(button): Fo
     }
     match app.shared.cancel(&id) {
         Ok(()) => Redirect::to(&format!("/jobs/{id}?told=cancelled")).into_response(),
+        Err(refusal) => refused(&app, refusal),
+    }
+}
+
+async fn retry(State(app): State<App>, Path(id): Path<String>, Form(button): Form<Button>) -> Response {
+    if !app.gate.is_form(&button.form) {
+        return foreign(&app);
+    }
+    match app.shared.retry(&id) {
+        Ok(new) => Redirect::to(&format!("/jobs/{new}?told=asked")).into_response(),
         Err(refusal) => refused(&app, refusal),
     }
 }

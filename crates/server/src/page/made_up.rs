@@ -301,7 +301,41 @@ pub(crate) fn pipeline() -> Pipeline {
             reason: "the source's clocks may differ by some seconds".into(),
             remedy: "give a `lookback`, such as 15m".into(),
         }],
+        lines: lines(),
+        undone: Some(Undone {
+            id: "0195a3b2-bbbb-7000-8000-000000000001".into(),
+            task: "backfill from 2025-12-18 to 2025-12-23 by 1d".into(),
+            trouble: trouble(),
+        }),
     }
+}
+
+/// Of a file with a mistake and a warning.
+fn lines() -> Vec<FileLine> {
+    let text = [
+        "  orders:",
+        "    source: { url: \"postgres://app:${SHOP_PASSWORD}@shop.internal/shop\", table: public.orders }",
+        "    destination: { connection: warehouse, table: orders }",
+        "    kee: id",
+        "    watermark: { column: updated_at, boundary: exclusive }",
+    ];
+    let line = |(at, text): (usize, &str)| FileLine { number: at + 7, text: text.into(), notes: Vec::new() };
+    let mut lines: Vec<FileLine> = text.into_iter().enumerate().map(line).collect();
+    lines[3].notes.push(LineNote {
+        mistake: true,
+        name: "FM0102".into(),
+        message: "there is no field `kee` here".into(),
+        reason: None,
+        help: vec!["did you mean `key`?".into()],
+    });
+    lines[4].notes.push(LineNote {
+        mistake: false,
+        name: "exclusive-boundary".into(),
+        message: "rows with the same cursor as the last one loaded are never read".into(),
+        reason: Some("two rows written in the same instant may arrive in different runs; the second is lost".into()),
+        help: vec!["take out `boundary: exclusive`; rows at the boundary are recognised and not loaded twice".into()],
+    });
+    lines
 }
 
 /// A run that went well, in several commits.
@@ -368,6 +402,7 @@ pub(crate) fn run() -> Run {
         ],
         older: Some("0195a3b2-7c1e-7000-8000-000000000026".into()),
         newer: None,
+        again: None,
         line,
     }
 }

@@ -2,7 +2,7 @@
 //! (`assets/app.js`) figures stay as new as they are, and buttons leave the page where it is.
 //!
 //! Each button is a form of its own, to `POST /pipelines/NAME/WHAT` (`run`, `refresh`, `plan`, `verify`, `repair`, `replay`,
-//! `backfill`, `pause`, `resume`) or `POST /jobs/ID/cancel`, with `form` (that it is one of these pages'). `backfill` has `from`,
+//! `backfill`, `pause`, `resume`) or `POST /jobs/ID/cancel`, `…/retry`, with `form` (that it is one of these pages'). `backfill` has `from`,
 //! `to`, `by` (empty where not given), and `missing` where only gaps are to be filled. `POST /login` has `token` and `next`,
 //! `POST /logout` only `form`. Pages are `/` (`?q=WORDS&is=STATE`), `/pipelines/NAME`, `/runs`, `/runs/ID`, `/jobs/ID`,
 //! `/errors/CODE`, `/help`, `/login`.

@@ -83,6 +83,8 @@ pub(crate) enum Act {
     Pause,
     Resume,
     Cancel,
+    /// The same work once more.
+    Again,
 }
 
 impl Act {
@@ -99,6 +101,7 @@ impl Act {
             Act::Pause => "pause",
             Act::Resume => "resume",
             Act::Cancel => "cancel",
+            Act::Again => "retry",
         }
     }
 

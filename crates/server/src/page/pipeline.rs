@@ -34,6 +34,7 @@ struct Page<'a> {
     button: Option<Button<'a>>,
     run: Option<Button<'a>>,
     pause: Option<Button<'a>>,
+    undone: Option<(TroubleBox<'a>, &'a str, Button<'a>)>,
     plan: Button<'a>,
     verify: Button<'a>,
     repair: Button<'a>,
@@ -144,6 +145,10 @@ pub(crate) fn pipeline(frame: &Frame, view: &Pipeline) -> String {
             (true, false) => Some(new(Act::Pause, "Pause")),
             (false, false) => None,
         },
+        undone: view.undone.as_ref().map(|undone| {
+            let again = new(Act::Again, "Retry").of(&undone.id).loud();
+            (TroubleBox::new(&undone.trouble, false, now), undone.task.as_str(), again)
+        }),
         plan: new(Act::Plan, "Plan"),
         verify: new(Act::Verify, "Verify"),
         repair: new(Act::Repair, "Verify and repair").sure(REPAIR),

@@ -133,7 +133,12 @@ pub(crate) fn run<'a>(frame: &'a Frame, view: &'a Run) -> String {
     // An older run is history: what is to be done now is the pipeline's to say.
     let again = view.job.is_none() && line.ended.is_bad() && view.newer.is_none();
     let button = again.then(|| match view.deed {
-        Deed::Load | Deed::Replay | Deed::Backfill => new(Act::Run, "Retry").loud(),
+        Deed::Load | Deed::Replay => new(Act::Run, "Retry").loud(),
+        Deed::Backfill => match &view.again {
+            Some(job) => new(Act::Again, "Retry").of(job).loud(),
+            // What range somebody else's was of is not known; what it left out is.
+            None => new(Act::Missing, "Fill what is missing").loud(),
+        },
         Deed::Reload => new(Act::FullRefresh, "Retry").sure(RELOAD).loud(),
         Deed::Plan => new(Act::Plan, "Plan again").loud(),
         Deed::Verify => new(Act::Verify, "Verify again").loud(),

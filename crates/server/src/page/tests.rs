@@ -29,6 +29,8 @@ fn pages() -> Vec<(&'static str, String)> {
         columns: Vec::new(),
         reshaped: None,
         changes: Vec::new(),
+        lines: Vec::new(),
+        undone: None,
         rejects: Vec::new(),
         ..made_up::pipeline()
     };

@@ -250,8 +250,45 @@ pub(crate) struct Pipeline {
     pub(crate) changes: Vec<ColumnChange>,
     /// The first of `card.rejects`.
     pub(crate) rejects: Vec<Reject>,
-    /// What of it deserves a thought.
+    /// What of it deserves a thought, where that stands beside no line.
     pub(crate) lints: Vec<Lint>,
+    /// Its lines in the file.
+    pub(crate) lines: Vec<FileLine>,
+    /// The newest backfill that this server did, where it failed.
+    pub(crate) undone: Option<Undone>,
+}
+
+/// A line of the file.
+#[derive(Debug, Clone)]
+pub(crate) struct FileLine {
+    pub(crate) number: usize,
+    /// Without a secret.
+    pub(crate) text: String,
+    /// What is wrong with it, or deserves a thought.
+    pub(crate) notes: Vec<LineNote>,
+}
+
+/// Something about a line.
+#[derive(Debug, Clone)]
+pub(crate) struct LineNote {
+    /// Whether the file cannot be read for it.
+    pub(crate) mistake: bool,
+    /// A code, or the name of a warning.
+    pub(crate) name: String,
+    pub(crate) message: String,
+    /// Why it matters.
+    pub(crate) reason: Option<String>,
+    /// What to do.
+    pub(crate) help: Vec<String>,
+}
+
+/// Work that failed, and can be done once more.
+#[derive(Debug, Clone)]
+pub(crate) struct Undone {
+    pub(crate) id: String,
+    /// What it is, in a few words.
+    pub(crate) task: String,
+    pub(crate) trouble: Trouble,
 }
 
 /// A column of its table.
@@ -359,6 +396,8 @@ pub(crate) struct Run {
     pub(crate) slices: Vec<Slice>,
     /// Oldest first.
     pub(crate) events: Vec<Event>,
+    /// The work that it was, where that can be done once more.
+    pub(crate) again: Option<String>,
     /// The runs before and after it.
     pub(crate) older: Option<String>,
     pub(crate) newer: Option<String>,

@@ -1,6 +1,6 @@
 //! Numbers and times in words.
 
-use super::view::{Deed, Ended, Frame, Standing};
+use super::view::{Deed, Ended, FileLine, Frame, Standing};
 use chrono::{DateTime, TimeDelta, Utc};
 use floodmark_core::{
     Counts,
@@ -242,6 +242,16 @@ impl Ended {
             Ended::Interrupted | Ended::Partial | Ended::Differences => "warn",
             Ended::Busy | Ended::Waiting => "rest",
             Ended::Running => "live",
+        }
+    }
+}
+
+impl FileLine {
+    pub(crate) fn class(&self) -> &'static str {
+        match self.notes.iter().map(|note| note.mistake).max() {
+            Some(true) => "bad",
+            Some(false) => "warn",
+            None => "",
         }
     }
 }

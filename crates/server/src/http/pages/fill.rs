@@ -209,7 +209,7 @@ pub(super) fn job(job: &work::Job) -> Job {
 }
 
 /// What is to be done, in a few words.
-fn task(task: &Task) -> String {
+pub(super) fn task(task: &Task) -> String {
     match task {
         Task::Run {} => "run".into(),
         Task::FullRefresh {} => "full refresh".into(),

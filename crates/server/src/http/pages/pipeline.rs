@@ -8,8 +8,9 @@ use crate::{
     http::{App, books},
     page::{
         self,
-        view::{Became, Card, Column, ColumnChange, Lint, Pipeline, Reject},
+        view::{Became, Card, Column, ColumnChange, FileLine, LineNote, Lint, Pipeline, Reject, Undone},
     },
+    work::{End, Job, Task},
 };
 use axum::{
     extract::{Path, Query, State},
@@ -17,19 +18,22 @@ use axum::{
     response::{Html, IntoResponse, Response},
 };
 use chrono::{DateTime, Utc};
+use floodmark_config::{Note, Written};
 use floodmark_connect::destination::KeptReject;
 use floodmark_core::{
     error::shorten,
     reshaping::{Reshaping, Step},
 };
+use std::sync::Arc;
 
 pub(super) async fn page(State(app): State<App>, Path(name): Path<String>, Query(told): Asked) -> Response {
     // What cannot be read now is told by the pipeline's status.
-    let shelf = books::shelf(&app, &name).await.unwrap_or_default();
+    let (shelf, written) = tokio::join!(books::shelf(&app, &name), written(&app, &name));
+    let shelf = shelf.unwrap_or_default();
     let frame = frame(&app, &told);
     let view = {
         let board = app.shared.board();
-        board.entry(&name).map(|entry| made(&board, entry, shelf, app.shared.program.as_ref(), frame.now))
+        board.entry(&name).map(|entry| made(&board, entry, shelf, written, app.shared.program.as_ref(), frame.now))
     };
     match view {
         Some(view) => Html(page::pipeline(&frame, &view)).into_response(),
@@ -37,7 +41,24 @@ pub(super) async fn page(State(app): State<App>, Path(name): Path<String>, Query
     }
 }
 
-fn made(board: &Board, entry: &Entry, shelf: books::Shelf, program: &dyn Program, now: DateTime<Utc>) -> Pipeline {
+/// A pipeline as the file has it now.
+async fn written(app: &App, name: &str) -> Option<Written> {
+    let lints = {
+        let board = app.shared.board();
+        board.entry(name)?.declared.pipeline.as_ref().map(floodmark_config::lint).unwrap_or_default()
+    };
+    let (program, name) = (Arc::clone(&app.shared.program), name.to_owned());
+    tokio::task::spawn_blocking(move || program.written(&name, &lints)).await.ok()?
+}
+
+fn made(
+    board: &Board,
+    entry: &Entry,
+    shelf: books::Shelf,
+    written: Option<Written>,
+    program: &dyn Program,
+    now: DateTime<Utc>,
+) -> Pipeline {
     let declared = entry.declared.pipeline.as_ref().ok();
     let service = declared.map(|pipeline| &pipeline.service);
     let schedule = service.and_then(|service| service.schedule.clone());
@@ -75,8 +96,40 @@ fn made(board: &Board, entry: &Entry, shelf: books::Shelf, program: &dyn Program
         reshaped: shelf.reshaped,
         changes: shelf.history.iter().rev().flat_map(changes).collect(),
         rejects: shelf.rejects.iter().map(reject).collect(),
-        lints: declared.map(floodmark_config::lint).unwrap_or_default().into_iter().map(lint).collect(),
+        // What has a line stands beside it.
+        lints: match &written {
+            Some(_) => Vec::new(),
+            None => declared.map(floodmark_config::lint).unwrap_or_default().into_iter().map(lint).collect(),
+        },
+        lines: written.map(lines).unwrap_or_default(),
+        undone: undone(board, &entry.declared.name, program),
     }
+}
+
+fn lines(written: Written) -> Vec<FileLine> {
+    let note = |note: &Note| LineNote {
+        mistake: note.mistake,
+        name: note.name.clone(),
+        message: note.message.clone(),
+        reason: note.reason.map(str::to_owned),
+        help: note.help.clone(),
+    };
+    let of = |number: usize| written.notes.iter().filter(move |note| note.line == number).map(note).collect();
+    let numbered = (written.first..).zip(written.lines);
+    numbered.map(|(number, text)| FileLine { number, text, notes: of(number) }).collect()
+}
+
+/// The newest backfill that this server did, where it failed.
+fn undone(board: &Board, name: &str, program: &dyn Program) -> Option<Undone> {
+    let is = |job: &&Job| job.pipeline == name && matches!(job.task, Task::Backfill { .. });
+    let job = board.jobs.values().filter(is).max_by_key(|job| job.since)?;
+    let failed = job.end().filter(|end| end.is_failure() || *end == End::Refused)?;
+    let message = job.message.clone().unwrap_or_else(|| failed.name().to_owned());
+    Some(Undone {
+        id: job.id.clone(),
+        task: fill::task(&job.task),
+        trouble: fill::trouble(&message, Some(job), program),
+    })
 }
 
 fn changes(reshaping: &Reshaping) -> impl Iterator<Item = ColumnChange> {

@@ -89,6 +89,7 @@ fn made(board: &Board, record: Option<&RunRecord>, job: Option<&Job>, program: &
         }),
         bytes: record.and_then(|record| record.commits.bytes()),
         job: live.map(fill::job),
+        again: job.filter(|_| live.is_none()).map(|job| job.id.clone()),
         printed: job.filter(|_| record.is_none() && line.ended != Ended::Running).and_then(printed),
         commits: record.map(|record| record.commits.entries().iter().map(commit).collect()).unwrap_or_default(),
         slices: record.map(|record| slices(record.commits.entries())).unwrap_or_default(),

@@ -138,11 +138,12 @@
     }
   };
 
-  // Of all work: that a piece of it began, ended or waits (`job`), that more is known of a pipeline (`pipeline`).
+  // Of all work: that a piece of it began, ended or waits (`job`), that more is known of a pipeline (`pipeline`), that the file was
+  // read anew (`project`).
   const follow = (watch) => {
     const state = document.querySelector("[data-link-state]");
     const events = new EventSource("/api/v1/events");
-    for (const kind of ["job", "pipeline"]) {
+    for (const kind of ["job", "pipeline", "project"]) {
       events.addEventListener(kind, (message) => {
         const { pipeline } = heard(message);
         if (watch === "*" || !pipeline || pipeline === watch) refresh();
