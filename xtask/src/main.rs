@@ -2,6 +2,7 @@
 
 mod api;
 mod bench;
+mod browser;
 mod cases;
 mod crash;
 mod dist;

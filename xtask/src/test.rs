@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything a change must pass, on a machine with Rust, a C compiler and (as root) apt.
 
 use crate::{
-    api, duckdb, generate, python, services,
+    api, browser, duckdb, generate, python, services,
     shell::{self, cargo, complain, has, say, target},
 };
 use std::{path::PathBuf, time::Instant};
@@ -47,7 +47,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
 }
 
 /// What the tests need beside Rust: `sqlite3`, which the examples' READMEs use, as a second opinion on our databases,
-/// DuckDB's library, and the servers.
+/// DuckDB's library, the servers, and a browser.
 fn tools() -> Result<(), String> {
     if !has("sqlite3") {
         shell::install("sqlite3", "the SQLite command line")?;
@@ -56,6 +56,7 @@ fn tools() -> Result<(), String> {
     python::starters().map(drop)?;
     python::schemathesis().map(drop)?;
     duckdb::library()?;
+    browser::tools()?;
     services::tools()
 }
 
@@ -103,6 +104,7 @@ fn documentation() -> Result<(), String> {
 /// By nextest where it is installed, else by cargo itself: nothing needs to be compiled for the tests' sake.
 fn tests() -> Result<(), String> {
     build()?;
+    browser::tools()?;
     let services = services::Services::start(services::Use::Tests)?;
     let mut test = cargo();
     if has("cargo-nextest") {

@@ -4,7 +4,7 @@ mod mariadb;
 mod postgres;
 
 use crate::{
-    duckdb,
+    browser, duckdb,
     shell::{self, complain, say},
 };
 use std::{
@@ -72,6 +72,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
                     .for_each(|(variable, folder)| say(&format!("export {variable}='{}'", folder.display()))),
                 // The servers are of use without it.
                 Err(message) => complain(&message),
+            }
+            // And without a browser; the tests of pages fail then, and say so once more.
+            if let Err(message) = browser::tools() {
+                complain(&message);
             }
             Ok(())
         }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper that panics is a test that fails")]
 
+mod browser;
 mod check;
 mod compare;
 mod from_mysql;

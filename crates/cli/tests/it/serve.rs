@@ -20,7 +20,7 @@ use std::{
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server that ends with its test.
-struct Served {
+pub(crate) struct Served {
     child: Child,
     address: String,
 }
@@ -39,11 +39,11 @@ impl Answer {
 }
 
 impl Served {
-    fn start(scratch: &Scratch, args: &[&str]) -> Served {
+    pub(crate) fn start(scratch: &Scratch, args: &[&str]) -> Served {
         Served::by(scratch.command(&[&["serve", "--listen", "127.0.0.1:0"], args].concat()))
     }
 
-    fn by(mut command: Command) -> Served {
+    pub(crate) fn by(mut command: Command) -> Served {
         let child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut served = Served { child, address: String::new() };
         let mut err = BufReader::new(served.child.stderr.take().unwrap());
@@ -56,6 +56,11 @@ impl Served {
             }
         }
         panic!("it does not serve: {said}");
+    }
+
+    /// Where it is, as `127.0.0.1:PORT`.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
     }
 
     fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
@@ -79,7 +84,7 @@ impl Served {
         Answer { status, head: head.to_owned(), body: body.to_owned() }
     }
 
-    fn get(&self, path: &str) -> Value {
+    pub(crate) fn get(&self, path: &str) -> Value {
         let answer = self.ask("GET", path, &[], "");
         assert_eq!(answer.status, 200, "{path}: {}", answer.body);
         answer.json()
@@ -99,13 +104,13 @@ impl Served {
     }
 
     /// A piece of work, once it has ended.
-    fn ended(&self, job: &str) -> Value {
+    pub(crate) fn ended(&self, job: &str) -> Value {
         let path = format!("/api/v1/jobs/{job}");
         wait("its end", || Some(self.get(&path)).filter(|job| !job["finished_at"].is_null()))
     }
 
     /// Asks for work; returns its id.
-    fn order(&self, body: &str) -> String {
+    pub(crate) fn order(&self, body: &str) -> String {
         let answer = self.post("/api/v1/jobs", body);
         assert_eq!(answer.status, 202, "{}", answer.body);
         answer.json()["id"].as_str().unwrap().to_owned()
@@ -149,7 +154,7 @@ fn wait<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
 }
 
 /// A project with the pipeline `orders` over a few rows, and these fields.
-fn project(fields: &str) -> Scratch {
+pub(crate) fn project(fields: &str) -> Scratch {
     let scratch = Scratch::new();
     scratch.write("data/1.csv", "id,amount,updated_at\n1,100,2026-01-01\n2,200,2026-01-02\n");
     let fields: String = fields.lines().map(|line| format!("    {line}\n")).collect();
@@ -163,7 +168,7 @@ fn project(fields: &str) -> Scratch {
 }
 
 /// A file that takes a while to load, in small commits.
-fn large(scratch: &Scratch) {
+pub(crate) fn large(scratch: &Scratch) {
     let mut rows = String::from("id,amount,updated_at\n");
     (0..400_000).for_each(|id| rows.push_str(&format!("{id},{id},2026-02-01\n")));
     scratch.write("data/large.csv", &rows);
