@@ -8,8 +8,8 @@ pub(crate) const FORMAT: &str = "FLOODMARK_FORMAT";
 pub(crate) const DESTINATION: &str = "FLOODMARK_DESTINATION";
 /// What to log, as a filter: `floodmark=debug`.
 pub(crate) const LOG: &str = "FLOODMARK_LOG";
-/// Where this process is to die, fail or stop, for tests: see `floodmark_connect::crash`.
-pub(crate) const CRASH: &str = "FLOODMARK_CRASH";
+/// Where this process is to die, fail or stop, for tests and for who tries it: see `floodmark_connect::crash`.
+pub(crate) const CRASH: &str = floodmark_server::CRASH;
 /// Set by `serve`: what happens is told as lines of JSON among the results.
 pub(crate) const EVENTS: &str = floodmark_server::EVENTS;
 /// `text` or `json` log lines.

@@ -16,6 +16,8 @@ const SAID: usize = 16 << 10;
 
 /// The variable that has a process tell what happens, as lines of JSON among its results.
 pub const EVENTS: &str = "FLOODMARK_EVENTS";
+/// The variable that has a process die at a place, as `floodmark_connect::crash` names them.
+pub const CRASH: &str = "FLOODMARK_CRASH";
 
 /// Starts a process; its news go to `to` until it has ended. Returns its number.
 pub(crate) fn start(mut command: Command, job: String, to: Sender<News>) -> std::io::Result<Option<u32>> {

@@ -4,7 +4,7 @@
 //! truth, here they are read and shown; what is kept beside the project (`memory`) is no fact about data. What is decided is
 //! decided without input or output: `ticks` (when a schedule fires), `due` (what is due now, whoever was started when),
 //! `admit` (what may begin), `board` (all of it together). `scheduler` does what was decided, `http` tells and asks, `page`
-//! makes what people see.
+//! makes what people see. `sandbox` is where they try things, away from the project.
 
 mod admit;
 mod at;
@@ -16,23 +16,25 @@ mod facts;
 mod http;
 mod memory;
 mod page;
+mod sandbox;
 mod scheduler;
 mod ticks;
 mod work;
 
 pub use board::Declared;
-pub use child::EVENTS;
+pub use child::{CRASH, EVENTS};
 
 use board::Limits;
 use floodmark_config::{Lint, Written};
 use floodmark_core::{Code, Error, Result, clock::SharedClock};
+use sandbox::Sandbox;
 use scheduler::{News, Scheduler, Shared};
 use std::{
     net::{SocketAddr, TcpListener},
     path::Path,
     process::Command,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Threads that answer and decide. Reading ledgers and rendering are quick, and the work is done elsewhere.
@@ -41,6 +43,8 @@ const THREADS: usize = 2;
 const WAITING: usize = 8;
 /// What is still being answered when the server stops may take so long.
 const LAST: Duration = Duration::from_secs(3);
+/// How often what visitors left in the sandbox is looked for.
+const ROUND: Duration = Duration::from_secs(60);
 
 /// The program that is served, and starts itself.
 pub trait Program: Send + Sync {
@@ -51,13 +55,13 @@ pub trait Program: Send + Sync {
     /// # Errors
     /// The text of its mistakes, with their places.
     fn declared(&self) -> Result<Vec<Declared>, String>;
-    /// The program, about to do something with the same pipeline file.
-    fn command(&self, arguments: &[String]) -> Command;
     /// A pipeline, or the family it is of, as the file has it now, with its mistakes and these warnings beside their lines;
     /// `None` where it has none of that name.
     fn written(&self, _pipeline: &str, _lints: &[Lint]) -> Option<Written> {
         None
     }
+    /// The program, about to do something with a pipeline file: the served one, or one of the sandbox.
+    fn command(&self, file: &Path, arguments: &[String]) -> Command;
     /// The page of an error code, in Markdown.
     fn page(&self, code: Code) -> Option<&'static str>;
 }
@@ -74,6 +78,8 @@ pub struct Options {
     pub jobs: usize,
     /// How long a process may take to end when it is told to.
     pub grace: Duration,
+    /// Whether there is a page to try things on. There is none where others than who uses this machine may come.
+    pub sandbox: bool,
 }
 
 /// Serves until a signal. `ready` is told the address once requests are answered.
@@ -102,6 +108,7 @@ pub fn serve(
         .enable_all()
         .build()
         .map_err(|e| Error::internal("the server cannot be started").cause(e))?;
+    let sandbox = sandbox(&options, &program);
     let folder = program.file().parent().unwrap_or(Path::new("")).to_owned();
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::from_std(listener).map_err(unheard)?;
@@ -112,10 +119,18 @@ pub fn serve(
             Error::new(Code::ConfigInvalid, mistakes.trim_end().to_owned()).state("nothing was started")
         })?;
         let (done, mut over) = tokio::sync::watch::channel(false);
-        let answering = tokio::spawn(http::listen(listener, shared, gate, async move {
+        let answering = tokio::spawn(http::listen(listener, shared, gate, sandbox.clone(), async move {
             // An error is a scheduler that is gone, which is over as well.
             let _ = over.wait_for(|over| *over).await;
         }));
+        if let Some(sandbox) = sandbox.clone() {
+            tokio::spawn(async move {
+                loop {
+                    tokio::time::sleep(ROUND).await;
+                    sandbox.expire(Instant::now());
+                }
+            });
+        }
         ready(address);
         scheduler.run().await;
         let _ = done.send(true);
@@ -124,7 +139,24 @@ pub fn serve(
         Ok::<(), Error>(())
     })?;
     runtime.shutdown_timeout(LAST);
+    if let Some(sandbox) = sandbox {
+        sandbox.close();
+    }
     Ok(())
+}
+
+/// Only for who uses this machine: where it has a name that others know it by, they come from elsewhere, through a proxy.
+fn sandbox(options: &Options, program: &Arc<dyn Program>) -> Option<Arc<Sandbox>> {
+    if !options.sandbox || !options.listen.ip().is_loopback() || !options.hosts.is_empty() {
+        return None;
+    }
+    match Sandbox::open(Arc::clone(program), &std::env::temp_dir()) {
+        Ok(sandbox) => Some(Arc::new(sandbox)),
+        Err(error) => {
+            tracing::warn!(%error, "there is no page to try things on: the temporary folder cannot be written to");
+            None
+        }
+    }
 }
 
 /// From here on a signal stops the server, and a second one does not wait for what goes on.

@@ -275,7 +275,7 @@ impl Scheduler {
         let clock = Arc::clone(&self.shared.clock);
         let step = self.shared.board().step(&mut || clock.run_id(), now);
         for start in &step.start {
-            let command = self.shared.program.command(&start.arguments);
+            let command = self.shared.program.command(self.shared.program.file(), &start.arguments);
             match child::start(command, start.job.clone(), self.shared.news.clone()) {
                 Ok(Some(number)) => drop(self.processes.insert(start.job.clone(), number)),
                 Ok(None) => {}

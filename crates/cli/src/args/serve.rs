@@ -25,4 +25,7 @@ pub(crate) struct ServeArgs {
     /// How long a run may take to end when it is cancelled or the server stops; then it is killed, which is safe as well
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = floodmark_config::lasting)]
     pub(crate) grace: Duration,
+    /// Leave out the page on which people try things in a folder of their own; it is never there where others may come
+    #[arg(long)]
+    pub(crate) no_try: bool,
 }

@@ -29,6 +29,7 @@ pub(super) fn serve(cx: &Context, args: &ServeArgs) -> Result<u8, Failure> {
         hosts: args.host.clone(),
         jobs: usize::from(args.jobs),
         grace: args.grace,
+        sandbox: !args.no_try,
     };
     let printer = cx.printer.clone();
     let ready = move |address: std::net::SocketAddr| printer.note(&format!("serving at http://{address}"));
@@ -83,10 +84,10 @@ impl Program for Served {
         explain::page(code)
     }
 
-    fn command(&self, arguments: &[String]) -> Command {
+    fn command(&self, file: &Path, arguments: &[String]) -> Command {
         let mut command = own_program::command(&self.program);
         // Before the arguments: after `--` there are names alone.
-        command.arg("--file").arg(&self.file).args(arguments);
+        command.arg("--file").arg(file).args(arguments);
         command
     }
 }

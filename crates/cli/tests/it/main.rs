@@ -22,4 +22,5 @@ mod state;
 mod support;
 mod tables;
 mod tools;
+mod try_it;
 mod wide;

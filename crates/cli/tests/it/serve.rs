@@ -26,10 +26,10 @@ pub(crate) struct Served {
 }
 
 /// An answer.
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 impl Answer {
@@ -63,7 +63,7 @@ impl Served {
         &self.address
     }
 
-    fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    pub(crate) fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let host = if headers.iter().any(|(name, _)| *name == "host") {
@@ -116,13 +116,13 @@ impl Served {
         answer.json()["id"].as_str().unwrap().to_owned()
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
     }
 
     /// Waits for its end; returns the exit code, where it was no signal.
-    fn end(mut self) -> Option<i32> {
+    pub(crate) fn end(mut self) -> Option<i32> {
         let began = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -399,12 +399,12 @@ fn odd_requests_are_answered_with_what_is_wrong() {
 }
 
 /// The secret that forms of a page bring.
-fn form(page: &str) -> String {
+pub(crate) fn form(page: &str) -> String {
     let at = page.find("name=\"form\" value=\"").unwrap() + "name=\"form\" value=\"".len();
     page[at..].split('"').next().unwrap().to_owned()
 }
 
-const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+pub(crate) const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 
 #[test]
 fn the_overview_says_what_failed_and_why_and_its_button_puts_it_right() {

@@ -35,7 +35,7 @@ struct Button {
     missing: Option<String>,
 }
 
-fn foreign(app: &App) -> Response {
+pub(super) fn foreign(app: &App) -> Response {
     pages::message(app, StatusCode::FORBIDDEN, "the server was started anew since this page was made")
 }
 

@@ -246,6 +246,7 @@ mod tests {
             hosts: vec!["Warehouse.internal".into()],
             jobs: 1,
             grace: Duration::from_secs(1),
+            sandbox: true,
         }
     }
 

@@ -11,7 +11,7 @@ mod view;
 
 pub(crate) use guard::Gate;
 
-use crate::scheduler::Shared;
+use crate::{sandbox::Sandbox, scheduler::Shared};
 use axum::{
     Router,
     extract::{DefaultBodyLimit, State},
@@ -42,11 +42,19 @@ const PULSE: i64 = 60;
 pub(crate) struct App {
     pub(crate) shared: Arc<Shared>,
     pub(crate) gate: Arc<Gate>,
+    /// `None` where there is nothing to try.
+    pub(crate) sandbox: Option<Arc<Sandbox>>,
 }
 
 /// Answers until `over`.
-pub(crate) async fn listen(listener: TcpListener, shared: Arc<Shared>, gate: Gate, over: impl Future<Output = ()>) {
-    let app = router(App { shared, gate: Arc::new(gate) });
+pub(crate) async fn listen(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    gate: Gate,
+    sandbox: Option<Arc<Sandbox>>,
+    over: impl Future<Output = ()>,
+) {
+    let app = router(App { shared, gate: Arc::new(gate), sandbox });
     let connections = Arc::new(Semaphore::new(CONNECTIONS));
     let graceful = GracefulShutdown::new();
     let mut http = hyper::server::conn::http1::Builder::new();

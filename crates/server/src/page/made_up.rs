@@ -1,6 +1,7 @@
 //! A made-up project, for tests and for the eye.
 
 use super::view::*;
+use crate::sandbox::{self, Attempt, Held, How, Known as Tried, Moment, Recipe, Side, Table};
 use chrono::{DateTime, TimeDelta, Utc};
 use floodmark_core::{
     Counts, DataType,
@@ -24,6 +25,7 @@ pub(crate) fn frame() -> Frame {
         project: "warehouse".into(),
         form: "f0f1".into(),
         can_log_out: true,
+        can_try: false,
         now: now(),
         notice: None,
         mistakes: None,
@@ -473,4 +475,40 @@ pub(crate) fn all_runs() -> Runs {
         jobs: vec![("shipments".into(), job()), ("orders".into(), Job { runs: false, began: None, ..job() })],
         runs: runs(30).into_iter().map(named("orders")).collect(),
     }
+}
+
+/// What somebody tried: a run, a kill, an edit that cannot be loaded.
+pub(crate) fn trial() -> Trial {
+    let held = |rows: u64| Some(Held { rows, fingerprint: format!("fm1-{rows}-1a10b3909069a91a14cf997fbc345612") });
+    let side = |how: How, read: u64, holds: u64| Side {
+        how,
+        rows: Counts { read, inserted: read, ..Counts::default() },
+        error: None,
+        holds: held(holds),
+    };
+    let attempt =
+        |number: usize, deed: sandbox::Deed, sides: Option<[Side; 2]>| Attempt { number, deed, edited: false, sides };
+    let error = serde_json::json!({
+        "code": "FM0301",
+        "message": "the value is not a bigint",
+        "place": { "file": "data/orders-1.csv", "line": 3 },
+        "state": "nothing was written to the table",
+        "help": ["`on_bad_row: reject` sets such rows aside"],
+    });
+    let failed = Side { error: Some(error), ..side(How::Failed, 0, 7) };
+    let attempts = vec![
+        attempt(1, sandbox::Deed::Run, Some([side(How::Ok, 7, 7), side(How::Ok, 9, 9)])),
+        attempt(2, sandbox::Deed::Run, Some([side(How::NothingNew, 0, 7), side(How::Ok, 9, 18)])),
+        attempt(3, sandbox::Deed::Anew, None),
+        attempt(4, sandbox::Deed::Kill(Moment::Middle), Some([side(How::Killed, 5, 5), side(How::Killed, 5, 5)])),
+        attempt(5, sandbox::Deed::Run, Some([side(How::Ok, 4, 7), side(How::Ok, 9, 14)])),
+        attempt(6, sandbox::Deed::Kill(Moment::First), Some([side(How::NothingNew, 0, 7), side(How::Killed, 0, 14)])),
+        Attempt { edited: true, ..attempt(7, sandbox::Deed::Run, Some([failed, side(How::TooLong, 0, 14)])) },
+    ];
+    let table = Table {
+        columns: vec!["id".into(), "customer".into()],
+        rows: vec![vec![Some("1".into()), Some("ada".into())], vec![Some("2".into()), None]],
+    };
+    let known = Tried { recipe: Recipe::example(), attempts, table: Some(table) };
+    Trial { id: Some("0123456789abcdef0123456789abcdef".into()), known }
 }

@@ -4,8 +4,9 @@
 //! Each button is a form of its own, to `POST /pipelines/NAME/WHAT` (`run`, `refresh`, `plan`, `verify`, `repair`, `replay`,
 //! `backfill`, `pause`, `resume`) or `POST /jobs/ID/cancel`, `…/retry`, with `form` (that it is one of these pages'). `backfill` has `from`,
 //! `to`, `by` (empty where not given), and `missing` where only gaps are to be filled. `POST /login` has `token` and `next`,
-//! `POST /logout` only `form`. Pages are `/` (`?q=WORDS&is=STATE`), `/pipelines/NAME`, `/runs`, `/runs/ID`, `/jobs/ID`,
-//! `/errors/CODE`, `/help`, `/login`.
+//! `POST /logout` only `form`. `POST /try` and `POST /try/ID` have `load`, `key`, `watermark`, `first`, `second`, `do` (`run`, `kill`,
+//! `anew`) and `at`. Pages are `/` (`?q=WORDS&is=STATE`), `/pipelines/NAME`, `/runs`, `/runs/ID`, `/jobs/ID`,
+//! `/errors/CODE`, `/help`, `/login`, `/try`, `/try/ID`.
 
 mod assets;
 mod chart;
@@ -17,6 +18,7 @@ mod prose;
 mod remedy;
 mod run;
 mod runs;
+mod trial;
 pub(crate) mod view;
 mod words;
 
@@ -32,6 +34,7 @@ pub(crate) use plain::{error_code, help, inside, login, problem};
 pub(crate) use prose::section;
 pub(crate) use run::run;
 pub(crate) use runs::runs;
+pub(crate) use trial::trial;
 pub(crate) use words::brought;
 
 /// The text of a template. Writing to a string fails for no reason a template here has; were there one, the page would say so.

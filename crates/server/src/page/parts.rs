@@ -70,6 +70,12 @@ impl From<Ended> for Badge {
     }
 }
 
+impl Badge {
+    pub(crate) fn of(class: &'static str, sign: &'static str, word: &'static str) -> Badge {
+        Badge { class, sign, word }
+    }
+}
+
 /// What a button has done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Act {

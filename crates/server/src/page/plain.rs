@@ -43,6 +43,7 @@ pub(crate) fn problem(frame: &Frame, status: u16, what: &str) -> String {
         403 => ("That is not allowed", "Load the page again and press the button once more: nothing was done."),
         409 => ("It is too late for that", "Nothing was done."),
         400 | 422 => ("That cannot be done so", "Nothing was done."),
+        503 => ("There is no room now", "Nothing was done. In a moment there may be."),
         502 => ("The ledger cannot be read", "Its database does not answer now. Nothing was changed by this."),
         _ => ("Something is wrong here", "The server's log says more. Loads are not touched by it."),
     };

@@ -58,6 +58,8 @@ fn pages() -> Vec<(&'static str, String)> {
         ("problem-500", problem(&frame, 500, "the ledger could not be read")),
         ("help", help(&frame)),
         ("error-code", error_code(&frame, "FM0301", text)),
+        ("trial", trial(&Frame { can_try: true, ..frame.clone() }, &made_up::trial())),
+        ("trial-nothing", trial(&frame, &Trial { id: None, known: crate::sandbox::Known::nothing() })),
     ]
 }
 
@@ -186,7 +188,18 @@ fn names_are_text_wherever_they_stand() {
         };
         let frame = Frame { project: name.clone(), notice: Some(name.clone()), form: name.clone(), ..made_up::frame() };
         let all = Overview { cards: hostile_cards(), search: name.clone(), filter: name.clone() };
+        let mut tried = made_up::trial();
+        tried.id = Some(name.clone());
+        if let Some(table) = &mut tried.known.table {
+            table.columns.push(name.clone());
+            table.rows.iter_mut().for_each(|row| row.push(Some(name.clone())));
+        }
+        if let Some([ours, _]) = tried.known.attempts.last_mut().and_then(|last| last.sides.as_mut()) {
+            ours.error =
+                Some(serde_json::json!({ "code": name, "message": name, "place": { "file": name }, "help": [name] }));
+        }
         let pages = [
+            ("trial", trial(&frame, &tried)),
             ("overview", overview(&frame, &all)),
             ("pipeline", pipeline(&frame, &of)),
             ("run", run(&frame, &one)),
@@ -361,7 +374,10 @@ fn pages_are_as_they_were() {
         if matches!(name, "overview-good" | "run-failed" | "login" | "problem-404") {
             insta::assert_snapshot!(name, fixed(&html));
         }
-        if matches!(name, "overview" | "pipeline" | "run" | "run-compared" | "run-waiting" | "runs" | "error-code") {
+        if matches!(
+            name,
+            "overview" | "pipeline" | "run" | "run-compared" | "run-waiting" | "runs" | "error-code" | "trial"
+        ) {
             insta::assert_snapshot!(format!("{name}-text"), text(&html));
         }
     }

@@ -1,5 +1,6 @@
 //! What pages show. Plain data, filled by whoever reads boards and ledgers; nothing here reads anything.
 
+use crate::sandbox;
 use chrono::{DateTime, Utc};
 use floodmark_core::{Counts, coverage::Grid};
 use std::time::Duration;
@@ -13,6 +14,8 @@ pub(crate) struct Frame {
     pub(crate) form: String,
     /// Whether somebody has logged in, and so can log out.
     pub(crate) can_log_out: bool,
+    /// Whether there is a page to try things on.
+    pub(crate) can_try: bool,
     pub(crate) now: DateTime<Utc>,
     /// What became of a button that was pressed.
     pub(crate) notice: Option<String>,
@@ -464,4 +467,12 @@ mod tests {
             assert_eq!(Trouble::told(line).what, line);
         }
     }
+}
+
+/// Where a visitor tries things.
+#[derive(Debug, Clone)]
+pub(crate) struct Trial {
+    /// `None` before the first attempt.
+    pub(crate) id: Option<String>,
+    pub(crate) known: sandbox::Known,
 }

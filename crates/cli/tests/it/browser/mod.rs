@@ -100,6 +100,7 @@ fn pages(served: &Served) -> Vec<(&'static str, String, u16)> {
         ("error-code", "/errors/FM0301".into(), 200),
         ("help", "/help".into(), 200),
         ("login", "/login".into(), 200),
+        ("try", "/try".into(), 200),
         ("not-found", "/pipelines/nothing".into(), 404),
         ("not-found-at-all", "/nowhere".into(), 404),
     ]
@@ -263,4 +264,67 @@ fn a_person_logs_in_and_out() {
         assert_eq!(tab.path(), "/login");
         tab.complaints("after a logout");
     }
+}
+
+#[test]
+fn who_tries_it_sees_the_table_stay_the_same() {
+    let scratch = project("");
+    let served = Served::start(&scratch, &[]);
+    let mut tab = Tab::of(served.address());
+    for (script, narrow) in [(true, false), (false, true)] {
+        let look = Look { script, narrow, ..Look::PLAIN };
+        tab.look(look);
+        tab.open("/", 200);
+        tab.tab_to("a[href='/try']");
+        tab.key("Enter");
+        tab.loaded();
+        tab.tab_to("[value='run']");
+        tab.key("Enter");
+        tab.loaded();
+        assert!(tab.path().starts_with("/try/"), "{}", tab.path());
+        tab.value("window.same = true");
+        let print = |tab: &mut Tab| tab.text("#table h2 .note");
+        let first = print(&mut tab);
+        // With a script the page stays where it is; without one it is another copy of itself.
+        let press = |tab: &mut Tab, button: &str, number: usize| {
+            tab.tab_to(&format!("[value='{button}']"));
+            tab.key("Enter");
+            if !script {
+                tab.loaded();
+            }
+            tab.until_is("#tried tbody td", &number.to_string());
+        };
+        press(&mut tab, "run", 2);
+        assert!(print(&mut tab) == first && tab.text("#tried .lead").contains("18 rows"), "{}", tab.text("#tried"));
+        press(&mut tab, "anew", 3);
+        assert!(print(&mut tab).contains("none yet"));
+        press(&mut tab, "kill", 4);
+        assert!(tab.text("#tried tbody tr").contains("killed") && print(&mut tab) != first, "{}", tab.text("#tried"));
+        press(&mut tab, "run", 5);
+        assert_eq!(print(&mut tab), first);
+        // What is typed is kept, and what cannot be is told.
+        tab.value("document.querySelector('[name=first]').value = 'id,updated_at\\n1,2026-01-01\\n'");
+        press(&mut tab, "run", 6);
+        assert!(tab.text("#tried tbody tr").contains("after an edit"));
+        assert_eq!(tab.value("document.querySelector('[name=first]').value.length"), 27);
+        assert_eq!(tab.value("window.same === true"), script, "whether the page was loaded anew");
+        tab.picture(&format!("tried-{}", look.name()));
+        tab.check("after trying");
+        if script {
+            tab.tour("after trying");
+        }
+        tab.expect(422);
+        tab.value("document.querySelector('[name=key]').value = '${HOME}'");
+        tab.tab_to("[value='run']");
+        tab.key("Enter");
+        tab.until("a key is here at most");
+        tab.complaints("after what cannot be");
+    }
+    tab.look(Look { dark: true, ..Look::PLAIN });
+    tab.open("/try", 200);
+    tab.tab_to("[value='run']");
+    tab.key("Enter");
+    tab.loaded();
+    tab.picture("tried-dark");
+    tab.check("after trying, dark");
 }

@@ -113,6 +113,16 @@ impl Tab {
         }
     }
 
+    /// Waits until the first such part of the page says just that.
+    pub(super) fn until_is(&mut self, query: &str, text: &str) {
+        let began = Instant::now();
+        let first = format!("document.querySelector({})?.innerText.trim()", json!(query));
+        while self.value(&first) != text {
+            assert!(began.elapsed() < PATIENCE, "waited in vain for {text:?}: {}", self.text("body"));
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     pub(super) fn path(&mut self) -> String {
         self.value("location.pathname").as_str().unwrap().to_owned()
     }

@@ -249,7 +249,7 @@ mod tests {
             Ok(Vec::new())
         }
 
-        fn command(&self, _arguments: &[String]) -> Command {
+        fn command(&self, _file: &Path, _arguments: &[String]) -> Command {
             Command::new("false")
         }
 

@@ -5,6 +5,7 @@ mod overview;
 mod pipeline;
 mod run;
 mod runs;
+mod trial;
 
 use super::App;
 use crate::page::{self, view::Frame};
@@ -28,6 +29,8 @@ pub(super) fn router() -> Router<App> {
         .route("/errors/{code}", get(code))
         .route("/help", get(help))
         .route("/assets/{file}", get(asset))
+        .route("/try", get(trial::begin).post(trial::first))
+        .route("/try/{id}", get(trial::page).post(trial::again))
         .fallback(async |State(app): State<App>, uri: Uri| message(&app, StatusCode::NOT_FOUND, uri.path()))
 }
 
@@ -57,6 +60,7 @@ fn frame(app: &App, told: &Told) -> Frame {
         project: parts.into_iter().rev().collect::<Vec<_>>().join("/"),
         form: app.gate.form.clone(),
         can_log_out: app.gate.asks(),
+        can_try: app.sandbox.is_some(),
         now: app.shared.clock.now(),
         notice: told.told.as_deref().and_then(notice),
         mistakes: app.shared.board().mistakes.clone(),
@@ -69,6 +73,7 @@ fn outside(clock: &SharedClock) -> Frame {
         project: String::new(),
         form: String::new(),
         can_log_out: false,
+        can_try: false,
         now: clock.now(),
         notice: None,
         mistakes: None,

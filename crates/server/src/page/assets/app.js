@@ -155,17 +155,17 @@
     watchJobs();
   };
 
-  const press = async (form) => {
+  const press = async (form, button) => {
     if (form.dataset.sure && !confirm(form.dataset.sure)) return;
-    const button = form.querySelector("button");
+    // What is sent says which button it was.
+    const body = new URLSearchParams(new FormData(form, button));
     button.disabled = true;
     try {
-      const body = new URLSearchParams(new FormData(form));
       const answer = await fetch(form.action, { method: "POST", body, headers: { accept: "text/html" } });
       const html = await answer.text();
       if (answer.ok) {
         if ("goes" in form.dataset) { location.assign(answer.url); return; }
-        say(`${button.textContent}: asked for`);
+        say(`${button.textContent}: ${form.dataset.said ?? "asked for"}`);
         // It leads to the page of what was asked for; whoever has a script stays here.
         if (new URL(answer.url).pathname !== location.pathname || !take(html)) refresh();
         return;
@@ -214,7 +214,7 @@
     document.addEventListener("submit", (event) => {
       if (!event.target.matches("form.act")) return;
       event.preventDefault();
-      press(event.target);
+      press(event.target, event.submitter ?? event.target.querySelector("button"));
     });
     document.addEventListener("keydown", (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
