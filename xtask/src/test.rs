@@ -47,10 +47,19 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
 }
 
 /// What the tests need beside Rust: `sqlite3`, which the examples' READMEs use, as a second opinion on our databases,
-/// DuckDB's library, the servers, and a browser.
+/// DuckDB's library, the servers, a browser, and what the files of `examples/deploy` are executed by.
 fn tools() -> Result<(), String> {
     if !has("sqlite3") {
         shell::install("sqlite3", "the SQLite command line")?;
+    }
+    for (program, package, what) in [
+        ("curl", "curl", "what asks for the health of a container"),
+        ("systemd-analyze", "systemd", "what knows units"),
+    ] {
+        // A package alone starts nothing: only where systemd is the first process, units are run.
+        if !has(program) && cfg!(target_os = "linux") {
+            shell::install(package, what)?;
+        }
     }
     python::tools().map(drop)?;
     python::starters().map(drop)?;

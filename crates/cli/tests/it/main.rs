@@ -5,6 +5,7 @@
 mod browser;
 mod check;
 mod compare;
+mod deploy;
 mod from_mysql;
 mod from_postgres;
 mod help;

@@ -99,7 +99,7 @@ impl Served {
     }
 
     /// The pipeline, once it is so.
-    fn until(&self, name: &str, what: &str, is: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn until(&self, name: &str, what: &str, is: impl Fn(&Value) -> bool) -> Value {
         wait(what, || Some(self.pipeline(name)).filter(&is))
     }
 
