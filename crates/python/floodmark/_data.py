@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 import importlib
 import itertools
@@ -18,15 +19,17 @@ _LASTING = {
     ("polars", "DataFrame"),
     ("pyarrow", "Table"),
     ("pyarrow", "RecordBatch"),
-    ("duckdb", "DuckDBPyRelation"),
-    ("_duckdb", "DuckDBPyRelation"),
     ("floodmark", "Read"),
 }
+_RELATIONS = {("duckdb", "DuckDBPyRelation"), ("_duckdb", "DuckDBPyRelation")}
+_LASTING |= _RELATIONS
 # Of these nothing says in which order their rows come.
 _UNORDERED = {"duckdb", "_duckdb", "floodmark"}
 # One column of structs, of which one that is NULL would come out as a row of what lies beneath.
 _COLUMNS = {("pyarrow", "ChunkedArray"), ("pyarrow", "StructArray")}
 
+# What state the data is in where rows are refused before a run begins.
+_NOTHING = "nothing was written"
 
 # What `open` gives: `stream` with an object of Arrow's interface, `batches` with an iterator over these, or `rows` with one
 # over dicts; and whether the order of the rows means something. Of Arrow's the names of columns go with it that have no type:
@@ -188,9 +191,15 @@ def _arrow(data: Any) -> tuple[Any, list[str]]:
     if kind == _PANDAS:
         return _unnumbered(_sound(data)), []
     if kind == ("polars", "DataFrame"):
+        _sound_polars(data)
         # Arrow takes no column without a type as polars gives it.
         typeless = [name for name, of in data.schema.items() if str(of) == "Null"]
         return (data.with_columns(**{name: data[name].cast(bool) for name in typeless}) if typeless else data), typeless
+    if kind in _RELATIONS:
+        _sound_relation(data)
+    schema = getattr(data, "schema", None)
+    if kind[0] == "pyarrow" and schema is not None:
+        _sound_names(schema.names)
     return _table(data), []
 
 
@@ -214,6 +223,68 @@ def _pages(pages: Iterator[Any]) -> Iterator[Any]:
         yield page
 
 
+def _sound_names(names: Iterable[str]) -> None:
+    """Names reach Arrow as text that ends at NUL: another name would be loaded, or the process would end."""
+    from ._errors import SourceError
+
+    for name in names:
+        if "\0" in name:
+            raise SourceError(
+                f"the name {name!r} holds a NUL character",
+                code="FM0204",
+                state=_NOTHING,
+                help=("rename it before the rows are handed over",),
+            )
+
+
+def _sound_polars(frame: Any) -> None:
+    """Refuses what polars would hand over as something else: of objects, where in memory they are."""
+    from ._errors import SourceError
+
+    _sound_names(frame.columns)
+    for name, of in frame.schema.items():
+        _sound_names(_inner_names(of))
+        instead = _NOT_OF_POLARS.get(str(of))
+        if instead is not None:
+            raise SourceError(
+                f"column {name!r} is of type {of}, which no database has",
+                code="FM0208",
+                state=_NOTHING,
+                help=(instead.format(f"pl.col({name!r})"),),
+            )
+
+
+def _inner_names(of: Any) -> Iterator[str]:
+    """Names of fields within a type of polars."""
+    for field in getattr(of, "fields", ()):
+        yield field.name
+        yield from _inner_names(field.dtype)
+    if getattr(of, "inner", None) is not None:
+        yield from _inner_names(of.inner)
+
+
+_NOT_OF_POLARS = {
+    "Object": "make it text ({0}.map_elements(str, return_dtype=pl.String)), or numbers",
+    "Int128": "make it a decimal: {0}.cast(pl.Decimal(38, 0))",
+    "UInt128": "make it a decimal: {0}.cast(pl.Decimal(38, 0))",
+}
+
+
+def _sound_relation(relation: Any) -> None:
+    """Refuses what DuckDB's package hands over without a part of it."""
+    from ._errors import SourceError
+
+    for name, of in zip(relation.columns, map(str, relation.types)):
+        # Of arrays the type of what is in them.
+        if of.rstrip("[]0123456789") in ("TIME WITH TIME ZONE", "BIT"):
+            raise SourceError(
+                f"column {name!r} is of type {of}, of which not all would be handed over",
+                code="FM0208",
+                state=_NOTHING,
+                help=(f'make it text in the query: "{name}"::VARCHAR',),
+            )
+
+
 # Of these pandas would hand over numbers that say something else, or nothing.
 _ELSE = {
     "period": "make it a timestamp ({0}.dt.to_timestamp()) or text ({0}.astype(str))",
@@ -230,7 +301,7 @@ def _sound(frame: Any) -> Any:
     if _kind(frame) != _PANDAS:
         raise TypeError(f"frames came before, and now a {type(frame).__name__}")
 
-    nothing = "nothing was written"
+    nothing = _NOTHING
     names = list(frame.columns)
     if getattr(frame.columns, "nlevels", 1) > 1:
         raise SourceError(
@@ -247,6 +318,7 @@ def _sound(frame: Any) -> Any:
                 state=nothing,
                 help=("name the columns by str: df.columns = df.columns.map(str)",),
             )
+        _sound_names([name])
         if name in names[:at]:
             raise SourceError(
                 f"columns {names.index(name) + 1} and {at + 1} are both called {name!r}",
@@ -283,18 +355,25 @@ def _sound(frame: Any) -> Any:
 
 def _one_kind(name: str, column: Any, error: type, nothing: str) -> None:
     """An object column may hold anything; one type of Arrow may not."""
-    first: dict[type, int] = {}
+    first: dict[str, int] = {}
     for row, value in enumerate(column, 1):
         # Only a number is asked whether it is NaN: pandas' NA has no answer, and an array has several.
         if value is None or type(value).__name__ in ("NAType", "NaTType"):
             continue
         if isinstance(value, float) and value != value:
             continue
-        first.setdefault(type(value), row)
+        if isinstance(value, dt.time) and value.utcoffset() is not None:
+            raise error(
+                f"column {name!r} holds a time of day with a time zone (row {row}), which no database has",
+                code="FM0301",
+                state=nothing,
+                help=(f"make its values text: df[{name!r}].astype(str)",),
+            )
+        first.setdefault(_called(value), row)
         if len(first) > 1:
             (one, at), (other, then) = list(first.items())[:2]
             raise error(
-                f"column {name!r} holds {one.__name__} (row {at}) and {other.__name__} (row {then})",
+                f"column {name!r} holds {one} (row {at}) and {other} (row {then})",
                 code="FM0301",
                 state=nothing,
                 help=(
@@ -302,3 +381,10 @@ def _one_kind(name: str, column: Any, error: type, nothing: str) -> None:
                     "or hand over dicts (df.to_dict('records')), whose numbers and times are widened where that loses nothing",
                 ),
             )
+
+
+def _called(value: Any) -> str:
+    """The kind of a value. A moment in a zone is none without: Arrow would take one for the other."""
+    if isinstance(value, dt.datetime):
+        return f"{type(value).__name__} {'without' if value.utcoffset() is None else 'with'} a time zone"
+    return type(value).__name__

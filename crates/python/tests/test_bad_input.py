@@ -421,3 +421,50 @@ def test_a_text_that_is_none_within_others_is_told(sqlite: str) -> None:
     for column in (lists, words):
         error = refused(fm.SourceError, "FM0202", pa.table({"id": [1, 2, 3], "x": column}), sqlite)
         assert 'column "x"' in str(error.__cause__ or "") + str(error)
+
+
+def test_an_object_column_of_moments_with_and_without_a_time_zone(sqlite: str) -> None:
+    naive, aware = pd.Timestamp("2024-01-01"), pd.Timestamp("2024-01-01", tz="Asia/Tokyo")
+    error = refused(fm.DataError, "FM0301", pd.DataFrame({"id": [1, 2], "x": pd.Series([naive, aware], dtype=object)}), sqlite)
+    assert error.message == "column 'x' holds Timestamp without a time zone (row 1) and Timestamp with a time zone (row 2)"
+    zones = pd.Series([aware, pd.Timestamp("2024-01-01", tz="UTC")], dtype=object)
+    fm.load(pd.DataFrame({"id": [1, 2], "x": zones}), sqlite, table="t", key="id")
+    assert [row["x"] for row in rows(sqlite, "t")] == list(zones)
+
+
+def test_a_time_of_day_with_a_time_zone(sqlite: str) -> None:
+    aware = dt.time(1, tzinfo=dt.timezone(dt.timedelta(hours=5)))
+    for data in (pd.DataFrame({"id": [1], "x": [aware]}), [{"id": 1, "x": aware}]):
+        error = refused(fm.DataError, "FM0301", data, sqlite)
+        assert "a time of day with a time zone" in error.message
+
+
+def test_what_polars_would_hand_over_as_something_else(sqlite: str) -> None:
+    """Of objects polars gives where they are in memory; of whole numbers of 128 bits a type that nobody else knows."""
+    error = refused(fm.SourceError, "FM0208", pl.DataFrame({"id": [1], "x": [object()]}), sqlite)
+    assert error.message == "column 'x' is of type Object, which no database has"
+    large = pl.DataFrame({"id": [1], "x": [2**100]}, schema_overrides={"x": pl.Int128})
+    assert "pl.Decimal(38, 0)" in refused(fm.SourceError, "FM0208", large, sqlite).help[0]
+    fm.load(large.with_columns(pl.col("x").cast(pl.Decimal(38, 0))), sqlite, table="t", key="id")
+    assert rows(sqlite, "t") == [{"id": 1, "x": decimal.Decimal(2**100)}]
+
+
+@pytest.mark.parametrize("of", [pd.DataFrame, pl.DataFrame, pa.table, lambda columns: [{"id": 1, "a\0b": 1}]])
+def test_a_name_with_a_nul_character(sqlite: str, of: object) -> None:
+    error = refused(fm.SourceError, "FM0204", of({"id": [1], "a\0b": [1]}), sqlite)
+    assert "NUL" in error.message
+
+
+def test_a_name_with_a_nul_character_within_others(sqlite: str) -> None:
+    for inner in ({"a\0b": 1}, [{"a\0b": 1}], {"a": [{"a\0b": 1}]}):
+        refused(fm.SourceError, "FM0204", pl.DataFrame({"id": [1], "x": [inner]}), sqlite)
+
+
+def test_what_duckdb_would_hand_over_without_a_part(sqlite: str) -> None:
+    import duckdb
+
+    for value in ("'10:00:00+02'::TIMETZ", "'101'::BIT", "['101'::BIT]"):
+        error = refused(fm.SourceError, "FM0208", duckdb.sql(f"SELECT 1 AS id, {value} AS x"), sqlite)
+        assert '"x"::VARCHAR' in error.help[0]
+    fm.load(duckdb.sql("SELECT 1 AS id, '10:00:00+02'::TIMETZ::VARCHAR AS x"), sqlite, table="t", key="id")
+    assert rows(sqlite, "t") == [{"id": 1, "x": "10:00:00+02"}]
