@@ -152,11 +152,11 @@ def of(failure: dict[str, Any], *, settings: bool = False, result: Any = None) -
     )
     place = error.get("place")
     state = error.get("state")
-    help = tuple(say(help) for help in error.get("help") or ())
+    help = tuple(say(help) for help in map(_as_option, error.get("help") or ()) if help)
     if len(mistakes) == 1:
         help = help or mistakes[0].help
     made: BaseException = kind(error["code"])(
-        say(error["message"]),
+        say(_as_option(error["message"])),
         code=error["code"],
         state=say(state) if state else None,
         help=help,
@@ -170,6 +170,22 @@ def of(failure: dict[str, Any], *, settings: bool = False, result: Any = None) -
 def of_json(text: str) -> BaseException:
     """The exception of an error as JSON."""
     return of({"error": json.loads(text)})
+
+
+_OPTIONS = [
+    (re.compile(r"unexpected argument '--([\w-]+)' found"), "there is no option {!r}"),
+    (re.compile(r"(?:tip: )?(?:a similar argument exists|some similar arguments exist): '--([\w-]+)'.*", re.S), "did you mean {!r}?"),
+    (re.compile(r"(?<=for )'--([\w-]+)(?: <[^>]*>| \[[^\]]*\])*'"), "{!r}"),
+    # How the command line is typed.
+    (re.compile(r"tip: to pass .* as a value, use .*|Usage: .*|For more information, try '--help'\.", re.S), ""),
+]
+
+
+def _as_option(text: str) -> str:
+    """What the command line says of its options, told of keyword arguments; empty where it means nothing to them."""
+    for pattern, told in _OPTIONS:
+        text = pattern.sub(lambda found: told.format(*(name.replace("-", "_") for name in found.groups())), text)
+    return text
 
 
 _FLAGS = dict(flags())

@@ -102,13 +102,15 @@ class Result(Mapping[str, Any]):
         return self._value.get("seconds")
 
     def __repr__(self) -> str:
-        parts = [f"{self._value.get('pipeline', '')}: {self.status}".strip(": ")]
+        pipeline, status = self._value.get("pipeline", ""), self.status
+        parts = [f"{pipeline}: {status}".strip(": ") if status else str(pipeline)]
         rows = self._value.get("rows")
         if isinstance(rows, Mapping):
             told = ", ".join(f"{name} {n:,}" for name, n in rows.items() if n)
             parts.extend([told or "no rows"] if told or "read" in rows else [])
         if self.watermark is not None:
             parts.append(f"{self.watermark.column} {self.watermark.before} → {self.watermark.after}")
+        parts.extend(_facts(self._value))
         if self.seconds is not None:
             parts.append(f"{self.seconds} s")
         return f"<floodmark {' · '.join(parts)}>"
@@ -127,7 +129,39 @@ class Result(Mapping[str, Any]):
                 f"<div>watermark <code>{escape(mark.column)}</code>: "
                 f"{escape(str(mark.before))} → <b>{escape(str(mark.after))}</b></div>"
             )
+        out.extend(f"<div>{escape(fact)}</div>" for fact in _facts(self._value))
         return "".join(out)
+
+
+def _facts(value: Mapping[str, Any]) -> list[str]:
+    """What there is to say of results that are more than rows that were loaded, or are none: of commands other than `run`."""
+    facts = []
+    if "known" in value:
+        facts.append(f"table {value['table']}" if value["known"] else "not loaded yet")
+    mark = value.get("watermark")
+    if isinstance(mark, Mapping) and "value" in mark:
+        facts.append(f"{mark['column']} up to {mark['value']}")
+    if isinstance(value.get("files"), list) and value["files"]:
+        facts.append(_count(len(value["files"]), "file"))
+    if isinstance(value.get("table"), Mapping) and "rows" in value["table"]:
+        facts.append(f"{_count(value['table']['rows'], 'row')} in the table")
+    if isinstance(value.get("intervals"), list):
+        facts.append(f"{_count(len(value['intervals']), 'interval')} in, {len(value.get('missing') or ())} missing")
+    filled = value.get("backfill")
+    if isinstance(filled, Mapping) and "loaded" in filled:
+        facts.append(f"{filled['loaded']} of {_count(filled['intervals'], 'interval')} loaded")
+    trials = [(trial["verdict"].replace("_", " "), trial["promise"]) for trial in value.get("trials") or ()]
+    for verdict in dict.fromkeys(verdict for verdict, _ in trials):
+        facts.append(f"{verdict} {' '.join(dict.fromkeys(promise for of, promise in trials if of == verdict))}")
+    for kind in ("errors", "warnings"):
+        facts.extend(f"{kind[:-1]}: {one['message']}" for one in value.get(kind) or () if "message" in one)
+    if "started_at" in value:
+        facts.append(f"started {value['started_at']}")
+    return facts
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
 # What was written is in colours, what was left as it was is in greys, and what needs a look is red.
@@ -181,6 +215,10 @@ class Results(list[Result]):
                     return result
             raise KeyError(key)
         return super().__getitem__(key)
+
+    def __repr__(self) -> str:
+        # Each on a line of its own: a list of one line is as wide as it is long.
+        return "[" + ",\n ".join(map(repr, self)) + "]"
 
     def _repr_html_(self) -> str:
         return "<hr>".join(result._repr_html_() for result in self)

@@ -10,9 +10,9 @@ from typing import Any, Callable
 
 from . import _errors, _floodmark
 
+# Without a handler, so that Python tells warnings on standard error where nobody set up logging: a load that is gone with its
+# database in memory, or one that adds its rows twice, must not go unseen.
 logger = logging.getLogger("floodmark")
-# A library says nothing where nobody listens.
-logger.addHandler(logging.NullHandler())
 
 Progress = Callable[[dict[str, Any]], object]
 

@@ -104,8 +104,39 @@ def test_mistakes_of_a_file_are_told_at_once(project: Path) -> None:
     with pytest.raises(fm.ConfigError) as error:
         fm.Project(project.parent / "none.yaml").run()
     assert error.value.code == "FM0101"
-    with pytest.raises(fm.ConfigError):
-        fm.Project(project).plan(no_such_option=True)
+
+
+def test_options_are_told_as_keywords(project: Path) -> None:
+    shop = fm.Project(project)
+    with pytest.raises(fm.ConfigError) as error:
+        shop.verify("orders", reparo=True)
+    assert error.value.message == "there is no option 'reparo'" and error.value.help == ("did you mean 'repair'?",)
+    with pytest.raises(fm.ConfigError) as error:
+        shop.plan(no_such_option=True)
+    assert error.value.message == "there is no option 'no_such_option'" and not error.value.help
+    with pytest.raises(fm.ConfigError) as error:
+        shop.backfill("orders", from_="2024-01-01", to="2024-02-01", by="month")
+    assert "for 'by'" in error.value.message and "--" not in str(error.value)
+
+
+def test_every_result_says_something(project: Path) -> None:
+    shop = fm.Project(project)
+    assert repr(shop.check()).startswith("[<floodmark orders: ok>,\n <floodmark users: ok · warning: ")
+    shop.run("orders")
+    told = {
+        "table orders · day up to 2024-01-03 · 1 file": shop.state("orders"),
+        "not loaded yet": shop.state("users"),
+        "3 rows in the table": shop.verify("orders"),
+        "2 of 2 intervals loaded": shop.backfill("orders", from_="2024-01-01", to="2024-01-03", by="1d"),
+        "2 intervals in, 0 missing": shop.backfill("orders", status=True),
+        "started 20": shop.runs("orders")[0],
+    }
+    for fact, result in told.items():
+        assert fact in repr(result) and "None>" not in repr(result)
+        assert all(part in result._repr_html_() for part in fact.split(" · "))
+    (project.parent / "users.csv").unlink()
+    assert 'error: no file matches "users.csv"' in repr(shop.check("users"))
+    assert "error: no file matches &quot;users.csv&quot;" in shop.check("users")._repr_html_()
 
 
 def test_a_failed_run_is_an_exception_with_its_result(project: Path) -> None:
@@ -175,6 +206,16 @@ def test_progress_and_log(sqlite: str, caplog: pytest.LogCaptureFixture) -> None
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert any('gets a new column, "new"' in text for text in warnings)
     assert any(record.levelno == logging.INFO and "committed" in record.getMessage() for record in caplog.records)
+
+
+IN_MEMORY = "import floodmark as fm; fm.load([{'id': 1}], 'sqlite:///:memory:', table='t', key='id')"
+
+
+def test_a_warning_is_seen_where_nobody_set_up_logging() -> None:
+    done = subprocess.run([sys.executable, "-c", IN_MEMORY], capture_output=True, text=True)
+    assert "is a database in memory" in done.stderr and done.returncode == 0
+    quiet = f"import logging; logging.getLogger('floodmark').addHandler(logging.NullHandler()); {IN_MEMORY}"
+    assert subprocess.run([sys.executable, "-c", quiet], capture_output=True, text=True).stderr == ""
 
 
 def test_an_exception_of_the_progress_callback_stops_the_run(sqlite: str) -> None:
