@@ -3,7 +3,7 @@
 >>> import floodmark as fm
 >>> fm.load(df, "sqlite:///warehouse.db", table="orders", key="id", watermark="updated_at")
 >>> fm.Project("floodmark.yaml").run("orders")
->>> pl.from_arrow(fm.read("sqlite:///warehouse.db", "orders"))
+>>> pl.DataFrame(fm.read("sqlite:///warehouse.db", "orders"))
 
 What was loaded is remembered in the destination itself, in the same transaction as the rows: a load that is run twice,
 interrupted or fired by two notebooks at once leaves the table exactly as one clean run would. State is the command line's,

@@ -36,8 +36,11 @@ def load(
     iterable of dicts or of Arrow batches, a function marked by :func:`source`; or a path or pattern of files. Frames are
     read in place: of their rows, no more is copied than is on its way.
 
-    ``url`` and the settings are those of ``floodmark load``, with underscores: ``on_null="keep"``,
-    ``start=date(2024, 1, 1)``, ``on_bad_row="reject"``. State is kept under ``pipeline`` (by default the table's name), where
+    ``url`` is ``sqlite:///relative.db``, ``sqlite:////absolute.db``, ``duckdb:///relative.duckdb``,
+    ``postgres://user@host/database`` or ``mysql://user@host/database``. ``load`` is ``"upsert"`` (the default with a ``key``),
+    ``"append"``, ``"overwrite"``, ``"insert_only"``, ``"delete_insert"`` or ``"scd2"``. These and the other settings are those
+    of ``floodmark load``, with underscores: ``on_null="keep"``, ``start=date(2024, 1, 1)``, ``on_bad_row="reject"``;
+    ``floodmark load --help`` lists them. State is kept under ``pipeline`` (by default the table's name), where
     the command line finds it.
 
     ``wait``: while another run holds the pipeline, for ever (True) or so many seconds. ``progress`` is called with events,
@@ -122,8 +125,8 @@ def _files(
 
 
 def read(url: str, table: str | None = None, *, query: str | None = None) -> _floodmark.Read:
-    """A table or a query as an Arrow stream, for whatever reads one: ``polars.from_arrow``, ``pyarrow.table``,
-    ``pandas.DataFrame.from_arrow``, DuckDB. Rows are read when they are asked for, batch by batch and in one transaction,
+    """A table or a query as an Arrow stream, for whatever reads one: ``polars.DataFrame``, ``pyarrow.table``,
+    ``pandas.DataFrame.from_arrow`` (pandas 3), DuckDB. Rows are read when they are asked for, batch by batch and in one transaction,
     and anew each time.
     """
     if (table is None) == (query is None):
