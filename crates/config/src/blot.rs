@@ -8,7 +8,8 @@ use crate::{
 use std::ops::Range;
 
 /// What stands under these names is a secret, whoever has use for it.
-const SECRET: [&str; 8] = ["password", "passwd", "pwd", "secret", "token", "api_key", "access_key", "secret_key"];
+const SECRET: [&str; 9] =
+    ["password", "passwd", "pwd", "secret", "token", "api_key", "access_key", "secret_key", "webhook"];
 
 /// The text, of a pipeline file or of what should be one.
 pub(crate) fn blot(text: &str) -> String {

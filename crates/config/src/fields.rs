@@ -43,6 +43,12 @@ pub enum Kind {
     List,
     /// A connection URL.
     Url,
+    /// An address of the web; what it is read from may be missing.
+    WebUrl,
+    /// What opens something; what it is read from may be missing.
+    Secret,
+    /// A program, or a list of it and its words; what they are read from may be missing.
+    Command,
     /// SQL.
     Sql,
     /// One of these words.
@@ -87,6 +93,9 @@ impl Kind {
             Kind::Text => "a text",
             Kind::List => "a name or a list of names",
             Kind::Url => "a connection URL",
+            Kind::WebUrl => "an address of the web",
+            Kind::Secret => "a text, best as `${VAR}`",
+            Kind::Command => "a program, or a list of it and its words",
             Kind::Sql => "SQL text",
             Kind::Bool => "true or false",
             Kind::Count => "a whole number from 1",
@@ -160,8 +169,14 @@ impl Field {
             Kind::Char => "CHAR",
             Kind::Type => "TYPE",
             Kind::Point => "VALUE",
-            Kind::Url => "URL",
-            Kind::Text | Kind::Schedule | Kind::TimeZone | Kind::FormatVersion | Kind::Settings => "TEXT",
+            Kind::Url | Kind::WebUrl => "URL",
+            Kind::Secret
+            | Kind::Command
+            | Kind::Text
+            | Kind::Schedule
+            | Kind::TimeZone
+            | Kind::FormatVersion
+            | Kind::Settings => "TEXT",
         })
     }
 }
@@ -451,6 +466,30 @@ pub const FIELDS: &[Field] = &[
         Kind::Settings,
         "Any fields of a pipeline but `source`; `watermark: none` and `version: none` take out the family's.",
     ),
+    // Who is told.
+    Field::new("alerts", Kind::Map, "`floodmark serve`: who is told of what fails or is late, by any names."),
+    Field::new("alerts.*", RECORD, "A webhook or a command."),
+    Field::new(
+        "alerts.*.webhook",
+        Kind::WebUrl,
+        "Where an alert is posted, as Slack reads it; a secret, as `${VAR}` or `${file:PATH}`. Where the variable is missing, `serve` says so and all else goes on; where it is empty, the webhook is off.",
+    ),
+    Field::new("alerts.*.token", Kind::Secret, "`webhook`: sent along as `Authorization: Bearer …`."),
+    Field::new(
+        "alerts.*.command",
+        Kind::Command,
+        "In place of `webhook` a program, or a list of it and its words, which no shell reads. It is started in the file's folder, and gets the alert as JSON.",
+    ),
+    Field::new("alerts.*.on", Kind::List, "What is told: `failed`, `late`. When it is over, that is told as well.")
+        .default("`failed` and `late`"),
+    Field::new("alerts.*.pipelines", Kind::List, "Pipelines and families that are told of.").default("all"),
+    Field::new("alerts.*.remind", Kind::Duration, "What goes on is told again after this time.").default("24h"),
+    Field::new(
+        "alerts.*.steady",
+        Kind::Duration,
+        "That something is over is told once it has been over for so long, so that what comes and goes is told once.",
+    )
+    .default("5m"),
 ];
 
 /// Fields of a pipeline that a family has for all of its tables.

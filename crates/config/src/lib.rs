@@ -9,6 +9,7 @@
 //! `check`, [`lint`](fn@lint) (what can be, but deserves a thought). The one-liner's flags enter at `read`. A pipeline over
 //! several tables waits between `read` and `resolve` for the tables there are: [`Family`], `members`.
 
+mod alerts;
 mod blot;
 mod diagnostics;
 mod family;

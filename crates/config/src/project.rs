@@ -1,6 +1,7 @@
 //! A pipeline file, opened.
 
 use crate::{
+    alerts,
     diagnostics::{Diagnostics, Findings, Spot, quoted},
     family::{self, Family, Origin},
     interpolate::Env,
@@ -12,7 +13,7 @@ use crate::{
     words::Words,
     yaml::{self, Data},
 };
-use floodmark_core::{Code, pipeline::Pipeline, url::ConnectionUrl};
+use floodmark_core::{Code, outlet::Channel, pipeline::Pipeline, url::ConnectionUrl};
 use std::{
     collections::HashMap,
     io::Read,
@@ -36,6 +37,8 @@ pub struct Project {
     pub pipelines: Vec<Pipeline>,
     /// Pipelines over several tables, in file order; which these are only the source knows.
     pub families: Vec<Family>,
+    /// Whom `serve` tells of what fails or is late, in file order.
+    pub alerts: Vec<Channel>,
 }
 
 impl Project {
@@ -111,8 +114,9 @@ fn build(origin: &Arc<Origin>, env: Env<'_>, out: &mut Findings) -> Option<Proje
     shared_tables(given, &pipelines, reader.out);
     order::check(given, &families, reader.out);
     shared_names(given, &families, reader.out);
+    let alerts = alerts::channels(record.map("alerts"), given, &families, base, reader.out);
     let connections = connections.into_iter().filter_map(|(name, url)| Some((name, url?))).collect();
-    Some(Project { path: path.clone(), base: base.clone(), connections, pipelines, families })
+    Some(Project { path: path.clone(), base: base.clone(), connections, pipelines, families, alerts })
 }
 
 /// A name that one of a family's tables may have is the family's.

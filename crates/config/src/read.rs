@@ -10,6 +10,7 @@ use crate::{
 };
 use floodmark_core::{
     Code, DataType,
+    outlet::{CommandLine, Given as Held, Secret, WebUrl},
     pipeline::Span,
     types::TYPE_NAMES,
     url::{ConnectionUrl, DATABASES},
@@ -118,6 +119,12 @@ impl Reader<'_> {
                 let given = self.given(field, key, node);
                 Some(Value::Record(Record { fields: vec![given] }))
             }
+            (Kind::WebUrl, Data::Scalar { .. }) => self.web(field, node).map(Value::Web),
+            (Kind::Secret, Data::Scalar { .. }) => {
+                let text = self.held(field, node)?;
+                Some(Value::Secret(matched(text, Secret::new)))
+            }
+            (Kind::Command, Data::Scalar { .. } | Data::List(_)) => self.command(field, node).map(Value::Command),
             (Kind::Settings, Data::Map(members)) => Some(Value::Record(self.settings(members))),
             (Kind::Map, Data::Map(members)) => {
                 let each = children(field.path).next()?;
@@ -186,6 +193,78 @@ impl Reader<'_> {
             return None;
         }
         Some((text, written.clone()))
+    }
+
+    /// A scalar's text, where what its references stand for may be missing: nobody runs pipelines any worse without it.
+    /// `None` for one that is empty as written.
+    fn held(&mut self, field: &'static Field, node: &Node) -> Option<Held<String>> {
+        let Data::Scalar { text: written, .. } = &node.data else { return None };
+        if written.is_empty() {
+            self.wrong(field, node, format!("{} has no value", called(field, node.at)));
+            return None;
+        }
+        Some(match interpolate(written, self.env, self.base) {
+            Ok(text) if text.is_empty() => Held::Empty,
+            Ok(text) => Held::Is(text),
+            Err(wrong) => {
+                let wrong: Vec<String> = wrong.iter().map(|w| format!("{} {}", quoted(&w.reference), w.why)).collect();
+                Held::Unset(wrong.join(", "))
+            }
+        })
+    }
+
+    /// An address of the web. What a reference stands for is not the file's mistake, and is not shown.
+    fn web(&mut self, field: &'static Field, node: &Node) -> Option<Held<WebUrl>> {
+        let Data::Scalar { text: written, .. } = &node.data else { return None };
+        let text = match self.held(field, node)? {
+            Held::Is(text) => text,
+            Held::Empty => return Some(Held::Empty),
+            Held::Unset(why) => return Some(Held::Unset(why)),
+        };
+        match WebUrl::parse(text.trim()) {
+            Ok(url) => Some(Held::Is(url)),
+            Err(_) if written.contains("${") => {
+                Some(Held::Unset(format!("what {} stands for is no address of the web", quoted(written))))
+            }
+            Err(help) => {
+                self.out.add(Code::ConfigInvalid, node.at, "this is no address of the web").help(help);
+                None
+            }
+        }
+    }
+
+    fn command(&mut self, field: &'static Field, node: &Node) -> Option<Held<CommandLine>> {
+        let single = std::slice::from_ref(node);
+        let nodes = if let Data::List(items) = &node.data { items.as_slice() } else { single };
+        if nodes.is_empty() {
+            self.wrong(field, node, format!("{} is an empty list", called(field, node.at)));
+            return None;
+        }
+        if let Data::Scalar { text, .. } = &node.data
+            && text.trim().contains(' ')
+        {
+            let message = format!("{} is read by no shell, and this is more than a program", called(field, node.at));
+            let help = "write the program and its words as a list, such as [./page.sh, --team, data]";
+            self.out.add(Code::ConfigInvalid, node.at, message).help(help);
+            return None;
+        }
+        let mut words = Vec::new();
+        for (place, word) in nodes.iter().enumerate() {
+            if !matches!(word.data, Data::Scalar { .. }) {
+                let message =
+                    format!("{} must be {}, and this is {}", called(field, word.at), field.kind.expects(), word.what());
+                self.out.add(Code::ConfigInvalid, word.at, message);
+                return None;
+            }
+            match self.held(field, word)? {
+                Held::Is(text) => words.push(text),
+                Held::Empty if place == 0 => return Some(Held::Empty),
+                Held::Empty => words.push(String::new()),
+                Held::Unset(why) => return Some(Held::Unset(why)),
+            }
+        }
+        let program = words.remove(0);
+        Some(Held::Is(CommandLine { program, words }))
     }
 
     fn single(&mut self, field: &'static Field, at: Spot, text: String, written: &str) -> Option<Value> {
@@ -285,6 +364,14 @@ impl Reader<'_> {
             Some(i) => Spot::Text(from + i, from + i + reference.len()),
             None => at,
         }
+    }
+}
+
+fn matched<T, U>(held: Held<T>, of: impl FnOnce(T) -> U) -> Held<U> {
+    match held {
+        Held::Is(value) => Held::Is(of(value)),
+        Held::Empty => Held::Empty,
+        Held::Unset(why) => Held::Unset(why),
     }
 }
 

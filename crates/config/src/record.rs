@@ -6,6 +6,7 @@ use crate::{
 };
 use floodmark_core::{
     DataType,
+    outlet::{CommandLine, Given as Held, Secret, WebUrl},
     pipeline::{RejectLimit, Span},
     url::ConnectionUrl,
 };
@@ -26,6 +27,9 @@ pub(crate) enum Value {
     Char(u8),
     Type(DataType),
     Url(ConnectionUrl),
+    Web(Held<WebUrl>),
+    Secret(Held<Secret>),
+    Command(Held<CommandLine>),
     Record(Record),
     Map(Vec<Named>),
 }
@@ -148,6 +152,18 @@ impl Record {
 
     pub(crate) fn url(&self, name: &str) -> Option<&ConnectionUrl> {
         if let Value::Url(url) = self.value(name)? { Some(url) } else { None }
+    }
+
+    pub(crate) fn web(&self, name: &str) -> Option<&Held<WebUrl>> {
+        if let Value::Web(url) = self.value(name)? { Some(url) } else { None }
+    }
+
+    pub(crate) fn secret(&self, name: &str) -> Option<&Held<Secret>> {
+        if let Value::Secret(secret) = self.value(name)? { Some(secret) } else { None }
+    }
+
+    pub(crate) fn command(&self, name: &str) -> Option<&Held<CommandLine>> {
+        if let Value::Command(line) = self.value(name)? { Some(line) } else { None }
     }
 
     pub(crate) fn record(&self, name: &str) -> Option<&Record> {

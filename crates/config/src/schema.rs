@@ -57,7 +57,7 @@ fn shape(field: &Field) -> Value {
             }
             schema
         }
-        Kind::List => json!({ "anyOf": [text, { "type": "array", "items": text, "minItems": 1 }] }),
+        Kind::List | Kind::Command => json!({ "anyOf": [text, { "type": "array", "items": text, "minItems": 1 }] }),
         Kind::Choice(words) => or_reference(json!({ "enum": words })),
         Kind::Bool => or_reference(json!({ "type": "boolean" })),
         Kind::Count => or_reference(json!({ "type": "integer", "minimum": 1 })),
@@ -65,9 +65,8 @@ fn shape(field: &Field) -> Value {
         Kind::Bytes | Kind::Span => json!({ "type": ["string", "integer"], "minimum": 0 }),
         Kind::Limit => json!({ "type": ["string", "integer"], "minimum": 0 }),
         Kind::Name | Kind::Point | Kind::Text => text,
-        Kind::Url | Kind::Sql | Kind::Char | Kind::Type | Kind::Schedule | Kind::TimeZone | Kind::Duration => {
-            json!({ "type": "string" })
-        }
+        Kind::Url | Kind::WebUrl | Kind::Secret | Kind::Sql | Kind::Char => json!({ "type": "string" }),
+        Kind::Type | Kind::Schedule | Kind::TimeZone | Kind::Duration => json!({ "type": "string" }),
         Kind::Settings => fields(children("pipelines.*").filter(|f| !OF_FAMILY.contains(&f.name()))),
     }
 }

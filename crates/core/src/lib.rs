@@ -15,6 +15,7 @@ pub mod history;
 pub mod infer;
 pub mod interval;
 pub mod merge;
+pub mod outlet;
 pub mod pipeline;
 pub mod reshaping;
 pub mod schema;

@@ -3,6 +3,7 @@
 
 use crate::{
     admit::{self, Lane, Running, Standing, Waiting},
+    alert::{self, Desk, Dispatch},
     at::At,
     due::{self, Due, How, Past, Retry, Tries},
     facts::Known,
@@ -63,6 +64,8 @@ pub(crate) struct Entry {
     overtaken: Option<(DateTime<Utc>, Option<String>)>,
     /// When it runs next by itself, as of the last step.
     pub(crate) next: Option<Due>,
+    /// Runs in a row that failed while this server is there, also those that left no line in the ledger.
+    pub(crate) failures: u64,
     pub(crate) totals: Totals,
 }
 
@@ -94,6 +97,7 @@ pub(crate) enum Note {
     Kept(String, Kept),
     Asked(Box<Job>),
     Ended(Box<Job>),
+    Told(alert::Record),
 }
 
 /// A process to be started.
@@ -155,6 +159,8 @@ pub(crate) struct Board {
     pub(crate) stopping: bool,
     /// Why the pipeline file, as it is now, cannot be read.
     pub(crate) mistakes: Option<String>,
+    /// Whom to tell, and what was told.
+    pub(crate) desk: Desk,
     /// Databases of one process that are open here, as their ledgers are being read, and how often.
     opened: BTreeMap<String, usize>,
     notes: Vec<Note>,
@@ -175,6 +181,7 @@ impl Board {
             since: now,
             stopping: false,
             mistakes: None,
+            desk: Desk::default(),
             opened: BTreeMap::new(),
             notes: Vec::new(),
         }
@@ -208,6 +215,7 @@ impl Board {
                     held: None,
                     overtaken: None,
                     next: None,
+                    failures: 0,
                     totals: Totals::default(),
                 },
             };
@@ -219,16 +227,23 @@ impl Board {
         gone.iter().for_each(|id| self.over(id, End::Cancelled, Some("the pipeline is not in the file any more"), now));
     }
 
-    /// What others wrote down meanwhile: another server beside the same project.
-    pub(crate) fn remember(&mut self, kept: &BTreeMap<String, Kept>, now: DateTime<Utc>) {
+    /// What others wrote down meanwhile: another server beside the same project. Returns the pipelines of which it saw a run
+    /// fail that is not known of here.
+    pub(crate) fn remember(&mut self, kept: &BTreeMap<String, Kept>, now: DateTime<Utc>) -> Vec<String> {
+        let mut unread = Vec::new();
         for entry in &mut self.entries {
             let Some(kept) = kept.get(&entry.declared.name) else { continue };
             if entry.kept.paused.is_some() && kept.paused.is_none() {
                 entry.free = now;
             }
+            let read = entry.known.as_ref().and_then(|known| known.read_at);
+            if kept.tries.is_some_and(|tries| read.is_some_and(|read| read < tries.last)) {
+                unread.push(entry.declared.name.clone());
+            }
             let handled = entry.kept.handled.max(kept.handled);
             entry.kept = Kept { handled, ..kept.clone() };
         }
+        unread
     }
 
     /// What a pipeline's ledger says now.
@@ -263,7 +278,17 @@ impl Board {
 
     /// What is to be written down since this was asked last.
     pub(crate) fn notes(&mut self) -> Vec<Note> {
+        self.notes.extend(self.desk.notes().map(Note::Told));
         std::mem::take(&mut self.notes)
+    }
+
+    /// What somebody is to be told now.
+    pub(crate) fn alerts(&mut self, now: DateTime<Utc>) -> Vec<Dispatch> {
+        if self.desk.is_idle() {
+            return Vec::new();
+        }
+        let facts = alert::facts(self, now);
+        self.desk.step(&facts, now)
     }
 
     /// Work that was asked for and not done when a server before this one ended.
@@ -376,12 +401,18 @@ impl Board {
         }
         job.result = exit.result;
         let (pipeline, tick, attempt, lane) = (job.pipeline.clone(), job.cause.tick(), job.attempt, job.task.lane());
+        let loads = matches!(job.task, Task::Run {} | Task::FullRefresh {});
         let basis = job.basis.clone();
         self.over(id, end, message.as_deref(), now);
         let Some(entry) = self.entry_mut(&pipeline) else { return };
         if lane == Lane::Run {
             entry.free = now;
         }
+        entry.failures = match end {
+            End::Ok | End::NothingNew if loads => 0,
+            _ if loads && end.is_failure() => entry.failures + 1,
+            _ => entry.failures,
+        };
         let Some(tick) = tick else { return };
         match end {
             End::Busy => {
@@ -715,4 +746,4 @@ fn message(end: End, exit: &Exit) -> Option<String> {
 
 #[cfg(test)]
 #[path = "board_tests.rs"]
-mod tests;
+pub(crate) mod tests;

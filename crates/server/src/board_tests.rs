@@ -5,12 +5,12 @@ use floodmark_core::{Counts, commits::Commits, state::RunRecord};
 use proptest::prelude::*;
 use serde_json::json;
 
-fn at(second: i64) -> DateTime<Utc> {
+pub(crate) fn at(second: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_780_000_000 / 3600 * 3600 + second, 0).unwrap()
 }
 
 /// A pipeline with these fields.
-fn pipeline(name: &str, fields: &str) -> Declared {
+pub(crate) fn pipeline(name: &str, fields: &str) -> Declared {
     let text = format!(
         "version: 1\npipelines:\n  {name}:\n    source: {{ files: a.csv }}\n    destination: {{ url: \"sqlite:///w.db\", table: {name} }}\n    key: id\n{}",
         fields.lines().map(|line| format!("    {line}\n")).collect::<String>()
@@ -27,14 +27,14 @@ fn after(mut declared: Declared, names: &[&str]) -> Declared {
     declared
 }
 
-struct Play {
-    board: Board,
+pub(crate) struct Play {
+    pub(crate) board: Board,
     ids: u64,
-    ledgers: BTreeMap<String, Vec<RunRecord>>,
+    pub(crate) ledgers: BTreeMap<String, Vec<RunRecord>>,
 }
 
 impl Play {
-    fn new(declared: Vec<Declared>, jobs: usize, now: i64) -> Play {
+    pub(crate) fn new(declared: Vec<Declared>, jobs: usize, now: i64) -> Play {
         let limits = Limits { jobs, grace: Duration::from_secs(10) };
         let mut board = Board::new(limits, at(now));
         board.declare(declared, &BTreeMap::new(), at(now));
@@ -43,7 +43,7 @@ impl Play {
         play
     }
 
-    fn learn(&mut self, now: i64) {
+    pub(crate) fn learn(&mut self, now: i64) {
         let names: Vec<String> = self.board.entries.iter().map(|entry| entry.declared.name.clone()).collect();
         for name in names {
             let runs = self.ledgers.get(&name).cloned().unwrap_or_default();
@@ -52,7 +52,7 @@ impl Play {
     }
 
     /// Pipelines whose work begins.
-    fn step(&mut self, now: i64) -> Vec<String> {
+    pub(crate) fn step(&mut self, now: i64) -> Vec<String> {
         let ids = &mut self.ids;
         let mut id = || {
             *ids += 1;
@@ -62,13 +62,13 @@ impl Play {
         step.start.iter().map(|start| self.board.jobs[&start.job].pipeline.clone()).collect()
     }
 
-    fn running(&self, name: &str) -> String {
+    pub(crate) fn running(&self, name: &str) -> String {
         let running = self.board.jobs.values().find(|job| job.pipeline == name && job.is_running());
         running.unwrap_or_else(|| panic!("{name} does not run")).id.clone()
     }
 
     /// A run of the ledger, whoever started it.
-    fn line(&mut self, name: &str, began: i64, ended: i64, status: &str) {
+    pub(crate) fn line(&mut self, name: &str, began: i64, ended: i64, status: &str) {
         let runs = self.ledgers.entry(name.into()).or_default();
         let run = RunRecord {
             run: format!("{name}-{}", runs.len()),
@@ -86,7 +86,7 @@ impl Play {
     }
 
     /// The work of a pipeline ends, with its line in the ledger where there is one.
-    fn end(&mut self, name: &str, now: i64, code: Option<i32>, status: Option<&str>) {
+    pub(crate) fn end(&mut self, name: &str, now: i64, code: Option<i32>, status: Option<&str>) {
         let id = self.running(name);
         let began = (self.board.jobs[&id].began.unwrap() - at(0)).num_seconds();
         if let Some(status) = status {

@@ -46,7 +46,7 @@ pub(crate) struct Retry {
 
 impl Retry {
     /// How long after the last of so many failures.
-    fn pause(self, failures: u64) -> TimeDelta {
+    pub(crate) fn pause(self, failures: u64) -> TimeDelta {
         let doubled = u32::try_from(failures.saturating_sub(1)).unwrap_or(u32::MAX).min(16);
         let pause = self.delay.saturating_mul(1 << doubled).min(LONGEST.max(self.delay));
         TimeDelta::from_std(pause).unwrap_or(TimeDelta::MAX)

@@ -3,10 +3,11 @@
 //! Runs are processes of the same program: one that dies takes no server with it. The ledgers in the destinations are the
 //! truth, here they are read and shown; what is kept beside the project (`memory`) is no fact about data. What is decided is
 //! decided without input or output: `ticks` (when a schedule fires), `due` (what is due now, whoever was started when),
-//! `admit` (what may begin), `board` (all of it together). `scheduler` does what was decided, `http` tells and asks, `page`
-//! makes what people see. `sandbox` is where they try things, away from the project.
+//! `admit` (what may begin), `alert` (who is told what), `board` (all of it together). `scheduler` does what was decided, `http` tells
+//! and asks, `page` makes what people see. `sandbox` is where they try things, away from the project.
 
 mod admit;
+mod alert;
 mod at;
 mod board;
 mod books;
@@ -26,7 +27,7 @@ pub use child::{CRASH, EVENTS};
 
 use board::Limits;
 use floodmark_config::{Lint, Written};
-use floodmark_core::{Code, Error, Result, clock::SharedClock};
+use floodmark_core::{Code, Error, Result, clock::SharedClock, outlet::Channel};
 use sandbox::Sandbox;
 use scheduler::{News, Scheduler, Shared};
 use std::{
@@ -50,11 +51,11 @@ const ROUND: Duration = Duration::from_secs(60);
 pub trait Program: Send + Sync {
     /// The pipeline file.
     fn file(&self) -> &Path;
-    /// Its pipelines as they are now, families looked up; or what is wrong with the file.
+    /// What it declares now, families looked up; or what is wrong with the file.
     ///
     /// # Errors
     /// The text of its mistakes, with their places.
-    fn declared(&self) -> Result<Vec<Declared>, String>;
+    fn declared(&self) -> Result<Declarations, String>;
     /// A pipeline, or the family it is of, as the file has it now, with its mistakes and these warnings beside their lines;
     /// `None` where it has none of that name.
     fn written(&self, _pipeline: &str, _lints: &[Lint]) -> Option<Written> {
@@ -64,6 +65,14 @@ pub trait Program: Send + Sync {
     fn command(&self, file: &Path, arguments: &[String]) -> Command;
     /// The page of an error code, in Markdown.
     fn page(&self, code: Code) -> Option<&'static str>;
+}
+
+/// What a pipeline file declares.
+pub struct Declarations {
+    /// Its pipelines, in order.
+    pub pipelines: Vec<Declared>,
+    /// Whom to tell of what fails or is late.
+    pub alerts: Vec<Channel>,
 }
 
 /// How it is served.
@@ -157,6 +166,34 @@ fn sandbox(options: &Options, program: &Arc<dyn Program>) -> Option<Arc<Sandbox>
             None
         }
     }
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Arrival {
+    /// It arrived.
+    Arrived,
+    /// The channel is switched off, and nothing was sent.
+    Off,
+    /// It did not arrive, and why, in a sentence.
+    Lost(String),
+}
+
+/// Sends a test to each channel, one after the other.
+pub fn test_alerts(
+    channels: &[Channel],
+    project: &str,
+    clock: &SharedClock,
+) -> impl Iterator<Item = (String, Arrival)> {
+    let message = alert::Message { items: vec![alert::Item::Test], project: project.to_owned(), at: clock.now() };
+    channels.iter().map(move |channel| {
+        let arrival = match alert::send(channel, &message) {
+            _ if channel.is_off() => Arrival::Off,
+            Ok(()) => Arrival::Arrived,
+            Err(why) => Arrival::Lost(why),
+        };
+        (channel.name.clone(), arrival)
+    })
 }
 
 /// From here on a signal stops the server, and a second one does not wait for what goes on.

@@ -3,11 +3,13 @@
 //! it open: then the ledgers say where schedules go on.
 
 use crate::{
+    alert::{Record, Told},
     board::{Kept, Note},
     due::Tries,
     work::{Cause, End, Job, Progress, Said, Stage, Task},
 };
 use chrono::{DateTime, Utc};
+use floodmark_core::outlet::Trouble;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde_json::Value;
 use std::{
@@ -30,6 +32,10 @@ CREATE TABLE IF NOT EXISTS jobs (
   id TEXT PRIMARY KEY, pipeline TEXT NOT NULL, task TEXT NOT NULL, cause TEXT NOT NULL, attempt INTEGER NOT NULL,
   since TEXT NOT NULL, began TEXT, ended TEXT, \"end\" TEXT, run TEXT, message TEXT, result TEXT, events TEXT
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS told (
+  channel TEXT NOT NULL, pipeline TEXT NOT NULL, trouble TEXT NOT NULL, since TEXT NOT NULL, told TEXT NOT NULL, \"over\" TEXT,
+  PRIMARY KEY (channel, pipeline, trouble)
+) WITHOUT ROWID;
 PRAGMA user_version = 1;
 ";
 
@@ -41,6 +47,8 @@ pub(crate) struct Memory {
     version: i64,
     /// Held by the first server beside the project, for as long as it lives.
     lock: Option<fs::File>,
+    /// Held by the one that tells people.
+    telling: Option<fs::File>,
 }
 
 /// What there is.
@@ -56,7 +64,13 @@ pub(crate) struct Remembered {
 impl Memory {
     /// Beside a pipeline file.
     pub(crate) fn beside(folder: &Path) -> Memory {
-        Memory { path: folder.join(".floodmark").join("serve.sqlite"), db: None, version: -1, lock: None }
+        Memory {
+            path: folder.join(".floodmark").join("serve.sqlite"),
+            db: None,
+            version: -1,
+            lock: None,
+            telling: None,
+        }
     }
 
     fn open(&mut self) -> Result<&Connection, String> {
@@ -86,6 +100,35 @@ impl Memory {
         let first = file.try_lock().is_ok();
         self.lock = Some(file).filter(|_| first);
         first
+    }
+
+    /// Whether it is this server that tells people: one of those beside the project does, and another one when that is gone.
+    pub(crate) fn tells(&mut self) -> bool {
+        if self.telling.is_none()
+            && let Ok(file) = fs::File::create(self.path.with_file_name("alerts.lock"))
+        {
+            self.telling = file.try_lock().is_ok().then_some(file);
+        }
+        self.telling.is_some()
+    }
+
+    /// What people were told of troubles that are not over.
+    pub(crate) fn told(&mut self) -> Result<Vec<Record>, String> {
+        let db = self.open()?;
+        let read = || -> rusqlite::Result<Vec<Record>> {
+            let mut statement = db.prepare("SELECT channel, pipeline, trouble, since, told, \"over\" FROM told")?;
+            let rows = statement.query_map([], |row| {
+                let trouble: String = row.get(2)?;
+                let trouble = Trouble::NAMES.iter().find(|(name, _)| *name == trouble).map(|(_, trouble)| *trouble);
+                let (Some(trouble), Some(since), Some(told)) = (trouble, time(row, 3)?, time(row, 4)?) else {
+                    return Ok(None);
+                };
+                let told = Some(Told { since, told, over: time(row, 5)? });
+                Ok(Some(Record { channel: row.get(0)?, pipeline: row.get(1)?, trouble, told }))
+            })?;
+            rows.filter_map(Result::transpose).collect()
+        };
+        read().map_err(|e| e.to_string())
     }
 
     /// All that is kept.
@@ -130,6 +173,7 @@ impl Memory {
                     Note::Asked(job) => put(&transaction, job)?,
                     // What was never begun and is not wanted any more has left no trace.
                     Note::Ended(job) => put(&transaction, job)?,
+                    Note::Told(record) => tell(&transaction, record)?,
                 }
             }
             transaction.execute(
@@ -221,6 +265,21 @@ fn keep(db: &Connection, pipeline: &str, kept: &Kept) -> rusqlite::Result<()> {
             text(kept.paused),
         ],
     )?;
+    Ok(())
+}
+
+fn tell(db: &Connection, record: &Record) -> rusqlite::Result<()> {
+    let Record { channel, pipeline, trouble, told } = record;
+    match told {
+        Some(Told { since, told, over }) => db.execute(
+            "INSERT OR REPLACE INTO told VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            params![channel, pipeline, trouble.name(), text(Some(*since)), text(Some(*told)), text(*over)],
+        )?,
+        None => db.execute(
+            "DELETE FROM told WHERE channel = ?1 AND pipeline = ?2 AND trouble = ?3",
+            params![channel, pipeline, trouble.name()],
+        )?,
+    };
     Ok(())
 }
 
@@ -346,6 +405,22 @@ mod tests {
         assert!(!other.first());
         drop(one);
         assert!(other.first());
+    }
+
+    #[test]
+    fn one_server_tells_and_the_next_one_knows_what() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut one, mut other) = (Memory::beside(folder.path()), Memory::beside(folder.path()));
+        one.read().unwrap();
+        assert!(one.tells() && !other.tells() && one.tells());
+        let told = Some(Told { since: at(1), told: at(2), over: Some(at(3)) });
+        let record = Record { channel: "ops".into(), pipeline: "a".into(), trouble: Trouble::Late, told };
+        one.write(&[Note::Told(record.clone())]).unwrap();
+        drop(one);
+        assert!(other.tells());
+        assert_eq!(other.told().unwrap(), std::slice::from_ref(&record));
+        other.write(&[Note::Told(Record { told: None, ..record })]).unwrap();
+        assert_eq!(other.told().unwrap(), []);
     }
 
     #[test]

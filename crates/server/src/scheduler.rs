@@ -1,7 +1,7 @@
 //! The loop: what happened goes to the board, what the board decides is done. Everything that waits or fails is here.
 
 use crate::{
-    Program,
+    Declarations, Program, alert,
     board::{Board, Exit, Limits, Refusal, Step},
     books, child,
     facts::Known,
@@ -14,6 +14,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
     time::{Duration, SystemTime},
 };
 use tokio::sync::{broadcast, mpsc};
@@ -22,6 +23,10 @@ use tokio::sync::{broadcast, mpsc};
 const NAP: Duration = Duration::from_secs(20);
 /// How often all ledgers are looked at for what others did.
 const LOOK: Duration = Duration::from_secs(60);
+/// How often it is decided what somebody is to be told.
+const TELL: Duration = Duration::from_secs(1);
+/// What is on its way to somebody when the server stops may take so long; what does not arrive is told by the next one.
+const FAREWELL: Duration = Duration::from_secs(5);
 /// How often the pipeline file is looked at for changes, and what another server wrote down.
 const GLANCE: Duration = Duration::from_secs(2);
 /// Families are looked up anew so often, as their sources may have new tables.
@@ -38,7 +43,9 @@ pub(crate) enum News {
     /// The board was changed by somebody who asked.
     Asked,
     /// The project was read anew.
-    Declared(Result<Vec<crate::Declared>, String>),
+    Declared(Result<Declarations, String>),
+    /// A message to a channel arrived, or did not.
+    Sent(String, Result<(), String>),
     /// The server is to stop; told twice, at once.
     Stop,
 }
@@ -89,6 +96,13 @@ impl Shared {
     /// When the loop went round last.
     pub(crate) fn pulse(&self) -> DateTime<Utc> {
         *self.pulse.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends a test, to one channel or all. `false` where there is none.
+    pub(crate) fn test_alerts(&self, channel: Option<&str>) -> bool {
+        let any = self.board().desk.test(channel);
+        self.nudge();
+        any
     }
 
     fn nudge(&self) {
@@ -144,6 +158,10 @@ pub(crate) struct Scheduler {
     /// When the project was read, and how the file was then.
     declared: Option<(DateTime<Utc>, Option<SystemTime>)>,
     declaring: bool,
+    /// When it was decided last what somebody is to be told.
+    told: Option<DateTime<Utc>>,
+    /// Since when nothing goes on any more.
+    over: Option<DateTime<Utc>>,
 }
 
 impl Scheduler {
@@ -164,7 +182,9 @@ impl Scheduler {
         let first = shared.program.declared()?;
         {
             let mut board = shared.board();
-            board.declare(first, &remembered.kept, now);
+            board.desk = alert::Desk::of(shared.program.file().display().to_string());
+            board.desk.declare(first.alerts);
+            board.declare(first.pipelines, &remembered.kept, now);
             if memory.first() {
                 board.resume_asked(remembered.asked);
             }
@@ -181,6 +201,8 @@ impl Scheduler {
             glanced: None,
             declared,
             declaring: false,
+            told: None,
+            over: None,
         })
     }
 
@@ -191,9 +213,16 @@ impl Scheduler {
             *self.shared.pulse.lock().unwrap_or_else(PoisonError::into_inner) = now;
             self.look(now);
             let step = self.step(now);
-            let stopping = self.shared.board().stopping;
+            self.tell(now);
+            let (stopping, sends) = {
+                let board = self.shared.board();
+                (board.stopping, board.desk.sends())
+            };
             if stopping && self.processes.is_empty() {
-                break;
+                let over = *self.over.get_or_insert(now);
+                if !sends || (now - over).to_std().unwrap_or_default() >= FAREWELL {
+                    break;
+                }
             }
             let nap = step.wake.and_then(|at| (at - now).to_std().ok()).unwrap_or(NAP).min(NAP).min(GLANCE);
             let nap = nap.max(Duration::from_millis(if stopping { 200 } else { 5 }));
@@ -249,13 +278,20 @@ impl Scheduler {
                 match read {
                     Ok(all) => {
                         board.mistakes = None;
-                        board.declare(all, &kept, now);
+                        board.desk.declare(all.alerts);
+                        board.declare(all.pipelines, &kept, now);
                         self.looked = None;
                     }
                     Err(mistakes) => board.mistakes = Some(mistakes),
                 }
                 drop(board);
                 let _ = self.shared.told.send(Told::Project);
+            }
+            News::Sent(channel, result) => {
+                if let Err(error) = &result {
+                    tracing::warn!(channel, error, "an alert did not arrive, and is sent again later");
+                }
+                self.shared.board().desk.sent(&channel, result, now);
             }
             News::Asked => {}
             News::Stop => {
@@ -293,6 +329,28 @@ impl Scheduler {
         step
     }
 
+    /// Who is to be told something is, each on a thread of its own: nobody here waits for what others take to answer.
+    fn tell(&mut self, now: DateTime<Utc>) {
+        let soon = self.told.is_some_and(|told| (now - told).to_std().unwrap_or_default() < TELL);
+        if soon && !self.shared.board().desk.is_tested() {
+            return;
+        }
+        self.told = Some(now);
+        for alert::Dispatch { channel, message } in self.shared.board().alerts(now) {
+            let (name, news) = (channel.name.clone(), self.shared.news.clone());
+            let send = move || {
+                let result = alert::send(&channel, &message);
+                // The other end is gone when the server is.
+                let _ = news.blocking_send(News::Sent(channel.name, result));
+            };
+            if let Err(error) = thread::Builder::new().name(format!("alert {name}")).spawn(send) {
+                let why = format!("there is no thread for it: {error}");
+                self.shared.board().desk.sent(&name, Err(why), now);
+            }
+        }
+        self.write();
+    }
+
     fn write(&mut self) {
         let notes = self.shared.board().notes();
         if notes.is_empty() {
@@ -310,7 +368,15 @@ impl Scheduler {
         if since(self.glanced) >= GLANCE {
             self.glanced = Some(now);
             if let Some(kept) = self.memory.changed() {
-                self.shared.board().remember(&kept, now);
+                let unread = self.shared.board().remember(&kept, now);
+                self.stale.extend(unread);
+            }
+            if !self.shared.board().desk.tells && self.memory.tells() {
+                let told = self.memory.told().unwrap_or_else(|error| {
+                    tracing::warn!(error, "what people were told is not known any more, and is told again");
+                    Vec::new()
+                });
+                self.shared.board().desk.take_over(told);
             }
             self.declare(now);
         }

@@ -7,10 +7,11 @@ use crate::{
     render::{error, json, terminal},
     work,
 };
-use floodmark_config::{Lint, lint};
+use floodmark_config::{Lint, Project, lint};
 use floodmark_connect::Stop;
 use floodmark_core::{
     Error, Result,
+    outlet::Channel,
     pipeline::{Pipeline, SourceSpec},
     url::ConnectionUrl,
 };
@@ -67,12 +68,28 @@ pub(super) fn check(cx: &Context, args: &CheckArgs) -> Result<u8, Failure> {
             cx.printer.text(&text(&report))?;
         }
     }
+    for message in untold(&project) {
+        warnings += 1;
+        cx.printer.warning_with(
+            &message,
+            "set it where `floodmark serve` and `floodmark run` are started; loads go on without",
+        );
+    }
     if !cx.printer.json() {
         let counts = [(all, "pipeline"), (errors, "error"), (warnings, "warning")];
         let [all, errors, warnings] = counts.map(|(n, word)| terminal::count(n as u64, word));
         cx.printer.text(&format!("\n{all} checked: {errors}, {warnings}\n"))?;
     }
     Ok(if errors == 0 { 0 } else { 2 })
+}
+
+/// Who cannot be told of anything, as something is missing here.
+fn untold(project: &Project) -> Vec<String> {
+    let untold = |channel: &Channel| {
+        let why = channel.unready()?;
+        Some(format!("alerts to {:?} cannot be sent from here: {why}", channel.name))
+    };
+    project.alerts.iter().filter_map(untold).collect()
 }
 
 /// A table of a family that cannot be a pipeline, or a family that cannot tell its tables.

@@ -8,8 +8,11 @@ use crate::{
     work::{self, Work},
 };
 use floodmark_config::{Lint, Project, Written};
-use floodmark_core::{Code, Error, Result, clock::SystemClock};
-use floodmark_server::{Declared, Options, Program};
+use floodmark_core::{
+    Code, Error, Result,
+    clock::{SharedClock, SystemClock},
+};
+use floodmark_server::{Arrival, Declarations, Declared, Options, Program};
 use std::{
     ffi::OsString,
     path::{Path, PathBuf},
@@ -21,6 +24,9 @@ use std::{
 pub(super) fn serve(cx: &Context, args: &ServeArgs) -> Result<u8, Failure> {
     // Its mistakes are told as every command tells them.
     let project = project::open(&cx.global)?;
+    if args.test_alert {
+        return test_alerts(cx, &project);
+    }
     let file = std::path::absolute(&project.path).map_err(|e| Error::internal("there is no such folder").cause(e))?;
     let served = Served { file, program: own_program::find(cx)?, printer: cx.printer.clone() };
     let options = Options {
@@ -35,6 +41,23 @@ pub(super) fn serve(cx: &Context, args: &ServeArgs) -> Result<u8, Failure> {
     let ready = move |address: std::net::SocketAddr| printer.note(&format!("serving at http://{address}"));
     floodmark_server::serve(options, Arc::new(served), Arc::new(SystemClock), &ready)?;
     Ok(0)
+}
+
+/// Sends a test to everybody, and says of each whether it arrived.
+fn test_alerts(cx: &Context, project: &Project) -> Result<u8, Failure> {
+    if project.alerts.is_empty() {
+        return Err(Error::new(Code::BadArgument, "there is nobody under `alerts:` in the pipeline file")
+            .help("name a webhook: alerts: { ops: { webhook: \"${SLACK_WEBHOOK}\" } }")
+            .into());
+    }
+    let clock: SharedClock = Arc::new(SystemClock);
+    let mut code = 0;
+    let file = project.path.display().to_string();
+    for (name, arrival) in floodmark_server::test_alerts(&project.alerts, &file, &clock) {
+        code = if matches!(arrival, Arrival::Lost(_)) { 1 } else { code };
+        render::arrived(&cx.printer, &name, &arrival)?;
+    }
+    Ok(code)
 }
 
 fn token(name: &str) -> Result<String> {
@@ -71,9 +94,10 @@ impl Program for Served {
         &self.file
     }
 
-    fn declared(&self) -> Result<Vec<Declared>, String> {
+    fn declared(&self) -> Result<Declarations, String> {
         let project = Project::open(&self.file, &env::lookup).map_err(|mistakes| mistakes.render(false))?;
-        self.pipelines(&project).map_err(|error| render::error::text(None, &error))
+        let pipelines = self.pipelines(&project).map_err(|error| render::error::text(None, &error))?;
+        Ok(Declarations { pipelines, alerts: project.alerts })
     }
 
     fn written(&self, pipeline: &str, lints: &[Lint]) -> Option<Written> {

@@ -10,6 +10,7 @@ use floodmark_core::{
     state::{IntervalEntry, RunRecord, WatermarkMove},
 };
 use floodmark_engine::Outcome;
+use floodmark_server::Arrival;
 use serde_json::{Value, json};
 use std::{error::Error as _, time::Duration};
 
@@ -202,4 +203,14 @@ fn watermark(mark: Option<&WatermarkMove>) -> Value {
 /// Milliseconds are as exact as a wall clock is worth.
 pub(crate) fn seconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
+/// Whether a test arrived at somebody.
+pub(crate) fn arrived(channel: &str, arrival: &Arrival) -> Value {
+    let (status, message) = match arrival {
+        Arrival::Arrived => ("arrived", None),
+        Arrival::Off => ("off", None),
+        Arrival::Lost(why) => ("lost", Some(why)),
+    };
+    json!({ "channel": channel, "status": status, "message": message })
 }

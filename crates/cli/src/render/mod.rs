@@ -16,6 +16,7 @@ pub(crate) mod verdicts;
 
 use crate::{args::Format, commands::Failure, embed::Host};
 use floodmark_core::{Code, Error, Result};
+use floodmark_server::Arrival;
 use serde_json::Value;
 use std::{
     io::{BufRead, ErrorKind, IsTerminal, Write},
@@ -169,6 +170,18 @@ impl Printer {
         }
         Err(Error::new(Code::BadArgument, "the answer was not yes").state("nothing was changed"))
     }
+}
+
+/// Whether a test arrived at somebody.
+pub(crate) fn arrived(printer: &Printer, channel: &str, arrival: &Arrival) -> Result<()> {
+    if printer.json() {
+        return printer.object(&json::arrived(channel, arrival));
+    }
+    printer.text(&match arrival {
+        Arrival::Arrived => format!("{channel}: a test arrived\n"),
+        Arrival::Off => format!("{channel}: it is switched off\n"),
+        Arrival::Lost(why) => format!("{channel}: a test did not arrive: {why}\n"),
+    })
 }
 
 /// A reader that has seen enough (`| head`) is no error; a full disk behind `>` is.

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper that panics is a test that fails")]
 
+mod alerts;
 mod browser;
 mod check;
 mod compare;
@@ -9,6 +10,7 @@ mod deploy;
 mod from_mysql;
 mod from_postgres;
 mod help;
+mod hook;
 mod load;
 mod pages;
 mod plan;

@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A server that ends with its test.
 pub(crate) struct Served {
     child: Child,
-    address: String,
+    pub(crate) address: String,
 }
 
 /// An answer.
@@ -90,7 +90,7 @@ impl Served {
         answer.json()
     }
 
-    fn post(&self, path: &str, body: &str) -> Answer {
+    pub(crate) fn post(&self, path: &str, body: &str) -> Answer {
         self.ask("POST", path, &[("content-type", "application/json")], body)
     }
 
@@ -142,7 +142,7 @@ impl Drop for Served {
     }
 }
 
-fn wait<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
+pub(crate) fn wait<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
         if let Some(found) = look() {

@@ -8,7 +8,7 @@ mod runs;
 mod state;
 
 use super::{
-    App,
+    App, alerts,
     books::Unread,
     events, guard,
     view::{self, JobView, PipelineView},
@@ -49,6 +49,8 @@ pub(super) fn router() -> Router<App> {
         .route("/jobs/{id}/cancel", post(cancel))
         .route("/jobs/{id}/retry", post(retry))
         .route("/jobs/{id}/events", get(events::of_job))
+        .route("/alerts", get(alerts::alerts))
+        .route("/alerts/test", post(alerts::test))
         .route("/events", get(events::all))
         .fallback(async || ApiError::unknown("there is no such path"))
         .method_not_allowed_fallback(async || ApiError {
@@ -121,7 +123,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     paths(
         project, pipelines, one_pipeline, pause, resume, state::state, state::files, state::schema, intervals::coverage,
         intervals::intervals, rejects::list, rejects::one, rejects::replay, runs::runs, runs::run, start, jobs, job, cancel, retry,
-        events::of_job, events::all
+        events::of_job, events::all, alerts::alerts, alerts::test
     ),
     components(schemas(ErrorView, runs::RunStatus)),
     modifiers(&Everywhere)

@@ -20,6 +20,7 @@ pub(super) fn router() -> Router<App> {
         .route("/pipelines/{name}/{what}", post(pipeline))
         .route("/jobs/{id}/cancel", post(cancel))
         .route("/jobs/{id}/retry", post(retry))
+        .route("/alerts/test", post(test_alerts))
         .route("/login", get(login).post(log_in))
         .route("/logout", post(log_out))
 }
@@ -84,6 +85,23 @@ async fn pipeline(
         Ok(id) => Redirect::to(&format!("/jobs/{id}?told=asked")).into_response(),
         Err(refusal) => refused(&app, refusal),
     }
+}
+
+/// The button that sends a test.
+#[derive(Debug, Deserialize)]
+struct Test {
+    form: String,
+    channel: String,
+}
+
+async fn test_alerts(State(app): State<App>, Form(test): Form<Test>) -> Response {
+    if !app.gate.is_form(&test.form) {
+        return foreign(&app);
+    }
+    if app.shared.test_alerts(Some(&test.channel)) {
+        return Redirect::to("/alerts?told=tested").into_response();
+    }
+    pages::message(&app, StatusCode::NOT_FOUND, &format!("there is nobody called {:?} to tell", test.channel))
 }
 
 async fn cancel(State(app): State<App>, Path(id): Path<String>, Form(button): Form<Button>) -> Response {

@@ -51,6 +51,17 @@ fn text(board: &Board, now: DateTime<Utc>) -> String {
     m.line("floodmark_jobs", &[("state", "waiting")], jobs(false) as f64);
     m.head("floodmark_project_mistakes", "gauge", "Whether the pipeline file, as it is now, cannot be read.");
     m.line("floodmark_project_mistakes", &[], f64::from(u8::from(board.mistakes.is_some())));
+    m.head("floodmark_alerts_total", "counter", "Messages of alerts by whether they arrived, tests among them.");
+    for station in &board.desk.stations {
+        let name = station.channel.name.as_str();
+        m.line("floodmark_alerts_total", &[("channel", name), ("result", "arrived")], station.arrived as f64);
+        m.line("floodmark_alerts_total", &[("channel", name), ("result", "lost")], station.lost as f64);
+    }
+    m.head("floodmark_alerts_failing", "gauge", "Whether messages do not arrive there now.");
+    for station in &board.desk.stations {
+        let failing = station.failing.is_some() || station.channel.unready().is_some();
+        m.line("floodmark_alerts_failing", &[("channel", &station.channel.name)], f64::from(u8::from(failing)));
+    }
     m.head("floodmark_pipeline_status", "gauge", "1 for what a pipeline's status is.");
     for (_, view) in &views {
         for status in STATUSES {

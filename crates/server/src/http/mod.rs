@@ -1,5 +1,6 @@
 //! Requests and answers.
 
+mod alerts;
 mod api;
 mod books;
 mod events;
@@ -10,6 +11,7 @@ mod pages;
 mod view;
 
 pub(crate) use guard::Gate;
+pub(crate) use pages::link;
 
 use crate::{sandbox::Sandbox, scheduler::Shared};
 use axum::{

@@ -29,7 +29,37 @@ pub(crate) fn frame() -> Frame {
         now: now(),
         notice: None,
         mistakes: None,
+        unsent: Vec::new(),
     }
+}
+
+/// One at whom messages arrive, one at whom they do not, one that is off.
+pub(crate) fn alerts() -> Alerts {
+    let told = ToldLine { pipeline: "orders".into(), trouble: "failed", since: before(7200), told: before(7100) };
+    let ops = ChannelLine {
+        name: "ops".into(),
+        to: "https://hooks.example.com/…".into(),
+        reach: Reach::Ok,
+        message: None,
+        since: None,
+        last: Some(before(7100)),
+        on: vec!["failed", "late"],
+        pipelines: Vec::new(),
+        told: vec![told],
+    };
+    let pager = ChannelLine {
+        name: "pager".into(),
+        to: "./page.sh".into(),
+        reach: Reach::Failing,
+        message: Some("./page.sh ended with exit code 1: no route to host".into()),
+        since: Some(before(600)),
+        last: None,
+        on: vec!["late"],
+        pipelines: vec!["orders".into(), "stock".into()],
+        told: Vec::new(),
+    };
+    let off = ChannelLine { name: "dev".into(), to: "webhook".into(), reach: Reach::Off, last: None, ..ops.clone() };
+    Alerts { tells: true, channels: vec![ops, pager, ChannelLine { told: Vec::new(), ..off }] }
 }
 
 /// Names that are no names anybody means well with.

@@ -4,10 +4,11 @@
 //! Each button is a form of its own, to `POST /pipelines/NAME/WHAT` (`run`, `refresh`, `plan`, `verify`, `repair`, `replay`,
 //! `backfill`, `pause`, `resume`) or `POST /jobs/ID/cancel`, `…/retry`, with `form` (that it is one of these pages'). `backfill` has `from`,
 //! `to`, `by` (empty where not given), and `missing` where only gaps are to be filled. `POST /login` has `token` and `next`,
-//! `POST /logout` only `form`. `POST /try` and `POST /try/ID` have `load`, `key`, `watermark`, `first`, `second`, `do` (`run`, `kill`,
-//! `anew`) and `at`. Pages are `/` (`?q=WORDS&is=STATE`), `/pipelines/NAME`, `/runs`, `/runs/ID`, `/jobs/ID`,
-//! `/errors/CODE`, `/help`, `/login`, `/try`, `/try/ID`.
+//! `POST /logout` only `form`, `POST /alerts/test` has `channel`. `POST /try` and `POST /try/ID` have `load`, `key`, `watermark`, `first`,
+//! `second`, `do` (`run`, `kill`, `anew`) and `at`. Pages are `/` (`?q=WORDS&is=STATE`), `/pipelines/NAME`, `/runs`, `/runs/ID`,
+//! `/jobs/ID`, `/alerts`, `/errors/CODE`, `/help`, `/login`, `/try`, `/try/ID`.
 
+mod alerts;
 mod assets;
 mod chart;
 mod overview;
@@ -27,6 +28,7 @@ mod made_up;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use alerts::alerts;
 pub(crate) use assets::{KEPT, asset};
 pub(crate) use overview::overview;
 pub(crate) use pipeline::pipeline;

@@ -35,6 +35,7 @@ fn pages() -> Vec<(&'static str, String)> {
         ..made_up::pipeline()
     };
     let torn = Frame { mistakes: Some("floodmark.yaml:12:5: expected a mapping\n  orders: [".into()), ..frame.clone() };
+    let unsent = Frame { unsent: vec![("pager".into(), "./page.sh ended with exit code 1".into())], ..frame.clone() };
     let outside = Frame { project: String::new(), form: String::new(), can_log_out: false, ..frame.clone() };
     let text = include_str!("../../../../docs/errors/FM0301.md");
     vec![
@@ -53,6 +54,9 @@ fn pages() -> Vec<(&'static str, String)> {
         ("run-compared", run(&frame, &made_up::compared())),
         ("run-waiting", run(&frame, &made_up::waiting())),
         ("runs", runs(&frame, &made_up::all_runs())),
+        ("alerts", alerts(&unsent, &made_up::alerts())),
+        ("alerts-none", alerts(&frame, &Alerts { tells: false, channels: Vec::new() })),
+        ("alerts-hostile", alerts(&frame, &Alerts { tells: false, channels: hostile_channels() })),
         ("login", login(&outside, "/pipelines/a", true)),
         ("problem-404", problem(&frame, 404, "there is no pipeline \"ordres\"")),
         ("problem-500", problem(&frame, 500, "the ledger could not be read")),
@@ -61,6 +65,18 @@ fn pages() -> Vec<(&'static str, String)> {
         ("trial", trial(&Frame { can_try: true, ..frame.clone() }, &made_up::trial())),
         ("trial-nothing", trial(&frame, &Trial { id: None, known: crate::sandbox::Known::nothing() })),
     ]
+}
+
+fn hostile_channels() -> Vec<ChannelLine> {
+    let channel = |name: String| ChannelLine {
+        message: Some(name.clone()),
+        to: name.clone(),
+        pipelines: vec![name.clone()],
+        told: vec![ToldLine { pipeline: name.clone(), ..made_up::alerts().channels[0].told[0].clone() }],
+        name,
+        ..made_up::alerts().channels[1].clone()
+    };
+    made_up::hostile().into_iter().map(channel).collect()
 }
 
 fn many(n: usize) -> Vec<Card> {

@@ -21,6 +21,53 @@ pub(crate) struct Frame {
     pub(crate) notice: Option<String>,
     /// Why the pipeline file, as it is now, cannot be read; what is shown is the file before that.
     pub(crate) mistakes: Option<String>,
+    /// Channels at which alerts do not arrive, and why.
+    pub(crate) unsent: Vec<(String, String)>,
+}
+
+/// Whom alerts go to.
+#[derive(Debug, Clone)]
+pub(crate) struct Alerts {
+    /// Whether it is this server that tells.
+    pub(crate) tells: bool,
+    pub(crate) channels: Vec<ChannelLine>,
+}
+
+/// One of them.
+#[derive(Debug, Clone)]
+pub(crate) struct ChannelLine {
+    pub(crate) name: String,
+    /// A host or a program, nothing secret.
+    pub(crate) to: String,
+    pub(crate) reach: Reach,
+    /// Why messages do not arrive.
+    pub(crate) message: Option<String>,
+    pub(crate) since: Option<DateTime<Utc>>,
+    /// When one arrived last.
+    pub(crate) last: Option<DateTime<Utc>>,
+    /// `failed`, `late`.
+    pub(crate) on: Vec<&'static str>,
+    /// Empty means all.
+    pub(crate) pipelines: Vec<String>,
+    /// What was told and is not over.
+    pub(crate) told: Vec<ToldLine>,
+}
+
+/// Whether messages arrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    Ok,
+    Failing,
+    Off,
+}
+
+/// A trouble that was told.
+#[derive(Debug, Clone)]
+pub(crate) struct ToldLine {
+    pub(crate) pipeline: String,
+    pub(crate) trouble: &'static str,
+    pub(crate) since: DateTime<Utc>,
+    pub(crate) told: DateTime<Utc>,
 }
 
 /// How a pipeline stands.

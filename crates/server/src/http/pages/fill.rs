@@ -230,7 +230,7 @@ pub(super) fn task(task: &Task) -> String {
 mod tests {
     use super::*;
     use crate::{
-        Declared,
+        Declarations,
         board::Limits,
         work::{Cause, End, Progress},
     };
@@ -245,8 +245,8 @@ mod tests {
             Path::new("floodmark.yaml")
         }
 
-        fn declared(&self) -> Result<Vec<Declared>, String> {
-            Ok(Vec::new())
+        fn declared(&self) -> Result<Declarations, String> {
+            Ok(Declarations { pipelines: Vec::new(), alerts: Vec::new() })
         }
 
         fn command(&self, _file: &Path, _arguments: &[String]) -> Command {

@@ -1,5 +1,6 @@
 //! Pages: what `crate::page` draws is filled here from the board, the ledgers and what work told.
 
+mod alerts;
 mod fill;
 mod overview;
 mod pipeline;
@@ -8,7 +9,10 @@ mod runs;
 mod trial;
 
 use super::App;
-use crate::page::{self, view::Frame};
+use crate::{
+    alert::Station,
+    page::{self, view::Frame},
+};
 use axum::{
     Router,
     extract::{Path, Query, State},
@@ -26,6 +30,7 @@ pub(super) fn router() -> Router<App> {
         .route("/runs/{id}", get(run::of_run))
         .route("/jobs/{id}", get(run::of_job))
         .route("/pipelines/{name}", get(pipeline::page))
+        .route("/alerts", get(alerts::page))
         .route("/errors/{code}", get(code))
         .route("/help", get(help))
         .route("/assets/{file}", get(asset))
@@ -54,6 +59,12 @@ type Asked = Query<Told>;
 
 /// What stands around a page.
 fn frame(app: &App, told: &Told) -> Frame {
+    let (mistakes, unsent) = {
+        let board = app.shared.board();
+        let why = |station: &Station| station.channel.unready().or_else(|| Some(station.failing.as_ref()?.why.clone()));
+        let failing = board.desk.stations.iter().filter_map(|s| Some((s.channel.name.clone(), why(s)?)));
+        (board.mistakes.clone(), failing.collect())
+    };
     let file = app.shared.program.file();
     let parts: Vec<String> = file.iter().rev().take(2).map(|part| part.to_string_lossy().into_owned()).collect();
     Frame {
@@ -63,7 +74,8 @@ fn frame(app: &App, told: &Told) -> Frame {
         can_try: app.sandbox.is_some(),
         now: app.shared.clock.now(),
         notice: told.told.as_deref().and_then(notice),
-        mistakes: app.shared.board().mistakes.clone(),
+        mistakes,
+        unsent,
     }
 }
 
@@ -77,6 +89,7 @@ fn outside(clock: &SharedClock) -> Frame {
         now: clock.now(),
         notice: None,
         mistakes: None,
+        unsent: Vec::new(),
     }
 }
 
@@ -86,6 +99,7 @@ fn notice(told: &str) -> Option<String> {
         "asked" => "It is being done, or begins as soon as it may.",
         "cancelled" => "It was told to end.",
         "paused" => "It does not run by itself any more.",
+        "tested" => "A test is sent. Whether it arrived is told below in a moment.",
         "resumed" => "It runs by itself again.",
         _ => return None,
     };
@@ -93,7 +107,7 @@ fn notice(told: &str) -> Option<String> {
 }
 
 /// The path of a pipeline's page.
-pub(super) fn link(name: &str) -> String {
+pub(crate) fn link(name: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
     let name: String =
         name.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect();
