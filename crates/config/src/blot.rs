@@ -153,6 +153,7 @@ mod tests {
             "url: postgres://app:a'hunter2@db/x",
             "# url: postgres://app:hunter2@db/x\na: b",
             "# password: hunter2\na: b",
+            "alerts: { ops: { webhook: \"https://hooks.example.com/T0/hunter2\" } }",
             "source:\n  password: hunter2\n",
             "source: { url: a, Password: \"hunter2\" }",
             "source:\n\tpassword: hunter2\n",

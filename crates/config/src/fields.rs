@@ -490,6 +490,20 @@ pub const FIELDS: &[Field] = &[
         "That something is over is told once it has been over for so long, so that what comes and goes is told once.",
     )
     .default("5m"),
+    Field::new("lineage", RECORD, "Who is told of runs, in events of OpenLineage."),
+    Field::new(
+        "lineage.namespace",
+        Kind::Name,
+        "What jobs belong to. Pipelines of the same name in two projects with the same one are the same job.",
+    )
+    .required(),
+    Field::new(
+        "lineage.url",
+        Kind::WebUrl,
+        "Where events are posted: the whole address, such as `https://marquez.example.com/api/v1/lineage`. Where its variable is missing or nobody answers, that is said and no load fails; where it is empty, nothing is posted.",
+    ),
+    Field::new("lineage.token", Kind::Secret, "`url`: sent along as `Authorization: Bearer …`."),
+    Field::new("lineage.file", Kind::Name, "A file to which events are added, a line each; relative to this one."),
 ];
 
 /// Fields of a pipeline that a family has for all of its tables.

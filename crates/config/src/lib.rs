@@ -16,6 +16,7 @@ mod family;
 mod fields;
 mod flags;
 mod interpolate;
+mod lineage;
 mod lint;
 mod members;
 mod order;

@@ -5,7 +5,7 @@ use crate::{
     diagnostics::{Diagnostics, Findings, Spot, quoted},
     family::{self, Family, Origin},
     interpolate::Env,
-    order,
+    lineage, order,
     read::Reader,
     record::{Named, Record, Value},
     resolve::{self, Connections},
@@ -13,7 +13,12 @@ use crate::{
     words::Words,
     yaml::{self, Data},
 };
-use floodmark_core::{Code, outlet::Channel, pipeline::Pipeline, url::ConnectionUrl};
+use floodmark_core::{
+    Code,
+    outlet::{Channel, LineageSpec},
+    pipeline::Pipeline,
+    url::ConnectionUrl,
+};
 use std::{
     collections::HashMap,
     io::Read,
@@ -39,6 +44,8 @@ pub struct Project {
     pub families: Vec<Family>,
     /// Whom `serve` tells of what fails or is late, in file order.
     pub alerts: Vec<Channel>,
+    /// Who is told of runs.
+    pub lineage: Option<LineageSpec>,
 }
 
 impl Project {
@@ -115,8 +122,9 @@ fn build(origin: &Arc<Origin>, env: Env<'_>, out: &mut Findings) -> Option<Proje
     order::check(given, &families, reader.out);
     shared_names(given, &families, reader.out);
     let alerts = alerts::channels(record.map("alerts"), given, &families, base, reader.out);
+    let lineage = record.get("lineage").and_then(|given| lineage::spec(given, base, reader.out));
     let connections = connections.into_iter().filter_map(|(name, url)| Some((name, url?))).collect();
-    Some(Project { path: path.clone(), base: base.clone(), connections, pipelines, families, alerts })
+    Some(Project { path: path.clone(), base: base.clone(), connections, pipelines, families, alerts, lineage })
 }
 
 /// A name that one of a family's tables may have is the family's.

@@ -1,6 +1,6 @@
 //! What happens during a run, as data. Terminal, JSON, logs, web page and Python are readers of these events.
 
-use crate::{accounting::Counts, state::Reject};
+use crate::{accounting::Counts, schema::Schema, state::Reject};
 
 /// Something happened.
 #[derive(Debug, Clone)]
@@ -19,6 +19,13 @@ pub enum Event {
         pipeline: String,
         /// How much there is to read.
         bytes: u64,
+    },
+    /// It is known which columns the table has, or gets.
+    Shaped {
+        /// The pipeline.
+        pipeline: String,
+        /// The table's columns.
+        table: Schema,
     },
     /// It is known what will be loaded.
     Planned {

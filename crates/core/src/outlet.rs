@@ -214,6 +214,17 @@ pub const REMIND: Duration = Duration::from_secs(24 * 3600);
 /// The default of `Channel::steady`.
 pub const STEADY: Duration = Duration::from_secs(300);
 
+/// Who is told of runs, in the words of OpenLineage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LineageSpec {
+    /// What jobs belong to: pipelines of one name in two projects are two jobs.
+    pub namespace: String,
+    /// Where events are posted.
+    pub endpoint: Option<Endpoint>,
+    /// A file to which they are added, a line each.
+    pub file: Option<PathBuf>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -257,6 +257,11 @@ impl Work<'_> {
         self.engine.observer.observe(&Event::Warning { pipeline: self.pipeline.name.clone(), message });
     }
 
+    pub(crate) fn shaped(&self, table: &Schema) {
+        let event = Event::Shaped { pipeline: self.pipeline.name.clone(), table: table.clone() };
+        self.engine.observer.observe(&event);
+    }
+
     /// A change of the loaded table, said before it is made.
     pub(crate) fn told(&self, change: &Change) -> String {
         let table = &self.pipeline.destination.table;
@@ -338,7 +343,8 @@ impl Work<'_> {
         }
         crash::reached(Point::Planned)?;
         if readings.is_empty() {
-            if state.schema.is_some() {
+            if let Some(schema) = &state.schema {
+                self.shaped(schema);
                 session.goes_on(self.pipeline)?;
             }
             // An attempt before this one may have committed all there was.
@@ -399,6 +405,7 @@ impl Work<'_> {
         if let Some(emptied) = emptied(self.pipeline, &schemas).filter(|_| begun && replay.is_none()) {
             self.warn(emptied);
         }
+        self.shaped(&schemas.target);
         let type_of = |name: &str| schemas.target.get(name).map(|c| c.data_type);
         let append = self.pipeline.load == Load::Append;
         let bounds = match &self.pipeline.watermark {

@@ -648,7 +648,10 @@ impl Board {
             job.stage = Stage::Running;
             job.began = Some(now);
             let newest = job.basis.as_deref().filter(|_| job.cause != Cause::Asked);
-            step.start.push(Start { job: id.clone(), arguments: job.task.arguments(&job.pipeline, newest) });
+            step.start.push(Start {
+                job: id.clone(),
+                arguments: job.task.arguments(&job.pipeline, newest, job.cause.tick()),
+            });
         }
     }
 

@@ -104,9 +104,11 @@ impl Memory {
 
     /// Whether it is this server that tells people: one of those beside the project does, and another one when that is gone.
     pub(crate) fn tells(&mut self) -> bool {
-        if self.telling.is_none()
-            && let Ok(file) = fs::File::create(self.path.with_file_name("alerts.lock"))
-        {
+        if self.telling.is_none() {
+            let file = self.path.with_file_name("alerts.lock");
+            let folder = file.parent().map_or(Ok(()), fs::create_dir_all);
+            // Where nothing can be kept, nobody can be kept from telling: twice is better than not at all.
+            let Ok(file) = folder.and_then(|()| fs::File::create(file)) else { return true };
             self.telling = file.try_lock().is_ok().then_some(file);
         }
         self.telling.is_some()
@@ -421,6 +423,10 @@ mod tests {
         assert_eq!(other.told().unwrap(), std::slice::from_ref(&record));
         other.write(&[Note::Told(Record { told: None, ..record })]).unwrap();
         assert_eq!(other.told().unwrap(), []);
+        // A folder that nothing can be written into.
+        let sealed = tempfile::tempdir().unwrap();
+        fs::write(sealed.path().join(".floodmark"), "").unwrap();
+        assert!(Memory::beside(sealed.path()).tells());
     }
 
     #[test]

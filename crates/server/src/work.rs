@@ -86,7 +86,8 @@ impl Task {
     }
 
     /// The command line after the program's name. Names and values stand where no hyphen makes a flag of them.
-    pub(crate) fn arguments(&self, pipeline: &str, newest: Option<&str>) -> Vec<String> {
+    /// `newest`, `due`: of a run that was decided on here, the newest one that was known then, and the time it is for.
+    pub(crate) fn arguments(&self, pipeline: &str, newest: Option<&str>, due: Option<DateTime<Utc>>) -> Vec<String> {
         let mut line: Vec<String> = match self {
             Task::Run {} => vec!["run".into()],
             Task::FullRefresh {} => vec!["run".into(), "--full-refresh".into(), "--yes".into()],
@@ -103,6 +104,7 @@ impl Task {
             Task::Replay {} => vec!["rejects".into(), "replay".into()],
         };
         line.extend(newest.map(|newest| format!("--newest={newest}")));
+        line.extend(due.map(|due| format!("--due={}", due.to_rfc3339())));
         line.extend(["--format=json", "--quiet", "--"].map(str::to_owned));
         line.push(pipeline.to_owned());
         line
@@ -313,11 +315,14 @@ mod tests {
     fn no_name_and_no_value_becomes_a_flag() {
         let fill = Task::Backfill { from: Some("-5".into()), to: Some("--yes".into()), by: None, missing: false };
         assert_eq!(
-            fill.arguments("--file", None),
+            fill.arguments("--file", None, None),
             ["backfill", "--from=-5", "--to=--yes", "--format=json", "--quiet", "--", "--file"]
         );
-        let run = Task::Run {}.arguments("orders", Some(""));
-        assert_eq!(run, ["run", "--newest=", "--format=json", "--quiet", "--", "orders"]);
+        let run = Task::Run {}.arguments("orders", Some(""), Some(DateTime::UNIX_EPOCH));
+        assert_eq!(
+            run,
+            ["run", "--newest=", "--due=1970-01-01T00:00:00+00:00", "--format=json", "--quiet", "--", "orders"]
+        );
     }
 
     #[test]

@@ -30,6 +30,9 @@ pub(crate) struct Served {
     /// Run only while this is the newest run in the ledger (empty: while there is none)
     #[arg(long, value_name = "RUN", hide = true)]
     pub(crate) newest: Option<String>,
+    /// When it was due
+    #[arg(long, value_name = "TIME", hide = true)]
+    pub(crate) due: Option<DateTime<Utc>>,
 }
 
 /// How `prove` has its own program run a pipeline on a copy. For nobody else, and so in no help.

@@ -2,7 +2,7 @@
 
 use super::{
     Context, Failure,
-    run::{Runner, exit_code},
+    run::{Hearers, Runner, exit_code},
 };
 use crate::{
     args::BackfillArgs,
@@ -63,7 +63,7 @@ pub(super) fn backfill(cx: &Context, args: &BackfillArgs) -> Result<u8, Failure>
         force: args.force,
         wait: args.wait.time(),
     };
-    let runner = Runner::start(cx, &[&pipeline.name], Told::AsWritten, Arc::new(SystemClock))?;
+    let runner = Runner::start(cx, &[&pipeline.name], Told::AsWritten, Arc::new(SystemClock), Hearers::of(&project))?;
     let filled = runner.backfill(&pipeline, &options);
     if cx.printer.json() {
         let mut object = json::outcome(&filled.outcome);

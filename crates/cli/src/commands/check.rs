@@ -11,7 +11,6 @@ use floodmark_config::{Lint, Project, lint};
 use floodmark_connect::Stop;
 use floodmark_core::{
     Error, Result,
-    outlet::Channel,
     pipeline::{Pipeline, SourceSpec},
     url::ConnectionUrl,
 };
@@ -85,11 +84,13 @@ pub(super) fn check(cx: &Context, args: &CheckArgs) -> Result<u8, Failure> {
 
 /// Who cannot be told of anything, as something is missing here.
 fn untold(project: &Project) -> Vec<String> {
-    let untold = |channel: &Channel| {
+    let alerts = project.alerts.iter().filter_map(|channel| {
         let why = channel.unready()?;
         Some(format!("alerts to {:?} cannot be sent from here: {why}", channel.name))
-    };
-    project.alerts.iter().filter_map(untold).collect()
+    });
+    let endpoint = project.lineage.iter().filter_map(|lineage| lineage.endpoint.as_ref());
+    let lineage = endpoint.filter_map(|endpoint| endpoint.ready().err());
+    alerts.chain(lineage.map(|why| format!("`lineage` cannot be posted from here: {why}"))).collect()
 }
 
 /// A table of a family that cannot be a pipeline, or a family that cannot tell its tables.

@@ -9,14 +9,16 @@ use crate::{
     signals,
     work::{self, Work},
 };
+use chrono::{DateTime, Utc};
 use floodmark_connect::{
     Source,
     crash::{self, Point},
 };
 use floodmark_core::{
-    Error, Result,
+    Code, Error, Result,
     clock::{SharedClock, Standing, SystemClock},
-    event::Observer,
+    event::{Event, Observer},
+    outlet::LineageSpec,
     pipeline::Pipeline,
     url::ConnectionUrl,
     wording,
@@ -26,6 +28,7 @@ use floodmark_engine::{
     prove::{Certificate, Means},
     verify::{Request, Verification},
 };
+use floodmark_lineage::{Finish, Lineage};
 use std::{
     collections::BTreeMap,
     num::NonZeroU64,
@@ -50,7 +53,58 @@ pub(super) fn run(cx: &Context, args: &RunArgs) -> Result<u8, Failure> {
         None => Arc::new(SystemClock),
     };
     redirect(&mut works, elsewhere)?;
-    run_all(cx, works, &options, usize::from(args.jobs), Told::AsWritten, clock)
+    // A trial on a copy is no run that anybody is to hear of.
+    let spec = project.lineage.as_ref().filter(|_| elsewhere.into.is_none());
+    let lineage = spec.map(|spec| Hearers { spec, due: args.served.due });
+    run_all(cx, works, &options, usize::from(args.jobs), Told::AsWritten, clock, lineage)
+}
+
+/// Who is told of runs, beside whoever watches.
+#[derive(Clone, Copy)]
+pub(super) struct Hearers<'a> {
+    pub(super) spec: &'a LineageSpec,
+    /// When the runs were due, where a schedule says so.
+    pub(super) due: Option<DateTime<Utc>>,
+}
+
+impl<'a> Hearers<'a> {
+    /// As the pipeline file says, of what nobody's schedule asked for.
+    pub(super) fn of(project: &'a floodmark_config::Project) -> Option<Hearers<'a>> {
+        project.lineage.as_ref().map(|spec| Hearers { spec, due: None })
+    }
+}
+
+/// Everybody who reads the events of runs.
+struct Readers {
+    progress: Arc<Progress>,
+    lineage: Option<Arc<Lineage>>,
+}
+
+impl Observer for Readers {
+    fn observe(&self, event: &Event) {
+        self.progress.observe(event);
+        if let Some(lineage) = &self.lineage {
+            lineage.observe(event);
+        }
+    }
+}
+
+/// What became of a run, for those who hear of it; `None` where it came to nothing.
+fn finish(outcome: &Outcome) -> Option<Finish<'_>> {
+    let interrupted = |error: &Error| error.code() == Code::Interrupted;
+    let kind = match outcome.status {
+        Status::Busy => return None,
+        Status::Failed if outcome.error.as_ref().is_some_and(interrupted) => floodmark_lineage::Outcome::Abort,
+        Status::Failed => floodmark_lineage::Outcome::Fail,
+        Status::Ok | Status::NothingNew => floodmark_lineage::Outcome::Complete,
+    };
+    Some(Finish {
+        outcome: kind,
+        status: outcome.status.name(),
+        counts: outcome.counts,
+        watermark: outcome.watermark.as_ref(),
+        error: outcome.error.as_ref().map(|error| format!("{} {error}", error.code().number())),
+    })
 }
 
 /// Sends the pipelines into the destination that is named in place of theirs, where one is.
@@ -92,6 +146,9 @@ pub(super) fn confirm_refresh(cx: &Context, works: &[Work]) -> Result<()> {
 pub(super) struct Runner {
     engine: Engine,
     progress: Arc<Progress>,
+    lineage: Option<Arc<Lineage>>,
+    /// When its runs were due.
+    due: Option<DateTime<Utc>>,
     told: Told,
     /// Of the longest name.
     width: usize,
@@ -101,15 +158,39 @@ pub(super) struct Runner {
 
 impl Runner {
     /// From here on SIGINT and SIGTERM stop the run instead of the process; inside another program these are its own.
-    pub(super) fn start(cx: &Context, names: &[&str], told: Told, clock: SharedClock) -> Result<Self> {
+    /// `hearers`: who is told of runs beside.
+    pub(super) fn start(
+        cx: &Context,
+        names: &[&str],
+        told: Told,
+        clock: SharedClock,
+        hearers: Option<Hearers<'_>>,
+    ) -> Result<Self> {
         if !cx.inside {
             signals::watch(&cx.stop)?;
         }
         let progress = Arc::new(Progress::new(cx.printer.clone(), cx.logging, told));
-        let observer: Arc<dyn Observer> = progress.clone();
+        let (printer, warned) = (cx.printer.clone(), Arc::clone(&progress));
+        let warn = move |pipeline: &str, message: String| match pipeline {
+            "" => printer.warning(&message),
+            pipeline => warned.observe(&Event::Warning { pipeline: pipeline.to_owned(), message }),
+        };
+        let lineage = hearers.and_then(|hearers| Lineage::new(hearers.spec, warn)).map(Arc::new);
+        let due = hearers.and_then(|hearers| hearers.due);
+        let readers = Readers { progress: Arc::clone(&progress), lineage: lineage.clone() };
+        let observer: Arc<dyn Observer> = Arc::new(readers);
         let engine = Engine { clock, observer, stop: cx.stop.clone() };
         let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
-        Ok(Runner { engine, progress, told, width, several: names.len() > 1 })
+        Ok(Runner { engine, progress, lineage, due, told, width, several: names.len() > 1 })
+    }
+
+    /// Those who hear of runs hear of this one.
+    fn heard<T>(&self, pipeline: &Pipeline, run: impl FnOnce() -> T, of: impl FnOnce(&T) -> &Outcome) -> T {
+        let Some(lineage) = &self.lineage else { return run() };
+        lineage.begin(pipeline, self.due);
+        let done = run();
+        lineage.end(&pipeline.name, finish(of(&done)).as_ref());
+        done
     }
 
     /// Verifies a pipeline. Nothing is printed but what happens on the way.
@@ -121,7 +202,8 @@ impl Runner {
 
     /// Repairs a pipeline's table. Nothing is printed but what happens on the way.
     pub(super) fn repair(&self, pipeline: &Pipeline, request: &Request<'_>, options: &RepairOptions) -> Repaired {
-        let repaired = self.engine.repair(pipeline, request, options);
+        let repair = || self.engine.repair(pipeline, request, options);
+        let repaired = self.heard(pipeline, repair, |repaired| &repaired.outcome);
         self.progress.close(&pipeline.name);
         repaired
     }
@@ -159,7 +241,7 @@ impl Runner {
     }
 
     fn carried_out(&self, pipeline: Pipeline, run: impl FnOnce(&Engine, &Pipeline) -> Outcome) -> Done {
-        let mut outcome = run(&self.engine, &pipeline);
+        let mut outcome = self.heard(&pipeline, || run(&self.engine, &pipeline), |outcome| outcome);
         outcome.error = outcome.error.map(|error| error.reworded(|text| self.told.tell(text)));
         self.progress.close(&pipeline.name);
         Done { outcome, pipeline: Some(pipeline) }
@@ -184,7 +266,8 @@ impl Runner {
 
     /// Fills a range of a pipeline. Nothing is printed but what happens on the way.
     pub(super) fn backfill(&self, pipeline: &Pipeline, options: &BackfillOptions) -> Backfilled {
-        let filled = self.engine.backfill(pipeline, options);
+        let fill = || self.engine.backfill(pipeline, options);
+        let filled = self.heard(pipeline, fill, |filled| &filled.outcome);
         self.progress.close(&pipeline.name);
         filled
     }
@@ -311,10 +394,11 @@ pub(super) fn run_all(
     jobs: usize,
     told: Told,
     clock: SharedClock,
+    hearers: Option<Hearers<'_>>,
 ) -> Result<u8, Failure> {
     let began = Instant::now();
     let all = works.len();
-    let runner = Runner::start(cx, &names(&works), told, clock)?;
+    let runner = Runner::start(cx, &names(&works), told, clock, hearers)?;
     let queue = Mutex::new(works.into_iter().enumerate());
     let reports = Mutex::new(Reports { cx, runner: &runner, waiting: BTreeMap::new(), printed: Vec::new() });
     let work = || {

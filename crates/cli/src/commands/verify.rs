@@ -3,7 +3,7 @@
 use super::{
     Context, Failure, diff,
     plan::DIFFERENCES,
-    run::{self, Runner},
+    run::{self, Hearers, Runner},
 };
 use crate::{
     args::VerifyArgs,
@@ -44,7 +44,7 @@ pub(super) fn verify(cx: &Context, args: &VerifyArgs) -> Result<u8, Failure> {
         confirm_deletes(cx, &works)?;
     }
     let began = Instant::now();
-    let runner = Runner::start(cx, &run::names(&works), Told::AsWritten, Arc::new(SystemClock))?;
+    let runner = Runner::start(cx, &run::names(&works), Told::AsWritten, Arc::new(SystemClock), Hearers::of(&project))?;
     let mut teller = Teller { cx, args, several: works.len() > 1, verdicts: Vec::new(), sections: Vec::new() };
     let mut stopped = None;
     for work in works {

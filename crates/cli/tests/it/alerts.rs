@@ -261,6 +261,7 @@ fn the_example_tells_its_program() {
     );
     assert!(scratch.read("alerts.log").starts_with("test: This is a test."), "{}", scratch.read("alerts.log"));
     scratch.ok(&["run"]);
+    assert_eq!(scratch.read("lineage.ndjson").lines().count(), 2);
     let _served = Served::by(with_path(&["serve", "--listen", "127.0.0.1:0"]));
     wait("the alert", || scratch.read("alerts.log").contains("\nlate: orders is late, since 2026-03-02").then_some(()));
 }

@@ -11,6 +11,7 @@ mod from_mysql;
 mod from_postgres;
 mod help;
 mod hook;
+mod lineage;
 mod load;
 mod pages;
 mod plan;

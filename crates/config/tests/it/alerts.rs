@@ -41,9 +41,9 @@ fn channels_come_out_with_every_default() {
 
 /// Whoever loads need not have what is needed to tell somebody.
 #[test]
-fn what_is_missing_for_alerts_is_no_mistake_of_the_file() {
+fn what_is_missing_for_alerts_and_lineage_is_no_mistake_of_the_file() {
     let project = told(
-        "alerts:\n  a: { webhook: \"${NOT_SET}\" }\n  b: { webhook: \"${NOT_SET:-}\" }\n  c: { command: [./c.sh, \"${NOT_SET}\"] }\n  d: { webhook: \"${BROKEN_URL}\" }\n  e: { webhook: \"https://a.example\", token: \"${NOT_SET}\" }",
+        "alerts:\n  a: { webhook: \"${NOT_SET}\" }\n  b: { webhook: \"${NOT_SET:-}\" }\n  c: { command: [./c.sh, \"${NOT_SET}\"] }\n  d: { webhook: \"${BROKEN_URL}\" }\n  e: { webhook: \"https://a.example\", token: \"${NOT_SET}\" }\nlineage: { namespace: shop, url: \"${NOT_SET}\", file: l.ndjson }",
     );
     let ways: Vec<String> = project
         .alerts
@@ -58,6 +58,9 @@ fn what_is_missing_for_alerts_is_no_mistake_of_the_file() {
     assert_eq!(ways[2], "Unset(\"`${NOT_SET}` is not set\")");
     assert_eq!(ways[3], "Err(\"what `${BROKEN_URL}` stands for is no address of the web\")");
     assert_eq!(ways[4], "Err(\"`${NOT_SET}` is not set\")");
+    let lineage = project.lineage.unwrap();
+    assert_eq!(lineage.file.as_deref(), Some(Path::new("shop/l.ndjson")));
+    assert!(lineage.endpoint.unwrap().ready().is_err());
     assert_eq!(env("NOT_SET"), None);
 }
 
@@ -71,4 +74,6 @@ fn what_nobody_could_be_told_by_is_refused() {
     refused("alerts:\n  a: { command: ./a.sh, on: [failed, recovered] }", "is nothing that is told");
     refused("alerts:\n  a: { command: ./a.sh, pipelines: ordres }", "there is no pipeline `ordres`");
     refused("alerts:\n  a: { command: ./a.sh, remind: 0s }", "for `remind`");
+    refused("lineage: { namespace: shop }", "neither `url` nor `file`");
+    refused("lineage: { file: a.ndjson }", "`namespace` is missing");
 }

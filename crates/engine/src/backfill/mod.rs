@@ -556,6 +556,7 @@ impl Work<'_> {
             .help(wording::suggest(fill.column, "its columns are", &schemas.target.names())));
         }
         self.needed(&schemas, &by_file::of(&readings, &survey))?;
+        self.shaped(&schemas.target);
         Ok(Surveyed { readings, schemas, survey })
     }
 

@@ -19,6 +19,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Somebody hears of nothing more often, but for the first time: what happens meanwhile is told together.
 const PAUSE: TimeDelta = TimeDelta::seconds(10);
+/// More is not told at once: webhooks refuse what is large, and commands have no room for it.
+const MOST: usize = 100;
 /// What did not arrive is tried again after this time, twice as long each further time, up to the other.
 const FIRST: TimeDelta = TimeDelta::seconds(10);
 const LONGEST: TimeDelta = TimeDelta::minutes(10);
@@ -247,6 +249,7 @@ impl Desk {
             let mut items = Vec::new();
             if self.tells && !station.channel.is_off() {
                 items = station.wanted(facts, &mut self.notes, now);
+                items.truncate(MOST);
                 station.forget(facts, &mut self.notes, now);
             }
             if station.sending.is_some() {

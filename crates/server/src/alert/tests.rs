@@ -191,19 +191,19 @@ fn a_channel_that_fails_is_tried_again_later_and_later_and_holds_up_no_other() {
 
 #[test]
 fn what_comes_together_is_told_together_and_nobody_hears_more_than_now_and_then() {
-    let all = (0..50).map(|n| pipeline(&format!("p{n:02}"), "")).collect();
+    let all = (0..250).map(|n| pipeline(&format!("p{n:02}"), "")).collect();
     let mut play = Play::new(all, 2, 0);
     play.board.desk = desk(vec![channel("ops")]);
     play.line("p00", 10, 11, "failed");
     play.learn(12);
     assert_eq!(heard(&mut play, 12).len(), 1);
-    (1..50).for_each(|n| play.line(&format!("p{n:02}"), 12, 13, "failed"));
+    (1..250).for_each(|n| play.line(&format!("p{n:02}"), 12, 13, "failed"));
     play.learn(14);
     let mut messages = Vec::new();
     for now in 14..60 {
         messages.extend(Some(heard(&mut play, now).len()).filter(|n| *n > 0).map(|n| (now, n)));
     }
-    assert_eq!(messages, [(22, 49)]);
+    assert_eq!(messages, [(22, 100), (32, 100), (42, 49)]);
 }
 
 #[test]

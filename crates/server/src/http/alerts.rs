@@ -2,7 +2,7 @@
 
 use super::{
     App,
-    api::{ApiError, Asked, ErrorView},
+    api::{ApiError, ErrorView, page::Asked},
 };
 use crate::{alert::Station, at::At};
 use axum::{Json, extract::State, http::StatusCode};
