@@ -10,6 +10,7 @@ mod duckdb;
 mod fuzz;
 mod generate;
 mod python;
+mod served;
 mod services;
 mod shell;
 mod soak;
@@ -47,6 +48,8 @@ cargo xtask COMMAND
                            the same beside DuckDB's own shell
   bench --only python [--runs N]
                            frames and files from Python, beside pandas, both databases' own tools and the command line
+  bench --only serve [--runs N]
+                           `floodmark serve` with 200 pipelines and 100,000 runs: its overview, those who watch, and nothing to do
   bench --servers [--runs N] [--only NAME] [--peers]
                            the same into and out of PostgreSQL and MariaDB, beside their own tools and other loaders
                            names: first, idle, delta, flat

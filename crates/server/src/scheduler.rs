@@ -53,8 +53,6 @@ pub(crate) enum News {
 /// What is sent to those who watch.
 #[derive(Debug, Clone)]
 pub(crate) enum Told {
-    /// A piece of work said something.
-    Said { job: String },
     /// A piece of work began, ended or waits for something else.
     Job(String),
     /// More is known of a pipeline.
@@ -70,6 +68,8 @@ pub(crate) struct Shared {
     board: Mutex<Board>,
     pub(crate) news: mpsc::Sender<News>,
     pub(crate) told: broadcast::Sender<Told>,
+    /// Work that said something: a run does so many times, and only who reads that page wants to hear of it.
+    pub(crate) said: broadcast::Sender<String>,
     pub(crate) clock: SharedClock,
     pub(crate) program: Arc<dyn Program>,
     /// When the loop went round last.
@@ -84,9 +84,10 @@ impl Shared {
     ) -> (Arc<Shared>, mpsc::Receiver<News>) {
         let (news, inbox) = mpsc::channel(1024);
         let (told, _) = broadcast::channel(1024);
+        let (said, _) = broadcast::channel(1024);
         let now = clock.now();
         let board = Mutex::new(Board::new(limits, now));
-        (Arc::new(Shared { board, news, told, clock, program, pulse: Mutex::new(now) }), inbox)
+        (Arc::new(Shared { board, news, told, said, clock, program, pulse: Mutex::new(now) }), inbox)
     }
 
     pub(crate) fn board(&self) -> MutexGuard<'_, Board> {
@@ -226,20 +227,33 @@ impl Scheduler {
             }
             let nap = step.wake.and_then(|at| (at - now).to_std().ok()).unwrap_or(NAP).min(NAP).min(GLANCE);
             let nap = nap.max(Duration::from_millis(if stopping { 200 } else { 5 }));
-            match tokio::time::timeout(nap, self.inbox.recv()).await {
-                Ok(Some(news)) => {
-                    self.take(news);
-                    // What came together is decided on together.
-                    while let Ok(news) = self.inbox.try_recv() {
-                        self.take(news);
-                    }
-                }
-                Ok(None) => break,
-                Err(_) => {}
+            if !self.wait(nap).await {
+                break;
             }
         }
         self.write();
         let _ = self.shared.told.send(Told::Over);
+    }
+
+    /// Takes in what happens, until there is something to decide on or the time is over; `false` where nothing will happen any
+    /// more.
+    async fn wait(&mut self, nap: Duration) -> bool {
+        let until = tokio::time::Instant::now() + nap;
+        loop {
+            let Ok(news) = tokio::time::timeout_at(until, self.inbox.recv()).await else { return true };
+            let Some(news) = news else { return false };
+            // How far a piece of work is decides nothing.
+            let mut decides = !matches!(news, News::Said(..));
+            self.take(news);
+            // What came together is decided on together.
+            while let Ok(news) = self.inbox.try_recv() {
+                decides |= !matches!(news, News::Said(..));
+                self.take(news);
+            }
+            if decides {
+                return true;
+            }
+        }
     }
 
     fn take(&mut self, news: News) {
@@ -248,7 +262,7 @@ impl Scheduler {
             News::Said(id, event) => {
                 self.shared.board().said(&id, event, now);
                 // Nobody need be watching.
-                let _ = self.shared.told.send(Told::Said { job: id });
+                let _ = self.shared.said.send(id);
             }
             News::Exited(id, exit) => {
                 self.processes.remove(&id);

@@ -1,14 +1,13 @@
 //! The API of `floodmark serve`, held against the document it gives of itself: by schemathesis, which makes requests from it,
 //! right ones and wrong ones, and looks at every answer.
 
-mod served;
-
 use crate::{
     python,
+    served::Served,
     shell::{self, target},
     test,
 };
-use served::Served;
+
 use std::{
     env, fs,
     path::Path,

@@ -6,6 +6,7 @@ mod floor;
 pub(crate) mod measure;
 mod python;
 mod report;
+mod serve;
 mod servers;
 mod sides;
 
@@ -21,6 +22,7 @@ use std::{
 const USAGE: &str = "cargo xtask bench [--runs N] [--only first|idle|delta|flat] [--keep]\n\
                      cargo xtask bench --only duckdb|duckdb-first|duckdb-delta|duckdb-again [--runs N]\n\
                      cargo xtask bench --only python|python-first|python-duckdb|python-delta|python-csv|python-parquet [--runs N]\n\
+                     cargo xtask bench --only serve [--runs N]\n\
                      cargo xtask bench --servers [--runs N] [--only JOB] [--peers]";
 const FLAT: &[usize] = &[100_000, 1_000_000, 10_000_000];
 
@@ -51,6 +53,7 @@ fn options(arguments: &[String]) -> Result<Options, String> {
         out.servers
             || name.starts_with("duckdb")
             || name.starts_with("python")
+            || name == "serve"
             || ["first", "idle", "delta", "flat"].contains(&name.as_str())
     };
     if out.only.as_ref().is_some_and(|only| !known(only)) || (out.peers && !out.servers) {
@@ -74,6 +77,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         return Err("sqlite3 is not installed, and it is what Floodmark is measured against".to_owned());
     }
     let program = program(&[])?;
+    if options.only.as_deref() == Some("serve") {
+        return serve::run(&program, &work, options.runs);
+    }
     if options.servers {
         return servers::run(&program, &work, options.only.as_deref(), options.runs, options.peers);
     }

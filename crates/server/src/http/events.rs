@@ -6,7 +6,7 @@ use super::{
         ApiError,
         page::{Asked, Within},
     },
-    view::{EventView, JobView},
+    view::{EventView, JobView, job_status},
 };
 use crate::scheduler::{Shared, Told};
 use axum::{
@@ -110,12 +110,15 @@ pub(super) async fn all(
             let event = match next(&mut news).await? {
                 Told::Job(id) => {
                     let board = shared.board();
-                    let Some(job) = board.jobs.get(&id).map(JobView::from) else { continue };
-                    event("job", &json!({"id": id, "pipeline": job.pipeline, "status": job.status, "run": job.run}))
+                    let Some(job) = board.jobs.get(&id) else { continue };
+                    event(
+                        "job",
+                        &json!({"id": id, "pipeline": job.pipeline, "status": job_status(job), "run": job.run}),
+                    )
                 }
                 Told::Pipeline(name) => event("pipeline", &json!({ "pipeline": name })),
                 Told::Project => event("project", &json!({ "mistakes": shared.board().mistakes })),
-                Told::Said { .. } | Told::Over => continue,
+                Told::Over => continue,
             };
             return Some((Ok(event), (news, shared)));
         }
@@ -127,6 +130,7 @@ pub(super) async fn all(
 struct Reader {
     shared: Arc<Shared>,
     news: Receiver<Told>,
+    said: Receiver<String>,
     id: String,
     /// The number of the last event that was told.
     told: u64,
@@ -134,6 +138,19 @@ struct Reader {
 }
 
 impl Reader {
+    /// Whether what happens next is about this piece of work; `None` when the server stops.
+    async fn heard(&mut self) -> Option<bool> {
+        tokio::select! {
+            told = next(&mut self.news) => Some(matches!(told?, Told::Job(id) if id == self.id)),
+            said = self.said.recv() => match said {
+                Ok(id) => Some(id == self.id),
+                // Whoever was too slow looks at what there is.
+                Err(RecvError::Lagged(_)) => Some(true),
+                Err(RecvError::Closed) => None,
+            },
+        }
+    }
+
     /// What there is to tell now.
     fn news(&mut self) -> Vec<Event> {
         let board = self.shared.board();
@@ -170,12 +187,12 @@ pub(super) async fn of_job(
     Asked(listening): Asked<Listening>,
     headers: HeaderMap,
 ) -> Result<Answer<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
-    let news = app.shared.told.subscribe();
+    let (news, said) = (app.shared.told.subscribe(), app.shared.said.subscribe());
     if !app.shared.board().jobs.contains_key(&id) {
         return Err(ApiError::unknown(format!("there is no work {id:?}")));
     }
     let last = headers.get("last-event-id").and_then(|last| last.to_str().ok()?.parse().ok());
-    let reader = Reader { shared: app.shared, news, id, told: last.unwrap_or(0), over: false };
+    let reader = Reader { shared: app.shared, news, said, id, told: last.unwrap_or(0), over: false };
     let parts = stream::unfold((reader, true), async |(mut reader, first)| {
         if reader.over {
             return None;
@@ -183,8 +200,7 @@ pub(super) async fn of_job(
         // At first there is what has been told already.
         let mut heard = first;
         while !heard {
-            let told = next(&mut reader.news).await?;
-            heard = matches!(told, Told::Said { job } | Told::Job(job) if job == reader.id);
+            heard = reader.heard().await?;
         }
         let events = reader.news();
         Some((stream::iter(events.into_iter().map(Ok)), (reader, false)))

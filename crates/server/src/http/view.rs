@@ -251,14 +251,18 @@ impl From<&RunRecord> for RunView {
     }
 }
 
+/// Where a piece of work stands, in a word.
+pub(crate) fn job_status(job: &Job) -> &'static str {
+    match &job.stage {
+        Stage::Waiting(_) => "waiting",
+        Stage::Running => "running",
+        Stage::Ending { .. } => "ending",
+        Stage::Ended(end) => end.name(),
+    }
+}
+
 impl From<&Job> for JobView {
     fn from(job: &Job) -> Self {
-        let status = match &job.stage {
-            Stage::Waiting(_) => "waiting",
-            Stage::Running => "running",
-            Stage::Ending { .. } => "ending",
-            Stage::Ended(end) => end.name(),
-        };
         let waits = if let Stage::Waiting(Some(hindrance)) = &job.stage { Some(waits_for(hindrance)) } else { None };
         let progress = job.is_running().then(|| ProgressView {
             phase: job.progress.phase.clone(),
@@ -272,7 +276,7 @@ impl From<&Job> for JobView {
             task: job.task.clone(),
             cause: job.cause.clone(),
             attempt: job.attempt,
-            status,
+            status: job_status(job),
             message: waits.or_else(|| job.message.clone()),
             since: At(job.since),
             started_at: job.began.map(At),

@@ -15,14 +15,14 @@ const NAME: &str = "FLOODMARK_API_TOKEN";
 const SAYS: &str = "serving at http://";
 
 /// It ends with this.
-pub(super) struct Served {
+pub(crate) struct Served {
     child: Child,
     address: String,
     log: PathBuf,
 }
 
 impl Served {
-    pub(super) fn start(program: &Path, folder: &Path, token: Option<&str>) -> Result<Served, String> {
+    pub(crate) fn start(program: &Path, folder: &Path, token: Option<&str>) -> Result<Served, String> {
         let log = folder.join("serve.log");
         let out = File::create(&log).map_err(|e| format!("{}: {e}", log.display()))?;
         let mut command = Command::new(program);
@@ -47,22 +47,31 @@ impl Served {
         Err(format!("it does not serve: {}", served.said()))
     }
 
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     fn said(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    pub(super) fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
     /// The id of a run there is.
-    pub(super) fn newest_run(&self, token: Option<&str>) -> Result<String, String> {
+    pub(crate) fn newest_run(&self, token: Option<&str>) -> Result<String, String> {
         let answer = self.get("/api/v1/runs?pipeline=orders&limit=1", token)?;
         let id = answer.split_once("\"run\":\"").and_then(|(_, rest)| rest.split('"').next());
         id.map(str::to_owned).ok_or_else(|| format!("there is no run: {answer}"))
     }
 
-    fn get(&self, path: &str, token: Option<&str>) -> Result<String, String> {
+    /// The answer, head and body.
+    pub(crate) fn get(&self, path: &str, token: Option<&str>) -> Result<String, String> {
         let bearer = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
         let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n{bearer}\r\n", self.address);
         let mut answer = String::new();
@@ -77,7 +86,7 @@ impl Served {
     }
 
     /// It still answers, and nothing of it broke.
-    pub(super) fn end(self) -> Result<(), String> {
+    pub(crate) fn end(self) -> Result<(), String> {
         let answer = self.get("/healthz", None)?;
         if !answer.starts_with("HTTP/1.1 200") {
             return Err(format!("it is not well: {answer}"));
