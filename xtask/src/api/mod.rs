@@ -19,9 +19,9 @@ use std::{
 /// Requests are the same each time.
 const SEED: &str = "20261128";
 /// Requests of each operation, beside those for every edge of its parameters.
-const EXAMPLES: &str = "25";
-/// As long as each of the two may take.
-const MOST: Duration = Duration::from_secs(60);
+const EXAMPLES: &str = "15";
+/// As long as each of the two may take: some twenty seconds where nothing else goes on.
+const MOST: Duration = Duration::from_secs(150);
 const TOKEN: &str = "a-token-that-is-for-tests-alone";
 
 /// The project that is asked about: with rejects, a gap in its history, and columns that changed.
