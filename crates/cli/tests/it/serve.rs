@@ -23,6 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Served {
     child: Child,
     pub(crate) address: String,
+    /// Its temporary folder: one that is killed leaves something there.
+    _temporary: tempfile::TempDir,
 }
 
 /// An answer.
@@ -44,8 +46,12 @@ impl Served {
     }
 
     pub(crate) fn by(mut command: Command) -> Served {
+        let temporary = tempfile::tempdir().unwrap();
+        if !command.get_envs().any(|(name, _)| name == "TMPDIR") {
+            command.env("TMPDIR", temporary.path());
+        }
         let child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let mut served = Served { child, address: String::new() };
+        let mut served = Served { child, address: String::new(), _temporary: temporary };
         let mut err = BufReader::new(served.child.stderr.take().unwrap());
         let mut said = String::new();
         while err.read_line(&mut said).unwrap() > 0 {
