@@ -43,8 +43,8 @@ def load(
     ``floodmark load --help`` lists them. State is kept under ``pipeline`` (by default the table's name), where
     the command line finds it.
 
-    ``wait``: while another run holds the pipeline, for ever (True) or so many seconds. ``progress`` is called with events,
-    as dicts with a ``kind``, on the thread that called.
+    ``wait``: while another run holds the pipeline, for ever (True) or so many seconds. ``progress=True`` shows how far
+    it is, on standard error; a function is called with events, as dicts with a ``kind``, on the thread that called.
 
     Returns what became of the rows. Raises a :class:`FloodmarkError`, of a class that says which kind; its ``code``,
     ``state`` and ``help`` say what to do.
@@ -60,7 +60,7 @@ def load(
     listener = Listener(progress, settings=True)
     seconds = None if wait is True else float(wait)
     code, raised, cause = _floodmark.load(
-        rows, flags, program(), listener, progress is not None, seconds, bool(full_refresh)
+        rows, flags, program(), listener, listener.watched, seconds, bool(full_refresh)
     )
     ended(listener, code, raised, cause)
     return Result(listener.objects[-1])
@@ -119,7 +119,7 @@ def _files(
     # A path that looks like a flag is a path.
     args += ["--", *map(os.fspath, paths), url]
     listener = Listener(progress, settings=True)
-    code, raised, cause = _floodmark.command(args, program(), listener, progress is not None)
+    code, raised, cause = _floodmark.command(args, program(), listener, listener.watched)
     ended(listener, code, raised, cause)
     return Result(listener.objects[-1])
 

@@ -6,7 +6,8 @@ import functools
 import json
 import logging
 import sys
-from typing import Any, Callable
+import time
+from typing import Any, Callable, Union
 
 from . import _errors, _floodmark
 
@@ -14,7 +15,29 @@ from . import _errors, _floodmark
 # database in memory, or one that adds its rows twice, must not go unseen.
 logger = logging.getLogger("floodmark")
 
-Progress = Callable[[dict[str, Any]], object]
+# Who is called with events; True shows them.
+Progress = Union[Callable[[dict[str, Any]], object], bool]
+
+
+class Line:
+    """Events as one line of standard error, which is written over: in a terminal and in a notebook."""
+
+    def __init__(self) -> None:
+        self.width = 0
+        self.next = 0.0
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        last = event["kind"] == "finished"
+        # A terminal takes longer to show a line than a batch takes to load.
+        if not last and time.monotonic() < self.next:
+            return
+        self.next = time.monotonic() + 0.1
+        text = f"{event['pipeline']}: {event['kind']}"
+        if event.get("rows") is not None:
+            text += f", {event['rows']:,} rows"
+        sys.stderr.write("\r" + text.ljust(self.width) + ("\n" if last else ""))
+        sys.stderr.flush()
+        self.width = 0 if last else len(text)
 
 
 def program() -> list[str]:
@@ -34,7 +57,11 @@ class Listener:
     def __init__(self, progress: Progress | None, settings: bool = False) -> None:
         _listen()
         self.objects: list[dict[str, Any]] = []
-        self.progress = progress
+        self.progress: Callable[[dict[str, Any]], object] | None
+        if isinstance(progress, bool):
+            self.progress = Line() if progress else None
+        else:
+            self.progress = progress
         self.settings = settings
 
     def object(self, text: str) -> None:
@@ -55,6 +82,11 @@ class Listener:
         """Something that happened on the way."""
         if self.progress is not None:
             self.progress(json.loads(text))
+
+    @property
+    def watched(self) -> bool:
+        """Whether anybody wants to know what happens on the way."""
+        return self.progress is not None
 
 
 def ended(listener: Listener, code: int, raised: BaseException | None, cause: BaseException | None) -> None:
@@ -85,6 +117,6 @@ def ended(listener: Listener, code: int, raised: BaseException | None, cause: Ba
 def command(args: list[str], progress: Progress | None = None) -> tuple[int, list[dict[str, Any]]]:
     """Runs a command line; its exit code and objects. An error is an exception."""
     listener = Listener(progress)
-    code, raised, cause = _floodmark.command(args, program(), listener, progress is not None)
+    code, raised, cause = _floodmark.command(args, program(), listener, listener.watched)
     ended(listener, code, raised, cause)
     return code, listener.objects

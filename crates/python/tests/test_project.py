@@ -218,6 +218,17 @@ def test_a_warning_is_seen_where_nobody_set_up_logging() -> None:
     assert subprocess.run([sys.executable, "-c", quiet], capture_output=True, text=True).stderr == ""
 
 
+def test_progress_is_shown_where_it_is_just_asked_for(project: Path, sqlite: str, capsys: pytest.CaptureFixture) -> None:
+    fm.load([{"id": 1}], sqlite, table="t", key="id", progress=True)
+    fm.load(project.parent / "users.csv", sqlite, key="id", progress=True)
+    fm.Project(project, progress=True).run("orders")
+    lines = capsys.readouterr().err.split("\n")
+    assert [line.split("\r")[-1].rstrip() for line in lines] == ["t: finished", "users: finished", "orders: finished", ""]
+    assert lines[0].startswith("\rt: started\r")
+    fm.load([{"id": 2}], sqlite, table="t", key="id", progress=False)
+    assert capsys.readouterr().err == ""
+
+
 def test_an_exception_of_the_progress_callback_stops_the_run(sqlite: str) -> None:
     def told(event: dict) -> None:
         if event["kind"] == "planned":
