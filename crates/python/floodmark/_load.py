@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 from . import _errors, _floodmark, _values
@@ -12,6 +15,27 @@ from ._results import Result
 from ._run import Listener, Progress, ended, program
 
 _FLAGS = dict(_floodmark.flags())
+# Files that loads of this thread write to.
+_written = threading.local()
+
+
+@contextlib.contextmanager
+def _alone(url: str) -> Iterator[None]:
+    """A file has one writer at a time. A load that is called by the source of another one, or by who is told its progress, would
+    wait for that one, and that one for it."""
+    files: list[str] = getattr(_written, "files", [])
+    if url in files:
+        raise _errors.DestinationError(
+            "the load that calls this one is writing to the same file",
+            code="FM0403",
+            state="nothing was read or written",
+            help=("load the one after the other: not in a function that hands over rows or is told of progress",),
+        )
+    _written.files = [*files, url] if url.startswith(("sqlite:", "duckdb:")) else files
+    try:
+        yield
+    finally:
+        _written.files = files
 
 
 def load(
@@ -59,9 +83,10 @@ def load(
     flags = _flags(given, columns) + [("url", url)]
     listener = Listener(progress, settings=True)
     seconds = None if wait is True else float(wait)
-    code, raised, cause = _floodmark.load(
-        rows, flags, program(), listener, listener.watched, seconds, bool(full_refresh)
-    )
+    with _alone(url):
+        code, raised, cause = _floodmark.load(
+            rows, flags, program(), listener, listener.watched, seconds, bool(full_refresh)
+        )
     ended(listener, code, raised, cause)
     return Result(listener.objects[-1])
 

@@ -374,3 +374,25 @@ def test_another_library_that_has_the_file_open_is_noticed(tmp_path: Path) -> No
     stream = pa.RecordBatchReader.from_stream(fm.read(url, "orders"))
     assert fm.load([MORE], url, table="orders", key="id").rows.unchanged == 1
     assert sum(len(batch) for batch in stream) == 4
+
+
+@pytest.mark.parametrize("destination", ["sqlite", "duck"])
+def test_a_load_within_another_one_of_the_same_file_is_refused(destination: str, request: pytest.FixtureRequest) -> None:
+    url = request.getfixturevalue(destination)
+
+    def made():
+        yield pa.table({"id": [1]})
+        fm.load([{"id": 1}], url, table="other", key="id")
+
+    with pytest.raises(fm.SourceError) as error:
+        fm.load(made(), url, table="t", key="id")
+    assert error.value.__cause__.code == "FM0403"
+    assert fm.load([{"id": 1}], url, table="t", key="id").rows.inserted == 1
+
+
+def test_a_load_within_another_one_of_another_file(sqlite: str) -> None:
+    def made():
+        fm.load([{"id": 1}], sqlite + "2", table="other", key="id")
+        yield {"id": 1}
+
+    assert fm.load(made(), sqlite, table="t", key="id").rows.inserted == 1
