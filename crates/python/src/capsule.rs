@@ -12,7 +12,7 @@ use arrow::{
     ffi_stream::{ArrowArrayStreamReader, FFI_ArrowArrayStream},
     record_batch::RecordBatchIterator,
 };
-use pyo3::{exceptions::PyValueError, prelude::*, types::PyCapsule};
+use pyo3::{exceptions::PyValueError, ffi, prelude::*, types::PyCapsule};
 use std::{ffi::CStr, str::from_utf8};
 
 const STREAM: &CStr = c"arrow_array_stream";
@@ -130,4 +130,25 @@ fn wrong_view(texts: &StringViewArray) -> Option<usize> {
 /// The same for another library.
 pub(crate) fn export<'py>(py: Python<'py>, reader: Reader) -> PyResult<Bound<'py, PyCapsule>> {
     PyCapsule::new_with_value(py, FFI_ArrowArrayStream::new(reader), STREAM)
+}
+
+/// Python, for who asks for the rows of a stream; `None` where there is none any more. Who asks may have given the GIL
+/// away, and PyO3 does not look: a thread on which it is at work already (in a load whose source reads) it takes for one
+/// that has it.
+#[expect(unsafe_code, reason = "PyO3 has no other way to get what it takes for given")]
+pub(crate) fn attached<T>(work: impl FnOnce(Python<'_>) -> T) -> Option<T> {
+    struct Held(ffi::PyGILState_STATE);
+    impl Drop for Held {
+        fn drop(&mut self) {
+            // SAFETY: on the thread that asked for it, after all that it was wanted for.
+            unsafe { ffi::PyGILState_Release(self.0) }
+        }
+    }
+    // SAFETY: any thread may ask at any time.
+    if unsafe { ffi::Py_IsInitialized() } == 0 {
+        return None;
+    }
+    // SAFETY: an interpreter is there; whether this thread has its GIL or not does not matter.
+    let _held = Held(unsafe { ffi::PyGILState_Ensure() });
+    Python::try_attach(work)
 }

@@ -178,7 +178,7 @@ impl Iterator for Rows {
     fn next(&mut self) -> Option<Item> {
         let batches = self.batches.as_ref()?;
         let item = match thread::current().id() == self.caller {
-            true => Python::try_attach(|py| self.waited(py, batches)).unwrap_or_else(|| batches.recv().ok()),
+            true => capsule::attached(|py| self.waited(py, batches)).unwrap_or_else(|| batches.recv().ok()),
             false => batches.recv().ok(),
         };
         if !matches!(item, Some(Ok(_))) {
@@ -195,7 +195,7 @@ impl Drop for Rows {
         // What was read is let go of when the stream is; elsewhere, a moment later.
         if let Some(reader) = self.reader.take().filter(|_| thread::current().id() == self.caller) {
             // It may log its end, for which it needs the GIL. A panic of it was told when it happened.
-            let ended = Python::try_attach(|py| py.detach(|| reader.join()));
+            let ended = capsule::attached(|py| py.detach(|| reader.join()));
             drop(ended);
         }
     }

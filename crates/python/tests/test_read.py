@@ -89,3 +89,31 @@ def test_no_password_is_shown() -> None:
     with pytest.raises(fm.FloodmarkError) as error:
         fm.read("postgres://app:hunter2@127.0.0.1:1/shop", "t")
     assert "hunter2" not in str(error.value) + repr(error.value)
+
+
+READS = """
+import sys
+import polars as pl, pyarrow as pa
+import floodmark as fm
+
+url = sys.argv[1]
+fm.load([{"id": 1}, {"id": 2}], url, table="t", key="id")
+
+def whole():
+    yield {"id": pa.table(fm.read(url, "t")).num_rows + 1}
+
+def batches():
+    yield pl.DataFrame(fm.read(url, "t"))
+    stream = pa.RecordBatchReader.from_stream(fm.read(url, "t"))
+    yield stream.read_next_batch()
+    # One that is let go of before its end.
+    pa.RecordBatchReader.from_stream(fm.read(url, "t")).close()
+
+print(fm.load(whole(), url, table="t", key="id").rows.inserted, fm.load(batches(), url, table="t", key="id").rows.read)
+"""
+
+
+def test_what_is_loaded_may_read_itself(sqlite: str) -> None:
+    """A library that reads gives the GIL away, on a thread on which a load is at work."""
+    done = subprocess.run([sys.executable, "-c", READS, sqlite], capture_output=True, text=True)
+    assert done.stdout == "1 6\n", done.stderr
