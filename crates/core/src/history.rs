@@ -5,7 +5,7 @@
 //! seen again later, that a key was deleted where no version stood. With those, a version that arrives late finds its
 //! place whatever came before it, and every order of arrival ends in the same rows (P7).
 
-use crate::accounting::Counts;
+use crate::{Code, DataType, Error, Result, Value, accounting::Counts};
 use std::collections::BTreeMap;
 
 /// A row of the table: a content, from when to when it stood. `to: None` is the current one.
@@ -26,6 +26,23 @@ pub struct Moment<M> {
     pub at: M,
     /// A delete, else a sighting.
     pub deleted: bool,
+}
+
+/// When rows went that a full read no longer holds, on the axis of the versions: the run's time, `now`, in nanoseconds since the
+/// epoch, of which microseconds count. An error where the axis says no time.
+pub fn went(now: i128, axis: DataType) -> Result<Value> {
+    let instant = now.div_euclid(1000) * 1000;
+    match axis {
+        DataType::Timestamp { .. } => Ok(Value::Timestamp(instant)),
+        DataType::Date => Ok(Value::Date(instant.div_euclid(86_400_000_000_000) as i32)),
+        DataType::TimestampTz { .. } => Ok(Value::TimestampTz(instant)),
+        axis => Err(Error::new(
+            Code::Unsafe,
+            format!("`absent_rows: close` notes when a row went, and the version is a {axis}, which says no time"),
+        )
+        .state("the open transaction was rolled back")
+        .help("leave `version:` out, name a date or a timestamp, or set `absent_rows: keep`")),
+    }
 }
 
 /// What became of an incoming event.

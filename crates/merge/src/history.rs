@@ -7,7 +7,7 @@ use crate::{cell, slots::type_of};
 use floodmark_connect::{LoadPlan, destination::tied};
 use floodmark_core::{
     Code, Counts, DataType, Error, Result, Value,
-    history::{Moment, Span, Timeline},
+    history::{self, Moment, Span, Timeline},
 };
 use hashbrown::HashMap;
 use std::{cmp::Ordering, rc::Rc};
@@ -346,17 +346,6 @@ impl<'a> History<'a> {
 
     /// The moment at which rows that the source no longer holds went; an error where the axis says no time.
     pub fn went(&self) -> Result<Value> {
-        let instant = self.plan.target.now.div_euclid(1000) * 1000;
-        match self.axis {
-            DataType::Timestamp { .. } => Ok(Value::Timestamp(instant)),
-            DataType::Date => Ok(Value::Date(instant.div_euclid(86_400_000_000_000) as i32)),
-            DataType::TimestampTz { .. } => Ok(Value::TimestampTz(instant)),
-            axis => Err(Error::new(
-                Code::Unsafe,
-                format!("`absent_rows: close` notes when a row went, and the version is a {axis}, which says no time"),
-            )
-            .state("the open transaction was rolled back")
-            .help("leave `version:` out, name a date or a timestamp, or set `absent_rows: keep`")),
-        }
+        history::went(self.plan.target.now, self.axis)
     }
 }

@@ -12,7 +12,7 @@ use floodmark_connect::{
 };
 use floodmark_core::{
     Counts, DataType, Error, Result, Value,
-    history::{Span, Timeline},
+    history::{self, Span, Timeline},
     pipeline::AbsentRows,
     text,
 };
@@ -230,13 +230,18 @@ impl<'a> History<'a> {
         let fail = to("close absent rows");
         let index = format!("CREATE INDEX temp._floodmark_stage_key ON _floodmark_stage ({key})");
         crash::at(Point::Temporary, || self.db.execute_batch(&index).map_err(&fail))?;
-        let sql = format!(
-            "UPDATE {} SET valid_to = ?1, is_current = 0 WHERE is_current = 1
-             AND NOT EXISTS (SELECT 1 FROM temp._floodmark_stage s WHERE {})",
-            self.table,
+        let absent = format!(
+            "is_current = 1 AND NOT EXISTS (SELECT 1 FROM temp._floodmark_stage s WHERE {})",
             equal.join(" AND ")
         );
-        let closed = crash::at(Point::RemoveAbsent, || self.db.execute(&sql, [&self.now.stored]).map_err(&fail))?;
+        let any = format!("SELECT EXISTS (SELECT 1 FROM {} WHERE {absent})", self.table);
+        if !self.db.query_row(&any, [], |row| row.get::<_, bool>(0)).map_err(&fail)? {
+            return Ok(());
+        }
+        let axis = self.version.map_or(DataType::TimestampTz { nanos: false }, |(_, axis)| axis);
+        let went = history::went(self.plan.target.now, axis)?.to_string();
+        let sql = format!("UPDATE {} SET valid_to = ?1, is_current = 0 WHERE {absent}", self.table);
+        let closed = crash::at(Point::RemoveAbsent, || self.db.execute(&sql, [&went]).map_err(&fail))?;
         self.counts.removed = closed as u64;
         Ok(())
     }
