@@ -51,8 +51,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     Ok(())
 }
 
-fn features(options: &Options) -> &'static [&'static str] {
-    if options.duckdb { &["--features", "duckdb-bundled"] } else { &[] }
+fn features(options: &Options) -> [&'static str; 2] {
+    ["--features", if options.duckdb { "objects,duckdb-bundled" } else { "objects" }]
 }
 
 /// What both are built with. A library of DuckDB that this machine has is none of the others'.

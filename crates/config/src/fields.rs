@@ -236,7 +236,7 @@ pub const FIELDS: &[Field] = &[
     Field::new(
         "pipelines.*.source.files",
         Kind::List,
-        "Glob patterns, relative to the pipeline file; `-` is standard input.",
+        "Glob patterns, relative to the pipeline file, or URLs with them: `s3://bucket/folder/*.csv`; `-` is standard input.",
     ),
     Field::new("pipelines.*.source.format", choice!(FileFormat), "The format of the files.")
         .default("by the name's extension, then by content")
@@ -262,7 +262,7 @@ pub const FIELDS: &[Field] = &[
     Field::new(
         "pipelines.*.source.connection",
         Kind::Name,
-        "Reads a database in place of files: a name from `connections`, or a connection URL.",
+        "Reads a database in place of files, or files below a store: a name from `connections`, or a connection URL.",
     ),
     Field::new("pipelines.*.source.url", Kind::Url, "A connection URL, in place of `connection`."),
     Field::new(

@@ -324,6 +324,9 @@ impl Reader<'_> {
                 return None;
             }
         };
+        if url.is_store() {
+            return Some(url);
+        }
         if !DATABASES.contains(&url.scheme()) {
             let d = self.out.add(Code::BadUrl, at, format!("`{}` is no database this version knows", url.scheme()));
             // SQLAlchemy's URLs name a driver behind a plus.

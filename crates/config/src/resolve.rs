@@ -181,6 +181,9 @@ fn source(
         }
         return SourceSpec::Files(files(source, reader.base));
     };
+    if source.has("files") && source.get("table").or(source.get("query")).is_none() {
+        return SourceSpec::Files(objects(source, of_database.key, connections, reader));
+    }
     let of_tables = ["connection", "url", "table", "query", "exclude", "readers"];
     if let Some(of_files) = source.fields.iter().find(|g| !of_tables.contains(&g.field.name())) {
         reader
@@ -222,6 +225,29 @@ fn source(
     }
 }
 
+/// Files of a store, which a connection says how to reach.
+fn objects(source: &Record, key: Spot, connections: &Connections, reader: &mut Reader<'_>) -> FileSource {
+    let mut spec = files(source, reader.base);
+    let Some(url) = database("source", source, key, connections, reader) else { return spec };
+    if !url.is_store() {
+        reader
+            .out
+            .add(Code::ConfigInvalid, key, format!("a {} database has no files", url.scheme()))
+            .help("take out `files`, and name a `table` or `query`")
+            .help("or name the connection of a store, such as s3://bucket");
+        return spec;
+    }
+    for item in source.items("files").iter().filter(|item| item.text.contains("://") || item.text == STDIN) {
+        reader
+            .out
+            .add(Code::ConfigInvalid, item.at, "with a `connection`, files are named by their keys below it")
+            .help("leave out the store's URL here, or leave out `connection`");
+    }
+    spec.patterns.iter_mut().for_each(|pattern| *pattern = url.below(pattern));
+    spec.store = Some(url);
+    spec
+}
+
 fn files(source: &Record, base: &Path) -> FileSource {
     let plain = CsvOptions::default();
     let csv = CsvOptions {
@@ -233,6 +259,7 @@ fn files(source: &Record, base: &Path) -> FileSource {
     };
     FileSource {
         patterns: source.list("files"),
+        store: None,
         base: base.to_owned(),
         format: source.choice("format", FileFormat::NAMES),
         csv,

@@ -11,6 +11,7 @@ use floodmark_core::{
         AbsentRows, ChangedFiles, CsvOptions, CursorNulls, DatabaseSource, FileFormat, Load, OnBadRow, OnNull,
         Pipeline, Relation, STDIN, SourceSpec, XMIN,
     },
+    url::STORES,
 };
 use std::collections::HashSet;
 
@@ -393,28 +394,21 @@ impl Rules<'_> {
         }
         for item in source.items("files") {
             let Some((scheme, _)) = item.text.split_once("://") else { continue };
+            let scheme = scheme.to_ascii_lowercase();
+            if STORES.contains(&scheme.as_str()) {
+                continue;
+            }
+            if scheme == "file" {
+                self.out
+                    .add(Code::BadUrl, item.at, "a file is named by its path, not by a URL")
+                    .help("write the path that follows file://");
+                continue;
+            }
             // Only the scheme is repeated: what follows may hold a password.
-            let message = format!("reading from {scheme}:// is not supported yet");
-            let help = match scheme.to_ascii_lowercase().as_str() {
-                "s3" => {
-                    "copy the files to this machine first (aws s3 cp --recursive), or mount the bucket, and name their path"
-                }
-                "gs" | "gcs" => {
-                    "copy the files to this machine first (gcloud storage cp -r), or mount the bucket, and name their path"
-                }
-                "az" | "abfs" | "abfss" => {
-                    "copy the files to this machine first (az storage blob download-batch), and name their path"
-                }
-                "http" | "https" => "fetch it first, or pipe it in: curl -fsS URL | floodmark load - …",
-                "file" => {
-                    self.out
-                        .add(Code::BadUrl, item.at, "a file is named by its path, not by a URL")
-                        .help("write the path that follows file://");
-                    continue;
-                }
-                _ => "files are named by paths and patterns, relative to the pipeline file or absolute",
-            };
-            self.out.add(Code::BadUrl, item.at, message).help(help);
+            self.out
+                .add(Code::BadUrl, item.at, format!("files cannot be read from {scheme}://"))
+                .help("files are named by paths and patterns, relative to the pipeline file or absolute")
+                .help("or by URLs of a store: s3://bucket/folder/*.csv, gs://…, az://…, https://…");
         }
         if files.csv.delimiter == Some(files.csv.quote)
             && let Some(given) = source.get("delimiter").or_else(|| source.get("quote"))

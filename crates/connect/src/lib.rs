@@ -17,6 +17,7 @@ pub mod refusal;
 pub mod rehearsal;
 pub mod source;
 mod stop;
+pub mod store;
 
 pub use destination::{Capabilities, Chunk, Destination, LoadPlan, Session, ShapedBatch, Target};
 pub use rehearsal::{Differences, Rehearsal, RowChange, Sample};

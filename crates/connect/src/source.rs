@@ -16,6 +16,9 @@ pub struct Slice {
     pub size: u64,
     /// Modification time in nanoseconds since the epoch; 0 where there is none.
     pub modified: i64,
+    /// What a store calls the state of its bytes (an ETag), where it lies in one: other bytes have another, so that nobody
+    /// has to look at them. It is hashed in place of them.
+    pub tag: Option<String>,
 }
 
 /// What is asked of a survey.

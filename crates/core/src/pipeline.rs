@@ -186,8 +186,10 @@ impl DatabaseSource {
 /// Files of one kind.
 #[derive(Debug, Clone)]
 pub struct FileSource {
-    /// Glob patterns (absolute, or relative to the process); `-` is standard input.
+    /// Glob patterns (absolute, or relative to the process); `-` is standard input, and a URL an object of a store.
     pub patterns: Vec<String>,
+    /// Settings and credentials of the store that the patterns lie in, where they are written down.
+    pub store: Option<ConnectionUrl>,
     /// Resolved against this when relative; names in the ledger are relative to it, so that a project can move.
     pub base: PathBuf,
     /// `None` goes by the name's extension, then by content.
@@ -202,6 +204,7 @@ impl Default for FileSource {
     fn default() -> Self {
         FileSource {
             patterns: Vec::new(),
+            store: None,
             base: PathBuf::new(),
             format: None,
             csv: CsvOptions::default(),

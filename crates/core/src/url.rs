@@ -6,6 +6,9 @@ use std::{fmt, path::PathBuf};
 /// The schemes of databases there is a connector for, as a source, a destination or both.
 pub const DATABASES: [&str; 6] = ["sqlite", "duckdb", "postgres", "postgresql", "mysql", "mariadb"];
 
+/// The schemes of object stores and web servers that files are read from.
+pub const STORES: [&str; 11] = ["s3", "s3a", "gs", "gcs", "az", "azure", "abfs", "abfss", "adl", "http", "https"];
+
 /// A connection URL: scheme, and the rest as written. `Display` and `Debug` hide a password and secret parameters.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ConnectionUrl {
@@ -60,6 +63,21 @@ impl ConnectionUrl {
     /// Whether it is a database that lives no longer than the process that opens it.
     pub fn in_memory(&self) -> bool {
         matches!(self.scheme(), "sqlite" | "duckdb") && matches!(self.file_path(), Ok(None))
+    }
+
+    /// Whether it names an object store or a web server.
+    pub fn is_store(&self) -> bool {
+        STORES.contains(&self.scheme())
+    }
+
+    /// The place of a file below it, without its settings and secrets: what stands before an `@` or behind a question mark.
+    pub fn below(&self, file: &str) -> String {
+        let rest = self.rest.split('?').next().unwrap_or_default().trim_start_matches('/');
+        let (host, folder) = rest.split_once('/').unwrap_or((rest, ""));
+        let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+        let folder = folder.trim_matches('/');
+        let slash = if folder.is_empty() { "" } else { "/" };
+        format!("{}://{host}/{folder}{slash}{}", self.scheme, file.trim_start_matches('/'))
     }
 
     /// The same URL with a relative file path resolved against `base`.
@@ -130,6 +148,14 @@ mod tests {
         assert_eq!(path("sqlite://").unwrap(), None);
         assert_eq!(path("sqlite:///:memory:").unwrap(), None);
         assert!(path("sqlite://b.db").is_err());
+    }
+
+    #[test]
+    fn files_lie_below_a_store() {
+        let below = |url: &str| ConnectionUrl::parse(url).unwrap().below("a/*.csv");
+        assert_eq!(below("s3://shop?endpoint=http://x/y"), "s3://shop/a/*.csv");
+        assert_eq!(below("s3://shop/2024/?region=eu"), "s3://shop/2024/a/*.csv");
+        assert_eq!(below("https://me:geheim@host/x"), "https://host/x/a/*.csv");
     }
 
     #[test]

@@ -56,7 +56,8 @@ enum Standing {
 
 fn standing(source: &dyn Files, slice: &Slice, entry: Option<&FileEntry>, stop: &Stop) -> Result<Standing> {
     let Some(entry) = entry.cloned() else { return Ok(Standing::New) };
-    let same = if entry.size == slice.size && entry.modified == slice.modified {
+    // Times may be those of a copy, or of whole seconds, in which a store takes several states: its tag tells them apart.
+    let same = if slice.tag.is_none() && entry.size == slice.size && entry.modified == slice.modified {
         true
     } else {
         entry.size == slice.size && source.hash(slice, stop)? == entry.hash
@@ -82,7 +83,8 @@ pub(crate) fn plan(
     refuse_half_loaded(pipeline, &slices, state)?;
     let mut plan = Plan::default();
     let mut unchanged = Vec::new();
-    let mut gone: Vec<_> = state.files.iter().filter(|(name, _)| !slices.iter().any(|s| s.name == **name)).collect();
+    let there: HashSet<&str> = slices.iter().map(|slice| slice.name.as_str()).collect();
+    let mut gone: Vec<_> = state.files.iter().filter(|(name, _)| !there.contains(name.as_str())).collect();
     for slice in slices {
         if pipeline.at_least_once {
             plan.readings.push(fresh(slice, None));

@@ -5,14 +5,14 @@ use floodmark_connect::{Destination, Source};
 use floodmark_core::{
     Code, Error, Result,
     catalog::Catalog,
-    pipeline::{DatabaseSource, Relation, SourceSpec},
+    pipeline::{DatabaseSource, FileSource, Relation, SourceSpec},
     url::ConnectionUrl,
 };
 
 /// Opens the source a pipeline names.
 pub fn source(spec: &SourceSpec) -> Result<Box<dyn Source>> {
     match spec {
-        SourceSpec::Files(files) => Ok(Box::new(floodmark_files::FileSourceReader::new(files.clone())?)),
+        SourceSpec::Files(spec) => files(spec),
         SourceSpec::Database(database) => table(database),
         SourceSpec::Handed(name) => Err(Error::new(
             Code::SourceMissing,
@@ -21,6 +21,13 @@ pub fn source(spec: &SourceSpec) -> Result<Box<dyn Source>> {
         .state("nothing was read or written")
         .help("load them from the program that has them")),
     }
+}
+
+fn files(spec: &FileSource) -> Result<Box<dyn Source>> {
+    let reader = floodmark_files::FileSourceReader::new(spec.clone())?;
+    #[cfg(feature = "objects")]
+    let reader = reader.with_store(Box::new(floodmark_objects::Objects::new(spec.store.clone())));
+    Ok(Box::new(reader))
 }
 
 fn table(database: &DatabaseSource) -> Result<Box<dyn Source>> {

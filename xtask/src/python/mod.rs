@@ -97,6 +97,12 @@ pub(crate) fn schemathesis() -> Result<PathBuf, String> {
     venv::made("python-schemathesis", list.lines().take(1), Some(list))
 }
 
+/// A folder with a server that speaks S3's protocol.
+pub(crate) fn moto() -> Result<PathBuf, String> {
+    let list = include_str!("moto.txt");
+    venv::made("python-moto", list.lines().take(1), Some(list))
+}
+
 /// The package that is installed in one folder is that of another, too: it is large, and there is but one wheel.
 fn share(home: &Path, other: &Path) -> Result<(), String> {
     let (from, to) = (venv::packages(home)?.join("floodmark"), venv::packages(other)?.join("floodmark"));

@@ -1,7 +1,8 @@
-//! Database servers for the tests: private ones, with their data in the temporary folder and on free ports.
+//! Servers for the tests: private ones, with their data in the temporary folder and on free ports.
 
 mod mariadb;
 mod postgres;
+mod s3;
 
 use crate::{
     browser, duckdb,
@@ -45,7 +46,7 @@ pub(crate) enum Use {
 }
 
 /// In the order in which `up` says them.
-const KINDS: [Kind; 2] = [mariadb::KIND, postgres::KIND];
+const KINDS: [Kind; 3] = [mariadb::KIND, postgres::KIND, s3::KIND];
 
 /// The command.
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {

@@ -150,6 +150,7 @@ fn one_off(
     let name = file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     Ok(FileSource {
         patterns: vec![name],
+        store: None,
         base: file.parent().map(Path::to_owned).unwrap_or_default(),
         format: Some(format),
         csv,

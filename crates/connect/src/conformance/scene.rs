@@ -97,6 +97,7 @@ pub(crate) struct Scene {
 impl Scene {
     pub(crate) fn new(load: Load) -> Scene {
         let files = FileSource {
+            store: None,
             patterns: Vec::new(),
             base: Default::default(),
             format: None,

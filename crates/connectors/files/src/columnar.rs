@@ -1,7 +1,14 @@
 //! Parquet, Arrow IPC, and Arrow batches that a program hands over: types from the footer or schema message, rows batch by
 //! batch.
 
-use crate::{bad, exact, nested, open::read_error, panics::caught};
+use crate::{
+    bad,
+    bytes::{Bytes, Failure},
+    exact, nested,
+    open::read_error,
+    panics::caught,
+    row_groups::RowGroups,
+};
 use arrow::{
     array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions},
     compute::filter_record_batch,
@@ -15,10 +22,7 @@ use floodmark_core::{
     pipeline::FileFormat,
 };
 use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
-use std::{
-    fs::File,
-    io::{BufReader, Read, Seek},
-};
+use std::io::{BufReader, Read, Seek};
 
 /// Rows decoded at once.
 const BATCH_ROWS: usize = 8192;
@@ -27,9 +31,9 @@ pub(crate) type Decoded = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;
 
 /// A columnar file, opened.
 enum Opened {
-    Parquet(Box<ParquetRecordBatchReaderBuilder<File>>),
-    File(BufReader<File>, SchemaRef),
-    Stream(BufReader<File>, SchemaRef),
+    Parquet(Box<ParquetRecordBatchReaderBuilder<Bytes>>, Bytes),
+    File(BufReader<Bytes>, SchemaRef),
+    Stream(BufReader<Bytes>, SchemaRef),
 }
 
 fn damaged(name: &str, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
@@ -39,21 +43,25 @@ fn damaged(name: &str, cause: impl Into<Box<dyn std::error::Error + Send + Sync>
         .cause(cause)
 }
 
-/// The decoders check what they read, but not everything: a panic in them is about the file, too.
-fn guarded<T>(name: &str, decode: impl FnOnce() -> Result<T>) -> Result<T> {
-    caught(decode).unwrap_or_else(|| Err(damaged(name, "its structure contradicts itself")))
+/// The decoders check what they read, but not everything: a panic in them is about the file, too. What a store said of reads
+/// that failed comes before what they make of it.
+fn guarded<T>(name: &str, failure: &Failure, decode: impl FnOnce() -> Result<T>) -> Result<T> {
+    let decoded = caught(decode).unwrap_or_else(|| Err(damaged(name, "its structure contradicts itself")));
+    decoded.map_err(|e| failure.take().unwrap_or(e))
 }
 
 impl Opened {
-    fn new(mut file: File, format: FileFormat, name: &str) -> Result<Opened> {
+    fn new(mut file: Bytes, format: FileFormat, name: &str) -> Result<Opened> {
         if format == FileFormat::Parquet {
+            file.hold_end().map_err(|e| read_error(name, e))?;
+            let copy = file.try_clone().map_err(|e| read_error(name, e))?;
             let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| damaged(name, e))?;
-            return Ok(Opened::Parquet(Box::new(builder)));
+            return Ok(Opened::Parquet(Box::new(builder), copy));
         }
-        let size = file.metadata().map_err(|e| read_error(name, e))?.len();
+        let size = file.size().map_err(|e| read_error(name, e))?;
         let mut head = Vec::new();
         (&mut file).take(8).read_to_end(&mut head).map_err(|e| read_error(name, e))?;
-        let again = |mut file: File| -> Result<BufReader<File>> {
+        let again = |mut file: Bytes| -> Result<BufReader<Bytes>> {
             file.rewind().map_err(|e| read_error(name, e))?;
             Ok(BufReader::with_capacity(1 << 20, file))
         };
@@ -77,7 +85,7 @@ impl Opened {
 
     fn schema(&self) -> SchemaRef {
         match self {
-            Opened::Parquet(builder) => builder.schema().clone(),
+            Opened::Parquet(builder, _) => builder.schema().clone(),
             Opened::File(_, schema) | Opened::Stream(_, schema) => schema.clone(),
         }
     }
@@ -89,7 +97,13 @@ impl Opened {
     /// Batches of these columns, from row `skip` on where the format allows it; and how many rows that leaves out.
     fn read(self, columns: Vec<usize>, skip: u64, name: &str) -> Result<(Decoded, u64)> {
         Ok(match self {
-            Opened::Parquet(builder) => {
+            Opened::Parquet(builder, Bytes::Object(object)) => {
+                let groups = RowGroups::new(&builder, Bytes::Object(object), columns, skip, BATCH_ROWS)
+                    .map_err(|e| damaged(name, e))?;
+                let owner = name.to_owned();
+                (Box::new(groups.map(move |batch| batch.map_err(|e| damaged(&owner, e)))), skip)
+            }
+            Opened::Parquet(builder, Bytes::Local(_)) => {
                 let owner = name.to_owned();
                 let mask = ProjectionMask::roots(builder.parquet_schema(), columns);
                 let builder = builder.with_projection(mask).with_batch_size(BATCH_ROWS);
@@ -134,12 +148,12 @@ pub(crate) fn columns(arrow: &ArrowSchema, name: &str, remedy: &str) -> Result<S
 }
 
 /// Columns and number of rows. A Parquet file is asked for its footer only; an Arrow file must be walked through.
-pub(crate) fn survey(file: File, format: FileFormat, name: &str, stop: &Stop) -> Result<(Schema, u64)> {
-    guarded(name, || {
+pub(crate) fn survey(file: Bytes, format: FileFormat, name: &str, stop: &Stop) -> Result<(Schema, u64)> {
+    guarded(name, &file.failure(), || {
         let opened = Opened::new(file, format, name)?;
         let schema = opened.columns(name)?;
         let rows = match opened {
-            Opened::Parquet(builder) => rows_of(&builder),
+            Opened::Parquet(builder, _) => rows_of(&builder),
             other => {
                 let mut rows = 0;
                 for batch in other.read(Vec::new(), 0, name)?.0 {
@@ -154,12 +168,12 @@ pub(crate) fn survey(file: File, format: FileFormat, name: &str, stop: &Stop) ->
 }
 
 /// The columns, and how many rows the beginning has.
-pub(crate) fn glance(file: File, format: FileFormat, name: &str) -> Result<(Schema, u64)> {
-    guarded(name, || {
+pub(crate) fn glance(file: Bytes, format: FileFormat, name: &str) -> Result<(Schema, u64)> {
+    guarded(name, &file.failure(), || {
         let opened = Opened::new(file, format, name)?;
         let schema = opened.columns(name)?;
         let rows = match opened {
-            Opened::Parquet(builder) => rows_of(&builder),
+            Opened::Parquet(builder, _) => rows_of(&builder),
             other => match other.read(Vec::new(), 0, name)?.0.next() {
                 None => 0,
                 Some(first) => first?.num_rows() as u64,
@@ -170,13 +184,14 @@ pub(crate) fn glance(file: File, format: FileFormat, name: &str) -> Result<(Sche
 }
 
 /// Rows as the footer has them.
-fn rows_of(builder: &ParquetRecordBatchReaderBuilder<File>) -> u64 {
+fn rows_of(builder: &ParquetRecordBatchReaderBuilder<Bytes>) -> u64 {
     u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0)
 }
 
 /// Batches of a columnar file in the planned types.
 pub(crate) struct ColumnarBatches {
     decoded: Decoded,
+    failure: Failure,
     /// Planned columns that the file has, and where they are in a decoded batch.
     schema: Schema,
     positions: Vec<usize>,
@@ -190,13 +205,14 @@ pub(crate) struct ColumnarBatches {
 
 /// Reads the planned columns.
 pub(crate) fn read(
-    file: File,
+    file: Bytes,
     format: FileFormat,
     name: &str,
     plan: &ReadPlan,
     stop: &Stop,
 ) -> Result<ColumnarBatches> {
-    guarded(name, || {
+    let failure = file.failure();
+    guarded(name, &failure.clone(), || {
         let opened = Opened::new(file, format, name)?;
         let arrow = opened.schema();
         let mut schema = Schema::default();
@@ -213,7 +229,17 @@ pub(crate) fn read(
         let positions = places.iter().map(|p| sorted.partition_point(|s| s < p)).collect();
         let (decoded, passed) = opened.read(sorted, plan.skip_rows, name)?;
         let (name, stop) = (name.to_owned(), stop.clone());
-        Ok(ColumnarBatches { decoded, schema, positions, name, passed, skip: plan.skip_rows, stop, done: false })
+        Ok(ColumnarBatches {
+            decoded,
+            failure,
+            schema,
+            positions,
+            name,
+            passed,
+            skip: plan.skip_rows,
+            stop,
+            done: false,
+        })
     })
 }
 
@@ -230,7 +256,8 @@ pub(crate) fn handed(
     let (columns, positions) = there.unzip();
     let (name, stop) = (name.to_owned(), stop.clone());
     let schema = Schema { columns };
-    ColumnarBatches { decoded, schema, positions, name, passed: 0, skip: plan.skip_rows, stop, done: false }
+    let failure = Failure::default();
+    ColumnarBatches { decoded, failure, schema, positions, name, passed: 0, skip: plan.skip_rows, stop, done: false }
 }
 
 impl Iterator for ColumnarBatches {
@@ -241,7 +268,8 @@ impl Iterator for ColumnarBatches {
             return None;
         }
         let name = self.name.clone();
-        let next = guarded(&name, || self.advance());
+        let failure = self.failure.clone();
+        let next = guarded(&name, &failure, || self.advance());
         self.done = !matches!(next, Ok(Some(_)));
         next.transpose()
     }

@@ -1,7 +1,7 @@
 //! From patterns to files.
 
-use crate::open;
-use floodmark_connect::Slice;
+use crate::{bytes::is_remote, open};
+use floodmark_connect::{Slice, Stop, store::Store};
 use floodmark_core::{Code, Error, Result};
 use glob::{MatchOptions, Pattern};
 use std::{
@@ -10,9 +10,14 @@ use std::{
 };
 
 /// Files that match any of the patterns, by name. Standard input is not looked for here.
-pub(crate) fn find(patterns: &[String], base: &Path) -> Result<Vec<Slice>> {
+pub(crate) fn find(patterns: &[String], base: &Path, store: Option<&dyn Store>) -> Result<Vec<Slice>> {
     let mut found = BTreeMap::new();
     for pattern in patterns {
+        if is_remote(pattern) {
+            let objects = store.ok_or_else(|| unreachable(pattern))?.find(pattern, &Stop::default())?;
+            found.extend(objects.into_iter().map(|slice| (slice.name.clone(), slice)));
+            continue;
+        }
         let paths = if is_wild(pattern) && !base.join(pattern).exists() {
             wild(pattern, base)?
         } else {
@@ -21,10 +26,16 @@ pub(crate) fn find(patterns: &[String], base: &Path) -> Result<Vec<Slice>> {
         for path in paths {
             let name = name(&path, base, Path::new(pattern).is_absolute())?;
             let (size, modified) = open::stat(&path, &name)?;
-            found.insert(name.clone(), Slice { name, path, size, modified });
+            found.insert(name.clone(), Slice { name, path, size, modified, tag: None });
         }
     }
     Ok(found.into_values().collect())
+}
+
+fn unreachable(pattern: &str) -> Error {
+    let scheme = pattern.split("://").next().unwrap_or_default();
+    Error::new(Code::BadUrl, format!("this floodmark is built without object stores, and so without {scheme}://"))
+        .help("build it with `--features objects`, or copy the files to this machine and name their path")
 }
 
 fn is_wild(pattern: &str) -> bool {
@@ -162,7 +173,7 @@ mod tests {
 
     fn names(patterns: &[&str], base: &Path) -> Result<Vec<String>> {
         let patterns: Vec<String> = patterns.iter().map(|p| (*p).to_owned()).collect();
-        Ok(find(&patterns, base)?.into_iter().map(|s| s.name).collect())
+        Ok(find(&patterns, base, None)?.into_iter().map(|s| s.name).collect())
     }
 
     #[test]

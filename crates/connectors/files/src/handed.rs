@@ -90,7 +90,7 @@ impl<H: Handed> HandedSource<H> {
 impl<H: Handed> Source for HandedSource<H> {
     fn slices(&self) -> Result<Vec<Slice>> {
         let name = self.handed.name().to_owned();
-        Ok(vec![Slice { path: name.clone().into(), name, size: 0, modified: 0 }])
+        Ok(vec![Slice { path: name.clone().into(), name, size: 0, modified: 0, tag: None }])
     }
 
     fn ordered(&self) -> bool {

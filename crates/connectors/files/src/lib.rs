@@ -6,6 +6,7 @@
 
 mod bad;
 mod blocks;
+mod bytes;
 mod cells;
 mod columnar;
 mod convert;
@@ -18,6 +19,7 @@ mod nested;
 mod open;
 mod panics;
 mod parallel;
+mod row_groups;
 mod source;
 mod survey;
 mod text;

@@ -1,5 +1,6 @@
 //! From a path to bytes: compression and format by content, and the hash of what was read.
 
+use crate::bytes::{Bytes, Failure, is_remote};
 use floodmark_connect::{Slice, Stop};
 use floodmark_core::{
     Code, Error, Result,
@@ -45,7 +46,7 @@ impl Packing {
 
 /// Hashes the bytes that pass, as they are on disk.
 struct Hashing {
-    file: File,
+    file: Bytes,
     hasher: Option<Box<Xxh3>>,
     slot: HashSlot,
 }
@@ -67,6 +68,7 @@ impl Read for Hashing {
 /// An open file, unpacked on the way, with what was read of it but not used yet.
 pub(crate) struct Input {
     reader: Box<dyn Read + Send>,
+    failure: Failure,
     packing: Packing,
     name: String,
     /// Bytes that come next.
@@ -83,12 +85,13 @@ pub(crate) enum Hash {
 }
 
 impl Input {
-    /// Opens `path`; `name` is what messages call it.
-    pub(crate) fn open(path: &Path, name: &str, hash: Hash) -> Result<(Input, HashSlot)> {
-        let mut file = open_file(path, name)?;
+    /// Goes on from an open file; `name` is what messages call it.
+    pub(crate) fn new(mut file: Bytes, name: &str, hash: Hash) -> Result<(Input, HashSlot)> {
         let mut head = [0u8; 4];
-        let n = read_full(&mut file, &mut head).map_err(|e| read_error(name, e))?;
-        file.rewind().map_err(|e| read_error(name, e))?;
+        let failure = file.failure();
+        let fail = |e| failure.take().unwrap_or_else(|| read_error(name, e));
+        let n = read_full(&mut file, &mut head).map_err(fail)?;
+        file.rewind().map_err(fail)?;
         let packing = Packing::of(&head[..n]);
         let slot = HashSlot::default();
         let hasher = (hash == Hash::Wanted).then(|| Box::new(Xxh3::new()));
@@ -96,12 +99,11 @@ impl Input {
         let reader: Box<dyn Read + Send> = match packing {
             Packing::Plain => Box::new(raw),
             Packing::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(BufReader::with_capacity(256 << 10, raw))),
-            Packing::Zstd => Box::new(
-                zstd::Decoder::with_buffer(BufReader::with_capacity(256 << 10, raw))
-                    .map_err(|e| read_error(name, e))?,
-            ),
+            Packing::Zstd => {
+                Box::new(zstd::Decoder::with_buffer(BufReader::with_capacity(256 << 10, raw)).map_err(fail)?)
+            }
         };
-        Ok((Input { reader, packing, name: name.to_owned(), carry: Vec::new(), ended: false }, slot))
+        Ok((Input { reader, failure, packing, name: name.to_owned(), carry: Vec::new(), ended: false }, slot))
     }
 
     /// How it is packed.
@@ -161,6 +163,9 @@ impl Input {
     }
 
     fn error(&self, error: io::Error) -> Error {
+        if let Some(own) = self.failure.take() {
+            return own;
+        }
         // What the decoder says itself has no error number of the operating system.
         if self.packing == Packing::Plain || error.raw_os_error().is_some() {
             return read_error(&self.name, error);
@@ -197,7 +202,7 @@ fn spool_error(name: &str, error: io::Error) -> Error {
         .cause(error)
 }
 
-fn read_full(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
+fn read_full(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut len = 0;
     while len < buffer.len() {
         match file.read(&mut buffer[len..]) {
@@ -211,8 +216,9 @@ fn read_full(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
 }
 
 /// xxh3-128 of a file's first `limit` bytes as they are on disk, or of all of them.
-pub(crate) fn hash(path: &Path, name: &str, limit: Option<u64>, stop: &Stop) -> Result<u128> {
-    let mut file = open_file(path, name)?.take(limit.unwrap_or(u64::MAX));
+pub(crate) fn hash(file: Bytes, name: &str, limit: Option<u64>, stop: &Stop) -> Result<u128> {
+    let failure = file.failure();
+    let mut file = file.take(limit.unwrap_or(u64::MAX));
     let mut hasher = Xxh3::new();
     let mut buffer = vec![0; 1 << 20];
     loop {
@@ -221,16 +227,17 @@ pub(crate) fn hash(path: &Path, name: &str, limit: Option<u64>, stop: &Stop) -> 
             Ok(0) => return Ok(hasher.digest128()),
             Ok(n) => hasher.update(&buffer[..n]),
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(read_error(name, e)),
+            Err(e) => return Err(failure.take().unwrap_or_else(|| read_error(name, e))),
         }
     }
 }
 
 /// Whether a line of a plain text file ends at that many bytes: with them, or with what follows them.
-pub(crate) fn line_ends_at(path: &Path, name: &str, bytes: u64) -> Result<bool> {
-    let mut file = open_file(path, name)?;
+pub(crate) fn line_ends_at(mut file: Bytes, name: &str, bytes: u64) -> Result<bool> {
+    let failure = file.failure();
     let mut read = |at: u64, buffer: &mut [u8]| {
-        file.seek(SeekFrom::Start(at)).and_then(|_| read_full(&mut file, buffer)).map_err(|e| read_error(name, e))
+        let read = file.seek(SeekFrom::Start(at)).and_then(|_| read_full(&mut file, buffer));
+        read.map_err(|e| failure.take().unwrap_or_else(|| read_error(name, e)))
     };
     let mut magic = [0; 4];
     let known = read(0, &mut magic)?;
@@ -255,8 +262,12 @@ pub(crate) fn stat(path: &Path, name: &str) -> Result<(u64, i64)> {
     Ok((meta.len(), nanos))
 }
 
-/// An error when a file is no longer what the slice says: rows from two states of it would be mixed.
+/// An error when a file is no longer what the slice says: rows from two states of it would be mixed. An object sees to that
+/// itself, with every read.
 pub(crate) fn unchanged(slice: &Slice, path: &Path) -> Result<()> {
+    if is_remote(&slice.name) {
+        return Ok(());
+    }
     if stat(path, &slice.name)? == (slice.size, slice.modified) {
         return Ok(());
     }

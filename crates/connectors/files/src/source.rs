@@ -2,6 +2,7 @@
 
 use crate::{
     blocks::{Block, Sizes},
+    bytes::Bytes,
     columnar,
     csv::check_options,
     find::find,
@@ -13,6 +14,7 @@ use crate::{
 use floodmark_connect::{
     BadRow, Batch, Batches, Files, ReadPlan, Slice, Source, Stop, Survey, SurveyRequest,
     source::{Extent, Glance, Glimpse},
+    store::Store,
 };
 use floodmark_core::{
     Code, DataType, Error, Result, Schema,
@@ -20,11 +22,11 @@ use floodmark_core::{
 };
 use std::{
     collections::HashMap,
-    fs::File,
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
+use xxhash_rust::xxh3::xxh3_128;
 
 /// Large enough that threads seldom meet, small enough that a few of them are little memory.
 const BLOCK_BYTES: usize = 1 << 20;
@@ -39,6 +41,8 @@ pub struct FileSourceReader {
     workers: usize,
     /// Standard input, copied when it is first asked for.
     spooled: Mutex<Option<Arc<tempfile::TempPath>>>,
+    /// Where objects are found, if any are named.
+    store: Option<Box<dyn Store>>,
     /// JSON: the columns that occur in a slice, as of a survey of the same file.
     occurring: Mutex<HashMap<String, (Slice, Arc<Found>)>>,
 }
@@ -46,7 +50,7 @@ pub struct FileSourceReader {
 /// A file whose format is known.
 enum Opened {
     Text(Box<TextFile>),
-    Columnar(File, FileFormat),
+    Columnar(Bytes, FileFormat),
 }
 
 impl FileSourceReader {
@@ -55,7 +59,21 @@ impl FileSourceReader {
         check_options(&spec.csv)?;
         let sizes = Sizes::new(spec.max_row_bytes, BLOCK_BYTES);
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        Ok(FileSourceReader { spec, sizes, workers, spooled: Mutex::default(), occurring: Mutex::default() })
+        Ok(FileSourceReader {
+            spec,
+            sizes,
+            workers,
+            spooled: Mutex::default(),
+            store: None,
+            occurring: Mutex::default(),
+        })
+    }
+
+    /// With a store for the files that are named by URLs.
+    #[must_use]
+    pub fn with_store(mut self, store: Box<dyn Store>) -> Self {
+        self.store = Some(store);
+        self
     }
 
     /// With this many threads and blocks of this many bytes; the rows are the same for any.
@@ -91,14 +109,20 @@ impl FileSourceReader {
         Ok(path)
     }
 
+    fn bytes(&self, slice: &Slice) -> Result<Bytes> {
+        Bytes::open(slice, &self.path(slice)?, self.store.as_deref())
+    }
+
     fn open(&self, slice: &Slice, path: &Path, hash: Hash, stop: &Stop) -> Result<Opened> {
         open::unchanged(slice, path)?;
-        let (mut input, slot) = Input::open(path, &slice.name, hash)?;
+        // A tag stands for the bytes.
+        let hash = if slice.tag.is_some() { Hash::Unwanted } else { hash };
+        let (mut input, slot) = Input::new(self.bytes(slice)?, &slice.name, hash)?;
         let format = open::format_of(&self.spec, &slice.name, input.peek(512)?)?;
         if matches!(format, FileFormat::Parquet | FileFormat::Arrow) {
             let file = match input.packing() {
-                open::Packing::Plain => open::open_file(path, &slice.name)?,
-                _ => input.spool(stop)?,
+                open::Packing::Plain => self.bytes(slice)?,
+                _ => Bytes::Local(input.spool(stop)?),
             };
             return Ok(Opened::Columnar(file, format));
         }
@@ -203,7 +227,7 @@ impl FileSourceReader {
         // A decoder may stop before the file's end, and columnar files are not read through.
         let hash = match slot.get() {
             Some(hash) => *hash,
-            None => open::hash(&path, &slice.name, None, stop)?,
+            None => self.hash(slice, stop)?,
         };
         Ok((found, hash))
     }
@@ -211,25 +235,29 @@ impl FileSourceReader {
 
 impl Files for FileSourceReader {
     fn hash(&self, slice: &Slice, stop: &Stop) -> Result<u128> {
-        open::hash(&self.path(slice)?, &slice.name, None, stop)
+        match &slice.tag {
+            Some(tag) => Ok(xxh3_128(tag.as_bytes())),
+            None => open::hash(self.bytes(slice)?, &slice.name, None, stop),
+        }
     }
 
     fn hash_prefix(&self, slice: &Slice, bytes: u64, stop: &Stop) -> Result<u128> {
-        open::hash(&self.path(slice)?, &slice.name, Some(bytes), stop)
+        open::hash(self.bytes(slice)?, &slice.name, Some(bytes), stop)
     }
 
     fn row_ends_at(&self, slice: &Slice, bytes: u64) -> Result<bool> {
-        open::line_ends_at(&self.path(slice)?, &slice.name, bytes)
+        open::line_ends_at(self.bytes(slice)?, &slice.name, bytes)
     }
 }
 
 impl Source for FileSourceReader {
     fn slices(&self) -> Result<Vec<Slice>> {
         let (stdin, patterns): (Vec<_>, Vec<_>) = self.spec.patterns.iter().cloned().partition(|p| p == STDIN);
-        let mut slices = find(&patterns, &self.spec.base).map_err(|e| e.state("nothing was written"))?;
+        let mut slices =
+            find(&patterns, &self.spec.base, self.store.as_deref()).map_err(|e| e.state("nothing was written"))?;
         if !stdin.is_empty() {
             let (size, modified) = open::stat(&self.spool()?, STDIN)?;
-            slices.insert(0, Slice { name: STDIN.to_owned(), path: STDIN.into(), size, modified });
+            slices.insert(0, Slice { name: STDIN.to_owned(), path: STDIN.into(), size, modified, tag: None });
         }
         if slices.is_empty() {
             return Err(Error::new(Code::SourceMissing, "the source names no file").help("give a path or a pattern"));

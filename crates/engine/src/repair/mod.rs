@@ -338,12 +338,15 @@ fn refuse_half_loaded(pipeline: &Pipeline, state: &State) -> Result<()> {
     if pipeline.source.files().is_none() {
         return Ok(());
     }
-    for slice in registry::source(&pipeline.source)?.slices()? {
+    let source = registry::source(&pipeline.source)?;
+    let Some(files) = source.files() else { return Ok(()) };
+    for slice in source.slices()? {
         let Some(entry) = state.files.get(&slice.name) else { continue };
         if !entry.complete {
             return run_first(format!("{} is loaded in part", slice.name));
         }
-        if entry.size != slice.size || entry.modified != slice.modified {
+        let other_tag = slice.tag.is_some() && files.hash(&slice, &floodmark_connect::Stop::default())? != entry.hash;
+        if other_tag || entry.size != slice.size || entry.modified != slice.modified {
             return run_first(format!("{} has changed since it was loaded", slice.name));
         }
     }

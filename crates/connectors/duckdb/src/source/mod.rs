@@ -176,7 +176,7 @@ impl Source for DuckdbSource {
         let look = || self.origin.columns(&self.origin.connect(&Stop::default())?);
         look().map_err(|e| self.origin.named(e))?;
         let name = self.origin.relation.name().to_owned();
-        Ok(vec![Slice { path: name.clone().into(), name, size: 0, modified: 0 }])
+        Ok(vec![Slice { path: name.clone().into(), name, size: 0, modified: 0, tag: None }])
     }
 
     fn sorts(&self) -> bool {

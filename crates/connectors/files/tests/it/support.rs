@@ -30,6 +30,7 @@ impl Loaded {
 
 pub(crate) fn spec(base: &Path, patterns: &[&str]) -> FileSource {
     FileSource {
+        store: None,
         patterns: patterns.iter().map(|p| (*p).to_owned()).collect(),
         base: base.to_owned(),
         format: None,

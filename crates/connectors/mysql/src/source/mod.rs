@@ -123,7 +123,7 @@ impl Source for MysqlSource {
         let db = self.connect()?;
         let name = relation::find(&db, &self.relation)?.name;
         self.keep(db);
-        Ok(vec![Slice { path: name.clone().into(), name, size: 0, modified: 0 }])
+        Ok(vec![Slice { path: name.clone().into(), name, size: 0, modified: 0, tag: None }])
     }
 
     fn sorts(&self) -> bool {

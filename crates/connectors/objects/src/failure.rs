@@ -1,0 +1,110 @@
+//! From a store's errors to ours.
+
+use floodmark_core::{Code, Error};
+use object_store::Error as StoreError;
+
+/// What a store said to a request. `doing` completes "the store failed to …".
+pub(crate) fn of(doing: &str, name: &str, error: StoreError) -> Error {
+    let words = words(&error);
+    let (what, help) = match &error {
+        // A bucket that is not there is told as a request that failed.
+        _ if ["NoSuchBucket", "ContainerNotFound"].iter().any(|code| words.contains(code)) => (
+            "there is no such bucket".to_owned(),
+            "check its name, and the endpoint and account that it is looked for at",
+        ),
+        StoreError::NotFound { .. } => (
+            "the object is gone".to_owned(),
+            "it was there when the source was listed: run again; writers should not delete what is still to be loaded",
+        ),
+        StoreError::Precondition { .. } | StoreError::NotModified { .. } => (
+            "the object was replaced while it was being read".to_owned(),
+            "run again when it is complete; writers should write new objects in place of changing those that are there",
+        ),
+        StoreError::PermissionDenied { .. } => (
+            format!("the store does not let these credentials {doing} it"),
+            "give them the rights to list the bucket and to read its objects (s3:ListBucket, s3:GetObject and their like), and \
+             see that they are not expired",
+        ),
+        StoreError::Unauthenticated { .. } => (
+            "the store does not know these credentials, or they are expired".to_owned(),
+            "log in again, or give credentials as the store's own tools take them; for what everybody may read: anonymous=true \
+             in the URL of a connection",
+        ),
+        StoreError::InvalidPath { .. } => (
+            "the store has a key that is no path".to_owned(),
+            "rename it: keys have no empty parts and no `.` or `..` between slashes",
+        ),
+        StoreError::NotSupported { .. } | StoreError::NotImplemented { .. } => {
+            (format!("the store cannot {doing} it"), "a web server is not listed: name each file by its whole URL")
+        }
+        // Where no credentials are found the client looks for a server that gives them to machines of the cloud.
+        _ if ["metadata", "169.254.169.254"].iter().any(|place| words.contains(place)) => (
+            "there are no credentials for the store".to_owned(),
+            "they are looked for in the connection's URL, in the environment (AWS_ACCESS_KEY_ID, GOOGLE_SERVICE_ACCOUNT, \
+             AZURE_STORAGE_ACCOUNT_KEY, …), in ~/.aws, and at the metadata server of a machine in the cloud; for what everybody \
+             may read: anonymous=true",
+        ),
+        _ => (
+            format!("the store failed to {doing} it"),
+            "it was tried again for a minute where that may help; check the endpoint, the region and the network",
+        ),
+    };
+    let code = if matches!(error, StoreError::NotFound { .. }) { Code::SourceMissing } else { Code::SourceRead };
+    Error::new(code, what).in_file(name).help(help).cause(words)
+}
+
+/// What is said of a failure, without what was sent: a request may hold what signs it.
+fn words(error: &StoreError) -> String {
+    let mut words = String::new();
+    let mut next: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = next {
+        let said = error.to_string();
+        if !words.contains(&said) {
+            if !words.is_empty() {
+                words.push_str(": ");
+            }
+            words.push_str(&said);
+        }
+        next = error.source();
+    }
+    without_queries(&words)
+}
+
+/// A URL's query may be what gives access.
+fn without_queries(words: &str) -> String {
+    let mut out = String::with_capacity(words.len());
+    for word in words.split_inclusive(' ') {
+        match word.split_once("://").and_then(|_| word.split_once('?')) {
+            Some((before, _)) => {
+                out.push_str(before);
+                out.push_str("?… ");
+            }
+            None => out.push_str(word),
+        }
+    }
+    out.trim_end().to_owned()
+}
+
+pub(crate) fn threads(error: &std::io::Error) -> Error {
+    Error::new(Code::SourceRead, "no threads can be made for requests")
+        .state("nothing was read or written")
+        .help("see the limits for this user (ulimit -u) and the memory that is free")
+        .cause(error.to_string())
+}
+
+/// One of ours on its way through a reader.
+pub(crate) fn carried(error: Error) -> std::io::Error {
+    std::io::Error::other(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_signs_a_request_is_not_repeated() {
+        let source = "error for url (https://host/a?sig=geheim&se=1): gone".into();
+        let error = of("read", "az://c/a", StoreError::Generic { store: "Azure", source });
+        assert!(!format!("{error:?}").contains("geheim"), "{error:?}");
+    }
+}

@@ -1,0 +1,158 @@
+//! From a bucket's URL, the settings of a connection and the environment to a store that answers.
+//!
+//! What is written in the connection comes before the environment, and that before the files and servers of the cloud that
+//! give credentials to who runs there. Names are those of the store's own tools.
+
+mod profile;
+
+use crate::place::{Kind, Root};
+use floodmark_core::{Code, Error, Result, url::ConnectionUrl};
+use object_store::{
+    ClientOptions, ObjectStore, RetryConfig,
+    aws::{AmazonS3Builder, AmazonS3ConfigKey},
+    azure::{AzureConfigKey, MicrosoftAzureBuilder},
+    gcp::{GoogleCloudStorageBuilder, GoogleConfigKey},
+    http::HttpBuilder,
+};
+use std::{env, sync::Arc, time::Duration};
+
+/// How long a request that fails for a while is tried again.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long a server may be silent.
+const SILENT: Duration = Duration::from_secs(30);
+
+/// A setting behind the question mark of a connection's URL, and the name that the store's client has for it.
+type Setting = (&'static str, &'static str);
+
+const S3: [Setting; 8] = [
+    ("endpoint", "aws_endpoint"),
+    ("region", "aws_region"),
+    ("anonymous", "aws_skip_signature"),
+    ("access_key_id", "aws_access_key_id"),
+    ("secret_access_key", "aws_secret_access_key"),
+    ("session_token", "aws_session_token"),
+    ("virtual_hosted", "aws_virtual_hosted_style_request"),
+    ("profile", PROFILE),
+];
+const GOOGLE: [Setting; 3] = [
+    ("endpoint", "google_base_url"),
+    ("anonymous", "google_skip_signature"),
+    ("service_account", "google_service_account"),
+];
+const AZURE: [Setting; 6] = [
+    ("endpoint", "azure_endpoint"),
+    ("anonymous", "azure_skip_signature"),
+    ("account", "azure_storage_account_name"),
+    ("account_key", "azure_storage_account_key"),
+    ("sas_token", "azure_storage_sas_key"),
+    ("emulator", "azure_storage_use_emulator"),
+];
+
+/// Not a setting of the client: a name in the files of the AWS command line.
+const PROFILE: &str = "profile";
+
+/// A setting that was written, as the store's client calls it, with its value.
+type Written = (&'static str, String);
+
+/// Opens a bucket. Nothing is asked of it yet.
+pub(crate) fn open(root: &Root, connection: Option<&ConnectionUrl>) -> Result<Arc<dyn ObjectStore>> {
+    let (known, service): (&[Setting], _) = match root.kind {
+        Kind::S3 => (&S3, "Amazon S3"),
+        Kind::Google => (&GOOGLE, "Google Cloud Storage"),
+        Kind::Azure => (&AZURE, "Azure Blob Storage"),
+        Kind::Web => (&[], "a web server"),
+    };
+    let written = written(root, connection, known)?;
+    let built: Result<Arc<dyn ObjectStore>, object_store::Error> = match root.kind {
+        Kind::S3 => s3(root, written)?.build().map(|store| Arc::new(store) as _),
+        Kind::Google => google(root, written).build().map(|store| Arc::new(store) as _),
+        Kind::Azure => azure(root, written).build().map(|store| Arc::new(store) as _),
+        Kind::Web => {
+            let builder = HttpBuilder::new().with_url(&root.url).with_retry(retry());
+            builder.with_client_options(client(&root.url)).build().map(|store| Arc::new(store) as _)
+        }
+    };
+    built.map_err(|e| {
+        Error::new(Code::SourceRead, format!("{} cannot be reached with the settings there are", root.url))
+            .help(format!("see what {service} needs: credentials, a region, an account; docs/sources/objects.md says where they are looked for"))
+            .cause(e.to_string())
+    })
+}
+
+fn written(root: &Root, connection: Option<&ConnectionUrl>, known: &[Setting]) -> Result<Vec<Written>> {
+    let Some((_, query)) = connection.and_then(|url| url.written().split_once('?')) else { return Ok(Vec::new()) };
+    let mut written = Vec::new();
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        let Some((_, key)) = known.iter().find(|(known, _)| *known == name) else {
+            let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+            return Err(Error::new(Code::BadUrl, format!("{} has no setting {name:?}", root.url))
+                .help(format!("the settings are {}", names.join(", "))));
+        };
+        written.push((*key, value.into_owned()));
+    }
+    Ok(written)
+}
+
+fn s3(root: &Root, written: Vec<Written>) -> Result<AmazonS3Builder> {
+    let mut builder = AmazonS3Builder::from_env().with_url(&root.url).with_retry(retry());
+    let mut profile = env::var("AWS_PROFILE").ok();
+    for (key, value) in written {
+        match key.parse::<AmazonS3ConfigKey>() {
+            Ok(key) => builder = builder.with_config(key, value),
+            Err(_) => profile = Some(value),
+        }
+    }
+    let has = |builder: &AmazonS3Builder, key| builder.get_config_value(&key).is_some();
+    // Keys that are said come before a profile's; one that is asked for by name must be there.
+    if !has(&builder, AmazonS3ConfigKey::AccessKeyId)
+        && let Some(found) = profile::find(profile.as_deref())?
+    {
+        let values = [
+            (AmazonS3ConfigKey::AccessKeyId, found.access_key_id),
+            (AmazonS3ConfigKey::SecretAccessKey, found.secret_access_key),
+            (AmazonS3ConfigKey::Token, found.session_token),
+            (AmazonS3ConfigKey::Region, found.region.filter(|_| !has(&builder, AmazonS3ConfigKey::Region))),
+            (AmazonS3ConfigKey::Endpoint, found.endpoint.filter(|_| !has(&builder, AmazonS3ConfigKey::Endpoint))),
+        ];
+        for (key, value) in values {
+            if let Some(value) = value {
+                builder = builder.with_config(key, value);
+            }
+        }
+    }
+    let endpoint = builder.get_config_value(&AmazonS3ConfigKey::Endpoint).unwrap_or_default();
+    Ok(builder.with_client_options(client(&endpoint)))
+}
+
+fn google(root: &Root, written: Vec<Written>) -> GoogleCloudStorageBuilder {
+    let builder = GoogleCloudStorageBuilder::from_env().with_url(&root.url).with_retry(retry());
+    let builder = written.into_iter().fold(builder, |builder, (key, value)| match key.parse::<GoogleConfigKey>() {
+        Ok(key) => builder.with_config(key, value),
+        Err(_) => builder,
+    });
+    let endpoint = builder.get_config_value(&GoogleConfigKey::BaseUrl).unwrap_or_default();
+    builder.with_client_options(client(&endpoint))
+}
+
+fn azure(root: &Root, written: Vec<Written>) -> MicrosoftAzureBuilder {
+    let builder = MicrosoftAzureBuilder::from_env().with_url(&root.url).with_retry(retry());
+    let builder = written.into_iter().fold(builder, |builder, (key, value)| match key.parse::<AzureConfigKey>() {
+        Ok(key) => builder.with_config(key, value),
+        Err(_) => builder,
+    });
+    let endpoint = builder.get_config_value(&AzureConfigKey::Endpoint).unwrap_or_default();
+    builder.with_client_options(client(&endpoint))
+}
+
+fn retry() -> RetryConfig {
+    RetryConfig { retry_timeout: PATIENCE, ..RetryConfig::default() }
+}
+
+/// Without TLS only where the address says so.
+fn client(endpoint: &str) -> ClientOptions {
+    ClientOptions::new()
+        .with_timeout(SILENT)
+        .with_connect_timeout(SILENT)
+        .with_allow_http(endpoint.starts_with("http://"))
+}
