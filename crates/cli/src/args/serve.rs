@@ -17,7 +17,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) token_env: Option<String>,
     /// Send a test to everybody under `alerts:`, say whether it arrived, and end
-    #[arg(long, conflicts_with_all = ["listen", "token_env", "host", "jobs", "grace"])]
+    #[arg(long, conflicts_with_all = ["listen", "token_env", "host", "jobs", "grace", "no_try"])]
     pub(crate) test_alert: bool,
     /// A name that browsers know this machine by, beside localhost and its addresses; may be repeated
     #[arg(long, value_name = "NAME")]

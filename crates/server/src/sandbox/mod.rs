@@ -211,8 +211,8 @@ mod tests {
             Path::new("floodmark.yaml")
         }
 
-        fn declared(&self) -> Result<Vec<crate::Declared>, String> {
-            Ok(Vec::new())
+        fn declared(&self) -> Result<crate::Declarations, String> {
+            Ok(crate::Declarations { pipelines: Vec::new(), alerts: Vec::new() })
         }
 
         fn command(&self, _file: &Path, _arguments: &[String]) -> Command {
