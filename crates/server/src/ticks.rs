@@ -9,7 +9,7 @@ use croner::{
     parser::{CronParser, Seconds, Year},
 };
 use floodmark_core::interval::Tz;
-use std::time::Duration;
+use std::{cell::Cell, time::Duration};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// How many times are looked at for one that has not fired yet: as many as lie within a jitter that is longer than the time
@@ -23,6 +23,9 @@ pub(crate) struct Ticks {
     jitter: Duration,
     /// Whose times these are: pipelines of one schedule are put off differently.
     name: String,
+    /// Two times in a row that were found: of whatever lies between nothing has to be searched for. Every step asks for those of
+    /// all pipelines.
+    between: Cell<Option<(DateTime<Utc>, DateTime<Utc>)>>,
 }
 
 #[derive(Debug, Clone)]
@@ -53,11 +56,30 @@ impl Ticks {
                 }
             }
         };
-        Some(Ticks { how, jitter: jitter.unwrap_or_default(), name: name.to_owned() })
+        Some(Ticks { how, jitter: jitter.unwrap_or_default(), name: name.to_owned(), between: Cell::new(None) })
     }
 
     /// The first after a moment.
     pub(crate) fn after(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.found(at).map(|(_, next)| next).or_else(|| self.search_after(at))
+    }
+
+    /// The last one up to a moment.
+    pub(crate) fn upto(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        if let Some((last, _)) = self.found(at) {
+            return Some(last);
+        }
+        let last = self.search_upto(at)?;
+        self.between.set(self.search_after(at).map(|next| (last, next)));
+        Some(last)
+    }
+
+    /// Those around a moment, where they were found before.
+    fn found(&self, at: DateTime<Utc>) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
+        self.between.get().filter(|(last, next)| (*last..*next).contains(&at))
+    }
+
+    fn search_after(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match &self.how {
             How::Cron(cron, zone) => {
                 cron.find_next_occurrence(&at.with_timezone(zone), false).ok().map(|next| next.with_timezone(&Utc))
@@ -70,8 +92,7 @@ impl Ticks {
         }
     }
 
-    /// The last one up to a moment.
-    pub(crate) fn upto(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    fn search_upto(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match &self.how {
             How::Cron(cron, zone) => {
                 let mut from = at.with_timezone(zone);
@@ -79,11 +100,11 @@ impl Ticks {
                 // counts, as it is the one that was waited for.
                 for inclusive in std::iter::once(true).chain(std::iter::repeat_n(false, 3)) {
                     from = cron.find_previous_occurrence(&from, inclusive).ok()?;
-                    let mut tick = self.after(from.with_timezone(&Utc) - TimeDelta::seconds(1))?;
+                    let mut tick = self.search_after(from.with_timezone(&Utc) - TimeDelta::seconds(1))?;
                     if tick > at {
                         continue;
                     }
-                    while let Some(next) = self.after(tick).filter(|next| *next <= at) {
+                    while let Some(next) = self.search_after(tick).filter(|next| *next <= at) {
                         tick = next;
                     }
                     return Some(tick);
@@ -255,6 +276,28 @@ mod tests {
             prop_assert!(next > now, "{last} {next} {now}");
             prop_assert_eq!(ticks.upto(next), Some(next));
             prop_assert_eq!(ticks.upto(next - TimeDelta::seconds(1)), Some(last));
+        }
+    }
+
+    /// Whatever was asked before, and in whatever order.
+    #[test]
+    fn what_is_remembered_of_times_changes_none() {
+        for (schedule, zone) in [
+            ("*/7 * * * *", Tz::Europe__Berlin),
+            ("30 2 * * *", Tz::Europe__Berlin),
+            ("0 0 29 2 *", Tz::UTC),
+            ("15 * * * 1-5", Tz::America__New_York),
+            ("@every 90s", Tz::UTC),
+        ] {
+            let new = || Ticks::new(schedule, zone, None, "p").unwrap();
+            let asked = new();
+            let start = DateTime::from_timestamp(1_774_740_000, 0).unwrap();
+            // Forwards in steps of some minutes over the change of clocks, with a look back now and then.
+            for n in 0..1_500i64 {
+                let at = start + TimeDelta::seconds(n * 211 - if n % 5 == 0 { 9_000 } else { 0 });
+                let told = (asked.upto(at), asked.after(at), asked.next(at), asked.fired(at));
+                assert_eq!(told, (new().upto(at), new().after(at), new().next(at), new().fired(at)), "{schedule} {at}");
+            }
         }
     }
 }
