@@ -11,7 +11,7 @@ use floodmark_core::{
         AbsentRows, ChangedFiles, CsvOptions, CursorNulls, DatabaseSource, FileFormat, Load, OnBadRow, OnNull,
         Pipeline, Relation, STDIN, SourceSpec, XMIN,
     },
-    url::STORES,
+    url::ConnectionUrl,
 };
 use std::collections::HashSet;
 
@@ -192,6 +192,9 @@ impl Rules<'_> {
             {
                 let name = FileFormat::NAMES.iter().find(|(_, f)| *f == name).map_or("such", |(n, _)| n);
                 let message = format!("{} files do not grow at their end", quoted(name));
+                self.unsafe_at(&["changed_files"], message, format!("write {}", words.set("changed_files", "reload")));
+            } else if p.source.files().is_some_and(|files| files.patterns.iter().any(|pattern| is_object(pattern))) {
+                let message = "objects do not grow at their end: they are replaced, and known by a tag".to_owned();
                 self.unsafe_at(&["changed_files"], message, format!("write {}", words.set("changed_files", "reload")));
             }
         }
@@ -394,10 +397,10 @@ impl Rules<'_> {
         }
         for item in source.items("files") {
             let Some((scheme, _)) = item.text.split_once("://") else { continue };
-            let scheme = scheme.to_ascii_lowercase();
-            if STORES.contains(&scheme.as_str()) {
+            if is_object(&item.text) {
                 continue;
             }
+            let scheme = scheme.to_ascii_lowercase();
             if scheme == "file" {
                 self.out
                     .add(Code::BadUrl, item.at, "a file is named by its path, not by a URL")
@@ -438,4 +441,9 @@ impl Rules<'_> {
             }
         }
     }
+}
+
+/// Whether a file is named by the URL of a store.
+fn is_object(pattern: &str) -> bool {
+    ConnectionUrl::parse(pattern).is_ok_and(|url| url.is_store()) && pattern.contains("://")
 }

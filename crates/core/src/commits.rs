@@ -87,7 +87,11 @@ impl SliceKind {
 impl Commits {
     /// Those of the ledger, read back.
     pub fn parse(text: &str) -> Option<Commits> {
-        serde_json::from_str(text).ok()
+        let mut commits: Commits = serde_json::from_str(text).ok()?;
+        // Lists are read with room for four, of things that are large and mostly one; a server keeps thousands of them.
+        commits.entries.shrink_to_fit();
+        commits.entries.iter_mut().for_each(|entry| entry.slices.shrink_to_fit());
+        Some(commits)
     }
 
     /// As the ledger keeps them.

@@ -34,11 +34,20 @@ pub(crate) fn output(pipeline: &Pipeline) -> Option<Dataset> {
     of_table(&pipeline.destination.url, &pipeline.destination.table)
 }
 
-/// A file by its path; of a pattern the folder in which all of its files are.
+/// A file by its path, an object by its key in its bucket; of a pattern the folder in which all of its files are.
 fn of_files(files: &FileSource) -> Vec<Dataset> {
     let named = files.patterns.iter().filter(|pattern| *pattern != STDIN);
     named
         .map(|pattern| {
+            if let Some((scheme, rest)) = pattern.split_once("://") {
+                let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
+                // Who is named there is refused when it is read; this is told before.
+                let bucket = bucket.rsplit_once('@').map_or(bucket, |(_, bucket)| bucket);
+                let wild = |part: &&str| part.contains(['*', '?', '[']);
+                let fixed: Vec<&str> = key.split('/').take_while(|part| !wild(part)).collect();
+                let name = if fixed.is_empty() { "/".to_owned() } else { fixed.join("/") };
+                return Dataset { namespace: format!("{scheme}://{bucket}"), name };
+            }
             let path = files.base.join(pattern);
             let wild = |part: &Component<'_>| part.as_os_str().to_string_lossy().contains(['*', '?', '[']);
             let fixed: PathBuf = path.components().take_while(|part| !wild(part)).collect();
@@ -133,5 +142,11 @@ mod tests {
         let names: Vec<String> =
             of_files(&FileSource { patterns, ..FileSource::default() }).into_iter().map(|d| d.name).collect();
         assert_eq!(names, ["/d/a.csv", "/d/sub", "/d"]);
+        let patterns =
+            ["s3://shop/in/**/a.csv", "s3://shop/*.csv", "s3://me:geheim@shop/a.csv"].map(str::to_owned).to_vec();
+        let all = of_files(&FileSource { patterns, ..FileSource::default() });
+        assert!(all.iter().all(|dataset| dataset.namespace == "s3://shop"), "{all:?}");
+        let names: Vec<String> = all.into_iter().map(|d| d.name).collect();
+        assert_eq!(names, ["in", "/", "a.csv"]);
     }
 }

@@ -98,3 +98,26 @@ fn the_lint_tells_what_is_unsafe_and_only_that() {
     assert_eq!(whole("{ url: sqlite:///s.db, table: orders }"), 0);
     assert_eq!(whole("{ url: sqlite:///s.db, query: SELECT 1 }"), 1);
 }
+
+#[test]
+fn files_below_a_store_have_its_settings_and_names_without_them() {
+    let text = "version: 1
+connections: { lake: \"s3://lake/2024?endpoint=http://here&secret_access_key=geheim\" }
+pipelines:
+  t:
+    source: { connection: lake, files: [\"in/*.csv\", b.csv] }
+    destination: { url: \"sqlite:///w.db\" }
+    key: id
+  u:
+    source: { files: \"gs://other/*.csv\" }
+    destination: { url: \"sqlite:///w.db\" }
+    key: id
+";
+    let project = parse(text).unwrap_or_else(|e| panic!("{e}"));
+    let files: Vec<_> = project.pipelines.iter().map(|p| p.source.files().unwrap()).collect();
+    assert_eq!(files[0].patterns, ["s3://lake/2024/in/*.csv", "s3://lake/2024/b.csv"]);
+    assert!(files[0].store.as_ref().unwrap().written().contains("geheim"));
+    assert!(!format!("{:?}", files[0]).contains("geheim"));
+    assert_eq!(files[1].patterns, ["gs://other/*.csv"]);
+    assert_eq!(files[1].store, None);
+}
