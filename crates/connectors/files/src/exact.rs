@@ -7,10 +7,13 @@ use crate::{
 use arrow::{
     array::{Array, ArrayRef, AsArray, new_null_array},
     compute::{CastOptions, cast, cast_with_options, kernels::cmp::not_distinct},
-    datatypes::DataType as Arrow,
+    datatypes::{DataType as Arrow, Decimal128Type, Time64NanosecondType},
 };
 use floodmark_core::{Code, DataType, Error, Result, Value, infer::Cell};
 use std::sync::Arc;
+
+/// Nanoseconds.
+const DAY: i64 = 86_400_000_000_000;
 
 /// A column type that no type of Floodmark holds. `remedy`: where it can be made another.
 pub(crate) fn unsupported(arrow: &Arrow, remedy: &str) -> Error {
@@ -57,6 +60,35 @@ fn holds_all(from: &Arrow, to: &Arrow) -> bool {
 
 /// Into a planned type, with the rows (ascending) whose value does not fit it. Those rows are not to be used.
 pub(crate) fn convert(array: &ArrayRef, planned: DataType) -> Result<(ArrayRef, Vec<usize>)> {
+    let (array, mut lost) = converted(array, planned)?;
+    let beyond = beyond(&array, planned);
+    if !beyond.is_empty() {
+        lost.extend(beyond);
+        lost.sort_unstable();
+        lost.dedup();
+    }
+    Ok((array, lost))
+}
+
+/// Rows whose value is none of its own type: Arrow holds numbers there and does not look at them.
+fn beyond(array: &ArrayRef, planned: DataType) -> Vec<usize> {
+    let rows = |is: &dyn Fn(usize) -> bool| (0..array.len()).filter(|&row| array.is_valid(row) && is(row)).collect();
+    match planned {
+        // The end of a day is no time of it.
+        DataType::Time => {
+            let Some(times) = array.as_primitive_opt::<Time64NanosecondType>() else { return Vec::new() };
+            rows(&|row| !(0..DAY).contains(&times.value(row)))
+        }
+        DataType::Decimal(precision, _) => {
+            let Some(numbers) = array.as_primitive_opt::<Decimal128Type>() else { return Vec::new() };
+            let Some(limit) = 10u128.checked_pow(u32::from(precision)) else { return Vec::new() };
+            rows(&|row| numbers.value(row).unsigned_abs() >= limit)
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn converted(array: &ArrayRef, planned: DataType) -> Result<(ArrayRef, Vec<usize>)> {
     let natural =
         DataType::from_arrow(array.data_type()).ok_or_else(|| unsupported(array.data_type(), "where it is made"))?;
     if natural == DataType::Json {
@@ -135,8 +167,8 @@ mod tests {
     use super::*;
     use arrow::{
         array::{
-            Date64Array, DictionaryArray, Float32Array, Float64Array, Int32Array, Int64Array, StringArray,
-            TimestampNanosecondArray, UInt64Array,
+            Date64Array, Decimal128Array, DictionaryArray, Float32Array, Float64Array, Int32Array, Int64Array,
+            StringArray, Time32SecondArray, TimestampNanosecondArray, UInt64Array,
         },
         datatypes::Int8Type,
     };
@@ -159,6 +191,20 @@ mod tests {
         assert_eq!(shown(Arc::new(Int64Array::from(vec![1, (1 << 53) + 1])), DataType::Double).1, [1]);
         assert_eq!(shown(Arc::new(Float32Array::from(vec![0.5, 0.1])), DataType::Double).1, [0usize; 0]);
         assert_eq!(shown(Arc::new(Date64Array::from(vec![86_400_000, 1])), DataType::Date).1, [1]);
+    }
+
+    #[test]
+    fn values_that_are_none_of_their_type_are_named() {
+        let times = Time32SecondArray::from(vec![Some(86_399), Some(86_400), None, Some(-1)]);
+        assert_eq!(shown_rows(Arc::new(times), DataType::Time), [1, 3]);
+        let most = 10i128.pow(38);
+        let numbers =
+            Decimal128Array::from(vec![most - 1, most, 1 - most, -most]).with_precision_and_scale(38, 0).unwrap();
+        assert_eq!(shown_rows(Arc::new(numbers), DataType::Decimal(38, 0)), [1, 3]);
+    }
+
+    fn shown_rows(array: ArrayRef, planned: DataType) -> Vec<usize> {
+        convert(&array, planned).unwrap().1
     }
 
     #[test]

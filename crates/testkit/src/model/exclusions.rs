@@ -4,7 +4,7 @@
 use super::{
     history::{History, How, Step},
     row::{Content, Row, Value, get},
-    settings::{AXIS, Changed, Load, Nulls, Source},
+    settings::{AXIS, Axis, Changed, Load, Nulls, Source, Version},
     world::{Corner, Failure, World},
 };
 use std::{collections::BTreeSet, env};
@@ -79,6 +79,15 @@ pub(super) const EXCLUSIONS: &[Exclusion] = &[
         applies: |history| {
             let include = history.settings.watermark.as_ref().is_some_and(|w| w.nulls == Nulls::Include);
             history.settings.load == Load::Scd2 && include && rows(history).any(|row| get(row, AXIS) == Value::Null)
+        },
+    },
+    Exclusion {
+        name: "scd2-number-version",
+        reason: "scd2 refuses to close absent rows on an axis of numbers, which says no time (FM0106)",
+        applies: |history| {
+            let settings = &history.settings;
+            let closes = settings.load == Load::Scd2 && settings.watermark.is_none();
+            closes && settings.version == Version::Column && settings.axis == Axis::Int
         },
     },
     Exclusion {
