@@ -150,14 +150,24 @@ pub(super) fn settled(look: &mut Look, table: &str, rows: &mut Rows) {
     look.content.insert(table.to_owned(), lines);
 }
 
-/// Takes out of settings when the table's columns changed.
+/// Takes out of settings when, and by which run, the table's columns changed.
 fn without_moment(cell: &mut Cell) {
-    const BEFORE: &str = "\"reshaped\":\"";
+    const NOW: &str = "(now)";
     let Cell::Text(text) = cell else { return };
-    if let Some((before, rest)) = text.split_once(BEFORE) {
-        let after = rest.split_once('"').map_or("", |(_, after)| after);
-        *cell = Cell::Text(format!("{before}{BEFORE}(now)\"{after}"));
+    let Ok(mut settings) = serde_json::from_str::<serde_json::Value>(text) else { return };
+    if let Some(moment) = settings.get_mut("reshaped") {
+        *moment = NOW.into();
     }
+    if let Some(noted) = settings.get_mut("reshapings")
+        && let Some(mut list) =
+            noted.as_str().and_then(|text| serde_json::from_str::<Vec<serde_json::Value>>(text).ok())
+    {
+        for change in &mut list {
+            (change["at"], change["run"]) = (NOW.into(), NOW.into());
+        }
+        *noted = serde_json::Value::from(list);
+    }
+    *cell = Cell::Text(settings.to_string());
 }
 
 /// Whether a cell is the moment of a run: a history without versions holds it. Scenarios live in 2024.
