@@ -25,6 +25,7 @@ fuzz_target!(|data: &[u8]| {
     let trial = Trial {
         name: "fuzz.csv",
         spec: FileSource {
+            store: None,
             patterns: Vec::new(),
             base: Default::default(),
             format: Some(FileFormat::Csv),

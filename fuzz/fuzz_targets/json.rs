@@ -23,6 +23,7 @@ fuzz_target!(|data: &[u8]| {
     let trial = Trial {
         name: "fuzz.json",
         spec: FileSource {
+            store: None,
             patterns: Vec::new(),
             base: Default::default(),
             format,
