@@ -53,13 +53,13 @@ pub(crate) fn find(store: &dyn ObjectStore, place: &Place, stop: &Stop) -> Resul
 
 fn slice(place: &Place, meta: ObjectMeta) -> Slice {
     let name = place.name(meta.location.as_ref());
-    // A version, where it is told, is finer than a tag, which two uploads of the same bytes share.
     Slice {
         path: name.clone().into(),
         name,
         size: meta.size,
         modified: meta.last_modified.timestamp_nanos_opt().unwrap_or_default(),
-        tag: meta.e_tag,
+        // A weak one may be that of other bytes, and no server takes it as a condition.
+        tag: meta.e_tag.filter(|tag| !tag.starts_with("W/")),
     }
 }
 

@@ -83,8 +83,9 @@ impl Remote {
         let got = self.store.get_opts(&self.path, options).await?;
         // Where a server takes no conditions, it shows here.
         let other_tag = self.options.if_match.as_ref().is_some_and(|tag| got.meta.e_tag.as_ref() != Some(tag));
-        if other_tag || got.meta.size != self.size {
-            let replaced = "the object is of another size or tag than when it was listed";
+        let newer = self.options.if_unmodified_since.is_some_and(|listed| got.meta.last_modified > listed);
+        if other_tag || newer || got.meta.size != self.size {
+            let replaced = "the object is of another size, tag or time than when it was listed";
             return Err(StoreError::Precondition { path: self.path.to_string(), source: replaced.into() });
         }
         got.bytes().await
@@ -114,15 +115,15 @@ impl Object for Remote {
     }
 
     fn read_from(&self, start: u64) -> Box<dyn Read + Send + Sync> {
-        Box::new(Reader { remote: self.clone(), asked: start, begun: false, part: Bytes::new(), coming: None })
+        Box::new(Reader { remote: self.clone(), came: start, begun: false, part: Bytes::new(), coming: None })
     }
 }
 
 /// Reads on and on: one small part when it is first asked, then large ones, of which the next are on their way.
 struct Reader {
     remote: Remote,
-    /// What was asked for ends here.
-    asked: u64,
+    /// What came ends here.
+    came: u64,
     begun: bool,
     part: Bytes,
     coming: Option<Coming>,
@@ -142,7 +143,7 @@ impl Drop for Coming {
 impl Reader {
     fn ask(&self) -> io::Result<Coming> {
         let (sender, parts) = mpsc::channel(1);
-        let (remote, mut at) = (self.remote.clone(), self.asked);
+        let (remote, mut at) = (self.remote.clone(), self.came);
         let ask = async move {
             let owner = &remote;
             let ranges = std::iter::from_fn(move || {
@@ -165,18 +166,23 @@ impl Reader {
     fn next(&mut self) -> io::Result<Bytes> {
         if !self.begun {
             self.begun = true;
-            let first = self.asked..(self.asked + FIRST).min(self.remote.size);
-            self.asked = first.end;
+            let first = self.came..(self.came + FIRST).min(self.remote.size);
+            self.came = first.end;
             return self.remote.range(first);
         }
-        if self.coming.is_none() {
-            if self.asked >= self.remote.size {
-                return Ok(Bytes::new());
-            }
+        if self.coming.is_none() && self.came < self.remote.size {
             self.coming = Some(self.ask()?);
         }
-        let part = self.coming.as_mut().and_then(|coming| coming.parts.blocking_recv());
-        part.transpose().map(Option::unwrap_or_default).map_err(carried)
+        match self.coming.as_mut().and_then(|coming| coming.parts.blocking_recv()) {
+            Some(part) => {
+                let part = part.map_err(carried)?;
+                self.came += part.len() as u64;
+                Ok(part)
+            }
+            None if self.came >= self.remote.size => Ok(Bytes::new()),
+            // Who asks for the parts is gone: this is not the end, and must not look like it.
+            None => Err(carried(Error::internal("the parts of an object ended before it did"))),
+        }
     }
 }
 
