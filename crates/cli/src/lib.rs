@@ -25,6 +25,10 @@ pub fn program(args: impl IntoIterator<Item = OsString>, starts: Option<Vec<OsSt
         Ok(cli) => cli,
         Err(error) => return render::error::usage(&error, &args),
     };
+    if env::lookup(env::EVENTS).is_some() {
+        // What the server that started this does without.
+        floodmark_server::huge_pages(true);
+    }
     let cx = commands::Context::new(cli.global, starts);
     let armed = env::lookup(env::CRASH).map_or(Ok(()), |specification| floodmark_connect::crash::arm(&specification));
     if let Err(error) = armed {

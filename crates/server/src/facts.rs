@@ -4,7 +4,7 @@ use crate::due::{How, Ran};
 use chrono::{DateTime, Utc};
 use floodmark_core::{
     Schema, Value,
-    commits::SliceKind,
+    commits::{Commits, SliceKind},
     state::{Mark, REPAIR, RunRecord},
 };
 use std::collections::BTreeSet;
@@ -15,12 +15,13 @@ pub(crate) const RUNS: usize = 60;
 /// What is known of a pipeline.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Known {
-    /// Newest first, at most [`RUNS`].
+    /// Newest first, at most [`RUNS`]; without what their commits brought, which is most of a run, and which the ledger is asked
+    /// for when somebody looks at one.
     pub(crate) runs: Vec<RunRecord>,
     /// The same, as a schedule sees them.
     pub(crate) ran: Vec<Ran>,
-    /// Those among them that loaded a part of the history, as far as only whoever started them knows: one that failed before its
-    /// first commit looks like any other run in the ledger.
+    /// Those among them that loaded a part of the history, by the ledger or by who started them: one that failed before its
+    /// first commit looks like any other run there.
     pub(crate) filled: BTreeSet<String>,
     pub(crate) watermark: Option<Mark>,
     pub(crate) schema: Option<Schema>,
@@ -36,17 +37,19 @@ impl Known {
     /// Takes over runs, newest first.
     pub(crate) fn with_runs(mut self, mut runs: Vec<RunRecord>) -> Known {
         runs.truncate(RUNS);
-        self.ran = runs.iter().filter_map(ran).collect();
+        let filled = runs.iter().filter(|run| is_backfill(run)).map(|run| run.run.clone()).collect();
+        for run in &mut runs {
+            run.commits = Commits::default();
+        }
+        runs.shrink_to_fit();
         self.runs = runs;
-        self
+        self.filled = BTreeSet::new();
+        self.knowing(filled)
     }
 
-    /// The same, where these runs are known to have loaded a part of the history.
+    /// The same, where these runs are known to have loaded a part of the history, too.
     pub(crate) fn knowing(mut self, filled: BTreeSet<String>) -> Known {
-        if filled.is_empty() {
-            return self;
-        }
-        self.filled = filled;
+        self.filled.extend(filled);
         self.ran = self.runs.iter().filter(|run| !self.filled.contains(&run.run)).filter_map(ran).collect();
         self
     }
@@ -86,10 +89,15 @@ fn moment(value: &Value) -> Option<DateTime<Utc>> {
     }
 }
 
-/// A run as a schedule sees it; `None` for one that did not look for what is new: a repair, a backfill.
+/// Whether the ledger has a part of the history as what it loaded.
+pub(crate) fn is_backfill(run: &RunRecord) -> bool {
+    let mut slices = run.commits.entries().iter().flat_map(|commit| &commit.slices);
+    run.load != REPAIR && slices.any(|slice| slice.kind == SliceKind::Interval)
+}
+
+/// A run that is no backfill as a schedule sees it; `None` for a repair, which does not look for what is new either.
 fn ran(run: &RunRecord) -> Option<Ran> {
-    let filled = run.commits.entries().iter().flat_map(|commit| &commit.slices);
-    if run.load == REPAIR || filled.clone().any(|slice| slice.kind == SliceKind::Interval) {
+    if run.load == REPAIR {
         return None;
     }
     let how = match run.status.as_str() {
@@ -103,6 +111,50 @@ fn ran(run: &RunRecord) -> Option<Ran> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use floodmark_core::{
+        Counts,
+        commits::{Committed, SliceShare},
+    };
+
+    fn run(id: &str, kind: SliceKind) -> RunRecord {
+        let slice = SliceShare {
+            kind,
+            name: "orders.csv".into(),
+            through: None,
+            slices: 1,
+            from: None,
+            until: None,
+            read: 1,
+            skipped: 0,
+            rejected: 0,
+        };
+        let mut commits = Commits::default();
+        let at = DateTime::UNIX_EPOCH;
+        let counts = Counts::default();
+        commits.push(Committed { commits: 1, at, counts, watermark: None, bytes: None, slices: vec![slice] });
+        RunRecord {
+            run: id.into(),
+            pipeline: "orders".into(),
+            status: "ok".into(),
+            load: "upsert".into(),
+            started_at: at,
+            finished_at: Some(at),
+            counts,
+            watermark: None,
+            error: None,
+            commits,
+        }
+    }
+
+    #[test]
+    fn what_commits_brought_is_not_kept_but_that_they_were_a_backfill_s_is() {
+        let known = Known::default().with_runs(vec![run("b", SliceKind::Interval), run("a", SliceKind::File)]);
+        assert!(known.runs.iter().all(|run| run.commits.is_empty()), "{known:?}");
+        assert_eq!((known.ran.len(), known.last().map(|run| run.run.as_str())), (1, Some("a")));
+        // Also where somebody else is known to have been one.
+        let known = known.knowing(BTreeSet::from(["a".to_owned()]));
+        assert_eq!((known.ran.len(), known.last()), (0, None));
+    }
 
     #[test]
     fn a_watermark_that_is_a_day_reaches_to_its_end() {

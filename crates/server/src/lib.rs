@@ -47,6 +47,17 @@ const LAST: Duration = Duration::from_secs(3);
 /// How often what visitors left in the sandbox is looked for.
 const ROUND: Duration = Duration::from_secs(60);
 
+/// Whether the kernel may give this process, and those that it starts, memory in huge pages. They are for loads, which use whole
+/// ones; a server holds a little here and there for long, and took half as much again with them.
+pub fn huge_pages(wanted: bool) {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(!wanted) {
+        tracing::debug!(%error, "huge pages are as they were");
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = wanted;
+}
+
 /// The program that is served, and starts itself.
 pub trait Program: Send + Sync {
     /// The pipeline file.

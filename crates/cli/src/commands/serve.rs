@@ -27,6 +27,7 @@ pub(super) fn serve(cx: &Context, args: &ServeArgs) -> Result<u8, Failure> {
     if args.test_alert {
         return test_alerts(cx, &project);
     }
+    floodmark_server::huge_pages(false);
     let file = std::path::absolute(&project.path).map_err(|e| Error::internal("there is no such folder").cause(e))?;
     let served = Served { file, program: own_program::find(cx)?, printer: cx.printer.clone() };
     let options = Options {

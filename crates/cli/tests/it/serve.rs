@@ -227,6 +227,30 @@ fn two_servers_on_one_project_run_each_time_once() {
     assert!(by_second.values().all(|runs| *runs == 1), "{by_second:?}");
 }
 
+/// Huge pages are for loads: a server takes half as much memory again with them.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_server_does_without_huge_pages_and_its_runs_have_them() {
+    let scratch = project("commit_every: 20000");
+    large(&scratch);
+    let served = Served::start(&scratch, &[]);
+    let has = |process: &str| {
+        let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+        status.lines().find_map(|line| line.strip_prefix("THP_enabled:")).unwrap().trim() == "1"
+    };
+    let server = served.child.id().to_string();
+    assert!(!has(&server));
+    let job = served.order(r#"{"pipeline": "orders"}"#);
+    served.until("orders", "the run", |orders| orders["jobs"][0]["progress"]["done"].as_u64() > Some(0));
+    let tasks = std::fs::read_dir(format!("/proc/{server}/task")).unwrap();
+    let children = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("children")).ok());
+    let children: Vec<String> =
+        children.flat_map(|all| all.split(' ').map(str::to_owned).collect::<Vec<_>>()).collect();
+    let runs: Vec<&String> = children.iter().filter(|child| !child.is_empty()).collect();
+    assert!(runs.len() == 1 && has(runs[0]), "{runs:?}");
+    served.ended(&job);
+}
+
 /// Whatever dies, and when: what was due is loaded by the next server, once.
 #[test]
 fn a_server_that_is_killed_in_the_middle_of_a_run_loses_nothing() {

@@ -205,11 +205,8 @@ pub(super) async fn run(app: &App, id: &str) -> Result<Option<RunRecord>, Unread
         let all = board.entries.iter().filter_map(|entry| entry.known.as_ref()).flat_map(|known| &known.runs);
         all.into_iter().find(|run| run.run == id).cloned()
     };
-    // One that has ended does not change.
-    if known.as_ref().is_some_and(|run| run.finished_at.is_some()) {
-        return Ok(known);
-    }
-    for url in places(app, None) {
+    // Where it is known, the ledger is asked for what its commits brought; what is known has to do where it cannot be read.
+    for url in places(app, known.as_ref().map(|run| run.pipeline.as_str())) {
         let id = id.to_owned();
         let found = read(app, url, move |ledger| Ok(ledger.runs_like(&id, 2)?.into_iter().find(|run| run.run == id)));
         if let Ok(Some(run)) = found.await {

@@ -4,7 +4,7 @@ use crate::{
     Program,
     board::{Board, Entry},
     due::{Due, How},
-    facts::Known,
+    facts::{self, Known},
     http::view::{self, JobView},
     page::{
         self,
@@ -13,11 +13,7 @@ use crate::{
     work::{self, Stage, Task},
 };
 use chrono::{DateTime, Utc};
-use floodmark_core::{
-    Code, Counts,
-    commits::SliceKind,
-    state::{REPAIR, RunRecord},
-};
+use floodmark_core::{Code, Counts, state::RunRecord};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -131,7 +127,7 @@ pub(super) fn line(board: &Board, run: &RunRecord) -> RunLine {
     RunLine {
         id: run.run.clone(),
         ended: if goes_on { Ended::Running } else { Ended::parse(&run.status) },
-        load: load(run),
+        load: load(board, run),
         began: run.started_at,
         over: run.finished_at.filter(|_| !goes_on),
         rows: run.counts,
@@ -165,13 +161,13 @@ fn is_running(board: &Board, run: &str) -> bool {
 }
 
 /// The load strategy, or what else a run did.
-fn load(run: &RunRecord) -> String {
-    if is_backfill(run) { "backfill".to_owned() } else { run.load.clone() }
+fn load(board: &Board, run: &RunRecord) -> String {
+    if is_backfill(board, run) { "backfill".to_owned() } else { run.load.clone() }
 }
 
-pub(super) fn is_backfill(run: &RunRecord) -> bool {
-    let mut slices = run.commits.entries().iter().flat_map(|commit| &commit.slices);
-    run.load != REPAIR && slices.any(|slice| slice.kind == SliceKind::Interval)
+pub(super) fn is_backfill(board: &Board, run: &RunRecord) -> bool {
+    let known = board.entry(&run.pipeline).and_then(|entry| entry.known.as_ref());
+    facts::is_backfill(run) || known.is_some_and(|known| known.filled.contains(&run.run))
 }
 
 fn past(board: &Board, run: &RunRecord) -> Past {

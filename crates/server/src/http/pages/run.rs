@@ -79,7 +79,7 @@ fn made(board: &Board, record: Option<&RunRecord>, job: Option<&Job>, program: &
     let at = record.and_then(|record| runs.iter().position(|run| run.run == record.run));
     let id = |at: usize| runs.get(at).map(|run| run.run.clone());
     Some(Run {
-        deed: deed(record, job),
+        deed: deed(board, record, job),
         cause: job.map(|job| cause(&job.cause)),
         attempt: job.map_or(1, |job| job.attempt),
         mark: record.and_then(|record| record.watermark.as_ref()).map(|mark| MarkMove {
@@ -101,7 +101,7 @@ fn made(board: &Board, record: Option<&RunRecord>, job: Option<&Job>, program: &
     })
 }
 
-fn deed(record: Option<&RunRecord>, job: Option<&Job>) -> Deed {
+fn deed(board: &Board, record: Option<&RunRecord>, job: Option<&Job>) -> Deed {
     match (job.map(|job| &job.task), record) {
         (Some(Task::Run {}), _) => Deed::Load,
         (Some(Task::FullRefresh {}), _) => Deed::Reload,
@@ -111,7 +111,7 @@ fn deed(record: Option<&RunRecord>, job: Option<&Job>) -> Deed {
         (Some(Task::Repair {}), _) => Deed::Repair,
         (Some(Task::Replay {}), _) => Deed::Replay,
         (None, Some(record)) if record.load == REPAIR => Deed::Repair,
-        (None, Some(record)) if fill::is_backfill(record) => Deed::Backfill,
+        (None, Some(record)) if fill::is_backfill(board, record) => Deed::Backfill,
         (None, _) => Deed::Load,
     }
 }
