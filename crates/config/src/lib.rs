@@ -48,4 +48,4 @@ pub use project::Project;
 pub use schema::json_schema;
 pub use values::{duration as lasting, step};
 pub use words::as_flags;
-pub use written::{Note, Written, written};
+pub use written::{Note, Sheet, Written};

@@ -38,71 +38,103 @@ pub struct Note {
     pub help: Vec<String>,
 }
 
-/// A pipeline, or the family it is of, as the file has it now; `None` where it has none of that name. `lints`: the warnings
-/// about it.
-pub fn written(path: &Path, env: Env<'_>, name: &str, lints: &[Lint]) -> Option<Written> {
-    let text = project::read(path).ok()?;
-    let found = Project::parse(path, &text, env).err();
-    part(&text, name, found.as_ref(), lints)
+/// A pipeline file as it was read last, for who shows one pipeline after the other: reading it takes as long as it is.
+#[derive(Debug, Default)]
+pub struct Sheet {
+    read: Option<Read>,
 }
 
-fn part(text: &str, name: &str, found: Option<&Diagnostics>, lints: &[Lint]) -> Option<Written> {
-    // As the places of mistakes are counted.
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let root = yaml::parse(text, &mut crate::diagnostics::Findings::default());
-    let within = |map: Option<&Vec<Member>>, name: &str| map.and_then(|m| m.iter().find(|m| m.name == name)).cloned();
-    let of = |member: &Member| if let Data::Map(all) = &member.value.data { Some(all.clone()) } else { None };
-    let pipelines = root.as_ref().and_then(|root| match &root.data {
-        Data::Map(members) => within(Some(members), "pipelines").as_ref().and_then(of),
-        _ => None,
-    });
-    let line_of = |at: usize| text[..at.min(text.len())].matches('\n').count() + 1;
-    let all: Vec<&str> = text.lines().collect();
-    let (range, fields) = match &pipelines {
-        Some(pipelines) => {
-            let owner = |member: &&Member| name.strip_prefix(&member.name).is_some_and(|rest| rest.starts_with('.'));
-            let exact = pipelines.iter().position(|member| member.name == name);
-            let at = exact.or_else(|| pipelines.iter().position(|member| owner(&member)))?;
-            let member = &pipelines[at];
-            let start = line_of(start(member.at)?);
-            let next = pipelines.get(at + 1).and_then(start_of).map(line_of);
-            let end = next.unwrap_or_else(|| end(&all, start)).max(start + 1);
-            (trimmed(&all, start..end), of(member))
+/// A text, and what was found in it.
+#[derive(Debug)]
+struct Read {
+    text: String,
+    /// The same without a secret.
+    shown: String,
+    /// Below `pipelines:`; `None` where that cannot be told.
+    pipelines: Option<Vec<Member>>,
+    found: Option<Diagnostics>,
+}
+
+impl Sheet {
+    /// A pipeline, or the family it is of, as the file has it now; `None` where it has none of that name. `lints`: the
+    /// warnings about it.
+    pub fn written(&mut self, path: &Path, env: Env<'_>, name: &str, lints: &[Lint]) -> Option<Written> {
+        let text = project::read(path).ok()?;
+        // Mistakes may be those of a variable or of a file that a secret is in, which may be there by now.
+        let is = |read: &&Read| read.text == text && read.found.is_none();
+        if self.read.as_ref().filter(is).is_none() {
+            let found = Project::parse(path, &text, env).err();
+            self.read = Some(Read::new(text, found));
         }
-        // What is no YAML has lines all the same.
-        None => {
-            let start = 1 + all.iter().position(|line| is_key(line, name))?;
-            (trimmed(&all, start..end(&all, start)), None)
+        self.read.as_ref()?.part(name, lints)
+    }
+}
+
+impl Read {
+    fn new(text: String, found: Option<Diagnostics>) -> Read {
+        let root = yaml::parse(body(&text), &mut crate::diagnostics::Findings::default());
+        let all = |value: Data| if let Data::Map(all) = value { Some(all) } else { None };
+        let of = |members: Vec<Member>| members.into_iter().find(|member| member.name == "pipelines");
+        let pipelines = root.and_then(|root| all(root.data)).and_then(of).and_then(|member| all(member.value.data));
+        Read { shown: blot(body(&text)), pipelines, found, text }
+    }
+
+    fn part(&self, name: &str, lints: &[Lint]) -> Option<Written> {
+        let text = body(&self.text);
+        let of = |member: &Member| if let Data::Map(all) = &member.value.data { Some(all.clone()) } else { None };
+        let line_of = |at: usize| text[..at.min(text.len())].matches('\n').count() + 1;
+        let all: Vec<&str> = text.lines().collect();
+        let (range, fields) = match &self.pipelines {
+            Some(pipelines) => {
+                let owner =
+                    |member: &&Member| name.strip_prefix(&member.name).is_some_and(|rest| rest.starts_with('.'));
+                let exact = pipelines.iter().position(|member| member.name == name);
+                let at = exact.or_else(|| pipelines.iter().position(|member| owner(&member)))?;
+                let member = &pipelines[at];
+                let start = line_of(start(member.at)?);
+                let next = pipelines.get(at + 1).and_then(start_of).map(line_of);
+                let end = next.unwrap_or_else(|| end(&all, start)).max(start + 1);
+                (trimmed(&all, start..end), of(member))
+            }
+            // What is no YAML has lines all the same.
+            None => {
+                let start = 1 + all.iter().position(|line| is_key(line, name))?;
+                (trimmed(&all, start..end(&all, start)), None)
+            }
+        };
+        let lines = self.shown.lines().skip(range.start - 1).take(range.len()).map(str::to_owned).collect();
+        let mut notes: Vec<Note> = Vec::new();
+        for mistake in self.found.iter().flatten() {
+            let Some((line, _)) = mistake.position().filter(|(line, _)| range.contains(line)) else { continue };
+            notes.push(Note {
+                line,
+                name: mistake.code().number().to_owned(),
+                mistake: true,
+                message: mistake.message().to_owned(),
+                reason: None,
+                help: mistake.advice().to_vec(),
+            });
         }
-    };
-    let shown = blot(text);
-    let lines = shown.lines().skip(range.start - 1).take(range.len()).map(str::to_owned).collect();
-    let mut notes: Vec<Note> = Vec::new();
-    for mistake in found.into_iter().flatten() {
-        let Some((line, _)) = mistake.position().filter(|(line, _)| range.contains(line)) else { continue };
-        notes.push(Note {
-            line,
-            name: mistake.code().number().to_owned(),
-            mistake: true,
-            message: mistake.message().to_owned(),
-            reason: None,
-            help: mistake.advice().to_vec(),
-        });
+        for lint in lints {
+            let line = place(fields.as_deref(), lint.field).map_or(range.start, line_of);
+            notes.push(Note {
+                line,
+                name: lint.name.to_owned(),
+                mistake: false,
+                message: lint.message.clone(),
+                reason: Some(lint.reason),
+                help: vec![lint.remedy.to_owned()],
+            });
+        }
+        // Those of a line stay in the order they were found.
+        notes.sort_by_key(|note| note.line);
+        Some(Written { first: range.start, lines, notes })
     }
-    for lint in lints {
-        let line = place(fields.as_deref(), lint.field).map_or(range.start, line_of);
-        notes.push(Note {
-            line,
-            name: lint.name.to_owned(),
-            mistake: false,
-            message: lint.message.clone(),
-            reason: Some(lint.reason),
-            help: vec![lint.remedy.to_owned()],
-        });
-    }
-    // Those of a line stay in the order they were found.
-    notes.sort_by_key(|note| note.line);
-    Some(Written { first: range.start, lines, notes })
+}
+
+/// As the places of mistakes are counted.
+fn body(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
 fn start(spot: Spot) -> Option<usize> {
@@ -176,7 +208,7 @@ pipelines:
         let project = Project::parse(Path::new("f.yaml"), text, &env);
         let lints =
             project.as_ref().ok().and_then(|project| project.pipelines.iter().find(|p| p.name == name)).map(lint);
-        part(text, name, project.as_ref().err(), &lints.unwrap_or_default())
+        Read::new(text.to_owned(), project.err()).part(name, &lints.unwrap_or_default())
     }
 
     #[test]
@@ -208,5 +240,29 @@ pipelines:
         let orders = told(&broken, "orders").unwrap();
         assert_eq!((orders.first, orders.lines.len()), (5, 7));
         assert!(!orders.lines.concat().contains("hunter2"), "{:?}", orders.lines);
+    }
+
+    #[test]
+    fn a_file_is_read_anew_when_it_is_another_and_while_it_has_mistakes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f.yaml");
+        let (looked, set) = (std::cell::Cell::new(0), std::cell::Cell::new(false));
+        let env = |name: &str| {
+            looked.set(looked.get() + 1);
+            (name == "PW" && set.get()).then(|| "s3cret".to_owned())
+        };
+        let mut sheet = Sheet::default();
+        let notes = |sheet: &mut Sheet| sheet.written(&path, &env, "refunds", &[]).unwrap().notes.len();
+        std::fs::write(&path, FILE).unwrap();
+        assert_eq!(notes(&mut sheet), 1);
+        // A variable that is set is no change of the file.
+        set.set(true);
+        assert_eq!(notes(&mut sheet), 0);
+        let parsed = looked.get();
+        assert_eq!((notes(&mut sheet), looked.get()), (0, parsed));
+        // As long as before, and perhaps within the same tick of the clock that files are stamped by.
+        std::fs::write(&path, FILE.replace("Of nobody", "Of no one")).unwrap();
+        assert_eq!(notes(&mut sheet), 0);
+        assert!(looked.get() > parsed);
     }
 }

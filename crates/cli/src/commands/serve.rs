@@ -7,7 +7,7 @@ use crate::{
     render::{self, Printer},
     work::{self, Work},
 };
-use floodmark_config::{Lint, Project, Written};
+use floodmark_config::{Lint, Project, Sheet, Written};
 use floodmark_core::{
     Code, Error, Result,
     clock::{SharedClock, SystemClock},
@@ -17,7 +17,7 @@ use std::{
     ffi::OsString,
     path::{Path, PathBuf},
     process::Command,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 /// `floodmark serve`
@@ -29,7 +29,7 @@ pub(super) fn serve(cx: &Context, args: &ServeArgs) -> Result<u8, Failure> {
     }
     floodmark_server::huge_pages(false);
     let file = std::path::absolute(&project.path).map_err(|e| Error::internal("there is no such folder").cause(e))?;
-    let served = Served { file, program: own_program::find(cx)?, printer: cx.printer.clone() };
+    let served = Served { file, program: own_program::find(cx)?, printer: cx.printer.clone(), sheet: Mutex::default() };
     let options = Options {
         listen: args.listen,
         token: args.token_env.as_deref().map(token).transpose()?,
@@ -74,6 +74,8 @@ struct Served {
     file: PathBuf,
     program: Vec<OsString>,
     printer: Printer,
+    /// The file as pages show it.
+    sheet: Mutex<Sheet>,
 }
 
 impl Served {
@@ -102,7 +104,8 @@ impl Program for Served {
     }
 
     fn written(&self, pipeline: &str, lints: &[Lint]) -> Option<Written> {
-        floodmark_config::written(&self.file, &env::lookup, pipeline, lints)
+        let mut sheet = self.sheet.lock().unwrap_or_else(PoisonError::into_inner);
+        sheet.written(&self.file, &env::lookup, pipeline, lints)
     }
 
     fn page(&self, code: Code) -> Option<&'static str> {
