@@ -6,15 +6,22 @@ use floodmark_core::{Code, Error};
 /// What DuckDB said, with the code and remedy that fit. `doing` completes "DuckDB failed to …".
 pub(crate) fn failed(doing: &str, failure: Failure) -> Error {
     let (code, help) = remedy(&failure);
-    let error = Error::new(code, format!("DuckDB failed to {doing}"))
-        .state("the open transaction was rolled back")
-        .help(help)
-        .cause(failure.message.clone());
+    // Nothing was open yet.
+    let state = if failure.kind == Kind::Setting {
+        "nothing was read or written"
+    } else {
+        "the open transaction was rolled back"
+    };
+    let error =
+        Error::new(code, format!("DuckDB failed to {doing}")).state(state).help(help).cause(failure.message.clone());
     passing(error, &failure)
 }
 
 /// What DuckDB said while something was read of a source.
 pub(crate) fn unreadable(failure: Failure) -> Error {
+    if failure.kind == Kind::Setting {
+        return failed("open the source", failure);
+    }
     let help = match failure.kind {
         Kind::Io | Kind::Memory | Kind::Permission | Kind::Serialization | Kind::Fatal => remedy(&failure).1,
         _ => "try the statement in `duckdb FILE`",
@@ -56,8 +63,8 @@ fn remedy(failure: &Failure) -> (Code, &'static str) {
     match failure.kind {
         _ if says("version number") || says("storage version") => (
             Code::DestinationOpen,
-            "open it with the DuckDB that wrote it, and bring it into a form that both read: EXPORT DATABASE there, IMPORT \
-             DATABASE into a new file with DuckDB 1.x",
+            "copy it into the older form, with the DuckDB that wrote it: ATTACH 'newer.duckdb' AS newer (READ_ONLY); ATTACH \
+             'warehouse.duckdb' AS warehouse (STORAGE_VERSION 'v1.5.0'); COPY FROM DATABASE newer TO warehouse;",
         ),
         _ if says("not a valid DuckDB database file") => {
             (Code::DestinationOpen, "the file is not a DuckDB database: name another file, or move this one away")
@@ -86,6 +93,10 @@ fn remedy(failure: &Failure) -> (Code, &'static str) {
         Kind::Memory => (
             Code::DestinationWrite,
             "give DuckDB more memory (duckdb:///file.duckdb?memory_limit=2GB), or room beside the file for what does not fit",
+        ),
+        Kind::Setting => (
+            Code::BadUrl,
+            "correct what stands behind the ? of its URL: memory_limit=1GB, threads=4, max_temp_directory_size=10GB",
         ),
         Kind::Permission => (Code::DestinationOpen, "give write permission on the file and on its folder"),
         Kind::Constraint => (
@@ -133,6 +144,12 @@ mod tests {
             assert_eq!((code, transient), (Code::SourceRead, passes), "{kind:?}");
             assert!(advice.contains(help), "{kind:?}: {advice}");
         }
+        // What is written wrong is for who wrote it, whichever end it is.
+        let wrong = told(Kind::Setting, "memory_limit takes no such value as \"nonsense\"");
+        assert_eq!((wrong.0, wrong.1), (Code::BadUrl, false));
+        assert_eq!(failed("open the database", Failure::of(Kind::Setting, "x")).exit_code(), 2);
+        let newer = told(Kind::Io, "IO Error: Trying to read a database file with version number 99");
+        assert!(newer.2.contains("COPY FROM DATABASE"), "{newer:?}");
         let damaged = told(Kind::Serialization, "Serialization Error: Failed to deserialize");
         assert!(damaged.2.contains("damaged"), "{damaged:?}");
     }

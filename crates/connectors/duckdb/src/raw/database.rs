@@ -28,12 +28,13 @@ impl Database {
         if unsafe { ffi::duckdb_create_config(&mut config.0) } != ffi::duckdb_state_DuckDBSuccess {
             return Err(Failure::of(Kind::Memory, "no configuration can be made"));
         }
-        for (setting, value) in settings {
-            let (name, value) = (c_string(setting)?, c_string(value)?);
+        for (setting, written) in settings {
+            let (name, value) = (c_string(setting)?, c_string(written)?);
             // SAFETY: the configuration is there, and DuckDB copies both texts.
             let set = unsafe { ffi::duckdb_set_config(config.0, name.as_ptr(), value.as_ptr()) };
             if set != ffi::duckdb_state_DuckDBSuccess {
-                return Err(Failure::of(Kind::Other, format!("there is no setting {setting:?} with such a value")));
+                let message = format!("{setting} takes no such value as {written:?}");
+                return Err(Failure::of(Kind::Setting, message));
             }
         }
         let (mut database, mut error) = (ptr::null_mut(), ptr::null_mut());

@@ -23,6 +23,8 @@ pub(crate) enum Kind {
     Memory,
     Permission,
     Serialization,
+    /// A setting that it is to be opened with has a value that it does not take.
+    Setting,
     /// DuckDB gave the database up: nothing can be done with this object any more.
     Fatal,
     Other,

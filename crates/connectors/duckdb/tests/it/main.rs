@@ -259,8 +259,9 @@ fn a_new_database_is_one_file() {
 fn settings_are_duckdbs_own() {
     let dir = tempfile::tempdir().unwrap();
     let url = format!("duckdb:///{}?memory_limit=nonsense", dir.path().join("t.duckdb").display());
-    let error = DuckdbDestination::new(&ConnectionUrl::parse(&url).unwrap()).unwrap();
-    assert!(error.open("p", "r", None, &Stop::default()).is_err());
+    let destination = DuckdbDestination::new(&ConnectionUrl::parse(&url).unwrap()).unwrap();
+    let error = destination.open("p", "r", None, &Stop::default()).err().unwrap();
+    assert_eq!((error.code(), error.exit_code()), (Code::BadUrl, 2), "{error:?}");
 }
 
 /// Where in its own program DuckDB noticed it is told nobody.
