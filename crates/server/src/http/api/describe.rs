@@ -13,13 +13,17 @@ use utoipa::{
 /// What the token is called.
 const BEARER: &str = "token";
 
+/// Behind this a path leads into a pipeline's ledger: all of these end alike where that cannot be looked into.
+const LEDGER: &str = "/pipelines/{name}/";
+
 /// Adds it to every path.
 pub(super) struct Everywhere;
 
 impl Modify for Everywhere {
     fn modify(&self, document: &mut OpenApi) {
-        for item in document.paths.paths.values_mut() {
+        for (path, item) in &mut document.paths.paths {
             let changes = item.post.is_some();
+            let looks = item.get.is_some() && path.contains(LEDGER);
             for operation in operations(item) {
                 let asks = operation.parameters.as_ref().is_some_and(|all| !all.is_empty());
                 let changes = changes && operation.responses.responses.contains_key("202");
@@ -27,6 +31,10 @@ impl Modify for Everywhere {
                     (true, "401", "A token is needed."),
                     (asks || operation.request_body.is_some(), "400", "The request cannot be read."),
                     (changes, "403", "It comes from another site."),
+                    (looks, "404", "There is no such pipeline, or nothing of it with that number."),
+                    (looks, "409", "The pipeline cannot be run as the file is."),
+                    (looks, "502", "The ledger cannot be read."),
+                    (looks, "503", "A run has the database for itself."),
                     (true, "421", "The server is not known by that name."),
                     (true, "504", "The answer took too long."),
                 ];

@@ -2,7 +2,7 @@
 
 use super::{
     ApiError,
-    page::{Asked, Limit, Numbered, Within, cut},
+    page::{Asked, ByNumber, Limit, Numbered, Within, cut},
 };
 use crate::{
     at::At,
@@ -10,8 +10,8 @@ use crate::{
 };
 use axum::{Json, extract::State};
 use floodmark_core::{interval::Interval, state::IntervalEntry};
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 /// Gaps that are told one by one.
 const GAPS: usize = 1000;
@@ -50,13 +50,7 @@ pub(crate) struct CoverageView {
 }
 
 /// What of a pipeline's axis is in, and what is missing.
-#[utoipa::path(get, path = "/pipelines/{name}/coverage", params(("name" = String, Path)), responses(
-    (status = 200, body = CoverageView),
-    (status = 404, description = "There is no such pipeline.", body = super::ErrorView),
-    (status = 409, description = "The pipeline cannot be run as the file is.", body = super::ErrorView),
-    (status = 502, description = "The ledger cannot be read.", body = super::ErrorView),
-    (status = 503, description = "A run has the database for itself.", body = super::ErrorView)
-))]
+#[utoipa::path(get, path = "/pipelines/{name}/coverage", params(("name" = String, Path)), responses((status = 200, body = CoverageView)))]
 pub(super) async fn coverage(
     State(app): State<App>,
     Within(name): Within<String>,
@@ -116,34 +110,16 @@ impl From<&IntervalEntry> for IntervalView {
     }
 }
 
-/// Which intervals.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Which {
-    /// So many at most; 50 where nothing is said.
-    #[param(value_type = Option<u64>, minimum = 1, maximum = 1000)]
-    limit: Option<Limit>,
-    /// But for so many: `next` of the page before.
-    #[param(minimum = 0)]
-    after: Option<i64>,
-}
-
 /// Receipts of intervals that backfills loaded, along their columns in order.
-#[utoipa::path(get, path = "/pipelines/{name}/intervals", params(("name" = String, Path), Which), responses(
-    (status = 200, body = Numbered<IntervalView>),
-    (status = 404, description = "There is no such pipeline.", body = super::ErrorView),
-    (status = 409, description = "The pipeline cannot be run as the file is.", body = super::ErrorView),
-    (status = 502, description = "The ledger cannot be read.", body = super::ErrorView),
-    (status = 503, description = "A run has the database for itself.", body = super::ErrorView)
-))]
+#[utoipa::path(get, path = "/pipelines/{name}/intervals", params(("name" = String, Path), ByNumber), responses((status = 200, body = Numbered<IntervalView>)))]
 pub(super) async fn intervals(
     State(app): State<App>,
     Within(name): Within<String>,
-    Asked(which): Asked<Which>,
+    Asked(which): Asked<ByNumber>,
 ) -> Result<Json<Numbered<IntervalView>>, ApiError> {
-    let skipped = which.after.unwrap_or(0);
-    let skip = usize::try_from(skipped).map_err(|_| ApiError::malformed("after is a number from 0"))?;
+    // Their numbers are their places.
+    let skipped = which.behind();
+    let skip = usize::try_from(skipped).unwrap_or(usize::MAX);
     let limit = Limit::of(which.limit);
     let mut all = books::of(&app, &name, |pipeline, ledger| ledger.intervals(&pipeline.name)).await?;
     let total = all.len() as u64;

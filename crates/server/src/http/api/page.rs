@@ -6,7 +6,7 @@ use axum::{
     http::{StatusCode, request::Parts},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 /// A page has at most so many.
 const MOST: u64 = 1000;
@@ -30,6 +30,25 @@ impl TryFrom<u64> for Limit {
     fn try_from(limit: u64) -> Result<Self, String> {
         let fits = usize::try_from(limit).ok().filter(|_| (1..=MOST).contains(&limit));
         fits.map(Limit).ok_or_else(|| format!("a limit is a number from 1 to {MOST}"))
+    }
+}
+
+/// Which part of a list whose items have numbers.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ByNumber {
+    /// So many at most; 50 where nothing is said.
+    #[param(value_type = Option<u64>, minimum = 1, maximum = 1000)]
+    pub(super) limit: Option<Limit>,
+    /// Those behind this one: `next` of the page before.
+    after: Option<u64>,
+}
+
+impl ByNumber {
+    /// The highest number that was told already; 0 from the first.
+    pub(super) fn behind(&self) -> i64 {
+        self.after.map_or(0, |after| i64::try_from(after).unwrap_or(i64::MAX))
     }
 }
 

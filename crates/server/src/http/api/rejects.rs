@@ -2,7 +2,7 @@
 
 use super::{
     ApiError,
-    page::{Asked, Limit, Numbered, Within, cut},
+    page::{Asked, ByNumber, Limit, Numbered, Within, cut},
     shown,
 };
 use crate::{
@@ -11,8 +11,8 @@ use crate::{
 };
 use axum::{Json, extract::State, http::StatusCode};
 use floodmark_connect::destination::{KeptReject, RejectQuery};
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 /// In a list a row has at most so many characters: it may be as long as a file.
 const SHOWN: usize = 1000;
@@ -61,32 +61,14 @@ fn view(kept: KeptReject, most: usize) -> RejectView {
     }
 }
 
-/// Which rejects.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Which {
-    /// So many at most; 50 where nothing is said.
-    #[param(value_type = Option<u64>, minimum = 1, maximum = 1000)]
-    limit: Option<Limit>,
-    /// With a higher number than this: `next` of the page before.
-    after: Option<i64>,
-}
-
 /// Kept rejects of a pipeline, by number.
-#[utoipa::path(get, path = "/pipelines/{name}/rejects", operation_id = "rejects", params(("name" = String, Path), Which), responses(
-    (status = 200, body = Numbered<RejectView>),
-    (status = 404, description = "There is no such pipeline.", body = super::ErrorView),
-    (status = 409, description = "The pipeline cannot be run as the file is.", body = super::ErrorView),
-    (status = 502, description = "The ledger cannot be read.", body = super::ErrorView),
-    (status = 503, description = "A run has the database for itself.", body = super::ErrorView)
-))]
+#[utoipa::path(get, path = "/pipelines/{name}/rejects", operation_id = "rejects", params(("name" = String, Path), ByNumber), responses((status = 200, body = Numbered<RejectView>)))]
 pub(super) async fn list(
     State(app): State<App>,
     Within(name): Within<String>,
-    Asked(which): Asked<Which>,
+    Asked(which): Asked<ByNumber>,
 ) -> Result<Json<Numbered<RejectView>>, ApiError> {
-    let (limit, after) = (Limit::of(which.limit), which.after.unwrap_or(i64::MIN));
+    let (limit, after) = (Limit::of(which.limit), which.behind());
     let (mut kept, total) = books::of(&app, &name, move |pipeline, ledger| {
         let query = RejectQuery { pipeline: Some(&pipeline.name), after, limit: limit + 1 };
         Ok((ledger.find_rejects(&query)?, ledger.count_rejects(&pipeline.name)?))
@@ -97,13 +79,7 @@ pub(super) async fn list(
 }
 
 /// One of them, whole.
-#[utoipa::path(get, path = "/pipelines/{name}/rejects/{id}", operation_id = "reject", params(("name" = String, Path), ("id" = i64, Path)), responses(
-    (status = 200, body = RejectView),
-    (status = 404, description = "There is no such thing.", body = super::ErrorView),
-    (status = 409, description = "The pipeline cannot be run as the file is.", body = super::ErrorView),
-    (status = 502, description = "The ledger cannot be read.", body = super::ErrorView),
-    (status = 503, description = "A run has the database for itself.", body = super::ErrorView)
-))]
+#[utoipa::path(get, path = "/pipelines/{name}/rejects/{id}", operation_id = "reject", params(("name" = String, Path), ("id" = i64, Path)), responses((status = 200, body = RejectView)))]
 pub(super) async fn one(
     State(app): State<App>,
     Within((name, id)): Within<(String, i64)>,

@@ -41,13 +41,7 @@ pub(crate) struct StateView {
 }
 
 /// What is remembered of a pipeline.
-#[utoipa::path(get, path = "/pipelines/{name}/state", params(("name" = String, Path)), responses(
-    (status = 200, body = StateView),
-    (status = 404, description = "There is no such pipeline.", body = super::ErrorView),
-    (status = 409, description = "The pipeline cannot be run as the file is.", body = super::ErrorView),
-    (status = 502, description = "The ledger cannot be read.", body = super::ErrorView),
-    (status = 503, description = "A run has the database for itself.", body = super::ErrorView)
-))]
+#[utoipa::path(get, path = "/pipelines/{name}/state", params(("name" = String, Path)), responses((status = 200, body = StateView)))]
 pub(super) async fn state(State(app): State<App>, Within(name): Within<String>) -> Result<Json<StateView>, ApiError> {
     let read = books::of(&app, &name, |pipeline, ledger| {
         Ok((ledger.state(&pipeline.name)?, ledger.count_rejects(&pipeline.name)?))
@@ -95,13 +89,7 @@ pub(super) struct Which {
 }
 
 /// Files that are remembered of a pipeline, by name.
-#[utoipa::path(get, path = "/pipelines/{name}/files", params(("name" = String, Path), Which), responses(
-    (status = 200, body = Page<FileView>),
-    (status = 404, description = "There is no such pipeline.", body = super::ErrorView),
-    (status = 409, description = "The pipeline cannot be run as the file is.", body = super::ErrorView),
-    (status = 502, description = "The ledger cannot be read.", body = super::ErrorView),
-    (status = 503, description = "A run has the database for itself.", body = super::ErrorView)
-))]
+#[utoipa::path(get, path = "/pipelines/{name}/files", params(("name" = String, Path), Which), responses((status = 200, body = Page<FileView>)))]
 pub(super) async fn files(
     State(app): State<App>,
     Within(name): Within<String>,
@@ -180,13 +168,7 @@ pub(crate) struct SchemaView {
 }
 
 /// Columns of a pipeline's table, and how they changed since its first load.
-#[utoipa::path(get, path = "/pipelines/{name}/schema", params(("name" = String, Path)), responses(
-    (status = 200, body = SchemaView),
-    (status = 404, description = "There is no such pipeline.", body = super::ErrorView),
-    (status = 409, description = "The pipeline cannot be run as the file is.", body = super::ErrorView),
-    (status = 502, description = "The ledger cannot be read.", body = super::ErrorView),
-    (status = 503, description = "A run has the database for itself.", body = super::ErrorView)
-))]
+#[utoipa::path(get, path = "/pipelines/{name}/schema", params(("name" = String, Path)), responses((status = 200, body = SchemaView)))]
 pub(super) async fn schema(State(app): State<App>, Within(name): Within<String>) -> Result<Json<SchemaView>, ApiError> {
     let state = books::of(&app, &name, |pipeline, ledger| ledger.state(&pipeline.name)).await?;
     Ok(Json(view(name, state.unwrap_or_default())))
