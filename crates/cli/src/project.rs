@@ -34,7 +34,13 @@ fn pipeline_file(global: &Global, instead: &str) -> Result<PathBuf> {
 /// The error of a name that is none of the file's; `others` are names it might be beside those written there.
 pub(crate) fn unknown(project: &Project, name: &str, others: &[String]) -> Error {
     let written = project.pipelines.iter().map(|p| &p.name).chain(project.families.iter().map(|f| &f.name));
-    let known: Vec<&str> = written.chain(others).map(String::as_str).collect();
+    let mut known: Vec<&str> = Vec::new();
+    for name in written.chain(others).map(String::as_str) {
+        // A pipeline that is written there has its state in a database, too.
+        if !known.contains(&name) {
+            known.push(name);
+        }
+    }
     Error::new(Code::UnknownPipeline, format!("there is no pipeline {name:?} in {}", project.path.display()))
         .state("nothing was done")
         .help(wording::suggest(name, "there are", &known))

@@ -136,9 +136,8 @@ def test_cron_lines_run_and_a_second_one_leaves(shop: Path, path: str) -> None:
     # Nothing to mail.
     assert (first.returncode, first.stdout, first.stderr) == (0, "", "")
     assert loaded(shop) == [1, 2, 3]
-    assert "3 inserted" in (shop / "runs.log").read_text()
     verdict = fire(verify, variables)
-    assert verdict.returncode == 0 and "equal" in verdict.stdout
+    assert (verdict.returncode, verdict.stdout, verdict.stderr) == (0, "", "")
 
     with held(shop):
         second = fire(run, variables)

@@ -61,7 +61,7 @@ pub(crate) struct Global {
     /// Answer yes to every confirmation
     #[arg(short, long, global = true)]
     pub(crate) yes: bool,
-    /// No progress and no warnings; results and errors stay
+    /// Only errors, and what was asked to be shown
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
 }

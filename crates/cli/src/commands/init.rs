@@ -50,7 +50,7 @@ pub(super) fn init(cx: &Context, args: &InitArgs) -> Result<u8, Failure> {
     out.push_str(&format!(
         "\nLoad its data with\n  {next}\nand run that twice: the second time there is nothing to do.\n"
     ));
-    cx.printer.text(&out)?;
+    cx.printer.done(&out)?;
     Ok(0)
 }
 

@@ -101,7 +101,7 @@ fn drop_some(cx: &Context, keepers: &Keepers, ids: &[i64], all: Option<&str>) ->
     if cx.printer.json() {
         return cx.printer.object(&serde_json::json!({"dropped": dropped}));
     }
-    cx.printer.text(&format!("dropped {dropped} of {}\n", terminal::count(count, "rejected row")))
+    cx.printer.done(&format!("dropped {dropped} of {}\n", terminal::count(count, "rejected row")))
 }
 
 /// A pipeline's rejects.

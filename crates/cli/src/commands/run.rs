@@ -274,7 +274,7 @@ impl Runner {
 
     /// Prints what became of that.
     pub(super) fn report_fill(&self, cx: &Context, pipeline: &Pipeline, filled: &Backfilled) -> Result<()> {
-        cx.printer.text(&terminal::filled(filled, self.width))?;
+        cx.printer.done(&terminal::filled(filled, self.width))?;
         self.rejects(cx, pipeline, &filled.outcome, false);
         if let Some(error) = &filled.outcome.error {
             self.error(cx, &pipeline.name, error);
@@ -330,7 +330,7 @@ impl Runner {
         if cx.printer.json() {
             return cx.printer.object(&json::outcome(outcome));
         }
-        cx.printer.text(&terminal::outcome(outcome, self.width))?;
+        cx.printer.done(&terminal::outcome(outcome, self.width))?;
         if let Some(error) = &outcome.error {
             self.error(cx, &outcome.pipeline, error);
         }
@@ -418,7 +418,7 @@ pub(super) fn run_all(
     let printed = reports.into_inner().unwrap_or_else(PoisonError::into_inner).printed;
     let outcomes = printed.into_iter().collect::<Result<Vec<Outcome>>>()?;
     if all > 1 && !cx.printer.json() {
-        cx.printer.text(&terminal::total(&outcomes, began.elapsed()))?;
+        cx.printer.done(&terminal::total(&outcomes, began.elapsed()))?;
     }
     let mut codes: Vec<u8> = outcomes.iter().map(exit_code).collect();
     if outcomes.len() < all {

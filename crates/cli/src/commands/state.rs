@@ -176,7 +176,7 @@ fn set(cx: &Context, keepers: &Keepers, name: &str, value: &str) -> Result<()> {
                 .printer
                 .object(&json!({"pipeline": name, "watermark": {"column": column, "before": at, "after": at}}));
         }
-        return cx.printer.text(&format!("{name}: watermark {column} is {value} already\n"));
+        return cx.printer.done(&format!("{name}: watermark {column} is {value} already\n"));
     }
     let after = value.to_string();
     state.watermark = Some(Mark { column: column.clone(), data_type, value });
@@ -196,7 +196,7 @@ fn set(cx: &Context, keepers: &Keepers, name: &str, value: &str) -> Result<()> {
             .printer
             .object(&json!({"pipeline": name, "watermark": {"column": column, "before": before, "after": after}}));
     }
-    cx.printer.text(&format!("{name}: watermark {column} is now {after}\n"))
+    cx.printer.done(&format!("{name}: watermark {column} is now {after}\n"))
 }
 
 /// The cursor's column and type: of the stored watermark, else by the pipeline file and the pinned columns.
@@ -237,7 +237,7 @@ fn reset(cx: &Context, keepers: &Keepers, name: &str) -> Result<()> {
         if cx.printer.json() {
             return cx.printer.object(&json!({"pipeline": name, "reset": false}));
         }
-        return cx.printer.text(&format!("{name}: there is no state to forget\n"));
+        return cx.printer.done(&format!("{name}: there is no state to forget\n"));
     };
     let table = state.table.unwrap_or_else(|| name.to_owned());
     let what = format!(
@@ -249,7 +249,7 @@ fn reset(cx: &Context, keepers: &Keepers, name: &str) -> Result<()> {
     if cx.printer.json() {
         return cx.printer.object(&json!({"pipeline": name, "reset": true}));
     }
-    cx.printer.text(&format!("{name}: forgotten; the next run reads everything again\n"))
+    cx.printer.done(&format!("{name}: forgotten; the next run reads everything again\n"))
 }
 
 fn prune(cx: &Context, keepers: &Keepers, name: Option<&str>, older_than: Duration, keep: usize) -> Result<()> {
@@ -264,7 +264,7 @@ fn prune(cx: &Context, keepers: &Keepers, name: Option<&str>, older_than: Durati
         homes.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
     );
     if homes.is_empty() {
-        return cx.printer.text("there is no pipeline whose runs could go\n");
+        return cx.printer.done("there is no pipeline whose runs could go\n");
     }
     cx.printer.confirm(&what, cx.global.yes)?;
     for (name, ledger) in homes {
@@ -306,7 +306,7 @@ fn import(cx: &Context, keepers: &Keepers, file: &Path) -> Result<()> {
         if cx.printer.json() {
             cx.printer.object(&json!({"pipeline": name, "imported": true}))?;
         } else {
-            cx.printer.text(&format!("{name}: imported\n"))?;
+            cx.printer.done(&format!("{name}: imported\n"))?;
         }
     }
     Ok(())

@@ -151,17 +151,17 @@ impl Teller<'_> {
                 object["repair"] = object.clone();
                 printer.object(&object)?;
             } else {
-                before.iter().try_for_each(|found| printer.text(&comparison::verified(found, WORDS)))?;
+                before.iter().try_for_each(|found| printer.done(&comparison::verified(found, WORDS)))?;
             }
             self.failed(&outcome.pipeline, error);
             return Ok(());
         }
         let Some(last) = after.as_ref().or(before.as_ref()) else { return Ok(()) };
         if !printer.json() && after.is_some() {
-            before.iter().try_for_each(|found| printer.text(&comparison::verified(found, WORDS)))?;
+            before.iter().try_for_each(|found| printer.done(&comparison::verified(found, WORDS)))?;
             let word = if outcome.counts.changed() { "repaired" } else { "no change" };
             let line = terminal::line(&outcome, (word, terminal::style::GOOD), outcome.pipeline.chars().count());
-            printer.text(&format!("\n{line}\n"))?;
+            printer.done(&format!("\n{line}\n"))?;
         }
         self.tell(last, Some(object))?;
         if let (Some(why), false) = (&intent.why, self.cx.printer.json()) {
@@ -182,7 +182,9 @@ impl Teller<'_> {
             printer.object(&object)?;
         } else {
             let gap = if self.several { "\n" } else { "" };
-            printer.text(&format!("{}{gap}", comparison::verified(found, WORDS)))?;
+            let text = format!("{}{gap}", comparison::verified(found, WORDS));
+            // That tables are equal went well; how they differ is what was asked for.
+            if found.differs() { printer.text(&text) } else { printer.done(&text) }?;
             found.notes.iter().for_each(|note| printer.note(&format!("{}: {note}", terminal::clean(&found.pipeline))));
         }
         self.verdicts.push(Verdict::found(found, DIFFERENCES));
@@ -201,7 +203,7 @@ impl Teller<'_> {
     /// What became of all of them, on a line and on the page.
     fn end(&self, elapsed: Duration) -> Result<()> {
         if self.several && !self.cx.printer.json() {
-            self.cx.printer.text(&verdicts::total(&self.verdicts, elapsed))?;
+            self.cx.printer.done(&verdicts::total(&self.verdicts, elapsed))?;
         }
         // Of one comparison that failed there is nothing to show.
         let shows = self.several || self.verdicts.iter().any(Verdict::compared);

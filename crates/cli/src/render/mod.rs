@@ -70,7 +70,7 @@ impl Printer {
         self.format == Format::Json
     }
 
-    /// Whether only results and errors are wanted.
+    /// Whether errors alone are wanted, and what was asked to be shown.
     pub(crate) fn quiet(&self) -> bool {
         self.quiet
     }
@@ -88,6 +88,11 @@ impl Printer {
         }
         let mut out = anstream::stdout().lock();
         written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+    }
+
+    /// The result of what was done, where it went well and somebody wants to hear so.
+    pub(crate) fn done(&self, text: &str) -> Result<()> {
+        if self.quiet { Ok(()) } else { self.text(text) }
     }
 
     /// A result as one JSON object on a line of its own.

@@ -285,3 +285,19 @@ fn log_lines_are_keys_and_values() {
     let committed: Vec<_> = lines.filter(|line| line["fields"]["message"] == "committed").collect();
     assert_eq!(committed.iter().map(|line| &line["fields"]["updated"]).collect::<Vec<_>>(), [1], "{ran:?}");
 }
+
+#[test]
+fn quiet_is_heard_where_something_went_wrong() {
+    let scratch = Scratch::project();
+    for arguments in [&["run", "--quiet"][..], &["run", "--quiet", "--full-refresh", "--yes"], &["verify", "--quiet"]] {
+        let ran = scratch.run(arguments);
+        assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (0, "", ""), "{arguments:?}");
+    }
+    // What was asked to be shown is.
+    assert!(scratch.ok(&["runs", "--quiet"]).contains("orders"));
+    assert_eq!(scratch.json(&["run", "--quiet"], 0).len(), 1);
+    scratch.write("data/orders-2024-09.csv", "id,nothing\n");
+    let ran = scratch.run(&["run", "--quiet"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (1, ""), "{}", ran.stderr);
+    assert!(ran.stderr.contains("FM0"), "{}", ran.stderr);
+}

@@ -153,3 +153,12 @@ fn what_was_deleted_stays_deleted_where_the_state_is_moved_to() {
     let value = scratch.one(&["run"]);
     assert_eq!((&value["rows"]["stale"], &value["rows"]["inserted"]), (&1.into(), &0.into()), "{value}");
 }
+
+#[test]
+fn names_there_are_to_choose_from_are_said_once() {
+    let scratch = Scratch::project();
+    scratch.ok(&["run"]);
+    let ran = scratch.run(&["state", "show", "nope"]);
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+    assert!(ran.stderr.contains("there are: orders\n"), "{}", ran.stderr);
+}
