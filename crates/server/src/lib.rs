@@ -42,6 +42,8 @@ use std::{
 const THREADS: usize = 2;
 /// Threads that wait for databases.
 const WAITING: usize = 8;
+/// One of these that has nothing to do goes after so long, and what it kept of memory with it.
+const IDLE: Duration = Duration::from_millis(500);
 /// What is still being answered when the server stops may take so long.
 const LAST: Duration = Duration::from_secs(3);
 /// How often what visitors left in the sandbox is looked for.
@@ -125,6 +127,7 @@ pub fn serve(
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(THREADS)
         .max_blocking_threads(WAITING)
+        .thread_keep_alive(IDLE)
         .enable_all()
         .build()
         .map_err(|e| Error::internal("the server cannot be started").cause(e))?;

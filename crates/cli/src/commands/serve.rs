@@ -22,12 +22,13 @@ use std::{
 
 /// `floodmark serve`
 pub(super) fn serve(cx: &Context, args: &ServeArgs) -> Result<u8, Failure> {
+    // Before anything is read into them.
+    floodmark_server::huge_pages(false);
     // Its mistakes are told as every command tells them.
     let project = project::open(&cx.global)?;
     if args.test_alert {
         return test_alerts(cx, &project);
     }
-    floodmark_server::huge_pages(false);
     let file = std::path::absolute(&project.path).map_err(|e| Error::internal("there is no such folder").cause(e))?;
     let served = Served { file, program: own_program::find(cx)?, printer: cx.printer.clone(), sheet: Mutex::default() };
     let options = Options {

@@ -27,6 +27,8 @@ use std::{
 
 /// How long SQLite itself waits for another program's write lock.
 const BUSY: Duration = Duration::from_secs(10);
+/// What a reader of ledgers keeps of pages, in KiB.
+const LEDGER: i64 = 1024;
 
 /// An SQLite database by URL: `sqlite:///relative.db`, `sqlite:////absolute.db`, `sqlite://` in memory.
 #[derive(Debug, Clone)]
@@ -227,7 +229,10 @@ impl Destination for SqliteDestination {
                     .help("check the path; the first run creates the database"),
             ));
         }
-        Ok(Box::new(SqliteLedger { db: self.connect(Access::Read)?, destination: self.clone() }))
+        let db = self.connect(Access::Read)?;
+        // A few rows of a few small tables, and by a server from several threads at a time.
+        db.pragma_update(None, "cache_size", -LEDGER).map_err(to("open the ledger")).map_err(|e| self.named(e))?;
+        Ok(Box::new(SqliteLedger { db, destination: self.clone() }))
     }
 
     fn fingerprint(&self, table: &str) -> Result<Fingerprint> {
