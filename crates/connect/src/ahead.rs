@@ -91,7 +91,7 @@ mod tests {
 
     fn batch(number: u64) -> Batch {
         let rows = RecordBatch::new_empty(Arc::new(Schema::empty()));
-        Batch { rows, bad: Vec::new(), first_row: number, covered: 1 }
+        Batch { rows, bad: Vec::new(), first_row: number, covered: 1, left_out: 0 }
     }
 
     /// What a thread has open, and how long it takes to close it.

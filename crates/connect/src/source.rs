@@ -83,7 +83,8 @@ pub struct ReadPlan {
     /// Columns, by source name, in which NULL makes a bad row, with the code to say so. A source that cannot keep such
     /// a row as it stands may leave this to the engine, which checks again.
     pub required: Vec<(String, Code)>,
-    /// Rows that are wanted, where that is not all of them. A source may give others too: the engine looks again.
+    /// Rows that are wanted, where that is not all of them. A source may give others too: the engine looks again. A file's
+    /// are counted all the same where they are not given ([`Batch::left_out`]).
     pub range: Option<Range>,
     /// Rows come in the order of the range's column, where the source can do that ([`Source::sorts`]).
     pub sorted: bool,
@@ -124,8 +125,10 @@ pub struct Batch {
     pub bad: Vec<BadRow>,
     /// Number in the slice, from 1, of the first row this batch covers, bad rows counted.
     pub first_row: u64,
-    /// How many rows it covers: good and bad.
+    /// How many rows it covers: good, bad, and left out.
     pub covered: u64,
+    /// Rows that were not read, as none of them lies in the range that was planned. A batch that has some has no others.
+    pub left_out: u64,
 }
 
 /// The lowest and the highest value of a column; `None` where every row has NULL there, or there is no row.

@@ -26,6 +26,8 @@ pub(crate) enum Item {
         /// Rows of the slice this covers; the number of the first, from 1.
         covered: u64,
         first_row: u64,
+        /// Rows that the source did not read, as they are not wanted.
+        left_out: u64,
     },
     /// Rows a transform made; they belong to no slice.
     Made(RecordBatch),
@@ -74,7 +76,7 @@ impl Slices<'_> {
             schema: extract.read_as.clone(),
             skip_rows: reading.skip_rows,
             required: required(extract.pipeline),
-            range: extract.range.cloned(),
+            range: reading.wanted.as_ref().or(extract.range).cloned(),
             sorted: false,
             readers: extract.readers,
         };
@@ -102,6 +104,7 @@ impl Slices<'_> {
             bad: batch.bad,
             covered: batch.covered,
             first_row: batch.first_row,
+            left_out: batch.left_out,
         }))
     }
 }

@@ -13,6 +13,7 @@ pub mod neighbours;
 mod plan;
 mod preview;
 pub mod prove;
+mod reach;
 pub mod registry;
 mod repair;
 mod run;

@@ -170,6 +170,14 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
         Ok(())
     }
 
+    /// Rows that were not read are behind the watermark, as if they had been.
+    fn leave_out(&mut self, slice: usize, rows: u64) {
+        let Reading { slice: of, known, heals, .. } = &self.parts.readings[slice];
+        self.parts.shaper.left_out(rows, &Origin { slice: &of.name, known: *known, heals: *heals, row_of: &|_| 0 });
+        self.chunk.skipped += rows;
+        self.progress[slice].share.skipped += rows;
+    }
+
     fn misfits(&mut self, slice: Option<usize>, misfits: Vec<Misfit>, row_of: impl Fn(usize) -> u64) -> Result<()> {
         for misfit in misfits {
             let row = row_of(misfit.row);
@@ -492,8 +500,9 @@ impl Chunks<'_, '_, '_> {
                     *self.chunk.transformed.get_or_insert(0) += self.chunk.rejected - rejected;
                     None
                 }
-                Some(Item::Rows { slice, rows, bad, covered, first_row }) => {
+                Some(Item::Rows { slice, rows, bad, covered, first_row, left_out }) => {
                     self.read(slice, covered);
+                    self.leave_out(slice, left_out);
                     let bad_numbers: Vec<u64> = bad.iter().map(|b| b.row).collect();
                     self.bad_rows(slice, bad)?;
                     let row_of = |good: usize| number(first_row, &bad_numbers, good);

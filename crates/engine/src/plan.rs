@@ -1,6 +1,6 @@
 //! What is new? From what there is now and what the receipts say was loaded before.
 
-use floodmark_connect::{Files, Slice, Source, Stop};
+use floodmark_connect::{Files, Range, Slice, Source, Stop};
 use floodmark_core::{
     Code, Error, Result,
     pipeline::{ChangedFiles, LateRows, Load, Pipeline, STDIN},
@@ -24,6 +24,8 @@ pub(crate) struct Reading {
     pub(crate) replace: bool,
     /// What was known of it.
     pub(crate) entry: Option<FileEntry>,
+    /// Where along the watermark its rows are wanted from, where a file's own statistics may tell which lie before.
+    pub(crate) wanted: Option<Range>,
 }
 
 /// What a run will do with the slices there are.
@@ -257,7 +259,7 @@ fn refuse_half_loaded(pipeline: &Pipeline, slices: &[Slice], state: &State) -> R
 }
 
 fn fresh(slice: Slice, entry: Option<FileEntry>) -> Reading {
-    Reading { slice, skip_rows: 0, known: false, heals: false, replace: false, entry }
+    Reading { slice, skip_rows: 0, known: false, heals: false, replace: false, entry, wanted: None }
 }
 
 fn unfinished(pipeline: &Pipeline, slice: Slice, entry: FileEntry) -> Reading {

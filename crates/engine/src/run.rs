@@ -9,6 +9,7 @@ use crate::{
     plan::{self, Known, Plan, Reading},
     preview::Preview,
     prove::disorder::Disorder,
+    reach,
     shape::Shaper,
 };
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -330,7 +331,7 @@ impl Work<'_> {
         }
         let there = slices.len();
         let replay = self.options.replay.as_ref();
-        let Plan { readings, touched } = match replay {
+        let Plan { mut readings, touched } = match replay {
             None => {
                 let known = Known { state: &state, rejected: &session.rejected()?, other_settings: changed.is_some() };
                 plan::plan(self.pipeline, self.source, slices, &known, &self.engine.stop)?
@@ -421,6 +422,12 @@ impl Work<'_> {
             }
         };
         let range = bounds.as_ref().and_then(|(bounds, _)| self.range(bounds, &readings));
+        if let Some((bounds, data_type)) = bounds.as_ref().filter(|_| by_file && replay.is_none()) {
+            let stored = state.watermark.as_ref().map(|mark| &mark.value);
+            for reading in &mut readings {
+                reading.wanted = reach::wanted(self.pipeline, bounds, *data_type, stored, reading);
+            }
+        }
         let horizon = bounds.as_ref().and_then(|(_, data_type)| horizon(&survey, *data_type));
         if let Some(held) = &survey.held {
             self.warn(held.clone());

@@ -1,6 +1,6 @@
 //! Rows on their way: typed exactly, bad ones set aside, known ones left out, deletes marked.
 
-use crate::{backfill::Tally, cast, names};
+use crate::{backfill::Tally, cast, names, reach};
 use arrow::{
     array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array},
     buffer::BooleanBuffer,
@@ -227,6 +227,15 @@ impl<'a> Shaper<'a> {
     pub(crate) fn late_skipped(&self) -> Option<(u64, &str)> {
         let cursor = self.cursor.as_ref().filter(|c| c.late == LateRows::Skip && c.late_rows > 0)?;
         Some((cursor.late_rows, cursor.late_slice.as_deref().unwrap_or_default()))
+    }
+
+    /// Takes into account rows that were not read, as all of them lie before where the slice's are wanted from.
+    pub(crate) fn left_out(&mut self, rows: u64, origin: &Origin<'_>) {
+        let Some(cursor) = self.cursor.as_mut().filter(|_| rows > 0) else { return };
+        if reach::late(cursor.late, cursor.stored.as_ref(), cursor.start.as_ref(), origin.known, origin.heals) {
+            cursor.late_rows += rows;
+            cursor.late_slice.get_or_insert_with(|| origin.slice.to_owned());
+        }
     }
 
     /// What can only be told when all rows are seen: NULL cursors and late rows, with their counts.

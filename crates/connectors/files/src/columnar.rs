@@ -7,6 +7,7 @@ use crate::{
     exact, nested,
     open::read_error,
     panics::caught,
+    pruned,
     row_groups::RowGroups,
 };
 use arrow::{
@@ -22,7 +23,11 @@ use floodmark_core::{
     pipeline::FileFormat,
 };
 use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
-use std::io::{BufReader, Read, Seek};
+use std::{
+    collections::VecDeque,
+    io::{BufReader, Read, Seek},
+    ops::Range,
+};
 
 /// Rows decoded at once.
 const BATCH_ROWS: usize = 8192;
@@ -94,16 +99,35 @@ impl Opened {
         columns(&self.schema(), name, "where the file is written")
     }
 
-    /// Batches of these columns, from row `skip` on where the format allows it; and how many rows that leaves out.
-    fn read(self, columns: Vec<usize>, skip: u64, name: &str) -> Result<(Decoded, u64)> {
+    /// By row group, whether it is to be read, where that is not all of them.
+    fn wanted(&self, plan: &ReadPlan) -> Option<Vec<bool>> {
+        let Opened::Parquet(builder, _) = self else { return None };
+        pruned::wanted(builder, plan).filter(|wanted| wanted.contains(&false))
+    }
+
+    /// The rows of row groups that are not wanted, counted from 0.
+    fn left_out(&self, wanted: &[bool]) -> VecDeque<Range<u64>> {
+        let Opened::Parquet(builder, _) = self else { return VecDeque::new() };
+        let mut end = 0;
+        let rows = builder.metadata().row_groups().iter().map(|group| {
+            let start = end;
+            end += u64::try_from(group.num_rows()).unwrap_or(0);
+            start..end
+        });
+        rows.zip(wanted).filter(|(_, wanted)| !**wanted).map(|(rows, _)| rows).collect()
+    }
+
+    /// Batches of these columns, from row `skip` on where the format allows it; and how many rows that leaves out. Of a Parquet
+    /// file only row groups that are wanted, where that is not all of them.
+    fn read(self, columns: Vec<usize>, skip: u64, wanted: Option<&[bool]>, name: &str) -> Result<(Decoded, u64)> {
         Ok(match self {
-            Opened::Parquet(builder, Bytes::Object(object)) => {
-                let groups = RowGroups::new(&builder, Bytes::Object(object), columns, skip, BATCH_ROWS)
-                    .map_err(|e| damaged(name, e))?;
+            Opened::Parquet(builder, file) if wanted.is_some() || matches!(file, Bytes::Object(_)) => {
+                let groups =
+                    RowGroups::new(&builder, file, columns, skip, wanted, BATCH_ROWS).map_err(|e| damaged(name, e))?;
                 let owner = name.to_owned();
                 (Box::new(groups.map(move |batch| batch.map_err(|e| damaged(&owner, e)))), skip)
             }
-            Opened::Parquet(builder, Bytes::Local(_)) => {
+            Opened::Parquet(builder, _) => {
                 let owner = name.to_owned();
                 let mask = ProjectionMask::roots(builder.parquet_schema(), columns);
                 let builder = builder.with_projection(mask).with_batch_size(BATCH_ROWS);
@@ -156,7 +180,7 @@ pub(crate) fn survey(file: Bytes, format: FileFormat, name: &str, stop: &Stop) -
             Opened::Parquet(builder, _) => rows_of(&builder),
             other => {
                 let mut rows = 0;
-                for batch in other.read(Vec::new(), 0, name)?.0 {
+                for batch in other.read(Vec::new(), 0, None, name)?.0 {
                     stop.check()?;
                     rows += batch?.num_rows() as u64;
                 }
@@ -174,7 +198,7 @@ pub(crate) fn glance(file: Bytes, format: FileFormat, name: &str) -> Result<(Sch
         let schema = opened.columns(name)?;
         let rows = match opened {
             Opened::Parquet(builder, _) => rows_of(&builder),
-            other => match other.read(Vec::new(), 0, name)?.0.next() {
+            other => match other.read(Vec::new(), 0, None, name)?.0.next() {
                 None => 0,
                 Some(first) => first?.num_rows() as u64,
             },
@@ -199,6 +223,8 @@ pub(crate) struct ColumnarBatches {
     /// Rows before the next batch.
     passed: u64,
     skip: u64,
+    /// Rows that are not decoded, counted from 0: where the next batch would begin with them they are passed over.
+    left_out: VecDeque<Range<u64>>,
     stop: Stop,
     done: bool,
 }
@@ -227,7 +253,9 @@ pub(crate) fn read(
         let mut sorted = places.clone();
         sorted.sort_unstable();
         let positions = places.iter().map(|p| sorted.partition_point(|s| s < p)).collect();
-        let (decoded, passed) = opened.read(sorted, plan.skip_rows, name)?;
+        let wanted = opened.wanted(plan);
+        let left_out = wanted.as_ref().map(|wanted| opened.left_out(wanted)).unwrap_or_default();
+        let (decoded, passed) = opened.read(sorted, plan.skip_rows, wanted.as_deref(), name)?;
         let (name, stop) = (name.to_owned(), stop.clone());
         Ok(ColumnarBatches {
             decoded,
@@ -237,6 +265,7 @@ pub(crate) fn read(
             name,
             passed,
             skip: plan.skip_rows,
+            left_out,
             stop,
             done: false,
         })
@@ -257,7 +286,18 @@ pub(crate) fn handed(
     let (name, stop) = (name.to_owned(), stop.clone());
     let schema = Schema { columns };
     let failure = Failure::default();
-    ColumnarBatches { decoded, failure, schema, positions, name, passed: 0, skip: plan.skip_rows, stop, done: false }
+    ColumnarBatches {
+        decoded,
+        failure,
+        schema,
+        positions,
+        name,
+        passed: 0,
+        skip: plan.skip_rows,
+        left_out: VecDeque::new(),
+        stop,
+        done: false,
+    }
 }
 
 impl Iterator for ColumnarBatches {
@@ -279,6 +319,16 @@ impl ColumnarBatches {
     fn advance(&mut self) -> Result<Option<Batch>> {
         loop {
             self.stop.check()?;
+            if let Some(rows) = self.left_out.pop_front_if(|rows| rows.start <= self.passed) {
+                let before = self.passed;
+                let left_out = rows.end.saturating_sub(before);
+                if left_out == 0 {
+                    continue;
+                }
+                self.passed += left_out;
+                let rows = RecordBatch::new_empty(self.schema.to_arrow());
+                return Ok(Some(Batch { rows, bad: Vec::new(), first_row: before + 1, covered: left_out, left_out }));
+            }
             let Some(batch) = self.decoded.next() else { return Ok(None) };
             let mut batch = batch?;
             let rows = batch.num_rows() as u64;
@@ -321,7 +371,7 @@ impl ColumnarBatches {
             }
             rows = filter_record_batch(&rows, &BooleanArray::from(keep))?;
         }
-        Ok(Batch { rows, bad, first_row, covered: batch.num_rows() as u64 })
+        Ok(Batch { rows, bad, first_row, covered: batch.num_rows() as u64, left_out: 0 })
     }
 
     fn bad_row(&self, batch: &RecordBatch, row: usize, column: usize, first_row: u64) -> Result<BadRow> {

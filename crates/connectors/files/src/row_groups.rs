@@ -1,4 +1,4 @@
-//! A Parquet object, row group by row group: of each, the wanted columns are asked for at once.
+//! A Parquet file, row group by row group: those that are wanted, and of each of an object the wanted columns at once.
 
 use crate::bytes::Bytes;
 use arrow::{array::RecordBatch, error::ArrowError};
@@ -9,46 +9,55 @@ use parquet::{
     },
     errors::ParquetError,
 };
-use std::ops::Range;
+use std::{collections::VecDeque, ops::Range};
 
 pub(crate) struct RowGroups {
     file: Bytes,
     metadata: ArrowReaderMetadata,
     mask: ProjectionMask,
     batch_rows: usize,
-    /// Row groups that come, and how many rows of the first are left out.
-    coming: Range<usize>,
-    skip: usize,
+    /// Row groups that come, with how many rows at the beginning are left out.
+    coming: VecDeque<(Vec<usize>, usize)>,
     reader: Option<ParquetRecordBatchReader>,
 }
 
 impl RowGroups {
-    /// Of these columns, from row `skip` on.
+    /// Of these columns, from row `skip` on, row groups that are wanted, where that is not all of them.
     pub(crate) fn new(
         builder: &ParquetRecordBatchReaderBuilder<Bytes>,
         file: Bytes,
         columns: Vec<usize>,
         skip: u64,
+        wanted: Option<&[bool]>,
         batch_rows: usize,
     ) -> Result<RowGroups, ParquetError> {
         let mask = ProjectionMask::roots(builder.parquet_schema(), columns);
-        let groups = builder.metadata().row_groups();
         let mut skip = usize::try_from(skip).unwrap_or(usize::MAX);
-        let mut first = 0;
-        while let Some(rows) = groups.get(first).map(|group| usize::try_from(group.num_rows()).unwrap_or(0))
-            && rows <= skip
-        {
-            skip -= rows;
-            first += 1;
+        let mut coming: VecDeque<(Vec<usize>, usize)> = VecDeque::new();
+        for (n, group) in builder.metadata().row_groups().iter().enumerate() {
+            let rows = usize::try_from(group.num_rows()).unwrap_or(0);
+            let ahead = skip.min(rows);
+            skip -= ahead;
+            if ahead == rows || wanted.is_some_and(|wanted| !wanted[n]) {
+                continue;
+            }
+            match coming.back_mut() {
+                // What is asked for at once is held in memory. A file of this machine is read as it is decoded, and its batches
+                // go on from one row group to the next.
+                Some((groups, _)) if matches!(file, Bytes::Local(_)) && groups.last() == Some(&(n - 1)) => {
+                    groups.push(n);
+                }
+                _ => coming.push_back((vec![n], ahead)),
+            }
         }
         let metadata = ArrowReaderMetadata::try_new(builder.metadata().clone(), Default::default())?;
-        let coming = first..groups.len();
-        Ok(RowGroups { file, metadata, mask, batch_rows, coming, skip, reader: None })
+        Ok(RowGroups { file, metadata, mask, batch_rows, coming, reader: None })
     }
 
-    fn open(&mut self, group: usize) -> Result<ParquetRecordBatchReader, ArrowError> {
-        let columns = self.metadata.metadata().row_group(group).columns();
-        let wanted = columns.iter().enumerate().filter(|(leaf, _)| self.mask.leaf_included(*leaf));
+    fn open(&mut self, groups: Vec<usize>, skip: usize) -> Result<ParquetRecordBatchReader, ArrowError> {
+        let columns =
+            groups.iter().flat_map(|group| self.metadata.metadata().row_group(*group).columns().iter().enumerate());
+        let wanted = columns.filter(|(leaf, _)| self.mask.leaf_included(*leaf));
         let ranges: Vec<Range<u64>> = wanted
             .map(|(_, column)| {
                 let (start, length) = column.byte_range();
@@ -58,7 +67,7 @@ impl RowGroups {
         self.file.hold(&ranges)?;
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.try_clone()?, self.metadata.clone());
         let builder = builder.with_projection(self.mask.clone()).with_batch_size(self.batch_rows);
-        Ok(builder.with_row_groups(vec![group]).with_offset(std::mem::take(&mut self.skip)).build()?)
+        Ok(builder.with_row_groups(groups).with_offset(skip).build()?)
     }
 }
 
@@ -70,8 +79,8 @@ impl Iterator for RowGroups {
             if let Some(batch) = self.reader.as_mut().and_then(Iterator::next) {
                 return Some(batch);
             }
-            let group = self.coming.next()?;
-            match self.open(group) {
+            let (groups, skip) = self.coming.pop_front()?;
+            match self.open(groups, skip) {
                 Ok(reader) => self.reader = Some(reader),
                 Err(e) => return Some(Err(e)),
             }

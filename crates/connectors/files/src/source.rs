@@ -385,7 +385,7 @@ impl Iterator for TextBatches {
                 let good_ahead = ahead as usize - bad_ahead;
                 rows = rows.slice(good_ahead, rows.num_rows() - good_ahead);
             }
-            return Some(Ok(Batch { rows, bad, first_row: before + ahead + 1, covered: covered - ahead }));
+            return Some(Ok(Batch { rows, bad, first_row: before + ahead + 1, covered: covered - ahead, left_out: 0 }));
         }
     }
 }

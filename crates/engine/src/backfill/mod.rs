@@ -543,6 +543,7 @@ impl Work<'_> {
             heals: false,
             replace: false,
             entry: None,
+            wanted: None,
         };
         let readings: Vec<Reading> = slices.iter().map(reading).collect();
         let (schemas, survey) = self.schemas(&readings, state, existing, Some(fill.column))?;

@@ -146,7 +146,7 @@ impl<'a> Side<'a> {
         for batch in batches {
             self.stop.check()?;
             let batch = batch?;
-            self.transferred.fetch_add(batch.covered, Relaxed);
+            self.transferred.fetch_add(batch.covered - batch.left_out, Relaxed);
             if let (None, Some(bad)) = (&misfit, batch.bad.into_iter().next()) {
                 let column = bad.error.place().and_then(|place| place.column.clone());
                 *self.misfit.lock().unwrap_or_else(PoisonError::into_inner) = column.map(|column| (column, bad.raw));

@@ -127,6 +127,7 @@ impl Iterator for Pieces {
                     bad: Vec::new(),
                     first_row: batch.first_row + at as u64,
                     covered: length as u64,
+                    left_out: 0,
                 });
                 at += length;
             }
@@ -208,7 +209,7 @@ mod tests {
     fn batch(first: i64, rows: i64) -> Result<Batch> {
         let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(first..first + rows));
         let rows = RecordBatch::try_from_iter([("id", ids)]).unwrap();
-        Ok(Batch { covered: rows.num_rows() as u64, rows, bad: Vec::new(), first_row: first as u64 })
+        Ok(Batch { covered: rows.num_rows() as u64, rows, bad: Vec::new(), first_row: first as u64, left_out: 0 })
     }
 
     fn ids(batches: impl Iterator<Item = Result<Batch>>) -> Vec<i64> {

@@ -8,7 +8,7 @@ use arrow::{
     array::{Array, ArrayRef, Date32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray},
     datatypes::{Field, Schema},
 };
-use parquet::arrow::ArrowWriter;
+use parquet::{arrow::ArrowWriter, file::properties::WriterProperties};
 use std::{fs::File, path::Path, sync::Arc};
 
 /// Writes them.
@@ -23,7 +23,9 @@ pub(super) fn write(path: &Path, settings: &Settings, columns: &[&'static str], 
     }
     let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(|e| said(&e))?;
     let file = File::create(path).map_err(|e| said(&e))?;
-    let mut writer = ArrowWriter::try_new(file, batch.schema(), None).map_err(|e| said(&e))?;
+    // Row groups of few rows: the program passes over those that lie behind the watermark.
+    let small = WriterProperties::builder().set_max_row_group_row_count(Some(2)).build();
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(small)).map_err(|e| said(&e))?;
     writer.write(&batch).and_then(|()| writer.close()).map(drop).map_err(|e| said(&e))
 }
 

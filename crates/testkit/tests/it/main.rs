@@ -13,6 +13,7 @@ mod model;
 mod mysql;
 #[cfg(unix)]
 mod postgres;
+mod pruned;
 mod repair;
 #[cfg(unix)]
 mod servers;

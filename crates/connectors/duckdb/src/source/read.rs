@@ -146,7 +146,7 @@ impl Reader<'_> {
             }
             rows = filter_record_batch(&rows, &BooleanArray::from(good))?;
         }
-        let batch = Batch { rows, bad, first_row: self.first, covered: covered as u64 };
+        let batch = Batch { rows, bad, first_row: self.first, covered: covered as u64, left_out: 0 };
         self.first += covered as u64;
         Ok(self.taker.give(batch))
     }

@@ -7,5 +7,6 @@ mod columnar;
 mod csv;
 mod json;
 mod packed;
+mod pruned;
 mod same_rows;
 mod support;

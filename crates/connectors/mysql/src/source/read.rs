@@ -221,7 +221,13 @@ impl Filling {
         if !self.bad.is_empty() {
             rows = filter_record_batch(&rows, &BooleanArray::from(good))?;
         }
-        let batch = Batch { rows, bad: std::mem::take(&mut self.bad), first_row: self.first, covered: covered as u64 };
+        let batch = Batch {
+            rows,
+            bad: std::mem::take(&mut self.bad),
+            first_row: self.first,
+            covered: covered as u64,
+            left_out: 0,
+        };
         self.first += covered as u64;
         self.bytes = 0;
         Ok(batch)

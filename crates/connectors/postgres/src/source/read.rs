@@ -230,7 +230,7 @@ fn batch(block: &Block, wanted: &[Wanted]) -> Result<Batch> {
         }
         rows = filter_record_batch(&rows, &BooleanArray::from(keep))?;
     }
-    Ok(Batch { rows, bad, first_row: 1, covered: block.rows as u64 })
+    Ok(Batch { rows, bad, first_row: 1, covered: block.rows as u64, left_out: 0 })
 }
 
 /// The batch with so many rows before it.
