@@ -54,7 +54,7 @@ pub(crate) fn of(doing: &str, name: &str, error: StoreError) -> Error {
 }
 
 /// What is said of a failure, without what was sent: a request may hold what signs it.
-fn words(error: &StoreError) -> String {
+pub fn words(error: &StoreError) -> String {
     let mut words = String::new();
     let mut next: Option<&dyn std::error::Error> = Some(error);
     while let Some(error) = next {

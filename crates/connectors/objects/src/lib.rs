@@ -10,12 +10,13 @@ mod place;
 mod read;
 mod settings;
 
+pub use failure::words;
 use floodmark_connect::{
     Slice, Stop,
     store::{Object, Store},
 };
-use floodmark_core::{Result, url::ConnectionUrl};
-use object_store::ObjectStore;
+use floodmark_core::{Code, Error, Result, url::ConnectionUrl};
+use object_store::{ObjectStore, path::Path};
 use place::{Place, Root};
 use std::{
     collections::HashMap,
@@ -58,6 +59,17 @@ impl Store for Objects {
         let place = Place::parse(&slice.name)?;
         Ok(Arc::new(read::Remote::new(self.store(&place)?, &place, slice)?))
     }
+}
+
+/// The store that a URL names, with the settings behind its question mark, and the folder in it. Nothing is asked of it yet.
+pub fn open_root(url: &ConnectionUrl) -> Result<(Arc<dyn ObjectStore>, Path)> {
+    let place = Place::parse(&url.below(""))?;
+    if place.root.kind == place::Kind::Web {
+        return Err(Error::new(Code::BadUrl, format!("{url} is a web server, which takes no files"))
+            .help("name a bucket: s3://BUCKET/FOLDER, or gs:// or az://"));
+    }
+    let place = Place { key: place.key.trim_matches('/').to_owned(), ..place };
+    Ok((settings::open(&place.root, Some(url))?, place.path()?))
 }
 
 /// What requests run on, for all of the process: they mostly wait.

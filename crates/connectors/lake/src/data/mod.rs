@@ -1,0 +1,19 @@
+//! Data files: Parquet, and what is told of each.
+
+mod columns;
+mod file;
+mod hive;
+mod object;
+mod read;
+mod rows;
+mod sink;
+mod stats;
+mod write;
+
+pub use file::{Bounds, DataFile};
+pub use write::{Layout, Writer};
+
+pub(crate) use file::{join_numbers, parse_numbers, show_numbers};
+pub(crate) use hive::text as partition_text;
+pub(crate) use read::count_rows;
+pub(crate) use write::discard;

@@ -1,0 +1,56 @@
+//! From the errors of stores, files and logs to ours.
+
+use floodmark_core::{Code, Error};
+use object_store::Error as StoreError;
+
+/// What a store said. `doing` completes "the store failed to …".
+pub(crate) fn store(code: Code, doing: &str, name: &str, error: &StoreError) -> Error {
+    let words = floodmark_objects::words(error);
+    let (what, help) = match error {
+        _ if ["NoSuchBucket", "ContainerNotFound"].iter().any(|code| words.contains(code)) => (
+            "there is no such bucket".to_owned(),
+            "make it, or check its name and the endpoint and account that it is looked for at",
+        ),
+        StoreError::NotFound { .. } => (
+            "a file of the table is gone".to_owned(),
+            "another program's vacuum may have taken it, with a retention shorter than this run took: run again; where the \
+             table itself names files that are gone, restore an older version of it",
+        ),
+        StoreError::PermissionDenied { .. } => (
+            format!("the store does not let these credentials {doing} it"),
+            "a lake is listed, read, written and deleted from: give the rights for all four below its folder",
+        ),
+        StoreError::Unauthenticated { .. } => (
+            "the store does not know these credentials, or they are expired".to_owned(),
+            "log in again, or give credentials as the store's own tools take them",
+        ),
+        StoreError::NotImplemented { .. } | StoreError::NotSupported { .. } => (
+            format!("the store cannot {doing} it"),
+            "a lake needs a store that puts an object only where none of that name is (conditional writes)",
+        ),
+        _ => (
+            format!("the store failed to {doing} it"),
+            "it was tried again for a minute where that may help; check the endpoint, the room on the disk and the network",
+        ),
+    };
+    Error::new(code, what).in_file(name).help(help).cause(words)
+}
+
+pub(crate) fn threads(error: &std::io::Error) -> Error {
+    Error::new(Code::DestinationOpen, "no threads can be made for requests")
+        .state("nothing was read or written")
+        .help("see the limits for this user (ulimit -u) and the memory that is free")
+        .cause(error.to_string())
+}
+
+/// A table that is none, or that asks for what is not done here.
+pub(crate) fn unsuited(table: &str, what: impl Into<String>) -> Error {
+    Error::new(Code::TableShape, what).in_file(table).state("nothing was written")
+}
+
+pub(crate) fn parquet(doing: &str, file: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::new(Code::DestinationWrite, format!("a Parquet file of the table cannot be {doing}"))
+        .in_file(file)
+        .help("see the cause; a file that another program wrote may be broken, or be none")
+        .cause(error)
+}

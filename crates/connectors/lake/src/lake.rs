@@ -1,0 +1,160 @@
+//! Where a lake is, and the names of its tables.
+
+use crate::{failure, log::Snapshot, store::Place};
+use floodmark_core::{Code, Error, Result, url::ConnectionUrl};
+use object_store::{ObjectStore, local::LocalFileSystem, path::Path, prefix::PrefixStore};
+use std::{
+    path::{Path as Local, PathBuf, absolute},
+    sync::Arc,
+};
+
+/// A folder under which tables are folders.
+#[derive(Debug, Clone)]
+pub struct Lake {
+    place: Place,
+    /// As a person would write it, without secrets.
+    name: String,
+}
+
+/// A table of a lake, which need not be there yet.
+#[derive(Debug, Clone)]
+pub struct Table {
+    pub(crate) place: Place,
+    pub(crate) name: String,
+}
+
+/// The folders of a lake or a table that are no tables.
+const RESERVED: [&str; 2] = ["_floodmark", "_delta_log"];
+
+impl Lake {
+    /// `delta:///folder` (relative), `delta:////folder`, or `delta+s3://bucket/folder?…` and the like. Nothing is asked or
+    /// made.
+    pub fn open(url: &ConnectionUrl) -> Result<Lake> {
+        let name = url.to_string().split('?').next().unwrap_or_default().trim_end_matches('/').to_owned();
+        if let Some((_, scheme)) = url.scheme().split_once('+') {
+            let there = ConnectionUrl::parse(&format!("{scheme}:{}", url.written()))?;
+            let (store, folder) = floodmark_objects::open_root(&there)?;
+            return Ok(Lake { place: Place { store: prefixed(store, folder), local: None }, name });
+        }
+        let folder = url.file_path()?.ok_or_else(|| {
+            Error::new(Code::BadUrl, format!("{url} names no folder")).help(format!(
+                "write {0}:///lake for a relative path, {0}:////data/lake for an absolute one",
+                url.scheme()
+            ))
+        })?;
+        let folder = absolute(&folder).map_err(|e| {
+            Error::new(Code::BadUrl, format!("{url} is no folder that can be used")).cause(e.to_string())
+        })?;
+        Lake::folder(folder, name)
+    }
+
+    fn folder(folder: PathBuf, name: String) -> Result<Lake> {
+        if folder.exists() && !folder.is_dir() {
+            return Err(Error::new(Code::DestinationOpen, "the lake is a file, where it should be a folder")
+                .in_file(folder)
+                .help("name the folder under which tables are folders"));
+        }
+        let inside = Path::from_absolute_path(&folder).map_err(|e| {
+            Error::new(Code::BadUrl, "the folder's name cannot be used").in_file(&folder).cause(e.to_string())
+        })?;
+        let store = prefixed(Arc::new(LocalFileSystem::new()), inside);
+        Ok(Lake { place: Place { store, local: Some(folder) }, name })
+    }
+
+    /// A lake in a store that is open already.
+    pub fn in_store(store: Arc<dyn ObjectStore>, name: impl Into<String>) -> Lake {
+        Lake { place: Place { store, local: None }, name: name.into() }
+    }
+
+    /// Where it is on this machine.
+    pub fn path(&self) -> Option<&Local> {
+        self.place.local.as_deref()
+    }
+
+    /// The store with the lake as its root.
+    pub fn store(&self) -> &Arc<dyn ObjectStore> {
+        &self.place.store
+    }
+
+    /// Puts a file of the lake that is never changed: `false` where one of that name is there. It lasts when this returns.
+    pub fn put_new(&self, path: &Path, bytes: impl Into<bytes::Bytes>) -> Result<bool> {
+        let put = self.place.put_new(path, bytes.into());
+        put.map(|put| put == crate::store::Put::Done)
+            .map_err(|e| failure::store(Code::DestinationWrite, "write", &format!("{}/{path}", self.name), &e))
+    }
+
+    /// A file of the lake, where it is there.
+    pub fn get(&self, path: &Path) -> Result<Option<bytes::Bytes>> {
+        let got = self.place.get(path);
+        got.map_err(|e| failure::store(Code::DestinationOpen, "read", &format!("{}/{path}", self.name), &e))
+    }
+
+    /// A table by its name: one folder, or several with slashes.
+    pub fn table(&self, name: &str) -> Result<Table> {
+        let bad = |what: &str| {
+            Error::new(Code::BadArgument, format!("{name:?} cannot be the name of a table in a lake: {what}"))
+                .help("a table is a folder: `orders`, or `sales/orders`")
+        };
+        for part in name.split('/') {
+            if part.is_empty() || part == "." || part == ".." {
+                return Err(bad("it has an empty part, or one that is `.` or `..`"));
+            }
+            if RESERVED.contains(&part) {
+                return Err(bad(&format!("`{part}` is kept for what belongs to the lake")));
+            }
+            if let Some(c) = part.chars().find(|c| c.is_control() || "\\:*?\"<>|%#~[]{}^`".contains(*c)) {
+                return Err(bad(&format!("{c:?} means something else in stores or file systems")));
+            }
+            if part.len() > 200 {
+                return Err(bad("it is longer than file systems take"));
+            }
+        }
+        let folder = Path::parse(name).map_err(|e| bad(&e.to_string()))?;
+        let local = self.place.local.as_ref().map(|root| root.join(name));
+        let store = prefixed(Arc::clone(&self.place.store), folder);
+        Ok(Table { place: Place { store, local }, name: format!("{}/{name}", self.name) })
+    }
+}
+
+fn prefixed(store: Arc<dyn ObjectStore>, folder: Path) -> Arc<dyn ObjectStore> {
+    if folder.as_ref().is_empty() { store } else { Arc::new(PrefixStore::new(store, folder)) }
+}
+
+impl Table {
+    /// As shown in messages: the lake's URL, and the name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The table as it is now; `None` where nothing is there. A folder with something else in it is an error.
+    pub fn snapshot(&self) -> Result<Option<Snapshot>> {
+        Snapshot::newest(self)
+    }
+
+    pub(crate) fn read_failed(&self, path: &Path, error: &object_store::Error) -> Error {
+        failure::store(Code::DestinationOpen, "read", &format!("{}/{path}", self.name), error)
+    }
+
+    pub(crate) fn write_failed(&self, path: &Path, error: &object_store::Error) -> Error {
+        failure::store(Code::DestinationWrite, "write", &format!("{}/{path}", self.name), error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_are_no_folders_are_refused() {
+        let lake = Lake::open(&ConnectionUrl::parse("delta:///nowhere").unwrap()).unwrap();
+        for name in
+            ["", "/a", "a/", "a//b", ".", "a/../b", "_floodmark", "a/_delta_log", "a\\b", "a\0", "a%2Fb", "a\nb"]
+        {
+            assert_eq!(lake.table(name).unwrap_err().code(), Code::BadArgument, "{name:?}");
+        }
+        for name in ["orders", "sales/orders", "Größe", "a b", "it's", "_x", "day=1"] {
+            lake.table(name).unwrap();
+        }
+        assert!(!Local::new("nowhere").exists(), "looking makes nothing");
+    }
+}

@@ -1,0 +1,78 @@
+//! Data files that no version within the retention has.
+
+use super::{
+    actions::version,
+    snapshot::{Snapshot, read_entry},
+    tidy::LOG,
+};
+use crate::lake::Table;
+use chrono::{DateTime, Utc};
+use floodmark_core::{Code, Error, Result};
+use object_store::{ObjectMeta, path::Path};
+use std::{collections::HashSet, time::Duration};
+use uuid::Uuid;
+
+/// A load that runs has written files that no version has yet.
+const LEAST: Duration = Duration::from_secs(3600);
+
+/// How many files were deleted, and their bytes.
+pub(super) fn vacuum(table: &Table, keep: Duration) -> Result<(u64, u64)> {
+    if keep < LEAST {
+        return Err(Error::new(Code::BadArgument, "files must be kept for an hour at least")
+            .help("loads that run now have written files that no version of the table has yet"));
+    }
+    let before = clock(table)? - chrono::Duration::from_std(keep).unwrap_or(chrono::Duration::MAX);
+    // First what there is, then what is needed: a file that is committed in between is seen to be needed.
+    let root = Path::default();
+    let there = table.place.list(None).map_err(|e| table.read_failed(&root, &e))?;
+    let Some(needed) = needed(table, &there, before)? else { return Ok((0, 0)) };
+    let (mut files, mut bytes) = (0, 0);
+    for file in there {
+        if is_data(&file.location) && file.last_modified < before && !needed.contains(&file.location) {
+            table.place.delete(&file.location).map_err(|e| table.write_failed(&file.location, &e))?;
+            files += 1;
+            bytes += file.size;
+        }
+    }
+    Ok((files, bytes))
+}
+
+/// Folders and files with a leading `_` or `.` are not data, unless it is a column's name that begins so.
+fn is_data(path: &Path) -> bool {
+    let hidden = |part: &str| part.starts_with(['_', '.']) && !part.contains('=');
+    path.extension() == Some("parquet") && !path.parts().any(|part| hidden(part.as_ref()))
+}
+
+/// The files of the newest version, and all that entries of the retention name. Nothing where these are not all there.
+fn needed(table: &Table, there: &[ObjectMeta], before: DateTime<Utc>) -> Result<Option<HashSet<Path>>> {
+    let Some(snapshot) = Snapshot::newest(table)? else { return Ok(None) };
+    let mut needed: HashSet<Path> = snapshot.files()?.iter().map(|file| file.location.clone()).collect();
+    let in_log = there.iter().filter(|file| file.location.parts().next().is_some_and(|part| part.as_ref() == LOG));
+    let entries: Vec<(u64, DateTime<Utc>)> =
+        in_log.filter_map(|file| Some((version(&file.location)?, file.last_modified))).collect();
+    let young = |(version, at): &(u64, DateTime<Utc>)| (*at >= before).then_some(*version);
+    let Some(first) = entries.iter().filter_map(young).min() else { return Ok(Some(needed)) };
+    // The version at the retention's beginning lost its files in entries of the retention: all of them must be there.
+    for version in first..=snapshot.version {
+        let Some(entry) = read_entry(table, version)? else { return Ok(None) };
+        for action in entry {
+            let paths = action.add.map(|add| add.path).into_iter().chain(action.remove.map(|remove| remove.path));
+            needed.extend(paths.filter_map(|path| Path::from_url_path(path).ok()));
+        }
+    }
+    let whole = first == 0 || entries.iter().any(|(version, _)| version + 1 == first);
+    Ok(whole.then_some(needed))
+}
+
+/// What time it is where files get their times.
+fn clock(table: &Table) -> Result<DateTime<Utc>> {
+    let path = Path::from_iter([LOG, &format!(".clock-{}", Uuid::now_v7())]);
+    table.place.put_new(&path, bytes::Bytes::from_static(b"now")).map_err(|e| table.write_failed(&path, &e))?;
+    let folder = Path::from(LOG);
+    let listed = table.place.list(Some(&folder)).map_err(|e| table.read_failed(&folder, &e));
+    let _ = table.place.delete(&path);
+    let now = listed?.into_iter().find(|file| file.location == path).map(|file| file.last_modified);
+    now.ok_or_else(|| {
+        Error::new(Code::DestinationOpen, "the store does not list what was just written").in_file(&table.name)
+    })
+}

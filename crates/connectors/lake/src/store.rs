@@ -1,0 +1,116 @@
+//! What requests run on, and a put that is lasting and never replaces anything.
+
+use crate::failure;
+use bytes::Bytes;
+use floodmark_core::Result;
+use futures::TryStreamExt;
+use object_store::{Error as StoreError, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, path::Path};
+use std::{
+    fs::{self, File},
+    io::{self, ErrorKind, Write},
+    path::{Path as Local, PathBuf},
+    sync::{Arc, OnceLock},
+};
+use tokio::runtime::{Builder, Runtime};
+
+/// For all of the process: requests mostly wait. Logs are read on threads of its own.
+pub(crate) fn runtime() -> Result<&'static Runtime> {
+    static RUNTIME: OnceLock<io::Result<Runtime>> = OnceLock::new();
+    let made =
+        RUNTIME.get_or_init(|| Builder::new_multi_thread().worker_threads(2).thread_name("lake").enable_all().build());
+    made.as_ref().map_err(failure::threads)
+}
+
+/// A folder of a store, and where it lies when that is on this machine.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) store: Arc<dyn ObjectStore>,
+    pub(crate) local: Option<PathBuf>,
+}
+
+/// What became of a put.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Put {
+    Done,
+    /// Something of that name is there: ours, where an answer was lost.
+    Exists,
+}
+
+impl Place {
+    pub(crate) fn put_new(&self, path: &Path, bytes: Bytes) -> object_store::Result<Put> {
+        if let Some(root) = &self.local {
+            return put_new_file(&root.join(path.as_ref()), &bytes)
+                .map_err(|e| StoreError::Generic { store: "LocalFileSystem", source: Box::new(e) });
+        }
+        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        match wait(self.store.put_opts(path, bytes.into(), options))? {
+            Ok(_) => Ok(Put::Done),
+            Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => Ok(Put::Exists),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Nothing where there is no such object.
+    pub(crate) fn get(&self, path: &Path) -> object_store::Result<Option<Bytes>> {
+        let get = async { self.store.get(path).await?.bytes().await };
+        match wait(get)? {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(StoreError::NotFound { .. }) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    pub(crate) fn list(&self, folder: Option<&Path>) -> object_store::Result<Vec<ObjectMeta>> {
+        let listed = wait(self.store.list(folder).try_collect())?;
+        match listed {
+            Err(StoreError::NotFound { .. }) => Ok(Vec::new()),
+            other => other,
+        }
+    }
+
+    pub(crate) fn delete(&self, path: &Path) -> object_store::Result<()> {
+        match wait(self.store.delete(path))? {
+            Err(StoreError::NotFound { .. }) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// A file that a store has put on this machine's disk lasts when this returns.
+    pub(crate) fn sync(&self, path: &Path) -> io::Result<()> {
+        let Some(root) = &self.local else { return Ok(()) };
+        let file = root.join(path.as_ref());
+        File::open(&file)?.sync_all()?;
+        sync_folder(&file)
+    }
+}
+
+fn wait<T>(doing: impl Future<Output = T>) -> object_store::Result<T> {
+    let runtime = runtime().map_err(|e| StoreError::Generic { store: "lake", source: Box::new(e) })?;
+    Ok(runtime.block_on(doing))
+}
+
+/// The bytes are on disk before the name is there: a power cut leaves no empty log entry.
+fn put_new_file(file: &Local, bytes: &[u8]) -> io::Result<Put> {
+    if file.exists() {
+        return Ok(Put::Exists);
+    }
+    let folder = file.parent().unwrap_or(Local::new("."));
+    fs::create_dir_all(folder)?;
+    let aside = folder.join(format!(".{}.tmp", uuid::Uuid::now_v7()));
+    let linked = (|| {
+        let mut out = File::create_new(&aside)?;
+        out.write_all(bytes)?;
+        out.sync_all()?;
+        fs::hard_link(&aside, file)
+    })();
+    let _ = fs::remove_file(&aside);
+    match linked {
+        Ok(()) => sync_folder(file).map(|()| Put::Done),
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(Put::Exists),
+        Err(e) => Err(e),
+    }
+}
+
+fn sync_folder(file: &Local) -> io::Result<()> {
+    file.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}

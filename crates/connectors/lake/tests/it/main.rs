@@ -1,0 +1,88 @@
+//! Tables in folders, and in a bucket of a server that speaks S3's protocol.
+
+#![expect(clippy::unwrap_used, reason = "a helper that panics is a test that fails")]
+
+mod commits;
+
+use arrow::{
+    array::{ArrayRef, Int64Array, RecordBatch, StringArray},
+    compute::concat_batches,
+};
+use floodmark_core::{DataType, Schema, url::ConnectionUrl};
+use floodmark_lake::{Change, DataFile, Lake, Layout, Operation, Outcome, Reads, Snapshot, Table, Writer};
+use std::sync::Arc;
+
+struct Folder {
+    dir: tempfile::TempDir,
+    lake: Lake,
+}
+
+impl Folder {
+    fn new() -> Folder {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("delta:///{}", dir.path().join("lake").display());
+        Folder { lake: Lake::open(&ConnectionUrl::parse(&url).unwrap()).unwrap(), dir }
+    }
+
+    fn table(&self) -> Table {
+        self.lake.table("t").unwrap()
+    }
+
+    fn path(&self) -> std::path::PathBuf {
+        self.dir.path().join("lake/t")
+    }
+}
+
+/// Two columns, of which the second says what the first is.
+fn columns() -> Schema {
+    Schema::new([("id", DataType::BigInt), ("name", DataType::Text)])
+}
+
+fn rows(ids: impl Iterator<Item = i64>) -> RecordBatch {
+    let ids: Vec<i64> = ids.collect();
+    let names: Vec<String> = ids.iter().map(|id| format!("row {id}")).collect();
+    let arrays: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(ids)), Arc::new(StringArray::from(names))];
+    RecordBatch::try_new(columns().to_arrow(), arrays).unwrap()
+}
+
+fn written(table: &Table, layout: Layout, batch: &RecordBatch) -> Vec<DataFile> {
+    let mut writer = Writer::new(table, layout).unwrap();
+    writer.write(batch).unwrap();
+    writer.finish().unwrap()
+}
+
+fn append<'a>(add: &'a [DataFile], app: &'a str, version: i64) -> Change<'a> {
+    Change {
+        transaction: Some((app, version)),
+        schema: None,
+        partition_by: &[],
+        add,
+        remove: &[],
+        reads: Reads::Nothing,
+        data_change: true,
+        operation: Operation { name: "WRITE", metrics: &[] },
+    }
+}
+
+/// Makes the table with these rows.
+fn made(table: &Table, batch: &RecordBatch) -> Snapshot {
+    let files = written(table, Layout::new(columns()), batch);
+    let change = Change { schema: Some(&columns()), ..append(&files, "floodmark:maker", 1) };
+    assert_eq!(table.commit(None, &change).unwrap(), Outcome::Done(0));
+    table.snapshot().unwrap().unwrap()
+}
+
+fn contents(table: &Table, snapshot: &Snapshot) -> RecordBatch {
+    let names = snapshot.schema.names();
+    let batches = snapshot.files().unwrap().iter().flat_map(|file| table.read(snapshot, file, &names).unwrap());
+    concat_batches(&snapshot.schema.to_arrow(), &batches.collect::<Result<Vec<_>, _>>().unwrap()).unwrap()
+}
+
+fn ids(table: &Table) -> Vec<i64> {
+    let snapshot = table.snapshot().unwrap().unwrap();
+    let batch = contents(table, &snapshot);
+    let column = batch.column_by_name("id").unwrap().as_any().downcast_ref::<Int64Array>().unwrap();
+    let mut ids = column.values().to_vec();
+    ids.sort_unstable();
+    ids
+}
