@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that panics is a test that fails")]
 
+mod answers;
 mod commits;
+mod values;
 
 use arrow::{
     array::{ArrayRef, Int64Array, RecordBatch, StringArray},
