@@ -64,6 +64,7 @@ fn tools() -> Result<(), String> {
     python::tools().map(drop)?;
     python::starters().map(drop)?;
     python::schemathesis().map(drop)?;
+    python::delta().map(drop)?;
     duckdb::library()?;
     browser::tools()?;
     services::tools()
@@ -121,5 +122,6 @@ fn tests() -> Result<(), String> {
     } else {
         test.args(["test", "--quiet", "--workspace", "--no-fail-fast"]).args(duckdb::FEATURES);
     }
-    shell::run(test.env("FLOODMARK_BIN", binary()).envs(services.variables()).envs(duckdb::variables()?))
+    let test = test.env("FLOODMARK_BIN", binary()).env("FLOODMARK_TEST_DELTA", python::delta()?);
+    shell::run(test.envs(services.variables()).envs(duckdb::variables()?))
 }

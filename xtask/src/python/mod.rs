@@ -103,6 +103,13 @@ pub(crate) fn moto() -> Result<PathBuf, String> {
     venv::made("python-moto", list.lines().take(1), Some(list))
 }
 
+/// A Python with other programs that read and write Delta tables.
+pub(crate) fn delta() -> Result<PathBuf, String> {
+    let list = include_str!("delta.txt");
+    let wanted = list.lines().next().unwrap_or_default().split_whitespace();
+    venv::made("python-delta", wanted, Some(list)).map(|home| home.join("bin/python"))
+}
+
 /// The package that is installed in one folder is that of another, too: it is large, and there is but one wheel.
 fn share(home: &Path, other: &Path) -> Result<(), String> {
     let (from, to) = (venv::packages(home)?.join("floodmark"), venv::packages(other)?.join("floodmark"));

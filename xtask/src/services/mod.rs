@@ -5,7 +5,7 @@ mod postgres;
 mod s3;
 
 use crate::{
-    browser, duckdb,
+    browser, duckdb, python,
     shell::{self, complain, say},
 };
 use std::{
@@ -67,6 +67,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
                 };
                 say(&format!("export {}='{url}'", kind.variable));
             }
+            say(&format!("export FLOODMARK_TEST_DELTA='{}'", python::delta()?.display()));
             match duckdb::variables() {
                 Ok(variables) => variables
                     .iter()

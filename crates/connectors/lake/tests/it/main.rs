@@ -1,9 +1,12 @@
 //! Tables in folders, and in a bucket of a server that speaks S3's protocol.
 
-#![expect(clippy::unwrap_used, reason = "a helper that panics is a test that fails")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a helper that panics is a test that fails")]
 
 mod answers;
+mod bucket;
 mod commits;
+mod kept;
+mod tidy;
 mod values;
 
 use arrow::{
