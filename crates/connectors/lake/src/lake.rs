@@ -14,6 +14,16 @@ pub struct Lake {
     place: Place,
     /// As a person would write it, without secrets.
     name: String,
+    kind: Kind,
+}
+
+/// What says which files are a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A Delta log.
+    Delta,
+    /// A manifest of our own, beside files that others read as a folder.
+    Dataset,
 }
 
 /// A table of a lake, which need not be there yet.
@@ -21,6 +31,7 @@ pub struct Lake {
 pub struct Table {
     pub(crate) place: Place,
     pub(crate) name: String,
+    pub(crate) kind: Kind,
 }
 
 /// The folders of a lake or a table that are no tables.
@@ -31,10 +42,20 @@ impl Lake {
     /// made.
     pub fn open(url: &ConnectionUrl) -> Result<Lake> {
         let name = url.to_string().split('?').next().unwrap_or_default().trim_end_matches('/').to_owned();
-        if let Some((_, scheme)) = url.scheme().split_once('+') {
+        let (format, scheme) = url.scheme().split_once('+').map_or((url.scheme(), None), |(f, s)| (f, Some(s)));
+        let kind = match format {
+            "delta" => Kind::Delta,
+            "parquet" => Kind::Dataset,
+            _ => {
+                return Err(
+                    Error::new(Code::BadUrl, format!("{url} is no lake")).help("write delta:///… or parquet:///…")
+                );
+            }
+        };
+        if let Some(scheme) = scheme {
             let there = ConnectionUrl::parse(&format!("{scheme}:{}", url.written()))?;
             let (store, folder) = floodmark_objects::open_root(&there)?;
-            return Ok(Lake { place: Place { store: prefixed(store, folder), local: None }, name });
+            return Ok(Lake { place: Place { store: prefixed(store, folder), local: None }, name, kind });
         }
         let folder = url.file_path()?.ok_or_else(|| {
             Error::new(Code::BadUrl, format!("{url} names no folder")).help(format!(
@@ -45,10 +66,10 @@ impl Lake {
         let folder = absolute(&folder).map_err(|e| {
             Error::new(Code::BadUrl, format!("{url} is no folder that can be used")).cause(e.to_string())
         })?;
-        Lake::folder(folder, name)
+        Lake::folder(folder, name, kind)
     }
 
-    fn folder(folder: PathBuf, name: String) -> Result<Lake> {
+    fn folder(folder: PathBuf, name: String, kind: Kind) -> Result<Lake> {
         if folder.exists() && !folder.is_dir() {
             return Err(Error::new(Code::DestinationOpen, "the lake is a file, where it should be a folder")
                 .in_file(folder)
@@ -58,12 +79,12 @@ impl Lake {
             Error::new(Code::BadUrl, "the folder's name cannot be used").in_file(&folder).cause(e.to_string())
         })?;
         let store = prefixed(Arc::new(LocalFileSystem::new()), inside);
-        Ok(Lake { place: Place { store, local: Some(folder) }, name })
+        Ok(Lake { place: Place { store, local: Some(folder) }, name, kind })
     }
 
-    /// A lake in a store that is open already.
+    /// A lake of Delta tables in a store that is open already.
     pub fn in_store(store: Arc<dyn ObjectStore>, name: impl Into<String>) -> Lake {
-        Lake { place: Place { store, local: None }, name: name.into() }
+        Lake { place: Place { store, local: None }, name: name.into(), kind: Kind::Delta }
     }
 
     /// Where it is on this machine.
@@ -112,7 +133,7 @@ impl Lake {
         let folder = Path::parse(name).map_err(|e| bad(&e.to_string()))?;
         let local = self.place.local.as_ref().map(|root| root.join(name));
         let store = prefixed(Arc::clone(&self.place.store), folder);
-        Ok(Table { place: Place { store, local }, name: format!("{}/{name}", self.name) })
+        Ok(Table { place: Place { store, local }, name: format!("{}/{name}", self.name), kind: self.kind })
     }
 }
 

@@ -84,7 +84,7 @@ pub(crate) type Texts = BTreeMap<String, Option<String>>;
 
 /// The path is kept as it is written: a program that decodes it and encodes it anew may end with another text, by which
 /// the file would not be found again.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Add {
     pub(crate) path: String,

@@ -2,14 +2,18 @@
 
 use super::{
     actions::{self, Action, Format, MetaData, Txn},
-    fields,
+    dataset, fields,
     snapshot::{Snapshot, read_entry},
     stats, support,
 };
-use crate::{data::DataFile, lake::Table, store::Put};
+use crate::{
+    data::DataFile,
+    lake::{Kind, Table},
+    store::Put,
+};
 use chrono::Utc;
 use floodmark_core::{Error, Result, Schema};
-use object_store::Error as StoreError;
+use object_store::{Error as StoreError, path::Path};
 use serde_json::json;
 use std::{
     collections::{BTreeMap, HashSet},
@@ -84,6 +88,9 @@ impl Table {
     /// application's transaction tells.
     pub fn commit(&self, base: Option<&Snapshot>, change: &Change<'_>) -> Result<Outcome> {
         let id = Uuid::now_v7().to_string();
+        if self.kind == Kind::Dataset {
+            return dataset::commit(self, base, change, &id);
+        }
         let body = actions::show(&self.actions(base, change, &id)?)?;
         let mut attempt = Attempt { table: self, change, id: &id, version: base.map_or(0, |base| base.version + 1) };
         let outcome = attempt.run(&body)?;
@@ -121,10 +128,10 @@ impl Table {
             (base, Some(schema)) => {
                 let fields = fields::merged(&self.name, base.map_or(&[], |base| &base.fields), schema)?;
                 fields::check_partitions(&self.name, schema, partition_by)?;
-                let protocol = support::needed(&fields, base.map(|base| &base.protocol));
+                let protocol = support::needed(&fields, base.and_then(Snapshot::protocol));
                 out.extend(protocol.map(|protocol| Action { protocol: Some(protocol), ..Action::default() }));
-                let metadata = match base {
-                    Some(base) => MetaData { schema_string: fields::show(fields)?, ..base.metadata.clone() },
+                let metadata = match base.and_then(Snapshot::metadata) {
+                    Some(metadata) => MetaData { schema_string: fields::show(fields)?, ..metadata.clone() },
                     None => MetaData {
                         id: Uuid::now_v7().to_string(),
                         name: None,
@@ -160,32 +167,10 @@ struct Attempt<'a> {
 
 impl Attempt<'_> {
     fn run(&mut self, body: &[u8]) -> Result<Outcome> {
-        let mut unclear = 0;
         let mut lost = 0;
         loop {
-            let path = actions::entry(self.version);
-            match self.table.place.put_new(&path, body.to_vec().into()) {
-                Ok(Put::Done) => return Ok(Outcome::Done(self.version)),
-                Ok(Put::Exists) => {}
-                Err(e) if is_plain_no(&e) => {
-                    return Err(self.table.write_failed(&path, &e).state("nothing was written"));
-                }
-                // It may be there all the same. Only an entry that is read says whose it is.
-                Err(e) => {
-                    unclear += 1;
-                    thread::sleep(PAUSE * unclear);
-                    match read_entry(self.table, self.version) {
-                        Ok(Some(_)) => {}
-                        _ if unclear < TRIES => continue,
-                        _ => {
-                            return Err(self
-                                .table
-                                .write_failed(&path, &e)
-                                .state("whether the commit was made is not known: the next run finds out, and repeats nothing")
-                                .transient());
-                        }
-                    }
-                }
+            if put(self.table, &actions::entry(self.version), body)? == Put::Done {
+                return Ok(Outcome::Done(self.version));
             }
             if let Some(outcome) = self.catch_up()? {
                 return Ok(outcome);
@@ -250,6 +235,30 @@ impl Attempt<'_> {
     }
 }
 
+/// Puts what may not be there yet. Where the answer is lost, it is there or is not: `Exists` says that somebody's is, and who
+/// reads it sees whose.
+pub(super) fn put(table: &Table, path: &Path, body: &[u8]) -> Result<Put> {
+    let mut unclear = 0;
+    loop {
+        let error = match table.place.put_new(path, body.to_vec().into()) {
+            Ok(put) => return Ok(put),
+            Err(e) if is_plain_no(&e) => return Err(table.write_failed(path, &e).state("nothing was written")),
+            Err(e) => e,
+        };
+        unclear += 1;
+        thread::sleep(PAUSE * unclear);
+        if matches!(table.place.get(path), Ok(Some(_))) {
+            return Ok(Put::Exists);
+        }
+        if unclear == TRIES {
+            return Err(table
+                .write_failed(path, &error)
+                .state("whether the commit was made is not known: the next run finds out, and repeats nothing")
+                .transient());
+        }
+    }
+}
+
 /// Answers that say for certain that nothing was written.
 fn is_plain_no(error: &StoreError) -> bool {
     matches!(
@@ -264,7 +273,7 @@ fn is_plain_no(error: &StoreError) -> bool {
 }
 
 /// Some part of a time that grows: writers that met once do not meet again.
-fn jitter(lost: u32) -> Duration {
+pub(super) fn jitter(lost: u32) -> Duration {
     let most = LONGEST.min(Duration::from_millis(10) * lost);
     let part = u32::from(Uuid::now_v7().as_bytes()[15]);
     most * part / 255

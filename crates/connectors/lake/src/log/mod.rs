@@ -1,7 +1,8 @@
-//! The Delta log: what a table is, and the one put that changes it.
+//! The log: what a table is, and the one put that changes it. It is Delta's, or (`dataset`) a manifest of our own.
 
 mod actions;
 mod commit;
+mod dataset;
 mod fields;
 mod snapshot;
 mod stats;

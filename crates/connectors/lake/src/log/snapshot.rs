@@ -3,10 +3,16 @@
 
 use super::{
     actions::{self, Action, Add, MetaData, Protocol, Texts},
+    dataset::{self, Manifest},
     fields::{self, Field},
     stats, support,
 };
-use crate::{data::DataFile, failure, lake::Table, store::runtime};
+use crate::{
+    data::DataFile,
+    failure,
+    lake::{Kind, Table},
+    store::runtime,
+};
 use arrow::array::{Array, AsArray, RecordBatch, StringArray, StructArray};
 use arrow::datatypes::Int64Type;
 use deltalake_core::{
@@ -34,11 +40,15 @@ pub struct Snapshot {
     /// Columns that the table does not let be NULL.
     pub required: Vec<String>,
     pub(crate) fields: Vec<Field>,
-    pub(crate) protocol: Protocol,
-    pub(crate) metadata: MetaData,
+    log: Log,
     table: Table,
-    kernel: Arc<Kernel>,
     files: OnceLock<Vec<DataFile>>,
+}
+
+/// What says which files are the table.
+enum Log {
+    Delta { kernel: Arc<Kernel>, protocol: Protocol, metadata: Box<MetaData> },
+    Dataset(Arc<Manifest>),
 }
 
 impl fmt::Debug for Snapshot {
@@ -49,6 +59,12 @@ impl fmt::Debug for Snapshot {
 
 impl Snapshot {
     pub(crate) fn newest(table: &Table) -> Result<Option<Snapshot>> {
+        if table.kind == Kind::Dataset {
+            return match dataset::newest(table)? {
+                Some(manifest) => Snapshot::of_dataset(table, Arc::new(manifest)).map(Some),
+                None => nothing_else(table).map(|()| None),
+            };
+        }
         let store = log_store(table)?;
         match runtime()?.block_on(Kernel::try_new(store.as_ref(), None)) {
             Ok(kernel) => Snapshot::of(table, Arc::new(kernel)).map(Some),
@@ -70,7 +86,28 @@ impl Snapshot {
         let required = fields.iter().filter(|field| !field.nullable).map(|field| field.name.clone()).collect();
         let (version, partition_by) = (kernel.version(), metadata.partition_columns.clone());
         let (table, files) = (table.clone(), OnceLock::new());
-        Ok(Snapshot { version, schema, partition_by, required, fields, protocol, metadata, table, kernel, files })
+        let log = Log::Delta { kernel, protocol, metadata: Box::new(metadata) };
+        Ok(Snapshot { version, schema, partition_by, required, fields, log, table, files })
+    }
+
+    fn of_dataset(table: &Table, manifest: Arc<Manifest>) -> Result<Snapshot> {
+        let fields = fields::merged(&table.name, &[], &manifest.schema)?;
+        let (schema, partition_by) = (manifest.schema.clone(), manifest.partition_by.clone());
+        let (version, required, files) = (manifest.version, Vec::new(), OnceLock::new());
+        let (table, log) = (table.clone(), Log::Dataset(manifest));
+        Ok(Snapshot { version, schema, partition_by, required, fields, log, table, files })
+    }
+
+    pub(crate) fn protocol(&self) -> Option<&Protocol> {
+        if let Log::Delta { protocol, .. } = &self.log { Some(protocol) } else { None }
+    }
+
+    pub(crate) fn metadata(&self) -> Option<&MetaData> {
+        if let Log::Delta { metadata, .. } = &self.log { Some(metadata) } else { None }
+    }
+
+    pub(crate) fn manifest(&self) -> Option<&Arc<Manifest>> {
+        if let Log::Dataset(manifest) = &self.log { Some(manifest) } else { None }
     }
 
     /// The files that are the table. They are asked for once, when they are first needed.
@@ -83,9 +120,17 @@ impl Snapshot {
     }
 
     fn list_files(&self) -> Result<Vec<DataFile>> {
+        let kernel = match &self.log {
+            Log::Delta { kernel, .. } => kernel,
+            Log::Dataset(manifest) => {
+                let adds = manifest.files.iter().cloned();
+                let file = |add| stats::file(&self.table, add, &self.fields, &self.partition_by);
+                return adds.map(file).collect();
+            }
+        };
         let store = log_store(&self.table)?;
         let batches = runtime()?.block_on(async {
-            let scan = self.kernel.scan_builder().build().map_err(|e| failed(&self.table, e))?;
+            let scan = kernel.scan_builder().build().map_err(|e| failed(&self.table, e))?;
             let mut stream = scan.scan_metadata(store.engine(None));
             let mut batches = Vec::new();
             while let Some(part) = stream.next().await {
@@ -110,9 +155,13 @@ impl Snapshot {
 
     /// The version that an application's last transaction has.
     pub fn transaction(&self, app: &str) -> Result<Option<i64>> {
+        let kernel = match &self.log {
+            Log::Delta { kernel, .. } => kernel,
+            Log::Dataset(manifest) => return Ok(manifest.transactions.get(app).copied()),
+        };
         let store = log_store(&self.table)?;
         runtime()?.block_on(async {
-            let scan = self.kernel.scan_builder().with_skip_stats(true).build().map_err(|e| failed(&self.table, e))?;
+            let scan = kernel.scan_builder().with_skip_stats(true).build().map_err(|e| failed(&self.table, e))?;
             let (snapshot, engine, app) = (Arc::clone(scan.snapshot()), store.engine(None), app.to_owned());
             let read = tokio::task::spawn_blocking(move || snapshot.get_app_id_version(&app, engine.as_ref())).await;
             let read = read.map_err(|e| Error::internal("a log was not read").cause(e))?;
@@ -122,8 +171,12 @@ impl Snapshot {
 
     /// The table as it is now. What is known of its files is kept, and changed by the new entries alone.
     pub fn refresh(self) -> Result<Snapshot> {
+        let Log::Delta { kernel, .. } = &self.log else {
+            let newest = Snapshot::newest(&self.table)?;
+            return newest.ok_or_else(|| failure::unsuited(&self.table.name, "the table is gone"));
+        };
         let store = log_store(&self.table)?;
-        let updated = runtime()?.block_on(async { Arc::clone(&self.kernel).update(store.engine(None), None).await });
+        let updated = runtime()?.block_on(async { Arc::clone(kernel).update(store.engine(None), None).await });
         let updated = updated.map_err(|e| failed(&self.table, e))?;
         if updated.version() == self.version {
             return Ok(self);
@@ -181,19 +234,25 @@ impl Snapshot {
 
     /// An error where the table asks of its writers what is not done; with `removes`, also where it takes new rows alone.
     pub fn check_writable(&self, removes: bool) -> Result<()> {
-        support::check_write(&self.table.name, &self.protocol, &self.metadata, &self.fields, removes)
+        match &self.log {
+            Log::Delta { protocol, metadata, .. } => {
+                support::check_write(&self.table.name, protocol, metadata, &self.fields, removes)
+            }
+            Log::Dataset(_) => Ok(()),
+        }
     }
 
     /// A property of the table.
     pub fn property(&self, name: &str) -> Option<&str> {
-        self.metadata.configuration.get(name).map(String::as_str)
+        self.metadata()?.configuration.get(name).map(String::as_str)
     }
 
     /// Writes down the whole state, so that whoever reads the table need not read every entry.
     pub(crate) fn checkpoint(&self) -> Result<()> {
+        let Log::Delta { kernel, .. } = &self.log else { return Ok(()) };
         let store = log_store(&self.table)?;
         runtime()?.block_on(async {
-            let scan = self.kernel.scan_builder().with_skip_stats(true).build().map_err(|e| failed(&self.table, e))?;
+            let scan = kernel.scan_builder().with_skip_stats(true).build().map_err(|e| failed(&self.table, e))?;
             let (snapshot, engine) = (Arc::clone(scan.snapshot()), store.engine(None));
             let written =
                 tokio::task::spawn_blocking(move || snapshot.checkpoint(engine.as_ref(), None).map(drop)).await;
@@ -228,7 +287,7 @@ fn nothing_else(table: &Table) -> Result<()> {
     let Some(other) = other else { return Ok(()) };
     Err(failure::unsuited(
         &table.name,
-        format!("this folder is not a table: it has {:?} and no Delta log", other.location.as_ref()),
+        format!("this folder is not a table: it has {:?} and no log", other.location.as_ref()),
     )
     .help("name a folder that is a Delta table, or one that is not there yet")
     .help("Parquet files become a table by `convert to delta` of other programs, or are loaded as files"))

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     data::{DataFile, Layout, Writer, discard, join_numbers},
-    lake::Table,
+    lake::{Kind, Table},
     store::runtime,
 };
 use chrono::Utc;
@@ -70,7 +70,7 @@ impl Table {
         let snapshot = self.snapshot()?.ok_or_else(|| Error::internal("the table is gone"))?;
         let keep = keep.or_else(|| property(&snapshot, "delta.deletedFileRetentionDuration")).unwrap_or(KEEP);
         (tidied.deleted, tidied.freed) = vacuum::vacuum(self, keep)?;
-        if snapshot.property("delta.enableExpiredLogCleanup") != Some("false") {
+        if self.kind == Kind::Delta && snapshot.property("delta.enableExpiredLogCleanup") != Some("false") {
             let keep = property(&snapshot, "delta.logRetentionDuration").unwrap_or(KEEP_LOG);
             let keep = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
             let store = log_store(self)?;

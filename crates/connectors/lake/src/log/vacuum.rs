@@ -2,10 +2,11 @@
 
 use super::{
     actions::version,
+    dataset,
     snapshot::{Snapshot, read_entry},
     tidy::LOG,
 };
-use crate::lake::Table;
+use crate::lake::{Kind, Table};
 use chrono::{DateTime, Utc};
 use floodmark_core::{Code, Error, Result};
 use object_store::{ObjectMeta, path::Path};
@@ -25,7 +26,11 @@ pub(super) fn vacuum(table: &Table, keep: Duration) -> Result<(u64, u64)> {
     // First what there is, then what is needed: a file that is committed in between is seen to be needed.
     let root = Path::default();
     let there = table.place.list(None).map_err(|e| table.read_failed(&root, &e))?;
-    let Some(needed) = needed(table, &there, before)? else { return Ok((0, 0)) };
+    let needed = match table.kind {
+        Kind::Delta => needed(table, &there, before)?,
+        Kind::Dataset => Some(dataset::prune(table, &there, before)?),
+    };
+    let Some(needed) = needed else { return Ok((0, 0)) };
     let (mut files, mut bytes) = (0, 0);
     for file in there {
         if is_data(&file.location) && file.last_modified < before && !needed.contains(&file.location) {
@@ -66,9 +71,12 @@ fn needed(table: &Table, there: &[ObjectMeta], before: DateTime<Utc>) -> Result<
 
 /// What time it is where files get their times.
 fn clock(table: &Table) -> Result<DateTime<Utc>> {
-    let path = Path::from_iter([LOG, &format!(".clock-{}", Uuid::now_v7())]);
+    let folder = match table.kind {
+        Kind::Delta => Path::from(LOG),
+        Kind::Dataset => Path::from("_floodmark"),
+    };
+    let path = folder.clone().join(format!(".clock-{}", Uuid::now_v7()));
     table.place.put_new(&path, bytes::Bytes::from_static(b"now")).map_err(|e| table.write_failed(&path, &e))?;
-    let folder = Path::from(LOG);
     let listed = table.place.list(Some(&folder)).map_err(|e| table.read_failed(&folder, &e));
     let _ = table.place.delete(&path);
     let now = listed?.into_iter().find(|file| file.location == path).map(|file| file.last_modified);

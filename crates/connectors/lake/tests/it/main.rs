@@ -1,6 +1,11 @@
 //! Tables in folders, and in a bucket of a server that speaks S3's protocol.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a helper that panics is a test that fails")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a helper that panics is a test that fails"
+)]
 
 mod answers;
 mod bucket;
@@ -20,13 +25,28 @@ use std::sync::Arc;
 struct Folder {
     dir: tempfile::TempDir,
     lake: Lake,
+    format: &'static str,
 }
 
 impl Folder {
     fn new() -> Folder {
+        Folder::of("delta")
+    }
+
+    fn of(format: &'static str) -> Folder {
         let dir = tempfile::tempdir().unwrap();
-        let url = format!("delta:///{}", dir.path().join("lake").display());
-        Folder { lake: Lake::open(&ConnectionUrl::parse(&url).unwrap()).unwrap(), dir }
+        let url = format!("{format}:///{}", dir.path().join("lake").display());
+        Folder { lake: Lake::open(&ConnectionUrl::parse(&url).unwrap()).unwrap(), dir, format }
+    }
+
+    /// What holds of a Delta table holds of a Parquet dataset.
+    fn both(test: impl Fn(Folder)) {
+        test(Folder::of("delta"));
+        test(Folder::of("parquet"));
+    }
+
+    fn is_delta(&self) -> bool {
+        self.format == "delta"
     }
 
     fn table(&self) -> Table {

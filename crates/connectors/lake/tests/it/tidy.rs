@@ -34,7 +34,10 @@ fn parquets(folder: &Path) -> usize {
 
 #[test]
 fn small_files_become_one_and_keep_their_rows_and_numbers() {
-    let folder = Folder::new();
+    Folder::both(|folder| small_files_become_one_and_keep_their_rows_and_numbers_in(&folder));
+}
+
+fn small_files_become_one_and_keep_their_rows_and_numbers_in(folder: &Folder) {
     let table = folder.table();
     let mut now = made(&table, &rows(0..1));
     for n in 0..6 {
@@ -76,7 +79,10 @@ fn small_files_become_one_and_keep_their_rows_and_numbers() {
 
 #[test]
 fn what_was_removed_lately_is_kept_however_old_it_is() {
-    let folder = Folder::new();
+    Folder::both(|folder| what_was_removed_lately_is_kept_however_old_it_is_in(&folder));
+}
+
+fn what_was_removed_lately_is_kept_however_old_it_is_in(folder: &Folder) {
     let table = folder.table();
     let now = made(&table, &rows(0..3));
     age(&folder.path(), DAY * 30);
@@ -93,7 +99,10 @@ fn what_was_removed_lately_is_kept_however_old_it_is() {
 /// Compactions go on while loads replace files and append.
 #[test]
 fn loads_and_compactions_at_once_lose_nothing() {
-    let folder = Folder::new();
+    Folder::both(|folder| loads_and_compactions_at_once_lose_nothing_in(&folder));
+}
+
+fn loads_and_compactions_at_once_lose_nothing_in(folder: &Folder) {
     let table = folder.table();
     made(&table, &rows(0..1));
     let done = AtomicBool::new(false);

@@ -61,7 +61,10 @@ fn create(table: &Table, schema: &Schema, partition_by: &[String], files: &[Data
 
 #[test]
 fn every_type_comes_back_as_it_was() {
-    let folder = Folder::new();
+    Folder::both(|folder| every_type_comes_back_as_it_was_in(&folder));
+}
+
+fn every_type_comes_back_as_it_was_in(folder: &Folder) {
     let table = folder.table();
     let schema = Schema::new(ALL);
     create(&table, &schema, &[], &written(&table, Layout::new(schema.clone()), &everything()));
@@ -69,8 +72,10 @@ fn every_type_comes_back_as_it_was() {
     assert_eq!(snapshot.schema, schema);
     // NaN is not equal to itself.
     assert_eq!(format!("{:?}", contents(&table, &snapshot)), format!("{:?}", everything()));
-    let log = std::fs::read_to_string(folder.path().join("_delta_log/00000000000000000000.json")).unwrap();
-    assert!(log.contains("\"minReaderVersion\":3") && log.contains("timestampNtz"), "{log}");
+    if folder.is_delta() {
+        let log = std::fs::read_to_string(folder.path().join("_delta_log/00000000000000000000.json")).unwrap();
+        assert!(log.contains("\"minReaderVersion\":3") && log.contains("timestampNtz"), "{log}");
+    }
 }
 
 #[test]
@@ -92,7 +97,10 @@ fn a_table_without_such_a_column_asks_for_no_feature() {
 /// What a writer knows of a file is what a reader of the log knows, and no value lies outside of it.
 #[test]
 fn bounds_hold_all_values() {
-    let folder = Folder::new();
+    Folder::both(|folder| bounds_hold_all_values_in(&folder));
+}
+
+fn bounds_hold_all_values_in(folder: &Folder) {
     let table = folder.table();
     let schema = Schema::new(ALL);
     let files = written(&table, Layout::new(schema.clone()), &everything());
@@ -145,7 +153,10 @@ const HOSTILE: [&str; 12] =
 
 #[test]
 fn hostile_values_are_partitions_like_others() {
-    let folder = Folder::new();
+    Folder::both(|folder| hostile_values_are_partitions_like_others_in(&folder));
+}
+
+fn hostile_values_are_partitions_like_others_in(folder: &Folder) {
     let table = folder.table();
     let schema =
         Schema::new([("k/%", DataType::Text), ("d", DataType::Timestamp { nanos: false }), ("id", DataType::BigInt)]);
@@ -160,7 +171,7 @@ fn hostile_values_are_partitions_like_others() {
     let batch = RecordBatch::try_new(schema.to_arrow(), arrays).unwrap();
     let layout = Layout { partition_by: partition_by.clone(), numbered: Some(100), ..Layout::new(schema.clone()) };
     let files = written(&table, layout, &batch);
-    assert_eq!(files.len(), texts_len(&batch));
+    assert_eq!(files.len(), batch.num_rows());
     create(&table, &schema, &partition_by, &files);
     let snapshot = table.snapshot().unwrap().unwrap();
     let sorted = |batch: &RecordBatch| {
@@ -177,10 +188,6 @@ fn hostile_values_are_partitions_like_others() {
     let change = Change { remove: &all, ..append(&[], "floodmark:x", 1) };
     table.commit(Some(&snapshot), &change).unwrap();
     assert_eq!(table.snapshot().unwrap().unwrap().files().unwrap(), []);
-}
-
-fn texts_len(batch: &RecordBatch) -> usize {
-    batch.num_rows()
 }
 
 #[test]
