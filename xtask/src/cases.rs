@@ -11,8 +11,8 @@ use std::env;
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     let (folder, rest) = match arguments {
         [folder] => (folder, &arguments[1..]),
-        [folder, on] if ["--postgres", "--mysql", "--duckdb"].contains(&on.as_str()) => (folder, &arguments[1..]),
-        _ => return Err("cargo xtask cases FOLDER [--postgres|--mysql|--duckdb]".to_owned()),
+        [folder, on] if ["--postgres", "--mysql", "--duckdb", "--delta"].contains(&on.as_str()) => (folder, &arguments[1..]),
+        _ => return Err("cargo xtask cases FOLDER [--postgres|--mysql|--duckdb|--delta]".to_owned()),
     };
     test::build()?;
     let here = env::current_dir().map_err(|e| e.to_string())?;
@@ -20,7 +20,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     // From where the caller stands, so that the folder and the paths in failures mean what they say.
     let mut play = cargo();
     play.current_dir(here).env("FLOODMARK_BIN", test::binary()).args(["run", "--quiet", "--manifest-path"]);
-    play.arg(manifest).envs(duckdb::variables()?).args(["--package", "floodmark-testkit", "--features", "duckdb"]);
+    play.arg(manifest).envs(duckdb::variables()?).args(["--package", "floodmark-testkit", "--features", "duckdb,lake"]);
     play.args(["--example", "cases", "--"]).arg(folder).args(rest);
     let status = play.status().map_err(|e| format!("cannot start cargo: {e}"))?;
     if status.success() { Ok(()) } else { Err(format!("the cases of {folder} do not pass")) }

@@ -52,7 +52,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
 }
 
 fn features(options: &Options) -> [&'static str; 2] {
-    ["--features", if options.duckdb { "objects,duckdb-bundled" } else { "objects" }]
+    ["--features", if options.duckdb { "lake,duckdb-bundled" } else { "lake" }]
 }
 
 /// What both are built with. A library of DuckDB that this machine has is none of the others'.

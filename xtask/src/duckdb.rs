@@ -18,11 +18,11 @@ const SUM: &str = "21772b64913a904a8cd19e30c1d5671811d7fdface4b7dd53cd0300d743f4
 pub(crate) const PLACE: &str = "DUCKDB_LIB_DIR";
 
 /// What makes cargo build the program with everything, as the package `floodmark-cli`.
-pub(crate) const PROGRAM: [&str; 2] = ["--features", "duckdb,objects"];
+pub(crate) const PROGRAM: [&str; 2] = ["--features", "duckdb,lake"];
 
 /// What makes cargo build the program and its tests with everything, as parts of the workspace.
 pub(crate) const FEATURES: [&str; 2] =
-    ["--features", "floodmark-cli/duckdb,floodmark-cli/objects,floodmark-testkit/duckdb"];
+    ["--features", "floodmark-cli/duckdb,floodmark-cli/lake,floodmark-testkit/duckdb,floodmark-testkit/lake"];
 
 /// Where the library is; it is fetched where it is not there yet. `DUCKDB_LIB_DIR` may name one of one's own.
 pub(crate) fn library() -> Result<PathBuf, String> {

@@ -290,9 +290,10 @@ impl Family {
 
     /// Two tables into one would each take the other's rows for its own: neither is loaded.
     fn refuse_shared(&self, all: &mut [Member]) {
-        let fold = |table: &str| match self.destination.scheme() {
-            "sqlite" | "duckdb" => table.to_lowercase(),
-            _ => table.to_owned(),
+        // Some file systems do not tell the cases of letters apart either.
+        let fold = |table: &str| match self.destination.is_file() {
+            true => table.to_lowercase(),
+            false => table.to_owned(),
         };
         let targets: Vec<Option<String>> =
             all.iter().map(|member| member.pipeline.as_ref().ok().map(|p| fold(&p.destination.table))).collect();

@@ -13,7 +13,7 @@ use floodmark_core::{
     outlet::{CommandLine, Given as Held, Secret, WebUrl},
     pipeline::Span,
     types::TYPE_NAMES,
-    url::{ConnectionUrl, DATABASES},
+    url::{ConnectionUrl, DATABASES, LAKES, holds_tables},
 };
 use std::path::Path;
 
@@ -327,17 +327,17 @@ impl Reader<'_> {
         if url.is_store() {
             return Some(url);
         }
-        if !DATABASES.contains(&url.scheme()) {
+        if !holds_tables(url.scheme()) {
             let d = self.out.add(Code::BadUrl, at, format!("`{}` is no database this version knows", url.scheme()));
             // SQLAlchemy's URLs name a driver behind a plus.
             let bare = url.scheme().split('+').next().unwrap_or_default();
-            if let Some(near) = nearest(bare, DATABASES.into_iter()) {
+            if let Some(near) = nearest(bare, DATABASES.into_iter().chain(LAKES)) {
                 d.help(format!("did you mean `{near}`?"));
             }
-            d.help("it knows sqlite:///relative.db, sqlite:////absolute.db, duckdb:///relative.duckdb, postgres://user@host/database and mysql://user@host/database");
+            d.help("it knows sqlite:///relative.db, sqlite:////absolute.db, duckdb:///relative.duckdb, postgres://user@host/database, mysql://user@host/database, and lakes as delta:///folder or delta+s3://bucket/folder");
             return None;
         }
-        if !matches!(url.scheme(), "sqlite" | "duckdb") {
+        if !url.is_file() {
             return Some(url);
         }
         if let Err(error) = url.file_path() {

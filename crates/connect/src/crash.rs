@@ -79,6 +79,9 @@ points! {
     WriteInterval = "write-interval", "receipts of intervals are written, or go";
     Rejects = "rejects", "rejected rows are kept, or dropped";
     WriteRun = "write-run", "the run ledger is written";
+    DataFile = "data-file", "a file of rows is written";
+    PutState = "put-state", "the state that goes with the rows is put beside the table";
+    PutPointer = "put-pointer", "the table that a pipeline loads is written down";
     LoadCommit = "load-commit", "rows, position and receipt are committed";
     Committed = "committed", "a chunk is committed";
 
@@ -88,6 +91,7 @@ points! {
     Reported = "reported", "the outcome is printed";
     ForgetPosition = "forget-position", "a position is forgotten";
     ChangeCommit = "change-commit", "a change of state is committed";
+    Sweep = "sweep", "what nobody needs any more is dropped";
     Checkpoint = "checkpoint", "the log is written back after a change of state";
 }
 

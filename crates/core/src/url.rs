@@ -9,6 +9,16 @@ pub const DATABASES: [&str; 6] = ["sqlite", "duckdb", "postgres", "postgresql", 
 /// The schemes of object stores and web servers that files are read from.
 pub const STORES: [&str; 11] = ["s3", "s3a", "gs", "gcs", "az", "azure", "abfs", "abfss", "adl", "http", "https"];
 
+/// The schemes of lakes: folders of tables. Where such a folder is in an object store, that one's scheme stands behind a plus.
+pub const LAKES: [&str; 2] = ["delta", "parquet"];
+
+/// Whether a scheme is that of a database or a lake.
+pub fn holds_tables(scheme: &str) -> bool {
+    let scheme = scheme.to_ascii_lowercase();
+    let (lake, store) = scheme.split_once('+').map_or((scheme.as_str(), None), |(lake, store)| (lake, Some(store)));
+    DATABASES.contains(&scheme.as_str()) || LAKES.contains(&lake) && store.is_none_or(|store| STORES.contains(&store))
+}
+
 /// A connection URL: scheme, and the rest as written. `Display` and `Debug` hide a password and secret parameters.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ConnectionUrl {
@@ -63,6 +73,11 @@ impl ConnectionUrl {
     /// Whether it is a database that lives no longer than the process that opens it.
     pub fn in_memory(&self) -> bool {
         matches!(self.scheme(), "sqlite" | "duckdb") && matches!(self.file_path(), Ok(None))
+    }
+
+    /// Whether it names a path on this machine.
+    pub fn is_file(&self) -> bool {
+        matches!(self.scheme(), "sqlite" | "duckdb") || LAKES.contains(&self.scheme())
     }
 
     /// Whether it names an object store or a web server.

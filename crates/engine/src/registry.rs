@@ -8,6 +8,8 @@ use floodmark_core::{
     pipeline::{DatabaseSource, FileSource, Relation, SourceSpec},
     url::ConnectionUrl,
 };
+#[cfg(feature = "lake")]
+use floodmark_core::url::holds_tables;
 
 /// Opens the source a pipeline names.
 pub fn source(spec: &SourceSpec) -> Result<Box<dyn Source>> {
@@ -41,6 +43,8 @@ fn table(database: &DatabaseSource) -> Result<Box<dyn Source>> {
             Ok(Box::new(floodmark_postgres::PostgresSource::new(url, relation.clone(), *readers)?))
         }
         "sqlite" => Ok(Box::new(floodmark_sqlite::SqliteSource::new(url, relation.clone())?)),
+        #[cfg(feature = "lake")]
+        scheme if holds_tables(scheme) => Ok(Box::new(floodmark_lake::LakeSource::new(url, relation.clone())?)),
         other => Err(unknown(other, "source")),
     }
 }
@@ -77,6 +81,8 @@ pub fn catalog(url: &ConnectionUrl) -> Result<Catalog> {
         "mysql" | "mariadb" => floodmark_mysql::catalog(url),
         "postgres" | "postgresql" => floodmark_postgres::catalog(url),
         "sqlite" => floodmark_sqlite::catalog(url),
+        #[cfg(feature = "lake")]
+        scheme if holds_tables(scheme) => floodmark_lake::catalog(url),
         other => Err(unknown(other, "source")),
     }
 }
@@ -90,6 +96,8 @@ pub fn destination(url: &ConnectionUrl) -> Result<Box<dyn Destination>> {
         "mysql" | "mariadb" => Ok(Box::new(floodmark_mysql::MysqlDestination::new(url)?)),
         "postgres" | "postgresql" => Ok(Box::new(floodmark_postgres::PostgresDestination::new(url)?)),
         "sqlite" => Ok(Box::new(floodmark_sqlite::SqliteDestination::new(url)?)),
+        #[cfg(feature = "lake")]
+        scheme if holds_tables(scheme) => Ok(Box::new(floodmark_lake::LakeDestination::new(url)?)),
         other => Err(unknown(other, "destination")),
     }
 }
@@ -102,10 +110,16 @@ fn unknown(scheme: &str, what: &str) -> Error {
             .help("or with DuckDB's own sources, which takes long: --features duckdb-bundled")
             .help("for Python: pip install . --config-settings build-args=\"--features duckdb-bundled\"");
     }
+    #[cfg(not(feature = "lake"))]
+    if floodmark_core::url::holds_tables(scheme) {
+        return Error::new(Code::BadUrl, format!("this build of Floodmark has no lakes, and the {what} is one"))
+            .state("nothing was read or written")
+            .help("build one that has: cargo build --release --features lake");
+    }
     Error::new(Code::BadUrl, format!("{scheme:?} is not a {what} this version knows"))
         .state("nothing was read or written")
         .help(
             "databases it knows: sqlite:///relative.db, sqlite:////absolute.db, duckdb:///relative.duckdb, postgres://user@host/database, \
-               mysql://user@host/database",
+               mysql://user@host/database, delta:///folder",
         )
 }

@@ -16,9 +16,11 @@ fn main() -> ExitCode {
         [folder, on] if on == "--postgres" => (folder, Destination::Postgres),
         #[cfg(feature = "duckdb")]
         [folder, on] if on == "--duckdb" => (folder, Destination::Duckdb),
+        #[cfg(feature = "lake")]
+        [folder, on] if on == "--delta" => (folder, Destination::Delta),
         [folder, on] if on == "--mysql" => (folder, Destination::Mysql),
         _ => {
-            let _ = writeln!(io::stderr(), "cases FOLDER [--postgres|--mysql|--duckdb]");
+            let _ = writeln!(io::stderr(), "cases FOLDER [--postgres|--mysql|--duckdb|--delta]");
             return ExitCode::from(2);
         }
     };

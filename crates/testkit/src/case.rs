@@ -217,8 +217,8 @@ fn action(heading: &str, body: &str) -> Result<Action, String> {
         "only" => {
             let (destinations, _) = rest.split_once(' ').ok_or("`-- only` needs a destination and a reason")?;
             let destinations: Vec<String> = destinations.split(',').map(str::to_owned).collect();
-            if !destinations.iter().all(|d| ["sqlite", "duckdb", "postgres", "mysql"].contains(&d.as_str())) {
-                return Err("`-- only` knows sqlite, duckdb, postgres and mysql, with commas between".to_owned());
+            if !destinations.iter().all(|d| ["sqlite", "duckdb", "postgres", "mysql", "delta"].contains(&d.as_str())) {
+                return Err("`-- only` knows sqlite, duckdb, postgres, mysql and delta, with commas between".to_owned());
             }
             Action::Only { destinations }
         }

@@ -9,6 +9,8 @@ mod compare;
 pub mod crash;
 #[cfg(feature = "duckdb")]
 mod duckdb;
+#[cfg(feature = "lake")]
+mod lake;
 mod dump;
 pub mod model;
 pub mod mysql;

@@ -21,6 +21,9 @@ pub enum Destination {
     /// A file in the project, for a program that was built with DuckDB.
     #[cfg(feature = "duckdb")]
     Duckdb,
+    /// A folder of Delta tables in the project, for a program that was built with lakes.
+    #[cfg(feature = "lake")]
+    Delta,
     /// A database on the server that `FLOODMARK_TEST_POSTGRES` names.
     Postgres,
     /// A database on the server that `FLOODMARK_TEST_MYSQL` names.
@@ -34,6 +37,8 @@ impl Destination {
             Destination::Sqlite => "sqlite",
             #[cfg(feature = "duckdb")]
             Destination::Duckdb => "duckdb",
+            #[cfg(feature = "lake")]
+            Destination::Delta => "delta",
             Destination::Postgres => "postgres",
             Destination::Mysql => "mysql",
         }
@@ -47,6 +52,8 @@ pub(crate) enum Store {
     Sqlite(String),
     #[cfg(feature = "duckdb")]
     Duckdb(crate::duckdb::Duckdb),
+    #[cfg(feature = "lake")]
+    Delta(crate::lake::Lake),
     Postgres(Postgres),
     Mysql(Mysql),
 }
@@ -58,6 +65,8 @@ impl Store {
             Destination::Sqlite => Store::Sqlite("out.db".to_owned()),
             #[cfg(feature = "duckdb")]
             Destination::Duckdb => Store::Duckdb(crate::duckdb::Duckdb::new("out.db")),
+            #[cfg(feature = "lake")]
+            Destination::Delta => Store::Delta(crate::lake::Lake::new("out.db")),
             Destination::Postgres => Store::Postgres(Postgres::empty()?),
             Destination::Mysql => Store::Mysql(Mysql::empty()?),
         })
@@ -69,14 +78,26 @@ impl Store {
         if matches!(self, Store::Duckdb(_)) {
             return text.replace("sqlite:///", "duckdb:///");
         }
-        let Some(url) = self.url() else { return text.to_owned() };
+        // What is read stays what it is: a case that loads into a lake reads from a database of its own.
+        #[cfg(feature = "lake")]
+        let lake = matches!(self, Store::Delta(_));
+        #[cfg(not(feature = "lake"))]
+        let lake = false;
+        if !lake && self.url().is_none() {
+            return text.to_owned();
+        }
         let mut out = String::new();
         let mut rest = text;
         while let Some(at) = rest.find("sqlite:///") {
             out.push_str(&rest[..at]);
-            out.push_str(url);
             let path = &rest[at + "sqlite:///".len()..];
-            rest = &path[url_end(path)..];
+            let (file, behind) = path.split_at(url_end(path));
+            match self.url() {
+                Some(url) => out.push_str(url),
+                None if file.ends_with("source.db") => out.push_str(&format!("sqlite:///{file}")),
+                None => out.push_str(&format!("delta:///{file}")),
+            }
+            rest = behind;
         }
         out + rest
     }
@@ -87,6 +108,8 @@ impl Store {
             Store::Sqlite(_) => None,
             #[cfg(feature = "duckdb")]
             Store::Duckdb(_) => None,
+            #[cfg(feature = "lake")]
+            Store::Delta(_) => None,
             Store::Postgres(postgres) => Some(&postgres.url),
             Store::Mysql(mysql) => Some(&mysql.url),
         }
@@ -108,6 +131,11 @@ impl Store {
             let url = project.split("sqlite:///").nth(1).ok_or("the project names no sqlite:/// database")?;
             duckdb.file = url[..url_end(url)].to_owned();
         }
+        #[cfg(feature = "lake")]
+        if let Store::Delta(lake) = self {
+            let url = project.split("sqlite:///").nth(1).ok_or("the project names no sqlite:/// database")?;
+            url[..url_end(url)].clone_into(&mut lake.folder);
+        }
         Ok(())
     }
 
@@ -117,6 +145,8 @@ impl Store {
             Store::Sqlite(file) => Store::Sqlite(file.clone()),
             #[cfg(feature = "duckdb")]
             Store::Duckdb(duckdb) => Store::Duckdb(duckdb.clone()),
+            #[cfg(feature = "lake")]
+            Store::Delta(lake) => Store::Delta(lake.clone()),
             Store::Postgres(postgres) => Store::Postgres(postgres.again()?),
             Store::Mysql(mysql) => Store::Mysql(mysql.again()?),
         })
@@ -133,6 +163,8 @@ impl Store {
             // It has no triggers: a case that needs one is not played.
             #[cfg(feature = "duckdb")]
             Store::Duckdb(_) => String::new(),
+            #[cfg(feature = "lake")]
+            Store::Delta(_) => String::new(),
             Store::Postgres(_) => format!(
                 "CREATE OR REPLACE FUNCTION forbid() RETURNS trigger LANGUAGE plpgsql AS \
                  $$ BEGIN RAISE EXCEPTION 'written'; END $$; \
@@ -151,6 +183,8 @@ impl Store {
             Store::Sqlite(file) => dump::dump(&root.join(file)),
             #[cfg(feature = "duckdb")]
             Store::Duckdb(duckdb) => duckdb.dump(root),
+            #[cfg(feature = "lake")]
+            Store::Delta(lake) => lake.dump(root),
             Store::Postgres(postgres) => postgres.dump(),
             Store::Mysql(mysql) => mysql.dump(),
         }
@@ -161,6 +195,8 @@ impl Store {
             Store::Sqlite(file) => dump::query(&root.join(file), sql),
             #[cfg(feature = "duckdb")]
             Store::Duckdb(duckdb) => duckdb.query(root, sql),
+            #[cfg(feature = "lake")]
+            Store::Delta(lake) => lake.query(root, sql),
             Store::Postgres(postgres) => query(&mut postgres.connect()?, sql),
             Store::Mysql(mysql) => mysql.query(sql),
         }
@@ -173,6 +209,8 @@ impl Store {
             Store::Sqlite(_) => format!("SELECT name FROM pragma_table_info('{table}')"),
             #[cfg(feature = "duckdb")]
             Store::Duckdb(duckdb) => return duckdb.columns(root, table),
+            #[cfg(feature = "lake")]
+            Store::Delta(lake) => return lake.columns(root, table),
             Store::Postgres(_) => format!(
                 "SELECT attname::text FROM pg_attribute
                  WHERE attrelid = to_regclass('{table}') AND attnum > 0 AND NOT attisdropped ORDER BY attnum"
@@ -187,6 +225,8 @@ impl Store {
             Store::Sqlite(file) => dump::execute(&root.join(file), sql),
             #[cfg(feature = "duckdb")]
             Store::Duckdb(duckdb) => duckdb.execute(root, sql),
+            #[cfg(feature = "lake")]
+            Store::Delta(_) => Err(format!("no statement changes a table of a lake: {sql}")),
             Store::Postgres(postgres) => {
                 postgres.connect()?.batch_execute(sql).map_err(|e| format!("{sql}: {}", said(&e)))
             }
@@ -200,6 +240,8 @@ impl Store {
     pub(crate) fn execute_on_source(&self, root: &Path, sql: &str) -> Result<(), String> {
         match self {
             Store::Sqlite(_) => dump::execute(&root.join("source.db"), sql),
+            #[cfg(feature = "lake")]
+            Store::Delta(_) => dump::execute(&root.join("source.db"), sql),
             #[cfg(feature = "duckdb")]
             Store::Duckdb(_) => crate::duckdb::Duckdb::new("source.db").execute(root, sql),
             Store::Postgres(_) => self.execute(root, sql),

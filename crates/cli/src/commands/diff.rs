@@ -16,7 +16,7 @@ use floodmark_core::{
     event::Silent,
     interval::Tz,
     pipeline::{DatabaseSource, FileSource, Relation, SourceSpec},
-    url::{ConnectionUrl, DATABASES},
+    url::{ConnectionUrl, holds_tables},
 };
 use floodmark_engine::{
     Engine,
@@ -158,5 +158,5 @@ fn refuse_sqlite(path: &str, table: Option<&str>) -> Result<()> {
 
 /// Whether a source is a connection URL. A path may hold a colon, too.
 fn is_database(source: &str) -> bool {
-    source.split_once(':').is_some_and(|(scheme, _)| DATABASES.contains(&scheme.to_ascii_lowercase().as_str()))
+    source.split_once(':').is_some_and(|(scheme, _)| holds_tables(scheme))
 }

@@ -14,7 +14,7 @@ use floodmark_config::{
     PIPELINE_FLAG, SOURCE_FLAG, SOURCE_TABLE_FLAG, SOURCE_TABLES_FLAG, SOURCE_URL_FLAG, TABLE_FLAG, URL_FLAG,
 };
 use floodmark_connect::Source;
-use floodmark_core::{Code, Error, clock::SystemClock, pipeline::STDIN, url::DATABASES};
+use floodmark_core::{Code, Error, clock::SystemClock, pipeline::STDIN, url::holds_tables};
 use floodmark_engine::RunOptions;
 use std::{path::Path, sync::Arc};
 
@@ -79,7 +79,7 @@ fn run_all(cx: &Context, args: &LoadArgs, works: Vec<Work>) -> Result<u8, Failur
 
 /// Whether a source is a connection URL. A path may hold a colon, too.
 fn is_database(source: &str) -> bool {
-    source.split_once(':').is_some_and(|(scheme, _)| DATABASES.contains(&scheme.to_ascii_lowercase().as_str()))
+    source.split_once(':').is_some_and(|(scheme, _)| holds_tables(scheme))
 }
 
 /// The table's name where none is given: the file's name up to its first dot. State is kept under it, so it must not

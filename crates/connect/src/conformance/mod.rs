@@ -182,11 +182,11 @@ fn keep_nulls(destination: &dyn Destination) {
         assert_eq!(again.inserted + again.updated, 0, "order {n}");
     }
     // A delete between two versions takes the older value away, whenever it arrives.
-    for order in [[0, 1, 2], [2, 1, 0], [2, 0, 1], [1, 2, 0]] {
+    for (n, order) in [[0, 1, 2], [2, 1, 0], [2, 0, 1], [1, 2, 0]].into_iter().enumerate() {
         let rows = [Row::new(1, "a", 1), Row::deleted(1, 2), Row::null(1, 3)];
         let mut scene = Scene::new(Load::Upsert);
-        scene.pipeline.name = format!("d{order:?}");
-        scene.pipeline.destination.table = format!("d{order:?}");
+        scene.pipeline.name = format!("d{n}");
+        scene.pipeline.destination.table = format!("d{n}");
         scene.pipeline.on_null = OnNull::Keep;
         scene.pipeline.delete_when = Some("gone".into());
         for i in order {

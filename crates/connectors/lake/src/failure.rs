@@ -54,3 +54,18 @@ pub(crate) fn parquet(doing: &str, file: &str, error: impl Into<Box<dyn std::err
         .help("see the cause; a file that another program wrote may be broken, or be none")
         .cause(error)
 }
+
+/// A temporary file.
+pub(crate) fn scratch(error: std::io::Error) -> Error {
+    Error::new(Code::DestinationWrite, "the folder for temporary files cannot be used")
+        .state("nothing was written")
+        .help("make room there, or name another folder in TMPDIR")
+        .cause(error)
+}
+
+/// What is there cannot be understood.
+pub(crate) fn damaged(path: &object_store::path::Path) -> Error {
+    Error::new(Code::StateDamaged, format!("{path} cannot be understood"))
+        .state("nothing was written")
+        .help("another program wrote it, or a newer Floodmark: bring back what was there")
+}

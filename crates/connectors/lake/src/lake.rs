@@ -2,7 +2,7 @@
 
 use crate::{failure, log::Snapshot, store::Place};
 use floodmark_core::{Code, Error, Result, url::ConnectionUrl};
-use object_store::{ObjectStore, local::LocalFileSystem, path::Path, prefix::PrefixStore};
+use object_store::{ObjectMeta, ObjectStore, local::LocalFileSystem, path::Path, prefix::PrefixStore};
 use std::{
     path::{Path as Local, PathBuf, absolute},
     sync::Arc,
@@ -30,6 +30,7 @@ pub(crate) enum Kind {
 #[derive(Debug, Clone)]
 pub struct Table {
     pub(crate) place: Place,
+    folder: Path,
     pub(crate) name: String,
     pub(crate) kind: Kind,
 }
@@ -110,6 +111,53 @@ impl Lake {
         got.map_err(|e| failure::store(Code::DestinationOpen, "read", &format!("{}/{path}", self.name), &e))
     }
 
+    /// Puts a file of the lake in the place of one that is there.
+    pub(crate) fn put(&self, path: &Path, bytes: impl Into<bytes::Bytes>) -> Result<()> {
+        self.place.put(path, bytes.into()).map_err(|e| self.failed(Code::DestinationWrite, "write", path, &e))
+    }
+
+    /// All files below a folder.
+    pub(crate) fn list(&self, folder: &Path) -> Result<Vec<ObjectMeta>> {
+        self.place.list(Some(folder)).map_err(|e| self.failed(Code::DestinationOpen, "list", folder, &e))
+    }
+
+    /// The names of the folders in a folder.
+    pub(crate) fn folders(&self, folder: &Path) -> Result<Vec<String>> {
+        self.place.folders(folder).map_err(|e| self.failed(Code::DestinationOpen, "list", folder, &e))
+    }
+
+    /// Drops a file, if it is there.
+    pub(crate) fn delete(&self, path: &Path) -> Result<()> {
+        self.place.delete(path).map_err(|e| self.failed(Code::DestinationWrite, "delete", path, &e))
+    }
+
+    /// Whether it can be reached, without changing anything.
+    pub(crate) fn probe(&self) -> Result<()> {
+        match &self.place.local {
+            Some(folder) if !folder.exists() => {
+                let above = folder.ancestors().skip(1).find(|above| above.exists());
+                match above.is_some_and(Local::is_dir) {
+                    true => Ok(()),
+                    false => Err(Error::new(Code::DestinationOpen, "the lake cannot be made there").in_file(folder)),
+                }
+            }
+            Some(_) => Ok(()),
+            None => {
+                let found = self.place.folders(&Path::default());
+                found.map(|_| ()).map_err(|e| self.failed(Code::DestinationOpen, "list", &Path::default(), &e))
+            }
+        }
+    }
+
+    /// As a person would write it, without secrets.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn failed(&self, code: Code, doing: &str, path: &Path, error: &object_store::Error) -> Error {
+        failure::store(code, doing, &format!("{}/{path}", self.name), error)
+    }
+
     /// A table by its name: one folder, or several with slashes.
     pub fn table(&self, name: &str) -> Result<Table> {
         let bad = |what: &str| {
@@ -132,8 +180,9 @@ impl Lake {
         }
         let folder = Path::parse(name).map_err(|e| bad(&e.to_string()))?;
         let local = self.place.local.as_ref().map(|root| root.join(name));
-        let store = prefixed(Arc::clone(&self.place.store), folder);
-        Ok(Table { place: Place { store, local }, name: format!("{}/{name}", self.name), kind: self.kind })
+        let store = prefixed(Arc::clone(&self.place.store), folder.clone());
+        let name = format!("{}/{name}", self.name);
+        Ok(Table { place: Place { store, local }, folder, name, kind: self.kind })
     }
 }
 
@@ -150,6 +199,11 @@ impl Table {
     /// The table as it is now; `None` where nothing is there. A folder with something else in it is an error.
     pub fn snapshot(&self) -> Result<Option<Snapshot>> {
         Snapshot::newest(self)
+    }
+
+    /// Where it lies in the lake.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     pub(crate) fn read_failed(&self, path: &Path, error: &object_store::Error) -> Error {

@@ -4,12 +4,24 @@
 //! [`DataFile`], and a change of a table by a [`Change`], which one put of a log entry makes true as a whole. See
 //! `docs/internals/lakes.md`.
 
+mod copy;
 mod data;
+mod destination;
 mod failure;
+mod keeper;
 mod lake;
+mod ledger;
 mod log;
+mod notes;
+mod publish;
+mod rehearsal;
+mod rows;
+mod session;
+mod source;
 mod store;
 
 pub use data::{Bounds, DataFile, Layout, Writer};
+pub use destination::LakeDestination;
 pub use lake::{Lake, Table};
+pub use source::{LakeSource, VERSION, catalog};
 pub use log::{Change, Operation, Outcome, Reads, Snapshot, Tidied, must_rewrite};

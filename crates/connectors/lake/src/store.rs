@@ -50,6 +50,22 @@ impl Place {
         }
     }
 
+    /// In the place of what is there.
+    pub(crate) fn put(&self, path: &Path, bytes: Bytes) -> object_store::Result<()> {
+        wait(self.store.put(path, bytes.into()))?.map(|_| ())
+    }
+
+    /// The names of the folders in a folder.
+    pub(crate) fn folders(&self, folder: &Path) -> object_store::Result<Vec<String>> {
+        match wait(self.store.list_with_delimiter(Some(folder)))? {
+            Err(StoreError::NotFound { .. }) => Ok(Vec::new()),
+            listed => {
+                let folders = listed?.common_prefixes;
+                Ok(folders.iter().filter_map(|folder| folder.filename().map(str::to_owned)).collect())
+            }
+        }
+    }
+
     /// Nothing where there is no such object.
     pub(crate) fn get(&self, path: &Path) -> object_store::Result<Option<Bytes>> {
         let get = async { self.store.get(path).await?.bytes().await };

@@ -1,6 +1,6 @@
 //! A table that a pipeline comes to for the first time (see [`floodmark_connect::refusal::adopt`]).
 
-use crate::{ddl, failure::to, merge};
+use crate::{bench::Elsewhere, ddl, failure::to, merge};
 use floodmark_connect::refusal::Stranger;
 use floodmark_core::{Result, pipeline::Pipeline};
 use rusqlite::Connection;
@@ -8,16 +8,23 @@ use rusqlite::Connection;
 pub(crate) struct Found<'a> {
     pub(crate) db: &'a Connection,
     pub(crate) pipeline: &'a Pipeline,
+    pub(crate) elsewhere: Option<&'a dyn Elsewhere>,
 }
 
 impl Stranger for Found<'_> {
     fn holds_rows(&self) -> Result<bool> {
+        if let Some(elsewhere) = self.elsewhere {
+            return Ok(elsewhere.rows()? > 0);
+        }
         let table = &self.pipeline.destination.table;
         Ok(ddl::table(self.db, table)?.is_some() && !merge::is_empty(self.db, table)?)
     }
 
     fn rows(&self) -> Result<u64> {
-        merge::count(self.db, &self.pipeline.destination.table)
+        match self.elsewhere {
+            Some(elsewhere) => elsewhere.rows(),
+            None => merge::count(self.db, &self.pipeline.destination.table),
+        }
     }
 
     fn has_loaded(&self) -> Result<bool> {

@@ -82,6 +82,8 @@ impl<'a> Cells<'a> {
             Values::Text(a) => return ValueRef::Text(a.value(row).as_bytes()),
             // SQLite keeps a REAL without fraction as an integer, which has no negative zero. Taking the sign off here
             // makes what is compared and hashed equal to what is stored.
+            // NaN, which SQLite takes for NULL, comes only where rows of a table are merged that is none of SQLite's.
+            Values::Double(a) if a.value(row).is_nan() => return ValueRef::Text(b"NaN"),
             Values::Double(a) => return ValueRef::Real(a.value(row) + 0.0),
             Values::Bool(a) => return ValueRef::Integer(i64::from(a.value(row))),
             Values::Bytes(a) => return ValueRef::Blob(a.value(row)),
@@ -92,6 +94,21 @@ impl<'a> Cells<'a> {
             Values::Nanos(a, zoned) => text::format_timestamp(i128::from(a.value(row)), *zoned, scratch),
         }
         ValueRef::Text(scratch.as_bytes())
+    }
+
+    /// A value that is equal where the stored ones are, made with no text where the type has another form.
+    #[inline]
+    pub(crate) fn plain<'s>(&'s self, row: usize, scratch: &'s mut String) -> ValueRef<'s> {
+        if self.is_null(row) {
+            return ValueRef::Null;
+        }
+        ValueRef::Integer(match &self.values {
+            Values::Date(a) => i64::from(a.value(row)),
+            Values::Time(a) => a.value(row),
+            Values::Micros(a, _) => a.value(row),
+            Values::Nanos(a, _) => a.value(row),
+            _ => return self.stored(row, scratch),
+        })
     }
 
     /// Binds the value to parameter `at` (from 1).

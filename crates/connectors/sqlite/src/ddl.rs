@@ -198,7 +198,7 @@ pub(crate) fn key_columns(pipeline: &Pipeline) -> Vec<&str> {
     key
 }
 
-fn create(db: &Connection, name: &str, schema: &Schema, control: &[Column], key: &[&str]) -> Result<()> {
+pub(crate) fn create(db: &Connection, name: &str, schema: &Schema, control: &[Column], key: &[&str]) -> Result<()> {
     let columns: Vec<&Column> = schema.columns.iter().chain(control).collect();
     // Only the exact words INTEGER PRIMARY KEY make the key the row id: one B-tree instead of two.
     let rowid = match key {
@@ -222,6 +222,17 @@ fn create(db: &Connection, name: &str, schema: &Schema, control: &[Column], key:
     }
     let sql = format!("CREATE TABLE {} (\n  {}\n)", quote(name), parts.join(",\n  "));
     crash::at(Point::CreateTable, || db.execute_batch(&sql).map_err(to("create the table")))
+}
+
+/// The columns by which rows are found: those of the key, or of the index that was made in its place.
+pub(crate) fn found_by(db: &Connection, table: &str) -> Result<Vec<String>> {
+    db.prepare(
+        "SELECT name FROM pragma_table_info(?1) WHERE pk > 0
+         UNION ALL
+         SELECT name FROM pragma_index_info(?1 || '_floodmark_key')",
+    )
+    .and_then(|mut s| s.query_map([table], |r| r.get(0))?.collect())
+    .map_err(to("read the table's indexes"))
 }
 
 /// Whether a unique index (or the row id) covers exactly these columns.

@@ -27,8 +27,6 @@ use std::{
 
 /// How long SQLite itself waits for another program's write lock.
 const BUSY: Duration = Duration::from_secs(10);
-/// What a reader of ledgers keeps of pages, in KiB.
-const LEDGER: i64 = 1024;
 
 /// An SQLite database by URL: `sqlite:///relative.db`, `sqlite:////absolute.db`, `sqlite://` in memory.
 #[derive(Debug, Clone)]
@@ -40,6 +38,11 @@ impl SqliteDestination {
     /// Nothing is opened or created yet.
     pub fn new(url: &ConnectionUrl) -> Result<Self> {
         Ok(SqliteDestination { path: url.file_path()? })
+    }
+
+    /// One without a place, which nobody else comes to.
+    pub(crate) fn scratch() -> Self {
+        SqliteDestination { path: None }
     }
 
     fn connect(&self, access: Access) -> Result<Connection> {
@@ -104,7 +107,7 @@ impl SqliteDestination {
         stop: &Stop,
     ) -> Result<Option<Lock>> {
         let Some(path) = self.true_path()? else { return Ok(None) };
-        Lock::acquire(&path, name, holder, wait, stop).map(Some)
+        Lock::acquire(&lock::folder(&path), name, holder, wait, stop).map(Some)
     }
 
     pub(crate) fn true_path(&self) -> Result<Option<PathBuf>> {
@@ -216,7 +219,9 @@ impl Destination for SqliteDestination {
         // A connection that only reads, as a probe's, leaves SQLite's own files beside a database in WAL mode.
         match self.exists() {
             false => self.probe()?,
-            true => self.true_path()?.map_or(Ok(()), |path| lock::look(&path, Name::Pipeline(pipeline), wait, stop))?,
+            true => self
+                .true_path()?
+                .map_or(Ok(()), |path| lock::look(&lock::folder(&path), Name::Pipeline(pipeline), wait, stop))?,
         }
         let session = SqliteSession::rehearse(self.clone(), pipeline, stop).map_err(|e| self.named(e))?;
         Ok(Box::new(session))
@@ -229,10 +234,7 @@ impl Destination for SqliteDestination {
                     .help("check the path; the first run creates the database"),
             ));
         }
-        let db = self.connect(Access::Read)?;
-        // A few rows of a few small tables, and by a server from several threads at a time.
-        db.pragma_update(None, "cache_size", -LEDGER).map_err(to("open the ledger")).map_err(|e| self.named(e))?;
-        Ok(Box::new(SqliteLedger { db, destination: self.clone() }))
+        Ok(Box::new(SqliteLedger { db: self.connect(Access::Read)?, destination: Some(self.clone()) }))
     }
 
     fn fingerprint(&self, table: &str) -> Result<Fingerprint> {

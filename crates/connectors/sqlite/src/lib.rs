@@ -4,6 +4,7 @@
 //! through prepared statements, one key at a time, by the rule in `floodmark_core::merge`.
 
 mod adopt;
+pub mod bench;
 mod beside;
 mod bind;
 mod boundary;
@@ -15,7 +16,7 @@ mod destination;
 mod differences;
 mod failure;
 mod ledger;
-mod lock;
+pub mod lock;
 mod merge;
 mod order;
 mod rehearsal;

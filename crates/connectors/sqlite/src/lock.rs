@@ -23,11 +23,13 @@ const NAMING: u32 = 20;
 
 /// What a lock is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Name<'a> {
+pub enum Name<'a> {
     /// A pipeline's runs, of which there is one at a time.
     Pipeline(&'a str),
     /// Loads beside these, likewise.
     Beside(&'a str),
+    /// One load of a pipeline, where its runs and those beside them commit in turn.
+    Turn(&'a str),
     /// Writing to the database, which pipelines do in turn, so that none of them runs into SQLite's own time limit while
     /// another loads.
     Writer,
@@ -39,6 +41,7 @@ impl Name<'_> {
         match self {
             Name::Pipeline(pipeline) => format!("{}.lock", file_name(pipeline)),
             Name::Beside(pipeline) => format!("{}.beside.lock", file_name(pipeline)),
+            Name::Turn(pipeline) => format!("{}.turn.lock", file_name(pipeline)),
             Name::Writer => ".lock".into(),
         }
     }
@@ -49,6 +52,7 @@ impl fmt::Display for Name<'_> {
         match self {
             Name::Pipeline(pipeline) => write!(f, "pipeline {pipeline:?} is held by"),
             Name::Beside(pipeline) => write!(f, "pipeline {pipeline:?} is loaded beside its runs already, by"),
+            Name::Turn(pipeline) => write!(f, "the table of pipeline {pipeline:?} is being written to by"),
             Name::Writer => f.write_str("the database is being written to by"),
         }
     }
@@ -56,7 +60,7 @@ impl fmt::Display for Name<'_> {
 
 /// A held lock. Dropping it lets go; the file stays, because removing it would let two holders lock two files.
 #[derive(Debug)]
-pub(crate) struct Lock {
+pub struct Lock {
     file: File,
 }
 
@@ -68,7 +72,7 @@ impl Drop for Lock {
 }
 
 /// The folder of lock files: `shop.db-floodmark/` beside `shop.db`.
-pub(crate) fn folder(database: &Path) -> PathBuf {
+pub fn folder(database: &Path) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
     name.push("-floodmark");
     PathBuf::from(name)
@@ -77,22 +81,15 @@ pub(crate) fn folder(database: &Path) -> PathBuf {
 impl Lock {
     /// Takes the lock, waiting at most `wait` (`None`: for ever). `holder` is written into the file for
     /// whoever finds it taken.
-    pub(crate) fn acquire(
-        database: &Path,
-        name: Name<'_>,
-        holder: &str,
-        wait: Option<Duration>,
-        stop: &Stop,
-    ) -> Result<Lock> {
-        let folder = folder(database);
-        let path = path(database, name);
+    pub fn acquire(folder: &Path, name: Name<'_>, holder: &str, wait: Option<Duration>, stop: &Stop) -> Result<Lock> {
+        let path = path(folder, name);
         let failed = |doing: &str, error: std::io::Error| {
             Error::new(Code::DestinationOpen, format!("the lock file {} cannot be {doing}", path.display()))
                 .state("nothing was written")
                 .help("give write permission on the database's folder")
                 .cause(error)
         };
-        crash::at(Point::LockFolder, || match std::fs::create_dir(&folder) {
+        crash::at(Point::LockFolder, || match std::fs::create_dir(folder) {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(failed("created", error)),
             _ => Ok(()),
         })?;
@@ -112,14 +109,14 @@ impl Lock {
 }
 
 /// The file of a lock.
-pub(crate) fn path(database: &Path, name: Name<'_>) -> PathBuf {
-    folder(database).join(name.file())
+pub fn path(folder: &Path, name: Name<'_>) -> PathBuf {
+    folder.join(name.file())
 }
 
 /// Waits at most `wait` until nobody holds the lock, and takes nothing. A lock that was never taken has no
 /// file, and gets none.
-pub(crate) fn look(database: &Path, name: Name<'_>, wait: Option<Duration>, stop: &Stop) -> Result<()> {
-    let path = path(database, name);
+pub fn look(folder: &Path, name: Name<'_>, wait: Option<Duration>, stop: &Stop) -> Result<()> {
+    let path = path(folder, name);
     let failed = |error: std::io::Error| {
         Error::new(Code::DestinationOpen, format!("the lock file {} cannot be read", path.display())).cause(error)
     };
@@ -173,7 +170,7 @@ fn busy(file: &mut File, name: Name<'_>) -> Error {
 }
 
 /// A file name for any pipeline name: letters, digits, `-` and `_` stay, every other byte becomes `%XX`.
-fn file_name(name: &str) -> String {
+pub fn file_name(name: &str) -> String {
     let mut out = String::new();
     for byte in name.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') {
@@ -193,7 +190,8 @@ mod tests {
     fn a_second_holder_is_told_who_has_it() {
         let dir = tempfile::tempdir().unwrap();
         let db = dir.path().join("x.db");
-        let take = || Lock::acquire(&db, Name::Pipeline("a/b"), "process 7", Some(Duration::ZERO), &Stop::default());
+        let take =
+            || Lock::acquire(&folder(&db), Name::Pipeline("a/b"), "process 7", Some(Duration::ZERO), &Stop::default());
         let held = take().unwrap();
         let error = take().unwrap_err();
         assert_eq!(error.code(), Code::Busy);
@@ -206,15 +204,16 @@ mod tests {
     fn a_look_finds_a_holder_and_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let db = dir.path().join("x.db");
-        let see = || look(&db, Name::Pipeline("a"), Some(Duration::ZERO), &Stop::default());
+        let see = || look(&folder(&db), Name::Pipeline("a"), Some(Duration::ZERO), &Stop::default());
         see().unwrap();
         assert!(!folder(&db).exists());
         let held =
-            Lock::acquire(&db, Name::Pipeline("a"), "process 7", Some(Duration::ZERO), &Stop::default()).unwrap();
+            Lock::acquire(&folder(&db), Name::Pipeline("a"), "process 7", Some(Duration::ZERO), &Stop::default())
+                .unwrap();
         assert!(see().unwrap_err().message().contains("process 7"));
         drop(held);
         see().unwrap();
-        Lock::acquire(&db, Name::Pipeline("a"), "process 8", Some(Duration::ZERO), &Stop::default()).unwrap();
+        Lock::acquire(&folder(&db), Name::Pipeline("a"), "process 8", Some(Duration::ZERO), &Stop::default()).unwrap();
     }
 
     #[test]

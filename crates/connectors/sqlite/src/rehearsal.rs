@@ -81,6 +81,7 @@ impl SqliteSession {
             stop: stop.clone(),
             beside: None,
             rehearsed: Some(Rehearsed { in_place, ..Rehearsed::default() }),
+            elsewhere: None,
         })
     }
 
@@ -121,7 +122,7 @@ fn connect(destination: &SqliteDestination, stop: &Stop) -> Result<(Connection, 
     let db = destination.connect_for_rehearsal()?;
     let mode: String =
         db.query_row("PRAGMA journal_mode", [], |r| r.get(0)).map_err(to("read the database's journal mode"))?;
-    let known = destination.true_path()?.is_some_and(|path| lock::path(&path, Name::Writer).exists());
+    let known = destination.true_path()?.is_some_and(|path| lock::path(&lock::folder(&path), Name::Writer).exists());
     if mode == "wal" && known {
         return Ok((db, true));
     }

@@ -1,7 +1,9 @@
 //! A held pipeline: one transaction a chunk.
 
 use crate::{
-    SqliteDestination, adopt, beside,
+    SqliteDestination, adopt, bench,
+    bench::Elsewhere,
+    beside,
     boundary::{Boundary, Kept},
     codec, ddl,
     failure::to,
@@ -57,6 +59,8 @@ pub(crate) struct SqliteSession {
     pub(crate) beside: Option<i64>,
     /// Nothing of this session is kept. After `db`, so that the connection goes before the turn at writing does.
     pub(crate) rehearsed: Option<Rehearsed>,
+    /// Where the table's rows are, of which only those are here that a load may meet.
+    pub(crate) elsewhere: Option<Box<dyn Elsewhere>>,
 }
 
 impl SqliteSession {
@@ -102,7 +106,22 @@ impl SqliteSession {
             stop: stop.clone(),
             beside: None,
             rehearsed: None,
+            elsewhere: None,
         }
+    }
+
+    /// A session in a scratch database, for a table whose rows lie elsewhere. `beside`: the token of one beside the runs.
+    pub(crate) fn elsewhere(
+        db: Connection,
+        pipeline: &str,
+        state: State,
+        beside: Option<i64>,
+        elsewhere: Box<dyn Elsewhere>,
+        stop: &Stop,
+    ) -> Self {
+        let destination = SqliteDestination::scratch();
+        let session = SqliteSession::new(destination, (db, None), pipeline, stop);
+        SqliteSession { state, beside, elsewhere: Some(elsewhere), ..session }
     }
 
     fn take(&mut self, raise_token: fn(&Connection, &str) -> Result<i64>) -> Result<i64> {
@@ -150,8 +169,9 @@ impl Session for SqliteSession {
         };
         let tx = begin(&mut self.db, rehearsing)?;
         let target = &plan.target;
+        let known = !plan.forget && is_known(&self.state, &target.pipeline.destination.table);
         let (forgotten, belongings) = match self.beside {
-            None => prepare(&tx, &self.pipeline, &self.state, plan)?,
+            None => prepare(&tx, &self.pipeline, &self.state, plan, self.elsewhere.as_deref())?,
             Some(_) => {
                 beside::look(&tx, &self.pipeline, &mut self.state, plan)?;
                 (0, Vec::new())
@@ -162,9 +182,10 @@ impl Session for SqliteSession {
         }
         // Another session may have put rows into it meanwhile; and a part of the table has a receipt of its own.
         let alone = self.beside.is_none() && beside::token(&tx, &self.pipeline)?.is_none();
-        let was_empty = match self.was_empty.filter(|_| alone && plan.within.is_none()) {
-            Some(known) => known,
-            None => merge::is_empty(&tx, &target.pipeline.destination.table)?,
+        let was_empty = match (self.was_empty.filter(|_| alone && plan.within.is_none()), &self.elsewhere) {
+            (Some(known), _) => known,
+            (None, Some(elsewhere)) => plan.forget || elsewhere.rows()? == 0,
+            (None, None) => merge::is_empty(&tx, &target.pipeline.destination.table)?,
         };
         let desk = Desk {
             db: &tx,
@@ -172,9 +193,15 @@ impl Session for SqliteSession {
             run: target.run,
             boundary: Boundary::new(Kept { db: &tx, pipeline: &self.pipeline })?,
         };
-        let mut incoming = Incoming { desk, schema: target.schema, chunk };
+        let nan = self.elsewhere.is_some();
+        let mut incoming = Incoming { desk, schema: target.schema, chunk, nan };
         let writeback = Writeback::start(self.destination.path().filter(|_| !rehearsing));
-        let Outcome { mut counts, lineage } = merge::run(&tx, plan, was_empty, &mut incoming)?;
+        let Outcome { mut counts, lineage } = match &mut self.elsewhere {
+            None => merge::run(&tx, plan, was_empty, &mut incoming)?,
+            Some(elsewhere) => {
+                bench::run(&tx, plan, (was_empty, known), elsewhere.as_mut(), &mut incoming, rehearsing)?
+            }
+        };
         counts.removed += forgotten;
         // With the rows in place, an index is made at one go, and a trigger takes no notice of what only came back.
         ddl::restore(&tx, &target.pipeline.destination.table, &belongings)?;
@@ -250,29 +277,41 @@ impl Session for SqliteSession {
 
 /// Makes the table ready for what comes. Returns how many rows of it a full refresh took out, and what is to be made again when
 /// the new ones are in.
-fn prepare(db: &Connection, pipeline: &str, state: &State, plan: &LoadPlan<'_>) -> Result<(u64, Vec<ddl::Belonging>)> {
+fn prepare(
+    db: &Connection,
+    pipeline: &str,
+    state: &State,
+    plan: &LoadPlan<'_>,
+    elsewhere: Option<&dyn Elsewhere>,
+) -> Result<(u64, Vec<ddl::Belonging>)> {
     let target = &plan.target;
     let (mut forgotten, mut belongings) = (0, Vec::new());
     if plan.forget {
         state::forget(db, pipeline)?;
         state::forget_all_rejects(db, pipeline)?;
         if ddl::table(db, &target.pipeline.destination.table)?.is_some() {
-            forgotten = merge::count(db, &target.pipeline.destination.table)?;
+            forgotten = match elsewhere {
+                Some(elsewhere) => elsewhere.rows()?,
+                None => merge::count(db, &target.pipeline.destination.table)?,
+            };
             belongings = ddl::belongings(db, &target.pipeline.destination.table)?;
             ddl::clear(db, target, moment_type(target), &belongings)?;
         }
     }
-    // Of this table: a pipeline that moved to another one starts afresh there.
-    let table = Some(&target.pipeline.destination.table);
-    let loaded = !plan.forget && state.schema.is_some() && state.table.as_ref() == table;
+    let loaded = !plan.forget && is_known(state, &target.pipeline.destination.table);
     state::refuse_shared(db, pipeline, &target.pipeline.destination.table)?;
     if loaded {
         state::refuse_other_load(db, pipeline, target.pipeline.load)?;
     } else if !plan.forget {
-        refusal::adopt(target.pipeline, state, &adopt::Found { db, pipeline: target.pipeline })?;
+        refusal::adopt(target.pipeline, state, &adopt::Found { db, pipeline: target.pipeline, elsewhere })?;
     }
     ddl::prepare(db, target.pipeline, target.schema, target.changes, moment_type(target), loaded)?;
     Ok((forgotten, belongings))
+}
+
+/// Whether the state speaks of this table: a pipeline that moved to another one starts afresh there.
+fn is_known(state: &State, table: &str) -> bool {
+    state.schema.is_some() && state.table.as_deref() == Some(table)
 }
 
 /// The type of `valid_from` and `valid_to`: the version's, or an instant where there is none.
@@ -310,6 +349,8 @@ struct Incoming<'a> {
     desk: Desk<'a>,
     schema: &'a Schema,
     chunk: &'a mut dyn Chunk,
+    /// The table holds NaN.
+    nan: bool,
 }
 
 impl merge::Batches for Incoming<'_> {
@@ -319,6 +360,9 @@ impl merge::Batches for Incoming<'_> {
 
     fn next(&mut self) -> Result<Option<floodmark_connect::ShapedBatch>> {
         let Some(batch) = self.chunk.next(&mut self.desk)? else { return Ok(None) };
+        if self.nan {
+            return Ok(Some(batch));
+        }
         for (field, array) in batch.rows.schema().fields().iter().zip(batch.rows.columns()) {
             if self.schema.get(field.name()).is_none_or(|c| c.data_type != DataType::Double) {
                 continue;

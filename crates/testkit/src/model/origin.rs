@@ -19,6 +19,9 @@ impl Dialect {
     pub(super) fn of(store: &Store) -> Self {
         match store {
             Store::Sqlite(_) => Dialect::Sqlite,
+            // What goes into a lake is read from a file.
+            #[cfg(feature = "lake")]
+            Store::Delta(_) => Dialect::Sqlite,
             // As far as it is spoken here, DuckDB's is PostgreSQL's.
             #[cfg(feature = "duckdb")]
             Store::Duckdb(_) => Dialect::Postgres,
@@ -73,6 +76,8 @@ pub(super) fn write(store: &Store, root: &Path, settings: &Settings, content: &C
     let sql = statements(Dialect::of(store), settings, content).join(";\n");
     match store {
         Store::Sqlite(_) => dump::execute(&root.join("source.db"), &sql),
+        #[cfg(feature = "lake")]
+        Store::Delta(_) => store.execute_on_source(root, &sql),
         #[cfg(feature = "duckdb")]
         Store::Duckdb(_) => store.execute_on_source(root, &sql),
         Store::Postgres(_) | Store::Mysql(_) => store.execute(root, &sql),

@@ -67,6 +67,18 @@ fn p8_chunks_of_one_row_give_the_same_tables_on_duckdb() {
     play_each(4, Style::OneRowChunks, Destination::Duckdb);
 }
 
+#[cfg(feature = "lake")]
+#[test]
+fn every_case_goes_as_it_says_on_delta() {
+    play_all(Style::AsWritten, Destination::Delta);
+}
+
+#[cfg(feature = "lake")]
+#[test]
+fn p8_chunks_of_one_row_give_the_same_tables_on_delta() {
+    play_each(4, Style::OneRowChunks, Destination::Delta);
+}
+
 const GOOD: &str = "-- pipeline\nload: append\n-- file data/a.csv\nid\n1\n-- run\nok read=1 inserted=1\n";
 
 #[test]

@@ -18,6 +18,8 @@ fn seed() -> u64 {
 fn agree(found: &[Disagreement], on: Destination) {
     let server = match on {
         Destination::Sqlite => "",
+        #[cfg(feature = "lake")]
+        Destination::Delta => "",
         #[cfg(feature = "duckdb")]
         Destination::Duckdb => " --duckdb",
         Destination::Postgres => " --postgres",

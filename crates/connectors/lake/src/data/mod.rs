@@ -13,6 +13,7 @@ mod write;
 pub use file::{Bounds, DataFile};
 pub use write::{Layout, Writer};
 
+pub(crate) use columns::{from_file, nulls};
 pub(crate) use file::{join_numbers, parse_numbers, show_numbers};
 pub(crate) use hive::text as partition_text;
 pub(crate) use read::count_rows;

@@ -4,6 +4,7 @@ mod actions;
 mod commit;
 mod dataset;
 mod fields;
+mod since;
 mod snapshot;
 mod stats;
 mod support;

@@ -110,6 +110,10 @@ impl Snapshot {
         if let Log::Dataset(manifest) = &self.log { Some(manifest) } else { None }
     }
 
+    pub(crate) fn table(&self) -> &Table {
+        &self.table
+    }
+
     /// The files that are the table. They are asked for once, when they are first needed.
     pub fn files(&self) -> Result<&[DataFile]> {
         if let Some(files) = self.files.get() {

@@ -10,6 +10,7 @@
 mod answers;
 mod bucket;
 mod commits;
+mod destination;
 mod kept;
 mod tidy;
 mod values;

@@ -92,18 +92,31 @@ fn add(all: &mut Vec<(usize, Lineage)>, slice: usize, part: Lineage) {
     }
 }
 
+/// Rows that got these numbers, the first and the last, are of a slice.
+pub(crate) fn add_lineage(all: &mut Vec<(usize, Lineage)>, slice: usize, (first, last): (i64, i64)) {
+    let rows = (last - first + 1) as u64;
+    add(all, slice, Lineage { ranges: vec![(first, last)], rows, fingerprint: 0 });
+}
+
+/// Which rows of the table a file's earlier ones are; `None` where there are none.
+pub(crate) fn known<'a>(table: &str, file: &str, entry: &'a FileEntry) -> Result<Option<&'a Lineage>> {
+    match &entry.lineage {
+        Some(lineage) => Ok(Some(lineage)),
+        None if entry.rows == 0 => Ok(None),
+        None => Err(Error::new(
+            Code::ChangedFile,
+            format!("{file:?} changed, and which rows of table {table:?} are its own is not known"),
+        )
+        .state("nothing was written")
+        .help("a `transform` makes rows that belong to no file: give the pipeline a key and `load: upsert`, or a watermark")
+        .help("or load everything again with `--full-refresh`")),
+    }
+}
+
 /// Deletes a file's earlier rows, after making sure that exactly they are found.
 fn remove(db: &Connection, plan: &LoadPlan<'_>, file: &str, entry: &FileEntry) -> Result<u64> {
     let table = &plan.target.pipeline.destination.table;
-    let Some(lineage) = &entry.lineage else {
-        if entry.rows == 0 {
-            return Ok(0);
-        }
-        return Err(Error::new(Code::ChangedFile, format!("{file:?} changed, and which rows of table {table:?} are its own is not known"))
-            .state("nothing was written")
-            .help("a `transform` makes rows that belong to no file: give the pipeline a key and `load: upsert`, or a watermark")
-            .help("or load everything again with `--full-refresh`"));
-    };
+    let Some(lineage) = known(table, file, entry)? else { return Ok(0) };
     let rowid = rowid_name(db, table)?;
     let fail = to("find the earlier rows of a file");
     // In the order of names' first insertion: the order the hashes were made in does not matter to their sum, but the

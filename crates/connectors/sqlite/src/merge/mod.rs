@@ -12,7 +12,7 @@ mod statements;
 mod tombstones;
 mod window;
 
-pub(crate) use append::rowid_name;
+pub(crate) use append::{add_lineage, known as known_lineage, rowid_name};
 
 use crate::{ddl, failure::to};
 use floodmark_connect::{
@@ -105,7 +105,7 @@ fn types(batch: &ShapedBatch, schema: &Schema) -> Result<Vec<DataType>> {
 }
 
 /// `INSERT INTO t (columns) VALUES (?, …)`
-fn insert_sql(table: &str, columns: &[&str]) -> String {
+pub(crate) fn insert_sql(table: &str, columns: &[&str]) -> String {
     let marks = vec!["?"; columns.len()].join(", ");
     format!("INSERT INTO {} ({}) VALUES ({marks})", ddl::quote(table), ddl::list(columns.iter().copied()))
 }

@@ -1,0 +1,232 @@
+//! A lake as a destination: opening it, its locks, and what is asked of it outside a run.
+
+use crate::{
+    copy, failure,
+    keeper::Keeper,
+    lake::Lake,
+    ledger::LakeLedger,
+    rehearsal::LakeRehearsal,
+    rows::{Rows, Shared, finders},
+    session::{self, LakeSession, Now},
+};
+use floodmark_connect::{
+    Capabilities, Destination, Differences, LoadPlan, Rehearsal, Session, Stop, Target, destination::Ledger, refusal,
+};
+use floodmark_core::{
+    Code, Error, Result, Schema,
+    fingerprint::{Fingerprint, RowHasher},
+    pipeline::Pipeline,
+    state::State,
+    url::ConnectionUrl,
+};
+use floodmark_sqlite::{
+    SqliteDestination,
+    bench::{self, Bench, Side},
+    lock::{self, Lock, Name},
+};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+/// The most columns of a table: those of the scratch database.
+const MAX_COLUMNS: usize = 2000;
+
+/// A folder of tables by URL, on this machine or in an object store.
+#[derive(Clone)]
+pub struct LakeDestination {
+    lake: Arc<Lake>,
+}
+
+impl LakeDestination {
+    /// Nothing is asked of it yet.
+    pub fn new(url: &ConnectionUrl) -> Result<Self> {
+        Ok(LakeDestination { lake: Arc::new(Lake::open(url)?) })
+    }
+
+    pub(crate) fn lake(&self) -> &Lake {
+        &self.lake
+    }
+
+    pub(crate) fn keeper(&self, pipeline: &str) -> Keeper {
+        Keeper::new(&self.lake, pipeline)
+    }
+
+    /// Where the locks are: in the lake, or on this machine where the lake is elsewhere. Runs on two machines keep each other
+    /// from nothing but the commit, of which one is done.
+    fn locks(&self) -> PathBuf {
+        match self.lake.path() {
+            Some(path) => path.join("_floodmark/locks"),
+            None => std::env::temp_dir().join("floodmark-locks").join(lock::file_name(self.lake.name())),
+        }
+    }
+
+    pub(crate) fn lock(
+        &self,
+        name: Name<'_>,
+        holder: &str,
+        wait: Option<Duration>,
+        stop: &Stop,
+    ) -> Result<Option<Lock>> {
+        let folder = self.locks();
+        fs::create_dir_all(&folder).map_err(|e| {
+            Error::new(Code::DestinationOpen, format!("the folder of locks {} cannot be made", folder.display()))
+                .state("nothing was written")
+                .help("give write permission on the folder above it")
+                .cause(e)
+        })?;
+        Lock::acquire(&folder, name, holder, wait, stop).map(Some)
+    }
+
+    fn hold(&self, name: Name<'_>, run: &str, wait: Option<Duration>, stop: &Stop) -> Result<Option<Lock>> {
+        self.probe()?;
+        let since = chrono::Utc::now().format("%Y-%m-%d %H:%M:%SZ");
+        self.lock(name, &format!("run {run} (process {}) since {since}", std::process::id()), wait, stop)
+    }
+
+    /// A scratch database with the state as it is, and the token that it has.
+    pub(crate) fn bench(
+        &self,
+        now: &Now,
+        pipeline: &str,
+        side: Side,
+        raise: bool,
+        rows: Shared,
+        stop: &Stop,
+    ) -> Result<Bench> {
+        let bench = Bench::open(&now.file, pipeline, side, raise, Box::new(rows), stop)?;
+        bench.record(&now.noted(), &[])?;
+        Ok(bench)
+    }
+
+    /// The table that a plan loads, as it is now.
+    pub(crate) fn rows(&self, now: &Now, plan: &LoadPlan<'_>) -> Result<Rows> {
+        let name = &plan.target.pipeline.destination.table;
+        let table = self.lake.table(name)?;
+        let snapshot = match &now.pointer {
+            Some(pointer) if pointer.table.as_ref() == Some(name) => now.snapshot.clone(),
+            _ => table.snapshot()?.map(Arc::new),
+        };
+        let schema = joined(snapshot.as_ref().map(|snapshot| &snapshot.schema), plan.target.schema);
+        let finders = finders(plan.target.pipeline);
+        Ok(Rows { table, snapshot, schema, cleared: false, writer: None, next: 1, finders, brought: None })
+    }
+
+    /// Two pipelines that load one table undo each other's work, and neither notices.
+    pub(crate) fn refuse_shared(&self, state: &State, target: &Target<'_>) -> Result<()> {
+        let (pipeline, table) = (&target.pipeline.name, &target.pipeline.destination.table);
+        if state.schema.is_some() && state.table.as_ref() == Some(table) {
+            return Ok(());
+        }
+        let folder = tempfile::tempdir().map_err(failure::scratch)?;
+        for other in Keeper::pipelines(&self.lake)?.into_iter().filter(|other| other != pipeline) {
+            let now = session::look(&self.keeper(&other), self, folder.path())?;
+            if now.pointer.as_ref().and_then(|pointer| pointer.table.as_ref()) != Some(table) {
+                continue;
+            }
+            let Some(state) = bench::ledger(&now.file)?.state(&other)? else { continue };
+            if state.table.as_ref() == Some(table) {
+                let mut files: Vec<String> = state.files.keys().cloned().collect();
+                files.sort();
+                files.truncate(2);
+                return Err(refusal::shared(pipeline, table, &other, &files));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The columns that a table has after a load: its own, as wide as the target has them, and the new ones.
+fn joined(before: Option<&Schema>, target: &Schema) -> Schema {
+    let mut columns = before.map(|schema| schema.columns.clone()).unwrap_or_default();
+    for column in &target.columns {
+        match columns.iter_mut().find(|c| c.name == column.name) {
+            Some(there) => there.data_type = column.data_type,
+            None => columns.push(column.clone()),
+        }
+    }
+    Schema { columns }
+}
+
+impl Destination for LakeDestination {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            decimal: true,
+            nan: true,
+            case_sensitive: false,
+            nanoseconds: false,
+            zero_character: true,
+            max_columns: MAX_COLUMNS,
+            max_name: usize::MAX,
+            transactional_schema: true,
+        }
+    }
+
+    fn exists(&self) -> bool {
+        self.lake.path().is_none_or(|path| path.try_exists().unwrap_or(true))
+    }
+
+    fn probe(&self) -> Result<()> {
+        self.lake.probe()
+    }
+
+    fn open(&self, pipeline: &str, run: &str, wait: Option<Duration>, stop: &Stop) -> Result<Box<dyn Session>> {
+        let lock = self.hold(Name::Pipeline(pipeline), run, wait, stop)?;
+        Ok(Box::new(LakeSession::open(self, pipeline, Side::Run, lock, stop)?))
+    }
+
+    fn open_beside(&self, pipeline: &str, run: &str, wait: Option<Duration>, stop: &Stop) -> Result<Box<dyn Session>> {
+        let lock = self.hold(Name::Beside(pipeline), run, wait, stop)?;
+        Ok(Box::new(LakeSession::open(self, pipeline, Side::Beside, lock, stop)?))
+    }
+
+    fn rehearse(&self, pipeline: &str, wait: Option<Duration>, stop: &Stop) -> Result<Box<dyn Rehearsal>> {
+        self.probe()?;
+        lock::look(&self.locks(), Name::Pipeline(pipeline), wait, stop)?;
+        Ok(Box::new(LakeRehearsal::open(self, pipeline, stop)?))
+    }
+
+    fn ledger(&self) -> Result<Box<dyn Ledger>> {
+        if !self.exists() {
+            return Err(Error::new(Code::DestinationOpen, format!("there is no lake at {} yet", self.lake.name()))
+                .help("check the path; the first run creates it"));
+        }
+        Ok(Box::new(LakeLedger::new(self.clone())?))
+    }
+
+    fn fingerprint(&self, table: &str) -> Result<Fingerprint> {
+        let found = self.lake.table(table)?;
+        let Some(snapshot) = found.snapshot()? else {
+            return Err(Error::new(Code::TableShape, format!("there is no table {table:?} in {}", self.lake.name())));
+        };
+        let mut schema = snapshot.schema.clone();
+        schema.columns.sort_by(|a, b| a.name.cmp(&b.name));
+        let names = schema.names();
+        let (mut print, mut hasher) = (Fingerprint::default(), RowHasher::default());
+        for file in snapshot.files()? {
+            for batch in found.read(&snapshot, file, &names)? {
+                let batch = batch?;
+                for row in 0..batch.num_rows() {
+                    print.add(hasher.row(&batch, &schema, row)?);
+                }
+            }
+        }
+        Ok(print)
+    }
+
+    fn copy(&self, folder: &Path, without: &Pipeline, stop: &Stop) -> Result<ConnectionUrl> {
+        copy::copy(self, folder, without, stop)
+    }
+
+    /// A copy is all in its folder.
+    fn sweep(&self) {}
+
+    fn differences(&self, other: &ConnectionUrl, pipeline: &Pipeline, limit: usize) -> Result<Differences> {
+        let folder = tempfile::tempdir().map_err(failure::scratch)?;
+        let here = copy::rows(self, pipeline, &folder.path().join("here.db"))?;
+        let there = copy::rows(&LakeDestination::new(other)?, pipeline, &folder.path().join("there.db"))?;
+        SqliteDestination::new(&here)?.differences(&there, pipeline, limit)
+    }
+}

@@ -1,0 +1,288 @@
+//! From what a load did in its scratch database to the entry of the table's log that makes it so.
+
+use crate::{
+    destination::LakeDestination,
+    keeper::{Keeper, Pointer},
+    rows::{Rows, Shared},
+    session::{self, Now},
+    data::{DataFile, Writer, discard},
+    lake::Table,
+    log::{Change, Operation, Outcome, Reads, Snapshot, must_rewrite},
+};
+use arrow::{
+    array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch},
+    compute::filter_record_batch,
+};
+use floodmark_connect::{
+    Stop, Target,
+    crash::{self, Point},
+};
+use floodmark_core::{Code, Counts, Error, Result, Schema, pipeline::Load};
+use floodmark_sqlite::bench::Bench;
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+/// What is to be made lasting.
+pub(crate) struct Publication<'a> {
+    /// What it was decided on.
+    pub(crate) now: &'a Now,
+    /// Writes the new state into a file.
+    pub(crate) save: &'a dyn Fn(&Path) -> Result<()>,
+    /// What became of the table; `None` where only the state is another.
+    pub(crate) load: Option<Loaded<'a>>,
+}
+
+/// A load that is done in the scratch database.
+pub(crate) struct Loaded<'a> {
+    pub(crate) bench: &'a Bench,
+    pub(crate) rows: &'a Shared,
+    pub(crate) target: &'a Target<'a>,
+    pub(crate) counts: Counts,
+    pub(crate) stop: &'a Stop,
+}
+
+/// Commits it. When this fails, nothing of it is there, unless the answer to the commit itself was lost.
+pub(crate) fn publish(
+    destination: &LakeDestination,
+    keeper: &Keeper,
+    folder: &Path,
+    publication: Publication<'_>,
+) -> Result<()> {
+    let Publication { now, save, load } = publication;
+    let number = chrono::Utc::now().timestamp_micros().max(now.number.map_or(0, |number| number + 1));
+    let file = session::scratch(folder);
+    match load {
+        Some(load) => {
+            let mut rows = load.rows.lock();
+            let written = Files::write(&load, &mut rows)?;
+            save(&file)?;
+            let table = &load.target.pipeline.destination.table;
+            if now.pointer.as_ref().is_none_or(|pointer| pointer.table.is_none()) {
+                // Before the first commit: a table without the pipeline's state is one that it has not loaded.
+                let state = now.pointer.as_ref().and_then(|pointer| pointer.state);
+                keeper.point(&Pointer { table: Some(table.clone()), state })?;
+            }
+            keeper.keep(number, &file)?;
+            let files = rows.files()?;
+            let remove: Vec<&DataFile> = written.remove.iter().map(|at| &files[*at]).collect();
+            let metrics = metrics(&load.counts, written.add.len(), remove.len());
+            let change = Change {
+                transaction: Some((&keeper.application, number)),
+                schema: written.changed.then_some(&written.schema),
+                partition_by: &[],
+                add: &written.add,
+                remove: &remove,
+                reads: written.reads,
+                data_change: true,
+                operation: Operation { name: operation(load.target.pipeline.load), metrics: &metrics },
+            };
+            let done = commit(&rows.table, rows.snapshot.as_deref(), &change);
+            if !matches!(done, Ok(true)) {
+                return Err(undone(keeper, number, done, || written.discard(&rows.table)));
+            }
+            if now.pointer.as_ref().is_some_and(|pointer| pointer.table.as_ref().is_some_and(|before| before != table)) {
+                keeper.point(&Pointer { table: Some(table.clone()), state: None })?;
+            }
+        }
+        None => {
+            save(&file)?;
+            keeper.keep(number, &file)?;
+            match (&now.snapshot, now.pointer.as_ref().and_then(|pointer| pointer.table.as_deref())) {
+                (Some(snapshot), Some(name)) => {
+                    let change = Change {
+                        transaction: Some((&keeper.application, number)),
+                        schema: None,
+                        partition_by: &[],
+                        add: &[],
+                        remove: &[],
+                        reads: Reads::Nothing,
+                        data_change: false,
+                        operation: Operation { name: "FLOODMARK STATE", metrics: &[] },
+                    };
+                    let done = commit(&destination.lake().table(name)?, Some(snapshot), &change);
+                    if !matches!(done, Ok(true)) {
+                        return Err(undone(keeper, number, done, || ()));
+                    }
+                }
+                (_, table) => keeper.point(&Pointer { table: table.map(str::to_owned), state: Some(number) })?,
+            }
+        }
+    }
+    keeper.sweep(number, &now.notes);
+    Ok(())
+}
+
+/// Whether it is done; what came in between is told as an error that passes by itself.
+fn commit(table: &Table, snapshot: Option<&Snapshot>, change: &Change<'_>) -> Result<bool> {
+    match crash::at(Point::LoadCommit, || table.commit(snapshot, change))? {
+        Outcome::Done(_) => Ok(true),
+        Outcome::Moved => Err(between("another load of this pipeline")),
+        Outcome::Changed(what) => Err(between(&what)),
+    }
+}
+
+fn between(what: &str) -> Error {
+    Error::new(Code::DestinationBusy, format!("while this load went on, the table changed: {what}"))
+        .state("nothing was written; what the other one wrote stands")
+        .help("run again: it begins with what is there now")
+        .transient()
+}
+
+/// Takes back what a commit that was not done left. Where it may have been done, nothing is taken back.
+fn undone(keeper: &Keeper, number: i64, done: Result<bool>, discard: impl FnOnce()) -> Error {
+    match done {
+        Err(error) if error.code() == Code::DestinationBusy => {
+            keeper.discard(number);
+            discard();
+            error
+        }
+        Err(error) => error,
+        Ok(_) => Error::internal("a commit that was done is said not to be"),
+    }
+}
+
+/// The files of the table after a load: new ones, and which of the old ones go.
+struct Files {
+    schema: Schema,
+    changed: bool,
+    add: Vec<DataFile>,
+    /// By their place in the snapshot.
+    remove: Vec<usize>,
+    reads: Reads,
+}
+
+impl Files {
+    fn write(load: &Loaded<'_>, rows: &mut Rows) -> Result<Files> {
+        let name = &load.target.pipeline.destination.table;
+        let schema = load.bench.columns(name)?.ok_or_else(|| Error::internal("a load without a table"))?;
+        let mut left: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        if !rows.cleared {
+            load.bench.left(|file, row| {
+                left.entry(file).or_default().push(row);
+                Ok(())
+            })?;
+        }
+        let before = rows.snapshot.as_ref().map(|snapshot| &snapshot.schema);
+        // Files tell nothing of a column that was added: it is NULL there, which a mark must not be.
+        let marks = before.is_some_and(|before| {
+            ["is_deleted", "is_current"].iter().any(|mark| schema.get(mark).is_some() && before.get(mark).is_none())
+        });
+        let all = marks || before.is_some_and(|before| must_rewrite(before, &schema));
+        let append = load.target.pipeline.load == Load::Append && left.is_empty() && !all && !rows.cleared;
+        let mut files = Files {
+            changed: before != Some(&schema),
+            schema,
+            add: Vec::new(),
+            remove: Vec::new(),
+            reads: if append { Reads::Nothing } else { Reads::Table },
+        };
+        files.remove = match (rows.cleared, all) {
+            (true, _) | (_, true) => (0..rows.files()?.len()).collect(),
+            _ => left.keys().map(|file| *file as usize).collect(),
+        };
+        if let Some(writer) = rows.writer.take() {
+            files.add = writer.finish()?;
+        }
+        let mut writer = None;
+        if !rows.cleared {
+            for at in files.remove.clone() {
+                load.stop.check()?;
+                let gone = left.remove(&(at as u32)).unwrap_or_default();
+                files.rewrite(rows, at, &gone, &mut writer)?;
+            }
+        }
+        load.bench.arrived(name, |batch| files.writer(rows, &mut writer)?.write(batch))?;
+        if let Some(writer) = writer {
+            files.add.extend(writer.finish()?);
+        }
+        Ok(files)
+    }
+
+    fn writer<'w>(&self, rows: &Rows, writer: &'w mut Option<Writer>) -> Result<&'w mut Writer> {
+        if writer.is_none() {
+            *writer = Some(Writer::new(&rows.table, rows.layout(&self.schema, None))?);
+        }
+        writer.as_mut().ok_or_else(|| Error::internal("a writer that is not there"))
+    }
+
+    /// What stays of a file goes into a new one; where its rows have numbers, into one of its own.
+    fn rewrite(&mut self, rows: &Rows, at: usize, gone: &[u32], writer: &mut Option<Writer>) -> Result<()> {
+        let file: &DataFile = &rows.files()?[at];
+        if gone.len() as u64 == file.rows {
+            return Ok(());
+        }
+        let mut own = None;
+        let writer = if file.numbers.is_some() { &mut own } else { writer };
+        let (mut left, mut first) = (gone.iter().copied().peekable(), 0u32);
+        for batch in rows.read(file, &self.schema)? {
+            let batch = marked(batch?)?;
+            let count = batch.num_rows() as u32;
+            let stays: Vec<bool> = (first..first + count).map(|row| left.next_if_eq(&row).is_none()).collect();
+            first += count;
+            let batch = match stays.iter().all(|stays| *stays) {
+                true => batch,
+                false => filter_record_batch(&batch, &BooleanArray::from(stays))?,
+            };
+            self.writer(rows, writer)?.write(&batch)?;
+        }
+        if let (Some(numbers), Some(writer)) = (&file.numbers, own) {
+            let all = numbers.iter().flat_map(|(first, last)| *first..=*last).zip(0u32..);
+            let mut left = gone.iter().copied().peekable();
+            let mut stay = all.filter(|(_, row)| left.next_if_eq(row).is_none()).map(|(number, _)| number);
+            for mut file in writer.finish()? {
+                file.numbers = Some(ranges(stay.by_ref().take(file.rows as usize)));
+                self.add.push(file);
+            }
+        }
+        Ok(())
+    }
+
+    fn discard(&self, table: &Table) {
+        discard(table, &self.add);
+    }
+}
+
+/// What the history of the table says a load was.
+fn operation(load: Load) -> &'static str {
+    match load {
+        Load::Append | Load::Overwrite => "WRITE",
+        _ => "MERGE",
+    }
+}
+
+fn metrics(counts: &Counts, added: usize, removed: usize) -> [(&'static str, u64); 5] {
+    [
+        ("numTargetRowsInserted", counts.inserted),
+        ("numTargetRowsUpdated", counts.updated),
+        ("numTargetRowsDeleted", counts.deleted + counts.removed),
+        ("numTargetFilesAdded", added as u64),
+        ("numTargetFilesRemoved", removed as u64),
+    ]
+}
+
+/// Numbers that follow each other, as ranges.
+fn ranges(numbers: impl Iterator<Item = i64>) -> Vec<(i64, i64)> {
+    let mut ranges: Vec<(i64, i64)> = Vec::new();
+    for number in numbers {
+        match ranges.last_mut() {
+            Some((_, last)) if *last + 1 == number => *last = number,
+            _ => ranges.push((number, number)),
+        }
+    }
+    ranges
+}
+
+/// Marks that a file does not have yet.
+fn marked(batch: RecordBatch) -> Result<RecordBatch> {
+    let fill = |(field, array): (&Arc<arrow::datatypes::Field>, &ArrayRef)| -> ArrayRef {
+        match field.name().as_str() {
+            name @ ("is_deleted" | "is_current") if array.null_count() > 0 && array.as_boolean_opt().is_some() => {
+                let marks = array.as_boolean().iter().map(|mark| Some(mark.unwrap_or(name == "is_current")));
+                Arc::new(marks.collect::<BooleanArray>())
+            }
+            _ => Arc::clone(array),
+        }
+    };
+    let schema = batch.schema();
+    let columns = schema.fields().iter().zip(batch.columns()).map(fill).collect();
+    Ok(RecordBatch::try_new(schema, columns)?)
+}
