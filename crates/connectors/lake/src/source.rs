@@ -257,7 +257,7 @@ impl Reader {
                         if rows.num_rows() > 0 {
                             let covered = rows.num_rows() as u64;
                             let rows = self.planned(&rows, version)?;
-                            return Ok(Some(Batch { rows, bad: Vec::new(), first_row, covered }));
+                            return Ok(Some(Batch { rows, bad: Vec::new(), first_row, covered, left_out: 0 }));
                         }
                     }
                 }

@@ -170,7 +170,7 @@ impl Reader<'_> {
         if !filling.bad.is_empty() {
             rows = filter_record_batch(&rows, &BooleanArray::from(filling.good))?;
         }
-        let batch = Batch { rows, bad: filling.bad, first_row: self.first, covered: covered as u64 };
+        let batch = Batch { rows, bad: filling.bad, first_row: self.first, covered: covered as u64, left_out: 0 };
         self.first += covered as u64;
         Ok(self.taker.give(batch))
     }
