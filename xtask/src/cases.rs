@@ -11,7 +11,9 @@ use std::env;
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     let (folder, rest) = match arguments {
         [folder] => (folder, &arguments[1..]),
-        [folder, on] if ["--postgres", "--mysql", "--duckdb", "--delta"].contains(&on.as_str()) => (folder, &arguments[1..]),
+        [folder, on] if ["--postgres", "--mysql", "--duckdb", "--delta"].contains(&on.as_str()) => {
+            (folder, &arguments[1..])
+        }
         _ => return Err("cargo xtask cases FOLDER [--postgres|--mysql|--duckdb|--delta]".to_owned()),
     };
     test::build()?;

@@ -2,14 +2,14 @@
 
 use crate::neighbours;
 use floodmark_connect::{Destination, Source};
+#[cfg(feature = "lake")]
+use floodmark_core::url::holds_tables;
 use floodmark_core::{
     Code, Error, Result,
     catalog::Catalog,
     pipeline::{DatabaseSource, FileSource, Relation, SourceSpec},
     url::ConnectionUrl,
 };
-#[cfg(feature = "lake")]
-use floodmark_core::url::holds_tables;
 
 /// Opens the source a pipeline names.
 pub fn source(spec: &SourceSpec) -> Result<Box<dyn Source>> {

@@ -36,7 +36,10 @@ impl Lake {
 
     pub(crate) fn columns(&self, root: &Path, table: &str) -> Result<Vec<String>, String> {
         let tables = self.tables(root)?;
-        Ok(tables.get(table).map(|table| table.columns.iter().map(|(name, _)| name.clone()).collect()).unwrap_or_default())
+        Ok(tables
+            .get(table)
+            .map(|table| table.columns.iter().map(|(name, _)| name.clone()).collect())
+            .unwrap_or_default())
     }
 
     pub(crate) fn dump(&self, root: &Path) -> Result<Dump, String> {
@@ -168,7 +171,8 @@ impl Table {
         }
         for (application, number) in numbers {
             if let Some(pipeline) = application.strip_prefix("floodmark:") {
-                let place = lake.join("_floodmark/pipelines").join(escaped(pipeline)).join(format!("state/{number}.db"));
+                let place =
+                    lake.join("_floodmark/pipelines").join(escaped(pipeline)).join(format!("state/{number}.db"));
                 table.states.push(place);
             }
         }
@@ -181,7 +185,8 @@ impl Table {
             self.files.push(path(add));
         } else if let Some(remove) = action.get("remove") {
             let gone = path(remove);
-            let at = self.files.iter().position(|file| *file == gone).ok_or(format!("{gone} goes and was not there"))?;
+            let at =
+                self.files.iter().position(|file| *file == gone).ok_or(format!("{gone} goes and was not there"))?;
             self.files.remove(at);
         } else if let Some(schema) = action.get("metaData").and_then(|meta| meta["schemaString"].as_str()) {
             let schema: Json = serde_json::from_str(schema).map_err(|e| e.to_string())?;
@@ -200,7 +205,8 @@ impl Table {
     fn each(&self, mut take: impl FnMut(&[Stored]) -> Result<(), String>) -> Result<(), String> {
         for name in &self.files {
             let file = File::open(self.folder.join(name)).map_err(|e| format!("{name}: {e}"))?;
-            let reader = ParquetRecordBatchReaderBuilder::try_new(file).and_then(|b| b.build()).map_err(|e| e.to_string())?;
+            let reader =
+                ParquetRecordBatchReaderBuilder::try_new(file).and_then(|b| b.build()).map_err(|e| e.to_string())?;
             for batch in reader {
                 let batch = batch.map_err(|e| e.to_string())?;
                 for row in 0..batch.num_rows() {

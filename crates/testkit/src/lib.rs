@@ -9,9 +9,9 @@ mod compare;
 pub mod crash;
 #[cfg(feature = "duckdb")]
 mod duckdb;
+mod dump;
 #[cfg(feature = "lake")]
 mod lake;
-mod dump;
 pub mod model;
 pub mod mysql;
 pub mod outcome;

@@ -58,8 +58,7 @@ pub fn suits(case: &Case, style: Style, on: Destination) -> bool {
     }
     // Nobody else changes a table of a lake by a statement.
     #[cfg(feature = "lake")]
-    if on == Destination::Delta
-        && case.steps.iter().any(|s| matches!(s.action, Action::Forbid { .. } | Action::Sql(_)))
+    if on == Destination::Delta && case.steps.iter().any(|s| matches!(s.action, Action::Forbid { .. } | Action::Sql(_)))
     {
         return false;
     }

@@ -30,14 +30,19 @@ pub(crate) fn copy(
     let (table, state) = (lake.table(&without.destination.table)?, Keeper::folder(&without.name));
     for path in lake.list(&object_store::path::Path::default())?.into_iter().map(|object| object.location) {
         stop.check()?;
-        if path.prefix_matches(table.folder()) || path.prefix_matches(&state) || path.as_ref().starts_with("_floodmark/locks") {
+        if path.prefix_matches(table.folder())
+            || path.prefix_matches(&state)
+            || path.as_ref().starts_with("_floodmark/locks")
+        {
             continue;
         }
         // A table that others write to loses files meanwhile that its log does not name any more.
         let Some(bytes) = lake.get(&path)? else { continue };
         let to = target.join(path.as_ref());
         crash::at(Point::Temporary, || {
-            fs::create_dir_all(to.parent().unwrap_or(&target)).and_then(|()| fs::write(&to, &bytes)).map_err(failure::scratch)
+            fs::create_dir_all(to.parent().unwrap_or(&target))
+                .and_then(|()| fs::write(&to, &bytes))
+                .map_err(failure::scratch)
         })?;
     }
     fs::create_dir_all(&target).map_err(failure::scratch)?;

@@ -12,8 +12,8 @@
 use crate::{
     failure,
     lake::Lake,
-    notes::{self, Note},
     log::Snapshot,
+    notes::{self, Note},
 };
 use floodmark_connect::crash::{self, Point};
 use floodmark_core::{Code, Error, Result, state::RunRecord};

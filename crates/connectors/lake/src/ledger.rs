@@ -56,8 +56,7 @@ impl LakeLedger {
 
     fn change<T>(&mut self, pipeline: &str, work: impl FnOnce(&mut dyn Ledger) -> Result<T>) -> Result<T> {
         let holder = format!("a change of its state (process {})", std::process::id());
-        let _lock =
-            self.destination.lock(Name::Pipeline(pipeline), &holder, Some(Duration::ZERO), &Stop::default())?;
+        let _lock = self.destination.lock(Name::Pipeline(pipeline), &holder, Some(Duration::ZERO), &Stop::default())?;
         let keeper = self.destination.keeper(pipeline);
         let now = session::look(&keeper, &self.destination, self.folder.path())?;
         let rows = Shared::none(&self.destination)?;

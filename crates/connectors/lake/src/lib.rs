@@ -23,5 +23,5 @@ mod store;
 pub use data::{Bounds, DataFile, Layout, Writer};
 pub use destination::LakeDestination;
 pub use lake::{Lake, Table};
-pub use source::{LakeSource, VERSION, catalog};
 pub use log::{Change, Operation, Outcome, Reads, Snapshot, Tidied, must_rewrite};
+pub use source::{LakeSource, VERSION, catalog};

@@ -1,13 +1,13 @@
 //! From what a load did in its scratch database to the entry of the table's log that makes it so.
 
 use crate::{
+    data::{DataFile, Writer, discard},
     destination::LakeDestination,
     keeper::{Keeper, Pointer},
-    rows::{Rows, Shared},
-    session::{self, Now},
-    data::{DataFile, Writer, discard},
     lake::Table,
     log::{Change, Operation, Outcome, Reads, Snapshot, must_rewrite},
+    rows::{Rows, Shared},
+    session::{self, Now},
 };
 use arrow::{
     array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch},
@@ -79,7 +79,8 @@ pub(crate) fn publish(
             if !matches!(done, Ok(true)) {
                 return Err(undone(keeper, number, done, || written.discard(&rows.table)));
             }
-            if now.pointer.as_ref().is_some_and(|pointer| pointer.table.as_ref().is_some_and(|before| before != table)) {
+            if now.pointer.as_ref().is_some_and(|pointer| pointer.table.as_ref().is_some_and(|before| before != table))
+            {
                 keeper.point(&Pointer { table: Some(table.clone()), state: None })?;
             }
         }

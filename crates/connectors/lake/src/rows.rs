@@ -2,8 +2,8 @@
 //! none go into new ones as they come.
 
 use crate::{
-    destination::LakeDestination,
     data::{DataFile, Layout, Writer, from_file, nulls},
+    destination::LakeDestination,
     lake::Table,
     log::Snapshot,
 };
@@ -186,12 +186,7 @@ fn fitted(rows: &RecordBatch, schema: &Schema) -> Result<RecordBatch> {
 }
 
 /// Which rows of a file are wanted: none of them (`None`), all (`Some(None)`), or those that are marked.
-fn marks(
-    rows: &Rows,
-    file: &DataFile,
-    wanted: &Wanted<'_>,
-    schema: &Schema,
-) -> Result<Option<Option<Vec<bool>>>> {
+fn marks(rows: &Rows, file: &DataFile, wanted: &Wanted<'_>, schema: &Schema) -> Result<Option<Option<Vec<bool>>>> {
     match wanted {
         Wanted::All => Ok(Some(None)),
         Wanted::Numbered(ranges) => Ok(numbered(file, ranges).map(Some)),

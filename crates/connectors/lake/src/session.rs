@@ -5,9 +5,9 @@ use crate::{
     destination::LakeDestination,
     failure,
     keeper::{Keeper, Pointer},
+    log::Snapshot,
     publish::{self, Loaded, Publication},
     rows::Shared,
-    log::Snapshot,
 };
 use floodmark_connect::{Chunk, Destination, LoadPlan, Session, Stop, refusal};
 use floodmark_core::{

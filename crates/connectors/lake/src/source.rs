@@ -169,7 +169,8 @@ impl Source for LakeSource {
         let files: VecDeque<(u64, DataFile)> = match range.filter(|range| seen.versions && range.column == VERSION) {
             Some(range) => versions(&seen.snapshot, range)?.into(),
             None => {
-                let wanted = seen.snapshot.files()?.iter().filter(|file| range.is_none_or(|range| may_hold(file, range)));
+                let wanted =
+                    seen.snapshot.files()?.iter().filter(|file| range.is_none_or(|range| may_hold(file, range)));
                 wanted.map(|file| (seen.snapshot.version, file.clone())).collect()
             }
         };
@@ -222,7 +223,9 @@ fn within(min: &Value, max: &Value, range: &Range) -> bool {
     let less = |a: &Value, b: &Value| a.compare(b) == Some(Ordering::Less);
     let (from, before) = (&range.bounds.from, &range.bounds.before);
     !from.as_ref().is_some_and(|from| less(max, from))
-        && !before.as_ref().is_some_and(|before| matches!(min.compare(before), Some(Ordering::Greater | Ordering::Equal)))
+        && !before
+            .as_ref()
+            .is_some_and(|before| matches!(min.compare(before), Some(Ordering::Greater | Ordering::Equal)))
         && !range.bounds.until.as_ref().is_some_and(|until| less(until, min))
 }
 
