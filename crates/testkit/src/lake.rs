@@ -4,6 +4,7 @@
 use crate::{
     cell::Cell,
     dump::{self, Dump, Rows, quote},
+    outcome::COUNTS,
 };
 use arrow::array::RecordBatch;
 use floodmark_core::{DataType, Value};
@@ -28,10 +29,20 @@ impl Lake {
     }
 
     pub(crate) fn query(&self, root: &Path, sql: &str) -> Result<Rows, String> {
-        let copy = tempfile::tempdir().map_err(|e| e.to_string())?;
-        let file = copy.path().join("copy.db");
-        self.copy(root, &file)?;
-        dump::query(&file, sql)
+        self.copied(root)?.query(sql)
+    }
+
+    /// All of it as it is now.
+    pub(crate) fn copied(&self, root: &Path) -> Result<Copy, String> {
+        let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
+        self.copy(root, &folder.path().join(COPY))?;
+        Ok(Copy { folder })
+    }
+
+    /// Tables by name, with their columns and types.
+    pub(crate) fn shapes(&self, root: &Path) -> Result<Dump, String> {
+        let shape = |table: &Table| table.columns.iter().map(|(name, of)| format!("{name} {of}")).collect();
+        Ok(self.tables(root)?.iter().map(|(name, table)| (name.clone(), shape(table))).collect())
     }
 
     pub(crate) fn columns(&self, root: &Path, table: &str) -> Result<Vec<String>, String> {
@@ -91,11 +102,12 @@ impl Lake {
     /// Runs that wrote nothing are beside the state until the next one has them.
     fn notes(&self, root: &Path, db: &Connection) -> Result<(), String> {
         let fail = |e: rusqlite::Error| e.to_string();
-        db.execute_batch(
+        let made = format!(
             "CREATE TABLE IF NOT EXISTS _floodmark_rejects (pipeline, run, file, line, \"column\", reason, raw);
-             CREATE TABLE IF NOT EXISTS _floodmark_runs (run, pipeline, status, load, finished_at, read, inserted, error)",
-        )
-        .map_err(fail)?;
+             CREATE TABLE IF NOT EXISTS _floodmark_runs (run, pipeline, status, load, started_at, finished_at, {}, error)",
+            COUNTS.join(", ")
+        );
+        db.execute_batch(&made).map_err(fail)?;
         let Ok(pipelines) = fs::read_dir(root.join(&self.folder).join("_floodmark/pipelines")) else { return Ok(()) };
         for pipeline in pipelines {
             let runs = pipeline.map_err(|e| e.to_string())?.path().join("runs");
@@ -103,21 +115,15 @@ impl Lake {
             for run in runs {
                 let text = fs::read_to_string(run.map_err(|e| e.to_string())?.path()).map_err(|e| e.to_string())?;
                 let run: Json = serde_json::from_str(&text).map_err(|e| e.to_string())?;
-                let word = |name: &str| run[name].as_str().map(str::to_owned);
-                let count = |name: &str| run["counts"][name].as_i64();
+                let words = ["run", "pipeline", "status", "load", "started_at", "finished_at", "error"];
+                let mut values: Vec<Stored> = words.iter().map(|name| stored(&run[*name])).collect();
+                values.extend(COUNTS.iter().map(|name| stored(&run["counts"][*name])));
+                let names = [&words[..], &COUNTS[..]].concat().join(", ");
+                let marks = vec!["?"; values.len()].join(", ");
+                db.execute("DELETE FROM _floodmark_runs WHERE run = ?1", [&values[0]]).map_err(fail)?;
                 db.execute(
-                    "INSERT INTO _floodmark_runs (run, pipeline, status, load, finished_at, read, inserted, error)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-                    rusqlite::params![
-                        word("run"),
-                        word("pipeline"),
-                        word("status"),
-                        word("load"),
-                        word("finished_at"),
-                        count("read"),
-                        count("inserted"),
-                        word("error")
-                    ],
+                    &format!("INSERT INTO _floodmark_runs ({names}) VALUES ({marks})"),
+                    rusqlite::params_from_iter(&values),
                 )
                 .map_err(fail)?;
             }
@@ -137,6 +143,24 @@ impl Lake {
             }
         }
         Ok(out)
+    }
+}
+
+const COPY: &str = "copy.db";
+
+/// A lake as it was, in a database of SQLite.
+pub(crate) struct Copy {
+    folder: tempfile::TempDir,
+}
+
+impl Copy {
+    pub(crate) fn query(&self, sql: &str) -> Result<Rows, String> {
+        dump::query(&self.folder.path().join(COPY), sql)
+    }
+
+    pub(crate) fn tables(&self) -> Result<Vec<String>, String> {
+        let names = self.query("SELECT name FROM sqlite_schema WHERE type = 'table'")?;
+        Ok(names.rows.iter().flatten().map(Cell::to_string).collect())
     }
 }
 
@@ -257,6 +281,13 @@ fn cell(batch: &RecordBatch, name: &str, data_type: DataType, row: usize) -> Res
         Value::Bytes(value) => Stored::Blob(value),
         other => Stored::Text(other.to_string()),
     })
+}
+
+fn stored(value: &Json) -> Stored {
+    match value {
+        Json::String(text) => Stored::Text(text.clone()),
+        number => number.as_i64().map_or(Stored::Null, Stored::Integer),
+    }
 }
 
 /// The name of a pipeline's folder.

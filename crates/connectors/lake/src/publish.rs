@@ -181,7 +181,7 @@ impl Files {
             _ => left.keys().map(|file| *file as usize).collect(),
         };
         if let Some(writer) = rows.writer.take() {
-            files.add = writer.finish()?;
+            files.add = crash::at(Point::DataFile, || writer.finish())?;
         }
         let mut writer = None;
         if !rows.cleared {
@@ -193,7 +193,7 @@ impl Files {
         }
         load.bench.arrived(name, |batch| files.writer(rows, &mut writer)?.write(batch))?;
         if let Some(writer) = writer {
-            files.add.extend(writer.finish()?);
+            files.add.extend(crash::at(Point::DataFile, || writer.finish())?);
         }
         Ok(files)
     }
@@ -229,7 +229,7 @@ impl Files {
             let all = numbers.iter().flat_map(|(first, last)| *first..=*last).zip(0u32..);
             let mut left = gone.iter().copied().peekable();
             let mut stay = all.filter(|(_, row)| left.next_if_eq(row).is_none()).map(|(number, _)| number);
-            for mut file in writer.finish()? {
+            for mut file in crash::at(Point::DataFile, || writer.finish())? {
                 file.numbers = Some(ranges(stay.by_ref().take(file.rows as usize)));
                 self.add.push(file);
             }

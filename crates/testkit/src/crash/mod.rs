@@ -5,6 +5,8 @@
 //! killed there, run again to its end, and [looked at](Look): tables, state and the sum of the receipts must be those
 //! of the unbroken run. So a new point is covered by being named, and a new destination by one [`Destination`].
 
+#[cfg(feature = "lake")]
+mod delta;
 #[cfg(feature = "duckdb")]
 mod duckdb;
 mod look;
@@ -17,6 +19,8 @@ mod signal;
 mod sqlite;
 mod stage;
 
+#[cfg(feature = "lake")]
+pub use delta::Delta;
 #[cfg(feature = "duckdb")]
 pub use duckdb::Duckdb;
 pub use look::{Database, Destination, Look, Sums, written};
