@@ -31,6 +31,7 @@ fuzz_target!(|data: &[u8]| {
             format: Some(FileFormat::Csv),
             csv,
             max_row_bytes: if on(4) { SHORT_ROW } else { 1 << 20 },
+            hive_partitions: false,
         },
         block: 1 + shape % 61,
         workers: 1 + shape % 3,

@@ -260,6 +260,13 @@ pub const FIELDS: &[Field] = &[
     .default("16MiB")
     .flag("max-row-bytes"),
     Field::new(
+        "pipelines.*.source.hive_partitions",
+        Kind::Bool,
+        "Folders `column=value` of a file's path are columns of its rows: text, or as `columns` says.",
+    )
+    .default("false")
+    .flag("hive-partitions"),
+    Field::new(
         "pipelines.*.source.connection",
         Kind::Name,
         "Reads a database in place of files, or files below a store: a name from `connections`, or a connection URL.",

@@ -264,6 +264,7 @@ fn files(source: &Record, base: &Path) -> FileSource {
         format: source.choice("format", FileFormat::NAMES),
         csv,
         max_row_bytes: source.number("max_row_bytes").and_then(|n| usize::try_from(n).ok()).unwrap_or(MAX_ROW_BYTES),
+        hive_partitions: source.bool("hive_partitions").unwrap_or(false),
     }
 }
 

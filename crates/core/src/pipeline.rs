@@ -198,6 +198,8 @@ pub struct FileSource {
     pub csv: CsvOptions,
     /// The largest row read, in bytes; a larger one is an error that says where.
     pub max_row_bytes: usize,
+    /// Folders `column=value` of a file's path are columns of its rows.
+    pub hive_partitions: bool,
 }
 
 impl Default for FileSource {
@@ -209,6 +211,7 @@ impl Default for FileSource {
             format: None,
             csv: CsvOptions::default(),
             max_row_bytes: MAX_ROW_BYTES,
+            hive_partitions: false,
         }
     }
 }

@@ -155,6 +155,7 @@ fn one_off(
         format: Some(format),
         csv,
         max_row_bytes: source.max_row_bytes,
+        hive_partitions: source.hive_partitions,
     })
 }
 
@@ -226,7 +227,9 @@ fn header_line(csv: &CsvOptions) -> String {
 }
 
 fn header(source: &FileSource, file: &str, cx: &Context) -> Result<Vec<String>> {
-    let reader = registry::source(&SourceSpec::Files(source.clone()))?;
+    // Its first line, without the columns of its path.
+    let own = FileSource { hive_partitions: false, ..source.clone() };
+    let reader = registry::source(&SourceSpec::Files(own))?;
     let slice = reader.slices()?.into_iter().find(|s| s.name == file).ok_or_else(|| {
         Error::new(
             Code::SourceMissing,

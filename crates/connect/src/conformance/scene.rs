@@ -103,6 +103,7 @@ impl Scene {
             format: None,
             csv: CsvOptions::default(),
             max_row_bytes: MAX_ROW_BYTES,
+            hive_partitions: false,
         };
         Scene {
             pipeline: Pipeline {

@@ -7,6 +7,7 @@ use crate::{
     exact, nested,
     open::read_error,
     panics::caught,
+    partitions::Partitions,
     pruned,
     row_groups::RowGroups,
 };
@@ -100,9 +101,9 @@ impl Opened {
     }
 
     /// By row group, whether it is to be read, where that is not all of them.
-    fn wanted(&self, plan: &ReadPlan) -> Option<Vec<bool>> {
-        let Opened::Parquet(builder, _) = self else { return None };
-        pruned::wanted(builder, plan).filter(|wanted| wanted.contains(&false))
+    fn wanted(&self, plan: &ReadPlan, partitions: &Partitions, name: &str) -> Result<Option<Vec<bool>>> {
+        let Opened::Parquet(builder, _) = self else { return Ok(None) };
+        Ok(pruned::wanted(builder, plan, partitions, name)?.filter(|wanted| wanted.contains(&false)))
     }
 
     /// The rows of row groups that are not wanted, counted from 0.
@@ -229,12 +230,13 @@ pub(crate) struct ColumnarBatches {
     done: bool,
 }
 
-/// Reads the planned columns.
+/// Reads the planned columns, of a file whose path gives some of them.
 pub(crate) fn read(
     file: Bytes,
     format: FileFormat,
     name: &str,
     plan: &ReadPlan,
+    partitions: &Partitions,
     stop: &Stop,
 ) -> Result<ColumnarBatches> {
     let failure = file.failure();
@@ -253,7 +255,7 @@ pub(crate) fn read(
         let mut sorted = places.clone();
         sorted.sort_unstable();
         let positions = places.iter().map(|p| sorted.partition_point(|s| s < p)).collect();
-        let wanted = opened.wanted(plan);
+        let wanted = opened.wanted(plan, partitions, name)?;
         let left_out = wanted.as_ref().map(|wanted| opened.left_out(wanted)).unwrap_or_default();
         let (decoded, passed) = opened.read(sorted, plan.skip_rows, wanted.as_deref(), name)?;
         let (name, stop) = (name.to_owned(), stop.clone());

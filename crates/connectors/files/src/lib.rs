@@ -19,6 +19,7 @@ mod nested;
 mod open;
 mod panics;
 mod parallel;
+mod partitions;
 mod pruned;
 mod row_groups;
 mod source;

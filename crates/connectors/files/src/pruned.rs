@@ -1,8 +1,8 @@
 //! Row groups of a Parquet file that need not be read: what its footer says of them lies before a range.
 
-use crate::{bytes::Bytes, exact};
+use crate::{bytes::Bytes, exact, partitions::Partitions};
 use floodmark_connect::{ReadPlan, source::Range};
-use floodmark_core::{DataType, Value};
+use floodmark_core::{DataType, Result, Value, watermark::Bounds};
 use parquet::{
     arrow::arrow_reader::{ParquetRecordBatchReaderBuilder, statistics::StatisticsConverter},
     basic::{ColumnOrder, SortOrder, Type},
@@ -16,12 +16,40 @@ type Builder = ParquetRecordBatchReaderBuilder<Bytes>;
 ///
 /// One is left out only where every row of it is known to lie before the range, and none of them is known, or may be, to lack
 /// a value that makes a row bad: that is to be told wherever it lies.
-pub(crate) fn wanted(builder: &Builder, plan: &ReadPlan) -> Option<Vec<bool>> {
-    let range = plan.range.as_ref()?;
-    let planned = plan.schema.get(&range.column)?.data_type;
-    let before = before(builder, range, planned)?;
-    let required = plan.required.iter().map(|(name, _)| leaf(builder, name)).collect::<Option<Vec<usize>>>()?;
-    let cursor = range.nulls.then(|| leaf(builder, &range.column)).into_iter().flatten();
+pub(crate) fn wanted(
+    builder: &Builder,
+    plan: &ReadPlan,
+    partitions: &Partitions,
+    name: &str,
+) -> Result<Option<Vec<bool>>> {
+    let Some((range, planned)) = plan.range.as_ref().and_then(|r| Some((r, plan.schema.get(&r.column)?.data_type)))
+    else {
+        return Ok(None);
+    };
+    let before = match partitions.value(&range.column, planned, name)? {
+        // One value for all rows, as the file's path has it.
+        Some(Value::Null) if range.nulls => return Ok(None),
+        Some(value) => {
+            let before = value == Value::Null || lies_before(&value, &range.bounds);
+            Some(vec![before; builder.metadata().num_row_groups()])
+        }
+        None => before(builder, range, planned),
+    };
+    Ok(before.and_then(|before| whole(builder, plan, range, before, partitions)))
+}
+
+/// Row groups that do not lie before the range, or in which a value may be missing.
+fn whole(
+    builder: &Builder,
+    plan: &ReadPlan,
+    range: &Range,
+    before: Vec<bool>,
+    partitions: &Partitions,
+) -> Option<Vec<bool>> {
+    let of_file = |name: &str| !partitions.names(name);
+    let required = plan.required.iter().map(|(name, _)| name).filter(|name| of_file(name));
+    let required = required.map(|name| leaf(builder, name)).collect::<Option<Vec<usize>>>()?;
+    let cursor = (range.nulls && of_file(&range.column)).then(|| leaf(builder, &range.column)).into_iter().flatten();
     let whole: Vec<usize> = required.into_iter().chain(cursor).collect();
     let groups = builder.metadata().row_groups().iter().zip(before);
     let left_out = groups.map(|(group, before)| before && whole.iter().all(|leaf| nulls(group, *leaf) == Some(0)));
@@ -30,7 +58,6 @@ pub(crate) fn wanted(builder: &Builder, plan: &ReadPlan) -> Option<Vec<bool>> {
 
 /// By row group, whether all values of the range's column lie before it.
 fn before(builder: &Builder, range: &Range, planned: DataType) -> Option<Vec<bool>> {
-    let from = range.bounds.from.as_ref()?;
     let leaf = leaf(builder, &range.column)?;
     let field = builder.schema().field_with_name(&range.column).ok()?;
     if !keeps_order(DataType::from_arrow(field.data_type())?, planned) || !ordered(builder, leaf) {
@@ -39,18 +66,22 @@ fn before(builder: &Builder, range: &Range, planned: DataType) -> Option<Vec<boo
     let groups = builder.metadata().row_groups();
     let converter = StatisticsConverter::try_new(&range.column, builder.schema(), builder.parquet_schema()).ok()?;
     let (highest, lost) = exact::convert(&converter.row_group_maxes(groups).ok()?, planned).ok()?;
-    let lies_before = |(n, group): (usize, &RowGroupMetaData)| {
-        let told = group.column(leaf).statistics().is_some_and(|s| !s.is_min_max_deprecated());
-        if !told || highest.is_null(n) || lost.contains(&n) {
+    let told = |(n, group): (usize, &RowGroupMetaData)| {
+        let known = group.column(leaf).statistics().is_some_and(|s| !s.is_min_max_deprecated());
+        if !known || highest.is_null(n) || lost.contains(&n) {
             return false;
         }
-        match Value::from_array(highest.as_ref(), n, planned).ok().and_then(|highest| highest.compare(from)) {
-            Some(Ordering::Less) => true,
-            Some(Ordering::Equal) => range.bounds.exclusive,
-            _ => false,
-        }
+        Value::from_array(highest.as_ref(), n, planned).is_ok_and(|highest| lies_before(&highest, &range.bounds))
     };
-    Some(groups.iter().enumerate().map(lies_before).collect())
+    Some(groups.iter().enumerate().map(told).collect())
+}
+
+fn lies_before(value: &Value, bounds: &Bounds) -> bool {
+    match bounds.from.as_ref().and_then(|from| value.compare(from)) {
+        Some(Ordering::Less) => true,
+        Some(Ordering::Equal) => bounds.exclusive,
+        _ => false,
+    }
 }
 
 /// Whether of two values the greater one is not the lesser in the planned type. A double may be NaN, of which statistics say

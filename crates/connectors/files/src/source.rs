@@ -8,6 +8,7 @@ use crate::{
     find::find,
     open::{self, Hash, HashSlot, Input},
     parallel::{Ordered, Pull, Work},
+    partitions::Partitions,
     survey::{Found, Surveyor, Union},
     text::{Converted, Converter, TextFile},
 };
@@ -107,6 +108,11 @@ impl FileSourceReader {
         })?);
         *spooled = Some(Arc::clone(&path));
         Ok(path)
+    }
+
+    /// The columns that a slice's path names, where it is asked for them.
+    fn partitions(&self, slice: &Slice) -> Result<Partitions> {
+        if self.spec.hive_partitions { Partitions::of(&slice.name) } else { Ok(Partitions::default()) }
     }
 
     fn bytes(&self, slice: &Slice) -> Result<Bytes> {
@@ -287,6 +293,7 @@ impl Source for FileSourceReader {
         let mut glimpses = Vec::new();
         for slice in slices.iter().take(GLANCES) {
             let (found, whole) = self.glance_slice(slice, stop)?;
+            let found = self.partitions(slice)?.beside(&found, &request.pinned);
             union.add(&found)?;
             glimpses.push(Glimpse { schema: Arc::new(found.schema(&request.pinned)?), whole, rows: found.rows > 0 });
         }
@@ -297,7 +304,9 @@ impl Source for FileSourceReader {
     fn first_bad(&self, slice: &Slice, plan: &ReadPlan, stop: &Stop) -> Result<Vec<BadRow>> {
         let mut file = match self.open(slice, &self.path(slice)?, Hash::Unwanted, stop)? {
             Opened::Columnar(file, format) => {
-                let first = columnar::read(file, format, &slice.name, plan, stop)?.next().transpose()?;
+                let first = columnar::read(file, format, &slice.name, plan, &Partitions::default(), stop)?
+                    .next()
+                    .transpose()?;
                 return Ok(first.map_or_else(Vec::new, |batch| batch.bad));
             }
             Opened::Text(file) => file,
@@ -323,6 +332,9 @@ impl Source for FileSourceReader {
         for slice in slices {
             let (found, hash) = self.survey_slice(slice, stop).map_err(|e| e.state("nothing was written"))?;
             totals.push((found.rows, hash));
+            let partitions = self.partitions(slice).map_err(|e| e.state("nothing was written"))?;
+            let found =
+                if partitions.is_empty() { found } else { Arc::new(partitions.beside(&found, &request.pinned)) };
             union.add(&found)?;
             let own = found.schema(&request.pinned)?;
             // Thousands of files mostly have one shape.
@@ -332,12 +344,19 @@ impl Source for FileSourceReader {
     }
 
     fn read(&self, slice: &Slice, plan: &ReadPlan, stop: &Stop) -> Result<Box<dyn Batches>> {
-        let file = match self.open(slice, &self.path(slice)?, Hash::Unwanted, stop)? {
+        let partitions = self.partitions(slice)?;
+        let own: Box<dyn Batches> = match self.open(slice, &self.path(slice)?, Hash::Unwanted, stop)? {
             Opened::Columnar(file, format) => {
-                return Ok(Box::new(columnar::read(file, format, &slice.name, plan, stop)?));
+                Box::new(columnar::read(file, format, &slice.name, plan, &partitions, stop)?)
             }
-            Opened::Text(file) => file,
+            Opened::Text(file) => Box::new(self.read_text(slice, *file, plan, stop)?),
         };
+        if partitions.is_empty() { Ok(own) } else { partitions.within(own, &plan.schema, &slice.name) }
+    }
+}
+
+impl FileSourceReader {
+    fn read_text(&self, slice: &Slice, file: TextFile, plan: &ReadPlan, stop: &Stop) -> Result<TextBatches> {
         let has = if file.context.columns.is_empty() {
             self.occurring(slice, stop)?.names.clone()
         } else {
@@ -347,11 +366,11 @@ impl Source for FileSourceReader {
         let columns = plan.schema.columns.iter().filter(|c| has.contains(&c.name)).cloned().collect();
         let schema = Schema { columns };
         let (shape, context, required) = (file.shape.clone(), file.context.clone(), plan.required.clone());
-        let converted = self.over(slice, *file, stop, || {
+        let converted = self.over(slice, file, stop, || {
             let mut converter = Converter::new(&shape, &schema, &required, &context);
             Box::new(move |block: &Block| converter.convert(block))
         })?;
-        Ok(Box::new(TextBatches { converted, passed: 0, skip: plan.skip_rows }))
+        Ok(TextBatches { converted, passed: 0, skip: plan.skip_rows })
     }
 }
 

@@ -72,6 +72,14 @@ impl Found {
         Found { names, seen, rows }
     }
 
+    /// One more column that every row has, of a type that is known; one that is there stays as it is.
+    pub(crate) fn add_typed(&mut self, name: &str, data_type: DataType) {
+        if !self.names.iter().any(|there| there == name) {
+            self.names.push(name.to_owned());
+            self.seen.push(Seen { typed: Some(data_type), present: true, ..Seen::default() });
+        }
+    }
+
     /// The columns with the types of these rows alone.
     pub(crate) fn schema(&self, pinned: &HashMap<String, DataType>) -> Result<Schema> {
         let mut alone = Union::default();

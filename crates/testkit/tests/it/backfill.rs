@@ -42,10 +42,16 @@ pub(super) fn command(folder: &Path, arguments: &[&str]) -> Command {
 }
 
 pub(super) fn told(child: Child) -> (Option<i32>, Value) {
+    let (exit, object, _) = said(child);
+    (exit, object)
+}
+
+/// With what it said beside its result.
+pub(super) fn said(child: Child) -> (Option<i32>, Value, String) {
     let ran = child.wait_with_output().unwrap();
     let text = String::from_utf8_lossy(&ran.stdout).into_owned();
     let object = text.lines().last().and_then(|line| serde_json::from_str(line).ok()).unwrap_or_default();
-    (ran.status.code(), object)
+    (ran.status.code(), object, String::from_utf8_lossy(&ran.stderr).into_owned())
 }
 
 fn call(folder: &Path, arguments: &[&str]) -> (Option<i32>, Value) {

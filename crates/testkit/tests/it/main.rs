@@ -11,6 +11,7 @@ mod lesson;
 mod model;
 #[cfg(unix)]
 mod mysql;
+mod partitions;
 #[cfg(unix)]
 mod postgres;
 mod pruned;

@@ -36,6 +36,7 @@ pub(crate) fn spec(base: &Path, patterns: &[&str]) -> FileSource {
         format: None,
         csv: CsvOptions::default(),
         max_row_bytes: MAX_ROW_BYTES,
+        hive_partitions: false,
     }
 }
 
