@@ -12,11 +12,16 @@ pub const STORES: [&str; 11] = ["s3", "s3a", "gs", "gcs", "az", "azure", "abfs",
 /// The schemes of lakes: folders of tables. Where such a folder is in an object store, that one's scheme stands behind a plus.
 pub const LAKES: [&str; 2] = ["delta", "parquet"];
 
-/// Whether a scheme is that of a database or a lake.
-pub fn holds_tables(scheme: &str) -> bool {
+/// Whether a scheme is that of a lake.
+pub fn is_lake(scheme: &str) -> bool {
     let scheme = scheme.to_ascii_lowercase();
     let (lake, store) = scheme.split_once('+').map_or((scheme.as_str(), None), |(lake, store)| (lake, Some(store)));
-    DATABASES.contains(&scheme.as_str()) || LAKES.contains(&lake) && store.is_none_or(|store| STORES.contains(&store))
+    LAKES.contains(&lake) && store.is_none_or(|store| STORES.contains(&store))
+}
+
+/// Whether a scheme is that of a database or a lake.
+pub fn holds_tables(scheme: &str) -> bool {
+    DATABASES.contains(&scheme.to_ascii_lowercase().as_str()) || is_lake(scheme)
 }
 
 /// A connection URL: scheme, and the rest as written. `Display` and `Debug` hide a password and secret parameters.

@@ -2,14 +2,14 @@
 
 use crate::neighbours;
 use floodmark_connect::{Destination, Source};
-#[cfg(feature = "lake")]
-use floodmark_core::url::holds_tables;
+use floodmark_core::url::is_lake;
 use floodmark_core::{
     Code, Error, Result,
     catalog::Catalog,
     pipeline::{DatabaseSource, FileSource, Relation, SourceSpec},
     url::ConnectionUrl,
 };
+use std::time::Duration;
 
 /// Opens the source a pipeline names.
 pub fn source(spec: &SourceSpec) -> Result<Box<dyn Source>> {
@@ -44,7 +44,7 @@ fn table(database: &DatabaseSource) -> Result<Box<dyn Source>> {
         }
         "sqlite" => Ok(Box::new(floodmark_sqlite::SqliteSource::new(url, relation.clone())?)),
         #[cfg(feature = "lake")]
-        scheme if holds_tables(scheme) => Ok(Box::new(floodmark_lake::LakeSource::new(url, relation.clone())?)),
+        scheme if is_lake(scheme) => Ok(Box::new(floodmark_lake::LakeSource::new(url, relation.clone())?)),
         other => Err(unknown(other, "source")),
     }
 }
@@ -82,7 +82,7 @@ pub fn catalog(url: &ConnectionUrl) -> Result<Catalog> {
         "postgres" | "postgresql" => floodmark_postgres::catalog(url),
         "sqlite" => floodmark_sqlite::catalog(url),
         #[cfg(feature = "lake")]
-        scheme if holds_tables(scheme) => floodmark_lake::catalog(url),
+        scheme if is_lake(scheme) => floodmark_lake::catalog(url),
         other => Err(unknown(other, "source")),
     }
 }
@@ -97,9 +97,41 @@ pub fn destination(url: &ConnectionUrl) -> Result<Box<dyn Destination>> {
         "postgres" | "postgresql" => Ok(Box::new(floodmark_postgres::PostgresDestination::new(url)?)),
         "sqlite" => Ok(Box::new(floodmark_sqlite::SqliteDestination::new(url)?)),
         #[cfg(feature = "lake")]
-        scheme if holds_tables(scheme) => Ok(Box::new(floodmark_lake::LakeDestination::new(url)?)),
+        scheme if is_lake(scheme) => Ok(Box::new(floodmark_lake::LakeDestination::new(url)?)),
         other => Err(unknown(other, "destination")),
     }
+}
+
+/// What was tidied up of a table of a lake.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tidied {
+    /// Files that were written into others.
+    pub compacted: u64,
+    /// And how many those are.
+    pub into: u64,
+    /// Files that were deleted.
+    pub deleted: u64,
+    /// And their bytes.
+    pub freed: u64,
+}
+
+/// Writes small files of a lake's table together, into files of about `target` bytes, and deletes those that are the table's
+/// no more and that no version of the last time (`keep`, else what the table says, else 7 days) had.
+pub fn optimize(url: &ConnectionUrl, table: &str, target: u64, keep: Option<Duration>) -> Result<Tidied> {
+    #[cfg(feature = "lake")]
+    if is_lake(url.scheme()) {
+        let tidied = floodmark_lake::Lake::open(url)?.table(table)?.optimize(target, keep)?;
+        let floodmark_lake::Tidied { compacted, into, deleted, freed } = tidied;
+        return Ok(Tidied { compacted, into, deleted, freed });
+    }
+    #[cfg(not(feature = "lake"))]
+    if is_lake(url.scheme()) {
+        return Err(unknown(url.scheme(), "table"));
+    }
+    let _ = (table, target, keep);
+    Err(Error::new(Code::BadUrl, format!("{url} is no lake, and a database tidies up by itself"))
+        .state("nothing was done")
+        .help("lakes are delta:///folder, delta+s3://bucket/folder and the like"))
 }
 
 fn unknown(scheme: &str, what: &str) -> Error {
@@ -111,7 +143,7 @@ fn unknown(scheme: &str, what: &str) -> Error {
             .help("for Python: pip install . --config-settings build-args=\"--features duckdb-bundled\"");
     }
     #[cfg(not(feature = "lake"))]
-    if floodmark_core::url::holds_tables(scheme) {
+    if is_lake(scheme) {
         return Error::new(Code::BadUrl, format!("this build of Floodmark has no lakes, and the {what} is one"))
             .state("nothing was read or written")
             .help("build one that has: cargo build --release --features lake");

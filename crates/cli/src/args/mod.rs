@@ -16,7 +16,7 @@ pub(crate) use run::{CheckArgs, Elsewhere, PlanArgs, ProveArgs, RunArgs, Wait};
 pub(crate) use serve::ServeArgs;
 pub(crate) use state::{StateArgs, StateCommand};
 pub(crate) use store::{RejectsArgs, RejectsCommand, RunsArgs, RunsCommand, Store};
-pub(crate) use tools::{CompletionsArgs, ExplainArgs, FingerprintArgs, InitArgs};
+pub(crate) use tools::{CompletionsArgs, ExplainArgs, FingerprintArgs, InitArgs, OptimizeArgs};
 
 use crate::env;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
@@ -115,6 +115,8 @@ pub(crate) enum Command {
     Rejects(RejectsArgs),
     /// Print the fingerprint of a table: equal for equal content, in any order and any database
     Fingerprint(FingerprintArgs),
+    /// Write small files of a lake's table together, and delete those that are the table's no more
+    Optimize(OptimizeArgs),
     /// Explain an error code
     Explain(ExplainArgs),
     /// Print the JSON Schema of the pipeline file, for editors

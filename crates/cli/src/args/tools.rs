@@ -22,6 +22,23 @@ pub(crate) struct FingerprintArgs {
     pub(crate) table: String,
 }
 
+/// `floodmark optimize`
+#[derive(Debug, Args)]
+pub(crate) struct OptimizeArgs {
+    /// The lake, for example delta:///lake or delta+s3://bucket/lake
+    #[arg(value_name = "URL")]
+    pub(crate) url: String,
+    /// The table
+    #[arg(value_name = "TABLE")]
+    pub(crate) table: String,
+    /// How large files become, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub(crate) file_size: u32,
+    /// How long files are kept that are the table's no more, for readers of earlier versions: 7d, 24h; as the table says, or 7 days, unless given
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) keep: Option<String>,
+}
+
 /// `floodmark explain`
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArgs {

@@ -7,6 +7,7 @@ mod explain;
 mod fingerprint;
 mod init;
 pub(crate) mod load;
+mod optimize;
 mod own_program;
 mod plan;
 mod prove;
@@ -110,6 +111,7 @@ pub(crate) fn dispatch(cx: &Context, command: Command) -> Result<u8, Failure> {
         Command::Runs(args) => runs::runs(cx, &args),
         Command::Rejects(args) => rejects::rejects(cx, &args),
         Command::Fingerprint(args) => fingerprint::fingerprint(cx, &args),
+        Command::Optimize(args) => optimize::optimize(cx, &args),
         Command::Explain(args) => explain::explain(cx, &args),
         Command::Schema => schema(cx),
         Command::Completions(args) => completions(cx, args.shell),

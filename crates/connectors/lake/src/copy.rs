@@ -23,7 +23,7 @@ pub(crate) fn copy(
             .state("nothing was done")
             .help("choose another folder for the copies: --scratch DIR")
     };
-    let url = ConnectionUrl::parse(&format!("delta:///{}", target.to_str().ok_or_else(cannot)?))?;
+    let url = ConnectionUrl::parse(&format!("{}:///{}", lake.format(), target.to_str().ok_or_else(cannot)?))?;
     if !floodmark_connect::Destination::exists(original) {
         return Ok(url);
     }

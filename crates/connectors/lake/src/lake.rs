@@ -149,6 +149,14 @@ impl Lake {
         }
     }
 
+    /// The scheme of such a lake on this machine.
+    pub(crate) fn format(&self) -> &'static str {
+        match self.kind {
+            Kind::Delta => "delta",
+            Kind::Dataset => "parquet",
+        }
+    }
+
     /// As a person would write it, without secrets.
     pub(crate) fn name(&self) -> &str {
         &self.name
@@ -199,6 +207,11 @@ impl Table {
     /// The table as it is now; `None` where nothing is there. A folder with something else in it is an error.
     pub fn snapshot(&self) -> Result<Option<Snapshot>> {
         Snapshot::newest(self)
+    }
+
+    /// Whether other programs know it as a folder of files and not by its log.
+    pub(crate) fn is_folder(&self) -> bool {
+        self.kind == Kind::Dataset
     }
 
     /// Where it lies in the lake.

@@ -11,6 +11,7 @@ use crate::{
 use chrono::{DateTime, Utc};
 use floodmark_connect::{
     Stop,
+    crash::Point,
     destination::{KeptReject, Ledger, RejectQuery, RunQuery, StateChange},
 };
 use floodmark_core::{
@@ -63,7 +64,7 @@ impl LakeLedger {
         drop(self.destination.bench(&now, pipeline, Side::Run, false, rows, &Stop::default())?);
         let out = work(bench::ledger(&now.file)?.as_mut())?;
         let save = |into: &std::path::Path| bench::compact(&now.file, into);
-        let publication = Publication { now: &now, save: &save, load: None };
+        let publication = Publication { now: &now, save: &save, point: Point::ChangeCommit, load: None };
         publish::publish(&self.destination, &keeper, self.folder.path(), publication)?;
         Ok(out)
     }

@@ -27,6 +27,8 @@ pub(crate) struct Publication<'a> {
     pub(crate) now: &'a Now,
     /// Writes the new state into a file.
     pub(crate) save: &'a dyn Fn(&Path) -> Result<()>,
+    /// What is done by the commit.
+    pub(crate) point: Point,
     /// What became of the table; `None` where only the state is another.
     pub(crate) load: Option<Loaded<'a>>,
 }
@@ -47,7 +49,7 @@ pub(crate) fn publish(
     folder: &Path,
     publication: Publication<'_>,
 ) -> Result<()> {
-    let Publication { now, save, load } = publication;
+    let Publication { now, save, point, load } = publication;
     let number = chrono::Utc::now().timestamp_micros().max(now.number.map_or(0, |number| number + 1));
     let file = session::scratch(folder);
     match load {
@@ -75,9 +77,14 @@ pub(crate) fn publish(
                 data_change: true,
                 operation: Operation { name: operation(load.target.pipeline.load), metrics: &metrics },
             };
-            let done = commit(&rows.table, rows.snapshot.as_deref(), &change);
+            let done = load.stop.check().and_then(|()| commit(&rows.table, rows.snapshot.as_deref(), &change, point));
             if !matches!(done, Ok(true)) {
                 return Err(undone(keeper, number, done, || written.discard(&rows.table)));
+            }
+            if rows.table.is_folder() {
+                // Who reads the folder alone would read rows that are the table's no more.
+                let gone: Vec<DataFile> = remove.into_iter().cloned().collect();
+                discard(&rows.table, &gone);
             }
             if now.pointer.as_ref().is_some_and(|pointer| pointer.table.as_ref().is_some_and(|before| before != table))
             {
@@ -99,7 +106,7 @@ pub(crate) fn publish(
                         data_change: false,
                         operation: Operation { name: "FLOODMARK STATE", metrics: &[] },
                     };
-                    let done = commit(&destination.lake().table(name)?, Some(snapshot), &change);
+                    let done = commit(&destination.lake().table(name)?, Some(snapshot), &change, point);
                     if !matches!(done, Ok(true)) {
                         return Err(undone(keeper, number, done, || ()));
                     }
@@ -113,8 +120,8 @@ pub(crate) fn publish(
 }
 
 /// Whether it is done; what came in between is told as an error that passes by itself.
-fn commit(table: &Table, snapshot: Option<&Snapshot>, change: &Change<'_>) -> Result<bool> {
-    match crash::at(Point::LoadCommit, || table.commit(snapshot, change))? {
+fn commit(table: &Table, snapshot: Option<&Snapshot>, change: &Change<'_>, point: Point) -> Result<bool> {
+    match crash::at(point, || table.commit(snapshot, change))? {
         Outcome::Done(_) => Ok(true),
         Outcome::Moved => Err(between("another load of this pipeline")),
         Outcome::Changed(what) => Err(between(&what)),
@@ -131,7 +138,7 @@ fn between(what: &str) -> Error {
 /// Takes back what a commit that was not done left. Where it may have been done, nothing is taken back.
 fn undone(keeper: &Keeper, number: i64, done: Result<bool>, discard: impl FnOnce()) -> Error {
     match done {
-        Err(error) if error.code() == Code::DestinationBusy => {
+        Err(error) if matches!(error.code(), Code::DestinationBusy | Code::Interrupted) => {
             keeper.discard(number);
             discard();
             error

@@ -9,7 +9,7 @@ use crate::{
     publish::{self, Loaded, Publication},
     rows::Shared,
 };
-use floodmark_connect::{Chunk, Destination, LoadPlan, Session, Stop, refusal};
+use floodmark_connect::{Chunk, Destination, LoadPlan, Session, Stop, crash::Point, refusal};
 use floodmark_core::{
     Code, Counts, Error, Result, Schema,
     pipeline::Pipeline,
@@ -91,6 +91,8 @@ pub(crate) struct LakeSession {
     found: i64,
     own: i64,
     was_empty: Option<bool>,
+    /// A commit was tried of which it is not known what became.
+    unsure: bool,
     /// The state as of the opening, or of the last load.
     view: Bench,
     state: State,
@@ -124,6 +126,7 @@ impl LakeSession {
             found,
             own: found + 1,
             was_empty: None,
+            unsure: false,
             view,
             state,
             _lock: lock,
@@ -166,8 +169,12 @@ impl LakeSession {
     }
 
     fn publish(&mut self, now: &Now, save: &dyn Fn(&Path) -> Result<()>, load: Option<Loaded<'_>>) -> Result<()> {
-        let publication = Publication { now, save, load };
+        let point = if load.is_some() { Point::LoadCommit } else { Point::RecordCommit };
+        let publication = Publication { now, save, point, load };
+        // Where the answer is lost, nobody here knows what is committed.
+        self.unsure = true;
         publish::publish(&self.destination, &self.keeper, self.folder.path(), publication)?;
+        self.unsure = false;
         // From now on the kept state has this session's token.
         self.found = self.own;
         Ok(())
@@ -228,6 +235,10 @@ impl Session for LakeSession {
     }
 
     fn receipt(&self, run: &str) -> Result<Option<RunRecord>> {
+        if self.unsure {
+            let now = look(&self.keeper, &self.destination, self.folder.path())?;
+            return Ok(bench::ledger(&now.file)?.runs_like(run, 1)?.pop());
+        }
         self.view.asked().receipt(run)
     }
 

@@ -8,19 +8,18 @@ use std::{
     path::Path,
 };
 
-fn lake(folder: &Path) -> LakeDestination {
-    let url = ConnectionUrl::parse(&format!("delta:///{}", folder.join("lake").display())).unwrap();
+fn lake(format: &str, folder: &Path) -> LakeDestination {
+    let url = ConnectionUrl::parse(&format!("{format}:///{}", folder.join("lake").display())).unwrap();
     LakeDestination::new(&url).unwrap()
 }
 
 /// Those that fail are told together; `ONLY` names some.
-#[test]
-fn conformance() {
+fn all(format: &str) {
     let only = std::env::var("ONLY").unwrap_or_default();
     let mut failed = Vec::new();
     for (name, test) in conformance::ALL.iter().filter(|(name, _)| name.contains(&only)) {
         let dir = tempfile::tempdir().unwrap();
-        let destination = lake(dir.path());
+        let destination = lake(format, dir.path());
         if catch_unwind(AssertUnwindSafe(|| test(&destination))).is_err() {
             failed.push(*name);
         }
@@ -29,8 +28,18 @@ fn conformance() {
 }
 
 #[test]
+fn conformance() {
+    all("delta");
+}
+
+#[test]
+fn conformance_of_datasets() {
+    all("parquet");
+}
+
+#[test]
 fn a_zombie_is_fenced() {
     let dir = tempfile::tempdir().unwrap();
     let lose = || std::fs::remove_dir_all(dir.path().join("lake/_floodmark/locks")).unwrap();
-    conformance::fence(&lake(dir.path()), &lose);
+    conformance::fence(&lake("delta", dir.path()), &lose);
 }
