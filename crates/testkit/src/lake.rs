@@ -118,7 +118,7 @@ impl Lake {
                 let words = ["run", "pipeline", "status", "load", "started_at", "finished_at", "error"];
                 let mut values: Vec<Stored> = words.iter().map(|name| stored(&run[*name])).collect();
                 values.extend(COUNTS.iter().map(|name| stored(&run["counts"][*name])));
-                let names = [&words[..], &COUNTS[..]].concat().join(", ");
+                let names = [&words[..], COUNTS].concat().join(", ");
                 let marks = vec!["?"; values.len()].join(", ");
                 db.execute("DELETE FROM _floodmark_runs WHERE run = ?1", [&values[0]]).map_err(fail)?;
                 db.execute(

@@ -102,7 +102,7 @@ impl LakeDestination {
     }
 
     /// The table that a plan loads, as it is now.
-    pub(crate) fn rows(&self, now: &Now, plan: &LoadPlan<'_>) -> Result<Rows> {
+    pub(crate) fn rows(&self, now: &Now, plan: &LoadPlan<'_>, stop: &Stop) -> Result<Rows> {
         let name = &plan.target.pipeline.destination.table;
         let table = self.lake.table(name)?;
         let snapshot = match &now.pointer {
@@ -111,7 +111,8 @@ impl LakeDestination {
         };
         let schema = joined(snapshot.as_ref().map(|snapshot| &snapshot.schema), plan.target.schema);
         let finders = finders(plan.target.pipeline);
-        Ok(Rows { table, snapshot, schema, cleared: false, writer: None, next: 1, finders, brought: None })
+        let stop = stop.clone();
+        Ok(Rows { table, snapshot, schema, cleared: false, writer: None, next: 1, finders, stop, brought: None })
     }
 
     /// Two pipelines that load one table undo each other's work, and neither notices.

@@ -87,15 +87,19 @@ impl Keeper {
         snapshot.map_or(Ok(None), |snapshot| snapshot.transaction(&self.application))
     }
 
-    /// Writes a state into a file on this machine.
-    pub(crate) fn fetch(&self, number: i64, into: &File) -> Result<()> {
-        let path = self.path(&format!("state/{number}.db"));
-        let bytes = self.lake.get(&path)?.ok_or_else(|| {
-            Error::new(Code::StateDamaged, format!("the state of pipeline {:?} is gone: {path}", self.pipeline))
-                .state("nothing was written")
-                .help("the table's log names it: bring the file back, or load everything again with `--full-refresh`")
-        })?;
-        crash::at(Point::Temporary, || fs::write(into, &bytes).map_err(failure::scratch))
+    /// Writes a state into a file on this machine; `false` where it is not there.
+    pub(crate) fn fetch(&self, number: i64, into: &File) -> Result<bool> {
+        let Some(bytes) = self.lake.get(&self.path(&format!("state/{number}.db")))? else { return Ok(false) };
+        crash::at(Point::Temporary, || fs::write(into, &bytes).map_err(failure::scratch)).map(|()| true)
+    }
+
+    /// A state that the log names is not there.
+    pub(crate) fn lost(&self, number: Option<i64>) -> Error {
+        let path = self.path(&format!("state/{}.db", number.unwrap_or_default()));
+        Error::new(Code::StateDamaged, format!("the state of pipeline {:?} is gone: {path}", self.pipeline))
+            .state("nothing was written")
+            .help("the table's log names it: bring the file back")
+            .help("or, to load everything anew, drop the table's folder and that of the pipeline's state")
     }
 
     pub(crate) fn keep(&self, number: i64, from: &File) -> Result<()> {

@@ -22,6 +22,7 @@ pub(crate) struct LakeRehearsal {
     bench: Bench,
     rows: Shared,
     begun: bool,
+    stop: Stop,
     _folder: TempDir,
 }
 
@@ -31,15 +32,23 @@ impl LakeRehearsal {
         let now = session::look(&destination.keeper(pipeline), destination, folder.path())?;
         let rows = Shared::none(destination)?;
         let bench = Bench::rehearse(&now.file, pipeline, Box::new(rows.clone()), stop)?;
-        Ok(LakeRehearsal { destination: destination.clone(), now, bench, rows, begun: false, _folder: folder })
+        Ok(LakeRehearsal {
+            destination: destination.clone(),
+            now,
+            bench,
+            rows,
+            begun: false,
+            stop: stop.clone(),
+            _folder: folder,
+        })
     }
 }
 
 impl LakeRehearsal {
     /// Whether the pipeline still stands where it stood when the rows were made ready.
     fn look_again(&self, pipeline: &str) -> Result<()> {
-        let (_, _, number) = session::stand(&self.destination.keeper(pipeline), &self.destination)?;
-        if number == self.now.number {
+        let stand = session::stand(&self.destination.keeper(pipeline), &self.destination)?;
+        if stand.number == self.now.number {
             return Ok(());
         }
         Err(Error::new(Code::Busy, format!("a run of pipeline {pipeline:?} came in between"))
@@ -62,7 +71,7 @@ impl Session for LakeRehearsal {
 
     fn load(&mut self, plan: &LoadPlan<'_>, chunk: &mut dyn Chunk) -> Result<Counts> {
         if !std::mem::replace(&mut self.begun, true) {
-            let mut rows = self.destination.rows(&self.now, plan)?;
+            let mut rows = self.destination.rows(&self.now, plan, &self.stop)?;
             self.look_again(&plan.target.pipeline.name)?;
             self.destination.refuse_shared(self.bench.asked().state(), &plan.target)?;
             rows.brought = Some(HashSet::new());

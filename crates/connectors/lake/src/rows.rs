@@ -11,8 +11,9 @@ use arrow::{
     array::{Array, BooleanArray, RecordBatch, RecordBatchOptions},
     compute::filter_record_batch,
 };
+use floodmark_connect::Stop;
 use floodmark_core::{Column, Error, Result, Schema, Value, pipeline::Pipeline};
-use floodmark_sqlite::bench::{Elsewhere, Values, Wanted};
+use floodmark_sqlite::bench::{Elsewhere, Put, Values, Wanted};
 use std::{
     collections::HashSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -31,6 +32,7 @@ pub(crate) struct Rows {
     pub(crate) next: i64,
     /// Columns by which rows are found.
     pub(crate) finders: Vec<String>,
+    pub(crate) stop: Stop,
     /// In a rehearsal each row is brought once: what the first chunk did to it, the second one sees.
     pub(crate) brought: Option<HashSet<(u32, u32)>>,
 }
@@ -100,6 +102,7 @@ impl Shared {
             writer: None,
             next: 1,
             finders: Vec::new(),
+            stop: Stop::default(),
             brought: None,
         }))
     }
@@ -114,12 +117,7 @@ impl Elsewhere for Shared {
         self.lock().count()
     }
 
-    fn bring(
-        &mut self,
-        wanted: &Wanted<'_>,
-        schema: &Schema,
-        put: &mut dyn FnMut(&RecordBatch, u32, &[u32]) -> Result<()>,
-    ) -> Result<()> {
+    fn bring(&mut self, wanted: &Wanted<'_>, schema: &Schema, put: &mut Put<'_>) -> Result<()> {
         let mut guard = self.lock();
         if guard.cleared {
             return Ok(());
@@ -130,6 +128,7 @@ impl Elsewhere for Shared {
             let Some(marks) = marks(&guard, file, wanted, schema)? else { continue };
             let mut first = 0;
             for batch in guard.read(file, schema)? {
+                guard.stop.check()?;
                 let batch = batch?;
                 let rows = batch.num_rows();
                 let chosen: Vec<bool> = (first..first + rows)
@@ -196,7 +195,7 @@ fn marks(rows: &Rows, file: &DataFile, wanted: &Wanted<'_>, schema: &Schema) -> 
             let within = within.filter(|within| {
                 bounds(file, &within.column).is_none_or(|(low, high)| {
                     let (from, until) = (&within.interval.from, &within.interval.until);
-                    !(is_less(high, from) || !is_less(low, until))
+                    !is_less(high, from) && !is_less(until, low)
                 })
             });
             let names = keys.iter().chain(&windows).flat_map(|values| values.columns());
@@ -208,6 +207,7 @@ fn marks(rows: &Rows, file: &DataFile, wanted: &Wanted<'_>, schema: &Schema) -> 
             let looked_at = Schema { columns: looked_at.cloned().collect() };
             let mut marks = Vec::with_capacity(file.rows as usize);
             for batch in rows.read(file, &looked_at)? {
+                rows.stop.check()?;
                 let batch = batch?;
                 let first = marks.len();
                 marks.resize(first + batch.num_rows(), false);

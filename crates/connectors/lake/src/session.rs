@@ -49,28 +49,39 @@ impl Now {
     }
 }
 
-/// Which table a pipeline loads, as it is now, and the number of its state.
-pub(crate) fn stand(
-    keeper: &Keeper,
-    destination: &LakeDestination,
-) -> Result<(Option<Pointer>, Option<Arc<Snapshot>>, Option<i64>)> {
+/// Where a pipeline stands: the table that it loads, as it is now, and the number of its state.
+pub(crate) struct Stand {
+    pub(crate) pointer: Option<Pointer>,
+    pub(crate) snapshot: Option<Arc<Snapshot>>,
+    pub(crate) number: Option<i64>,
+}
+
+/// Asks the lake where a pipeline stands.
+pub(crate) fn stand(keeper: &Keeper, destination: &LakeDestination) -> Result<Stand> {
     let pointer = keeper.pointer()?;
     let table = pointer.as_ref().and_then(|pointer| pointer.table.as_deref());
     let snapshot = table.map(|table| destination.lake().table(table)?.snapshot()).transpose()?.flatten().map(Arc::new);
     let first = pointer.as_ref().and_then(|pointer| pointer.state);
     let number = keeper.number(snapshot.as_deref())?.or(first);
-    Ok((pointer, snapshot, number))
+    Ok(Stand { pointer, snapshot, number })
 }
 
 /// Brings a pipeline's state here, into a file of its own.
 pub(crate) fn look(keeper: &Keeper, destination: &LakeDestination, folder: &Path) -> Result<Now> {
-    let (pointer, snapshot, number) = stand(keeper, destination)?;
-    let file = scratch(folder);
-    if let Some(number) = number {
-        keeper.fetch(number, &file)?;
+    let mut gone = None;
+    loop {
+        let Stand { pointer, snapshot, number } = stand(keeper, destination)?;
+        let file = scratch(folder);
+        match number.map_or(Ok(true), |number| keeper.fetch(number, &file))? {
+            true => {
+                let notes = keeper.notes()?;
+                return Ok(Now { pointer, snapshot, number, file, notes });
+            }
+            // A run that committed since has swept it; the log names another one now.
+            false if gone != number => gone = number,
+            false => return Err(keeper.lost(number)),
+        }
     }
-    let notes = keeper.notes()?;
-    Ok(Now { pointer, snapshot, number, file, notes })
 }
 
 /// A name for a file of the folder.
@@ -198,7 +209,7 @@ impl Session for LakeSession {
         let _turn = self.turn()?;
         let (now, raise) = self.refresh()?;
         let table = &plan.target.pipeline.destination.table;
-        let rows = self.destination.rows(&now, plan)?;
+        let rows = self.destination.rows(&now, plan, &self.stop)?;
         self.destination.refuse_shared(&self.state, &plan.target)?;
         if self.keeper.number(rows.snapshot.as_deref())? > now.number {
             return Err(self.astray(table));

@@ -52,6 +52,10 @@ impl Place {
 
     /// In the place of what is there.
     pub(crate) fn put(&self, path: &Path, bytes: Bytes) -> object_store::Result<()> {
+        if let Some(root) = &self.local {
+            return put_file(&root.join(path.as_ref()), &bytes)
+                .map_err(|e| StoreError::Generic { store: "LocalFileSystem", source: Box::new(e) });
+        }
         wait(self.store.put(path, bytes.into()))?.map(|_| ())
     }
 
@@ -110,21 +114,30 @@ fn put_new_file(file: &Local, bytes: &[u8]) -> io::Result<Put> {
     if file.exists() {
         return Ok(Put::Exists);
     }
-    let folder = file.parent().unwrap_or(Local::new("."));
-    fs::create_dir_all(folder)?;
-    let aside = folder.join(format!(".{}.tmp", uuid::Uuid::now_v7()));
-    let linked = (|| {
-        let mut out = File::create_new(&aside)?;
-        out.write_all(bytes)?;
-        out.sync_all()?;
-        fs::hard_link(&aside, file)
-    })();
-    let _ = fs::remove_file(&aside);
-    match linked {
-        Ok(()) => sync_folder(file).map(|()| Put::Done),
+    match aside(file, bytes, |aside| fs::hard_link(aside, file)) {
+        Ok(()) => Ok(Put::Done),
         Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(Put::Exists),
         Err(e) => Err(e),
     }
+}
+
+/// The same for a file that takes the place of another.
+fn put_file(file: &Local, bytes: &[u8]) -> io::Result<()> {
+    aside(file, bytes, |aside| fs::rename(aside, file))
+}
+
+fn aside(file: &Local, bytes: &[u8], into_place: impl FnOnce(&Local) -> io::Result<()>) -> io::Result<()> {
+    let folder = file.parent().unwrap_or(Local::new("."));
+    fs::create_dir_all(folder)?;
+    let aside = folder.join(format!(".{}.tmp", uuid::Uuid::now_v7()));
+    let put = (|| {
+        let mut out = File::create_new(&aside)?;
+        out.write_all(bytes)?;
+        out.sync_all()?;
+        into_place(&aside)
+    })();
+    let _ = fs::remove_file(&aside);
+    put.and_then(|()| sync_folder(file))
 }
 
 fn sync_folder(file: &Local) -> io::Result<()> {

@@ -35,18 +35,16 @@ use rusqlite::Connection;
 use spool::Spool;
 use std::path::Path;
 
+/// Takes rows that are brought: some of one file, which one, and where in it each of them lies.
+pub type Put<'a> = dyn FnMut(&RecordBatch, u32, &[u32]) -> Result<()> + 'a;
+
 /// The table, where its rows are.
 pub trait Elsewhere: Send {
     /// How many rows it has.
     fn rows(&self) -> Result<u64>;
 
-    /// Brings the rows that are wanted, with these columns: each batch with the file it is of, and where in it each row lies.
-    fn bring(
-        &mut self,
-        wanted: &Wanted<'_>,
-        schema: &Schema,
-        put: &mut dyn FnMut(&RecordBatch, u32, &[u32]) -> Result<()>,
-    ) -> Result<()>;
+    /// Brings the rows that are wanted, with these columns.
+    fn bring(&mut self, wanted: &Wanted<'_>, schema: &Schema, put: &mut Put<'_>) -> Result<()>;
 
     /// Takes rows that meet none; where they are to have numbers that last, returns the first and the last.
     fn add(&mut self, rows: &RecordBatch, numbered: bool) -> Result<Option<(i64, i64)>>;

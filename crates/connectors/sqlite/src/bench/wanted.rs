@@ -92,10 +92,8 @@ impl Values {
         if !plain || (before.is_none() && !first) {
             return;
         }
-        let pick = |a: Value, b: Value, wanted: Ordering| match a.compare(&b) {
-            Some(order) => Some(if order == wanted { a } else { b }),
-            None => None,
-        };
+        let pick =
+            |a: Value, b: Value, wanted: Ordering| a.compare(&b).map(|order| if order == wanted { a } else { b });
         self.bounds = match before {
             None => Some((low, high)),
             Some((l, h)) => pick(l, low, Ordering::Less).zip(pick(h, high, Ordering::Greater)),
