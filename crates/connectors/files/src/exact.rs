@@ -7,7 +7,7 @@ use crate::{
 use arrow::{
     array::{Array, ArrayRef, AsArray, new_null_array},
     compute::{CastOptions, cast, cast_with_options, kernels::cmp::not_distinct},
-    datatypes::{DataType as Arrow, Decimal128Type, Time64NanosecondType},
+    datatypes::{DataType as Arrow, Date32Type, Decimal128Type, Time64NanosecondType, TimestampMicrosecondType},
 };
 use floodmark_core::{Code, DataType, Error, Result, Value, infer::Cell};
 use std::sync::Arc;
@@ -83,6 +83,15 @@ fn beyond(array: &ArrayRef, planned: DataType) -> Vec<usize> {
             let Some(numbers) = array.as_primitive_opt::<Decimal128Type>() else { return Vec::new() };
             let Some(limit) = 10u128.checked_pow(u32::from(precision)) else { return Vec::new() };
             rows(&|row| numbers.value(row).unsigned_abs() >= limit)
+        }
+        // How DuckDB hands over `infinity`: as days and moments of years that nobody means.
+        DataType::Date => {
+            let Some(days) = array.as_primitive_opt::<Date32Type>() else { return Vec::new() };
+            rows(&|row| days.value(row).checked_abs() == Some(i32::MAX))
+        }
+        DataType::Timestamp { nanos: false } | DataType::TimestampTz { nanos: false } => {
+            let Some(moments) = array.as_primitive_opt::<TimestampMicrosecondType>() else { return Vec::new() };
+            rows(&|row| moments.value(row).checked_abs() == Some(i64::MAX))
         }
         _ => Vec::new(),
     }
@@ -167,8 +176,9 @@ mod tests {
     use super::*;
     use arrow::{
         array::{
-            Date64Array, Decimal128Array, DictionaryArray, Float32Array, Float64Array, Int32Array, Int64Array,
-            StringArray, Time32SecondArray, TimestampNanosecondArray, UInt64Array,
+            Date32Array, Date64Array, Decimal128Array, DictionaryArray, Float32Array, Float64Array, Int32Array,
+            Int64Array, StringArray, Time32SecondArray, TimestampMicrosecondArray, TimestampNanosecondArray,
+            UInt64Array,
         },
         datatypes::Int8Type,
     };
@@ -201,6 +211,10 @@ mod tests {
         let numbers =
             Decimal128Array::from(vec![most - 1, most, 1 - most, -most]).with_precision_and_scale(38, 0).unwrap();
         assert_eq!(shown_rows(Arc::new(numbers), DataType::Decimal(38, 0)), [1, 3]);
+        let infinite = TimestampMicrosecondArray::from(vec![Some(0), Some(i64::MAX), None, Some(-i64::MAX)]);
+        assert_eq!(shown_rows(Arc::new(infinite), DataType::Timestamp { nanos: false }), [1, 3]);
+        let infinite = Date32Array::from(vec![i32::MAX, i32::MAX - 1, -i32::MAX]);
+        assert_eq!(shown_rows(Arc::new(infinite), DataType::Date), [0, 2]);
     }
 
     fn shown_rows(array: ArrayRef, planned: DataType) -> Vec<usize> {

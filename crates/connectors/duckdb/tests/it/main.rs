@@ -239,7 +239,7 @@ fn a_file_of_a_newer_duckdb_is_left_as_it_is() {
     std::fs::write(&file, &bytes).unwrap();
     let error = at(&file).open("p", "r", None, &Stop::default()).err().unwrap();
     assert_eq!(error.code(), Code::DestinationOpen);
-    assert!(error.advice().iter().any(|help| help.contains("EXPORT DATABASE")), "{error:?}");
+    assert!(error.advice().iter().any(|help| help.contains("COPY FROM DATABASE")), "{error:?}");
     assert!(error.to_string().contains("version number 69"), "{error}");
     assert_eq!(std::fs::read(&file).unwrap(), bytes);
 }
