@@ -78,9 +78,7 @@ pub(crate) fn publish(
                 operation: Operation { name: operation(load.target.pipeline.load), metrics: &metrics },
             };
             let done = load.stop.check().and_then(|()| commit(&rows.table, rows.snapshot.as_deref(), &change, point));
-            if !matches!(done, Ok(true)) {
-                return Err(undone(keeper, number, done, || written.discard(&rows.table)));
-            }
+            done.map_err(|error| undone(keeper, number, error, || written.discard(&rows.table)))?;
             if rows.table.is_folder() {
                 // Who reads the folder alone would read rows that are the table's no more.
                 let gone: Vec<DataFile> = remove.into_iter().cloned().collect();
@@ -106,10 +104,8 @@ pub(crate) fn publish(
                         data_change: false,
                         operation: Operation { name: "FLOODMARK STATE", metrics: &[] },
                     };
-                    let done = commit(&destination.lake().table(name)?, Some(snapshot), &change, point);
-                    if !matches!(done, Ok(true)) {
-                        return Err(undone(keeper, number, done, || ()));
-                    }
+                    commit(&destination.lake().table(name)?, Some(snapshot), &change, point)
+                        .map_err(|error| undone(keeper, number, error, || ()))?;
                 }
                 (_, table) => keeper.point(&Pointer { table: table.map(str::to_owned), state: Some(number) })?,
             }
@@ -119,10 +115,10 @@ pub(crate) fn publish(
     Ok(())
 }
 
-/// Whether it is done; what came in between is told as an error that passes by itself.
-fn commit(table: &Table, snapshot: Option<&Snapshot>, change: &Change<'_>, point: Point) -> Result<bool> {
+/// Commits it; what came in between is told as an error that passes by itself.
+fn commit(table: &Table, snapshot: Option<&Snapshot>, change: &Change<'_>, point: Point) -> Result<()> {
     match crash::at(point, || table.commit(snapshot, change))? {
-        Outcome::Done(_) => Ok(true),
+        Outcome::Done(_) => Ok(()),
         Outcome::Moved => Err(between("another load of this pipeline")),
         Outcome::Changed(what) => Err(between(&what)),
     }
@@ -136,16 +132,12 @@ fn between(what: &str) -> Error {
 }
 
 /// Takes back what a commit that was not done left. Where it may have been done, nothing is taken back.
-fn undone(keeper: &Keeper, number: i64, done: Result<bool>, discard: impl FnOnce()) -> Error {
-    match done {
-        Err(error) if matches!(error.code(), Code::DestinationBusy | Code::Interrupted) => {
-            keeper.discard(number);
-            discard();
-            error
-        }
-        Err(error) => error,
-        Ok(_) => Error::internal("a commit that was done is said not to be"),
+fn undone(keeper: &Keeper, number: i64, error: Error, discard: impl FnOnce()) -> Error {
+    if matches!(error.code(), Code::DestinationBusy | Code::Interrupted) {
+        keeper.discard(number);
+        discard();
     }
+    error
 }
 
 /// The files of the table after a load: new ones, and which of the old ones go.
