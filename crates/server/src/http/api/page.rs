@@ -5,7 +5,10 @@ use axum::{
     extract::{FromRequestParts, Path, Query},
     http::{StatusCode, request::Parts},
 };
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{DeserializeOwned, Error as _},
+};
 use utoipa::{IntoParams, ToSchema};
 
 /// A page has at most so many.
@@ -33,6 +36,15 @@ impl TryFrom<u64> for Limit {
     }
 }
 
+/// A number that a ledger can give.
+fn numbered<'de, D: Deserializer<'de>>(given: D) -> Result<Option<u64>, D::Error> {
+    let number = u64::deserialize(given)?;
+    if i64::try_from(number).is_err() {
+        return Err(D::Error::custom("`after` is greater than any number"));
+    }
+    Ok(Some(number))
+}
+
 /// Which part of a list whose items have numbers.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -42,6 +54,7 @@ pub(super) struct ByNumber {
     #[param(value_type = Option<u64>, minimum = 1, maximum = 1000)]
     pub(super) limit: Option<Limit>,
     /// Those behind this one: `next` of the page before.
+    #[serde(default, deserialize_with = "numbered")]
     after: Option<u64>,
 }
 
