@@ -228,7 +228,9 @@ fn what_is_too_large_too_much_or_from_elsewhere_is_refused() {
         let answer = Visitor::new(&served).with("second", text).presses("run", "");
         assert!(answer.status == 422 && answer.body.contains("at most 8 KiB and 200 lines"), "{}", answer.body);
     }
-    assert_eq!(Visitor::new(&served).with("first", &"x".repeat(100_000)).presses("run", "").status, 413);
+    for bytes in [100_000, 1_000_000] {
+        assert_eq!(Visitor::new(&served).with("first", &"x".repeat(bytes)).presses("run", "").status, 413);
+    }
     // A form of another site, and one of nowhere.
     assert_eq!(Visitor::new(&served).with("form", "0").presses("run", "").status, 403);
     let body = format!(

@@ -12,6 +12,7 @@ use axum::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use floodmark_core::{Code, Error, Result};
+use futures::StreamExt;
 use ring::{
     hmac,
     rand::{SecureRandom, SystemRandom},
@@ -25,6 +26,10 @@ const SHORTEST: usize = 16;
 const LASTS: TimeDelta = TimeDelta::days(30);
 /// An answer that is not a stream of events takes no longer.
 const ANSWER: Duration = Duration::from_secs(30);
+/// A request has at most so many bytes.
+const BODY: usize = 64 << 10;
+/// Of one that has more, so many are taken before it is refused.
+const HEARD: usize = 1 << 20;
 /// The cookie of who has logged in.
 const COOKIE: &str = "floodmark";
 
@@ -187,10 +192,38 @@ async fn checked(app: &App, request: Request, next: Next) -> Response {
     if streams {
         return next.run(request).await;
     }
-    match tokio::time::timeout(ANSWER, next.run(request)).await {
+    let answer = async {
+        match whole(request).await {
+            Ok(request) => next.run(request).await,
+            Err(refusal) => refusal,
+        }
+    };
+    match tokio::time::timeout(ANSWER, answer).await {
         Ok(response) => response,
         Err(_) => refused(StatusCode::GATEWAY_TIMEOUT, "the answer took too long"),
     }
+}
+
+/// The request with all of its body. One that is too large is heard out for a while before it is refused: who is still
+/// writing when the connection ends gets no answer, only a broken connection.
+async fn whole(request: Request) -> std::result::Result<Request, Response> {
+    let (parts, body) = request.into_parts();
+    let (mut stream, mut bytes, mut seen) = (body.into_data_stream(), Vec::new(), 0);
+    while let Some(chunk) = stream.next().await {
+        let Ok(chunk) = chunk else {
+            return Err(refused(StatusCode::BAD_REQUEST, "the request broke off"));
+        };
+        seen += chunk.len();
+        if seen <= BODY {
+            bytes.extend_from_slice(&chunk);
+        } else if seen > HEARD {
+            break;
+        }
+    }
+    if seen > BODY {
+        return Err(refused(StatusCode::PAYLOAD_TOO_LARGE, "the request has more than 64 KiB"));
+    }
+    Ok(Request::from_parts(parts, Body::from(bytes)))
 }
 
 /// Who is not let in: a person is shown the form, a program the header.

@@ -14,13 +14,7 @@ pub(crate) use guard::Gate;
 pub(crate) use pages::link;
 
 use crate::{sandbox::Sandbox, scheduler::Shared};
-use axum::{
-    Router,
-    extract::{DefaultBodyLimit, State},
-    http::StatusCode,
-    middleware,
-    routing::get,
-};
+use axum::{Router, extract::State, http::StatusCode, middleware, routing::get};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
@@ -34,8 +28,6 @@ const CONNECTIONS: usize = 512;
 /// A request's head comes within that time and in that much.
 const HEAD: Duration = Duration::from_secs(10);
 const HEAD_BYTES: usize = 32 << 10;
-/// A request has at most so many bytes.
-const BODY: usize = 64 << 10;
 /// The loop went round within this time, or the server is not well.
 const PULSE: i64 = 60;
 
@@ -95,7 +87,6 @@ fn router(app: App) -> Router {
         .merge(pages::router())
         .merge(forms::router())
         .nest("/api/v1", api::router())
-        .layer(DefaultBodyLimit::max(BODY))
         .layer(middleware::from_fn_with_state(app.clone(), guard::guard))
         .with_state(app)
 }

@@ -92,25 +92,26 @@ impl Sandbox {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A new place; returns what it is called, which nobody guesses. Where there are many, the one that was left longest goes.
-    pub(crate) fn begin(&self) -> Result<String, Refused> {
+    /// A new place, and what it is called, which nobody guesses. Where there are many, the one that was left longest goes; one
+    /// that somebody has a hold of does not.
+    fn begin(&self) -> Result<(String, Arc<Place>), Refused> {
         let failed = |error: io::Error| Refused::Failed(error.to_string());
         let mut bytes = [0; 16];
         SystemRandom::new().fill(&mut bytes).map_err(|_| Refused::Failed("there is no randomness".into()))?;
         let id: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let mut places = self.places();
         if places.len() >= PLACES {
-            let idle = places.iter().filter(|(_, place)| place.known.try_lock().is_ok());
+            let idle = places.iter().filter(|(_, place)| Arc::strong_count(place) == 1);
             let longest = idle.min_by_key(|(_, place)| place.used()).map(|(id, _)| id.clone());
             drop(places.remove(&longest.ok_or(Refused::Full)?));
         }
-        let place = Place {
+        let place = Arc::new(Place {
             folder: self.scratch.folder().map_err(failed)?,
             used: Mutex::new(Instant::now()),
             known: tokio::sync::Mutex::new(Known::nothing()),
-        };
-        places.insert(id.clone(), Arc::new(place));
-        Ok(id)
+        });
+        places.insert(id.clone(), Arc::clone(&place));
+        Ok((id, place))
     }
 
     fn place(&self, id: &str) -> Result<Arc<Place>, Refused> {
@@ -124,9 +125,16 @@ impl Sandbox {
         Ok(self.place(id)?.known.lock().await.clone())
     }
 
-    /// Does something in a place, to its end, with what was chosen and checked.
-    pub(crate) async fn attempt(&self, id: &str, recipe: Recipe, deed: Deed) -> Result<(), Refused> {
-        let place = self.place(id)?;
+    /// Does something in a place, or in a new one, to its end, with what was chosen and checked. Returns what the place is
+    /// called.
+    pub(crate) async fn attempt(&self, id: Option<String>, recipe: Recipe, deed: Deed) -> Result<String, Refused> {
+        let (id, place) = match id {
+            Some(id) => {
+                let place = self.place(&id)?;
+                (id, place)
+            }
+            None => self.begin()?,
+        };
         let mut known = place.known.try_lock().map_err(|_| Refused::Full)?;
         let waited = tokio::time::timeout(WAIT, self.attempts.acquire()).await;
         let Ok(Ok(_permit)) = waited else { return Err(Refused::Full) };
@@ -144,7 +152,7 @@ impl Sandbox {
         let old = known.attempts.len().saturating_sub(SHOWN);
         known.attempts.drain(..old);
         place.touch();
-        Ok(())
+        Ok(id)
     }
 
     /// Lets places go that nobody used for long.
@@ -230,6 +238,10 @@ mod tests {
         Arc::new(Sandbox::open(Arc::new(Idle), base).unwrap())
     }
 
+    fn begun(sandbox: &Sandbox) -> String {
+        sandbox.begin().unwrap().0
+    }
+
     fn folders(base: &Path) -> usize {
         std::fs::read_dir(base).unwrap().flatten().filter(|entry| entry.path().is_dir()).count()
     }
@@ -239,7 +251,7 @@ mod tests {
         let base = tempfile::tempdir().unwrap();
         let sandbox = sandbox(base.path());
         let inside = sandbox.scratch.folder().unwrap().path().parent().unwrap().to_owned();
-        let (old, new) = (sandbox.begin().unwrap(), sandbox.begin().unwrap());
+        let (old, new) = (begun(&sandbox), begun(&sandbox));
         assert_eq!(folders(&inside), 2);
         thread::sleep(Duration::from_millis(20));
         sandbox.look(&new).await.unwrap();
@@ -255,10 +267,10 @@ mod tests {
     async fn places_are_few_and_the_one_that_was_left_longest_goes_first() {
         let base = tempfile::tempdir().unwrap();
         let sandbox = sandbox(base.path());
-        let ids: Vec<String> = (0..PLACES).map(|_| sandbox.begin().unwrap()).collect();
+        let ids: Vec<String> = (0..PLACES).map(|_| begun(&sandbox)).collect();
         thread::sleep(Duration::from_millis(20));
         sandbox.look(&ids[0]).await.unwrap();
-        sandbox.begin().unwrap();
+        begun(&sandbox);
         let mut kept = 0;
         for id in &ids {
             kept += usize::from(sandbox.look(id).await.is_ok());
@@ -267,9 +279,8 @@ mod tests {
         assert!(sandbox.look(&ids[0]).await.is_ok(), "the one that is used goes");
         // Where something goes on everywhere, nothing goes.
         let places: Vec<Arc<Place>> = sandbox.places().values().cloned().collect();
-        let busy: Vec<_> = places.iter().map(|place| place.known.try_lock().unwrap()).collect();
-        assert_eq!(sandbox.begin().unwrap_err(), Refused::Full);
-        drop(busy);
+        assert_eq!(sandbox.begin().err(), Some(Refused::Full));
+        drop(places);
         assert!(sandbox.begin().is_ok());
     }
 
@@ -277,11 +288,11 @@ mod tests {
     async fn in_a_place_one_thing_goes_on_at_a_time() {
         let base = tempfile::tempdir().unwrap();
         let sandbox = sandbox(base.path());
-        let id = sandbox.begin().unwrap();
-        let twice = (0..2).map(|_| sandbox.attempt(&id, Recipe::example(), Deed::Run));
+        let id = begun(&sandbox);
+        let twice = (0..2).map(|_| sandbox.attempt(Some(id.clone()), Recipe::example(), Deed::Run));
         let mut done = futures::future::join_all(twice).await;
         done.sort_by_key(Result::is_err);
-        assert_eq!(done, [Ok(()), Err(Refused::Full)]);
+        assert_eq!(done, [Ok(id.clone()), Err(Refused::Full)]);
         assert_eq!(sandbox.look(&id).await.unwrap().attempts.len(), 1);
     }
 
@@ -289,12 +300,12 @@ mod tests {
     async fn a_place_that_is_full_begins_anew() {
         let base = tempfile::tempdir().unwrap();
         let sandbox = sandbox(base.path());
-        let id = sandbox.begin().unwrap();
+        let id = begun(&sandbox);
         let large = sandbox.places()[&id].path().join("shop.db");
         std::fs::write(&large, vec![0; BYTES_OF_A_PLACE as usize + 1]).unwrap();
-        let full = sandbox.attempt(&id, Recipe::example(), Deed::Run).await;
+        let full = sandbox.attempt(Some(id.clone()), Recipe::example(), Deed::Run).await;
         assert!(matches!(&full, Err(Refused::Wrong(text)) if text.contains("start over")), "{full:?}");
-        sandbox.attempt(&id, Recipe::example(), Deed::Anew).await.unwrap();
+        sandbox.attempt(Some(id.clone()), Recipe::example(), Deed::Anew).await.unwrap();
         assert!(!large.exists());
     }
 }

@@ -240,6 +240,13 @@ impl Tab {
     /// Goes through the whole page by the Tab key alone, and holds that everything that can be used is met, in order, and seen
     /// to be.
     pub(super) fn tour(&mut self, name: &str) {
+        // A field that asks for the cursor gets it some time after the page is there, and would take it away on the way.
+        let began = Instant::now();
+        let given = "((field) => !field || field === document.activeElement)(document.querySelector('[autofocus]'))";
+        while self.value(given) != true {
+            assert!(began.elapsed() < PATIENCE, "{name}: the cursor is not where the page wants it");
+            thread::sleep(Duration::from_millis(20));
+        }
         let many = self.value(
             "(() => {
               const able = 'a[href], button, input, select, textarea, summary, [tabindex]';

@@ -75,12 +75,8 @@ async fn attempt(app: &App, sandbox: &Sandbox, id: Option<String>, choice: Choic
         Ok(recipe) => recipe,
         Err(wrong) => return told(app, Refused::Wrong(wrong)),
     };
-    let id = match id.map_or_else(|| sandbox.begin(), Ok) {
-        Ok(id) => id,
-        Err(refused) => return told(app, refused),
-    };
-    match sandbox.attempt(&id, recipe, deed).await {
-        Ok(()) => Redirect::to(&format!("/try/{id}")).into_response(),
+    match sandbox.attempt(id, recipe, deed).await {
+        Ok(id) => Redirect::to(&format!("/try/{id}")).into_response(),
         Err(refused) => told(app, refused),
     }
 }
