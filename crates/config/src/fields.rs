@@ -305,6 +305,16 @@ pub const FIELDS: &[Field] = &[
         "The table; with `source.tables` a name for each, such as `raw_{table}` or `{schema}_{table}`.",
     )
     .default("the pipeline's name; with `source.tables` the source table's"),
+    Field::new(
+        "pipelines.*.destination.partition_by",
+        Kind::List,
+        "Lakes: the columns by which the files of a new table are kept apart, each value in a folder of its own.",
+    )
+    .default("as the table has it; a new one has no partitions")
+    .flag("partition-by"),
+    Field::new("pipelines.*.destination.file_size", Kind::Bytes, "Lakes: how large files become, about.")
+        .default("128MiB")
+        .flag("file-size"),
     // How a run loads.
     Field::new("pipelines.*.load", choice!(Load), "The load strategy. Must be given unless there is a key.")
         .default("`upsert` where there is a key; with `source.tables`, `overwrite` for a table without one")

@@ -284,7 +284,8 @@ fn destination(
         _ => None,
     };
     let url = url.or_else(|| ConnectionUrl::parse(NOWHERE).ok())?;
-    Some(DestinationSpec { url, table })
+    let (partition_by, file_size) = (destination.list("partition_by"), destination.number("file_size"));
+    Some(DestinationSpec { url, table, partition_by, file_size })
 }
 
 /// The database that a source or a destination names. `key`: where to say that it names none.

@@ -11,7 +11,7 @@ use floodmark_core::{
         AbsentRows, ChangedFiles, CsvOptions, CursorNulls, DatabaseSource, FileFormat, Load, OnBadRow, OnNull,
         Pipeline, Relation, STDIN, SourceSpec, XMIN,
     },
-    url::ConnectionUrl,
+    url::{ConnectionUrl, is_lake},
 };
 use std::collections::HashSet;
 
@@ -21,6 +21,7 @@ pub(crate) fn check(p: &Pipeline, record: &Record, owner: Spot, words: Words, ou
     rules.repeats();
     rules.rejects();
     rules.source();
+    rules.destination();
     if !record.sound(&["load"]) || !(record.has("load") || rules.keyed()) {
         return;
     }
@@ -75,8 +76,10 @@ impl Rules<'_> {
         for name in ["key", "window"] {
             self.twice(self.record, name);
         }
-        if let Some(source) = self.record.record("source") {
-            self.twice(source, "names");
+        for (side, name) in [("source", "names"), ("destination", "partition_by")] {
+            if let Some(side) = self.record.record(side) {
+                self.twice(side, name);
+            }
         }
     }
 
@@ -88,6 +91,17 @@ impl Rules<'_> {
                 let message = format!("the column {} stands twice in {}", quoted(&item.written), self.words.name(name));
                 self.out.add(Code::Unsafe, item.at, message).help("keep it once");
             }
+        }
+    }
+
+    /// Settings of files, for a destination that has none.
+    fn destination(&mut self) {
+        let url = &self.p.destination.url;
+        let Some(destination) = self.record.record("destination").filter(|_| !is_lake(url.scheme())) else { return };
+        for name in ["partition_by", "file_size"] {
+            let Some(given) = destination.get(name) else { continue };
+            let message = format!("{} is about lakes: {} has no files to lay out", self.words.name(name), url.scheme());
+            self.out.add(Code::Unsafe, given.at, message).help("take it out, or load into delta: or parquet:");
         }
     }
 

@@ -261,6 +261,10 @@ pub struct DestinationSpec {
     pub url: ConnectionUrl,
     /// The table, as the user wrote it.
     pub table: String,
+    /// A lake: the columns by which a new table's files are kept apart. Empty means not at all, or as the table has it.
+    pub partition_by: Vec<String>,
+    /// A lake: how large files become, in bytes, about; `None` leaves it to the lake.
+    pub file_size: Option<u64>,
 }
 
 choices! {

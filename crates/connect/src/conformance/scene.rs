@@ -112,6 +112,8 @@ impl Scene {
                 destination: DestinationSpec {
                     url: ConnectionUrl::parse("scene:").unwrap_or_else(fail),
                     table: "t".into(),
+                    partition_by: Vec::new(),
+                    file_size: None,
                 },
                 load,
                 key: vec!["id".into()],

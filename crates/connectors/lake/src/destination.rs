@@ -5,6 +5,7 @@ use crate::{
     keeper::Keeper,
     lake::Lake,
     ledger::LakeLedger,
+    log::{Snapshot, check_partitions},
     rehearsal::LakeRehearsal,
     rows::{Rows, Shared, finders},
     session::{self, LakeSession, Now},
@@ -110,9 +111,21 @@ impl LakeDestination {
             _ => table.snapshot()?.map(Arc::new),
         };
         let schema = joined(snapshot.as_ref().map(|snapshot| &snapshot.schema), plan.target.schema);
-        let finders = finders(plan.target.pipeline);
-        let stop = stop.clone();
-        Ok(Rows { table, snapshot, schema, cleared: false, writer: None, next: 1, finders, stop, brought: None })
+        let spec = &plan.target.pipeline.destination;
+        let partition_by = partitions(&table.name, snapshot.as_deref(), &spec.partition_by, &schema)?;
+        Ok(Rows {
+            table,
+            snapshot,
+            schema,
+            partition_by,
+            file_size: spec.file_size,
+            cleared: false,
+            writer: None,
+            next: 1,
+            finders: finders(plan.target.pipeline),
+            stop: stop.clone(),
+            brought: None,
+        })
     }
 
     /// Two pipelines that load one table undo each other's work, and neither notices.
@@ -136,6 +149,24 @@ impl LakeDestination {
             }
         }
         Ok(())
+    }
+}
+
+/// The columns by which the files of a table are kept apart: its own; of a new one those that the pipeline names.
+fn partitions(table: &str, there: Option<&Snapshot>, named: &[String], schema: &Schema) -> Result<Vec<String>> {
+    match there {
+        None => check_partitions(table, schema, named).map(|()| named.to_vec()),
+        Some(there) if named.is_empty() || there.partition_by == named => Ok(there.partition_by.clone()),
+        Some(there) => {
+            let has = match there.partition_by.as_slice() {
+                [] => "has no partitions".to_owned(),
+                columns => format!("is partitioned by {}", columns.join(", ")),
+            };
+            let what = format!("`partition_by` says {}, and the table {has}", named.join(", "));
+            Err(failure::unsuited(table, what).help(
+                "a table keeps the partitions it was made with: take `partition_by` out, or load into a new table",
+            ))
+        }
     }
 }
 

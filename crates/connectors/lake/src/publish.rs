@@ -70,7 +70,7 @@ pub(crate) fn publish(
             let change = Change {
                 transaction: Some((&keeper.application, number)),
                 schema: written.changed.then_some(&written.schema),
-                partition_by: &[],
+                partition_by: &rows.partition_by,
                 add: &written.add,
                 remove: &remove,
                 reads: written.reads,

@@ -25,6 +25,10 @@ pub(crate) struct Rows {
     pub(crate) snapshot: Option<Arc<Snapshot>>,
     /// The columns of new files, where rows go into them as they come.
     pub(crate) schema: Schema,
+    /// The columns by which files are kept apart.
+    pub(crate) partition_by: Vec<String>,
+    /// How large files become, in bytes, about; `None` is as ever.
+    pub(crate) file_size: Option<u64>,
     /// Nothing of what was there is there any more.
     pub(crate) cleared: bool,
     pub(crate) writer: Option<Writer>,
@@ -49,10 +53,11 @@ impl Rows {
     /// How new files look.
     pub(crate) fn layout(&self, schema: &Schema, numbered: Option<i64>) -> Layout {
         let mut layout = Layout::new(schema.clone());
+        layout.partition_by.clone_from(&self.partition_by);
         if let Some(snapshot) = &self.snapshot {
-            layout.partition_by.clone_from(&snapshot.partition_by);
             layout.required.clone_from(&snapshot.required);
         }
+        layout.target = self.file_size.unwrap_or(layout.target);
         layout.statistics.clone_from(&self.finders);
         layout.numbered = numbered;
         layout
@@ -98,6 +103,8 @@ impl Shared {
             table,
             snapshot: None,
             schema: Schema::default(),
+            partition_by: Vec::new(),
+            file_size: None,
             cleared: false,
             writer: None,
             next: 1,

@@ -1,7 +1,7 @@
 //! Columns as the log writes them.
 
 use crate::failure;
-use floodmark_core::{Code, Column, DataType, Error, Result, Schema, schema::case_clash};
+use floodmark_core::{Column, DataType, Error, Result, Schema, schema::case_clash};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
@@ -127,22 +127,22 @@ pub fn must_rewrite(old: &Schema, new: &Schema) -> bool {
     new.columns.iter().any(|column| old.get(&column.name).is_some_and(|before| stored(before) != stored(column)))
 }
 
-/// Partition columns are told by texts in the log.
+/// Partition columns are told by texts in the log, and at least one column is in the files.
 pub(crate) fn check_partitions(table: &str, schema: &Schema, partition_by: &[String]) -> Result<()> {
     for name in partition_by {
         let Some(column) = schema.get(name) else {
-            return Err(failure::unsuited(
-                table,
-                format!("`partition_by` names column {name:?}, which the table does not have"),
-            ));
+            let what = format!("`partition_by` names column {name:?}, which the table does not have");
+            let names = schema.names().join(", ");
+            return Err(failure::unsuited(table, what).help(format!("its columns are {names}")));
         };
         if matches!(column.data_type, DataType::Bytes | DataType::Json) {
             let what = format!("column {name:?} is {}, by which a table cannot be partitioned", column.data_type);
-            return Err(Error::new(Code::TableShape, what)
-                .in_file(table)
-                .state("nothing was written")
-                .help("choose one with few and short values, such as a date"));
+            return Err(failure::unsuited(table, what).help("choose one with few and short values, such as a date"));
         }
+    }
+    if !partition_by.is_empty() && schema.columns.iter().all(|column| partition_by.contains(&column.name)) {
+        return Err(failure::unsuited(table, "`partition_by` names every column of the table")
+            .help("leave at least one for the files"));
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ mod tidy;
 mod vacuum;
 
 pub use commit::{Change, Operation, Outcome, Reads};
+pub(crate) use fields::check_partitions;
 pub use fields::must_rewrite;
 pub use snapshot::Snapshot;
 pub use tidy::Tidied;
