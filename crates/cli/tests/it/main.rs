@@ -11,6 +11,8 @@ mod from_mysql;
 mod from_postgres;
 mod help;
 mod hook;
+#[cfg(feature = "lake")]
+mod lakes;
 mod lineage;
 mod load;
 mod pages;

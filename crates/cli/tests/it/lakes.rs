@@ -1,0 +1,155 @@
+//! Lakes by the command line: what their files look like, tidying up, versions as the watermark.
+
+use crate::support::{Scratch, files};
+use std::path::PathBuf;
+
+const LAKE: &str = "delta:///lake";
+
+/// The Parquet files of a table, below its folder.
+fn parquet(scratch: &Scratch, table: &str) -> Vec<PathBuf> {
+    let folder = scratch.path().join("lake").join(table);
+    let all = files(&folder).into_keys().map(|path| path.strip_prefix(&folder).unwrap().to_owned());
+    all.filter(|path| path.extension().is_some_and(|end| end == "parquet") && !path.starts_with("_delta_log")).collect()
+}
+
+fn load<'a>(file: &'a str, table: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    [&["load", file, LAKE, "--table", table], more].concat()
+}
+
+/// The rows of a table of the lake, as an overwritten copy in SQLite has them.
+fn rows(scratch: &Scratch, table: &str) -> String {
+    let pipeline = format!(
+        "version: 1\nconnections: {{ lake: \"{LAKE}\" }}\npipelines:\n  copy:\n    source: {{ connection: lake, table: {table} }}\n    \
+         destination: {{ url: \"sqlite:///copy.db\" }}\n    load: overwrite\n"
+    );
+    scratch.write("copy.yaml", &pipeline);
+    scratch.ok(&["run", "--config", "copy.yaml"]);
+    scratch.fingerprint("sqlite:///copy.db", "copy")
+}
+
+#[test]
+fn files_of_a_new_table_are_kept_apart_as_the_pipeline_says() {
+    let scratch = Scratch::new();
+    scratch.write("a.csv", "id,day,v\n1,2026-01-01,a\n2,2026-01-02,b\n3,,c\n");
+    let apart = ["--key", "id", "--partition-by", "day"];
+    scratch.ok(&load("a.csv", "t", &apart));
+    let folders = |scratch: &Scratch| -> Vec<String> {
+        let folders = parquet(scratch, "t").into_iter().map(|path| path.parent().unwrap().display().to_string());
+        folders.collect()
+    };
+    assert_eq!(folders(&scratch), ["day=2026-01-01", "day=2026-01-02", "day=__HIVE_DEFAULT_PARTITION__"]);
+    // A row that moves into another partition is in that one alone.
+    scratch.write("a.csv", "id,day,v\n1,2026-01-02,moved\n3,2026-01-01,c\n");
+    let moved = scratch.one(&load("a.csv", "t", &apart));
+    assert_eq!((&moved["updated"], &moved["inserted"]), (&2.into(), &0.into()), "{moved}");
+    scratch.write("all.csv", "id,day,v\n1,2026-01-02,moved\n2,2026-01-02,b\n3,2026-01-01,c\n");
+    scratch.ok(&["load", "all.csv", "sqlite:///one.db", "--table", "t", "--key", "id"]);
+    assert_eq!(scratch.fingerprint(LAKE, "t"), scratch.fingerprint("sqlite:///one.db", "t"));
+    // It stays so where the pipeline says nothing, and what it says otherwise is refused before anything is written.
+    scratch.write("b.csv", "id,day,v\n4,2026-01-03,d\n");
+    let ran = scratch.run(&load("b.csv", "t", &["--key", "id", "--partition-by", "v"]));
+    assert!(ran.code != 0 && ran.stderr.contains("says v, and the table is partitioned by day"), "{ran:?}");
+    assert_eq!(scratch.fingerprint(LAKE, "t"), scratch.fingerprint("sqlite:///one.db", "t"));
+    scratch.ok(&load("b.csv", "t", &["--key", "id"]));
+    assert!(folders(&scratch).contains(&"day=2026-01-03".to_owned()));
+}
+
+#[test]
+fn what_cannot_keep_files_apart_is_refused_before_anything_is_written() {
+    let scratch = Scratch::new();
+    scratch.write("a.csv", "id,v\n1,a\n");
+    for (given, said) in [
+        ("nothing", "names column \"nothing\", which the table does not have"),
+        ("id,v", "names every column of the table"),
+        ("id,id", "stands twice"),
+    ] {
+        let ran = scratch.run(&load("a.csv", "t", &["--load", "append", "--partition-by", given]));
+        assert!(ran.code != 0 && ran.stderr.contains(said), "{given}: {ran:?}");
+        assert!(!scratch.path().join("lake/t").exists(), "{given}");
+    }
+    let elsewhere = ["load", "a.csv", "sqlite:///a.db", "--table", "t", "--load", "append", "--partition-by", "v"];
+    let ran = scratch.run(&elsewhere);
+    assert!(ran.code == 2 && ran.stderr.contains("is about lakes"), "{ran:?}");
+    assert!(!scratch.path().join("a.db").exists());
+}
+
+#[test]
+fn files_become_as_large_as_the_pipeline_says() {
+    let scratch = Scratch::new();
+    let mut text = String::from("id,v\n");
+    for id in 0..60_000u64 {
+        // Nothing that packs well.
+        text.push_str(&format!("{id},{:016x}{:016x}\n", id.wrapping_mul(0x9e37_79b9_7f4a_7c15), id.wrapping_pow(7)));
+    }
+    scratch.write("a.csv", &text);
+    scratch.ok(&load("a.csv", "one", &["--load", "append"]));
+    scratch.ok(&load("a.csv", "many", &["--load", "append", "--file-size", "256KiB"]));
+    assert_eq!(parquet(&scratch, "one").len(), 1);
+    assert!(parquet(&scratch, "many").len() >= 3, "{:?}", parquet(&scratch, "many"));
+    assert_eq!(scratch.fingerprint(LAKE, "one"), scratch.fingerprint(LAKE, "many"));
+}
+
+#[test]
+fn small_files_are_written_together_and_the_rows_stay() {
+    let scratch = Scratch::new();
+    for id in 0..5 {
+        scratch.write(&format!("{id}.csv"), &format!("id,v\n{id},a\n"));
+        scratch.ok(&load(&format!("{id}.csv"), "t", &["--load", "append"]));
+    }
+    let before = scratch.fingerprint(LAKE, "t");
+    assert_eq!(parquet(&scratch, "t").len(), 5);
+    let told = scratch.one(&["optimize", LAKE, "t", "--keep", "0"]);
+    assert_eq!(parquet(&scratch, "t").len(), 1, "{told}");
+    assert_eq!(scratch.fingerprint(LAKE, "t"), before);
+    // The pipeline goes on, and its files are known as before.
+    let again = scratch.one(&load("3.csv", "t", &["--load", "append"]));
+    assert_eq!(again["inserted"], 0, "{again}");
+    let ran = scratch.run(&["optimize", LAKE, "nothing"]);
+    assert!(ran.code != 0 && ran.stderr.contains("nothing"), "{ran:?}");
+}
+
+#[test]
+fn versions_of_a_table_are_a_watermark_until_one_takes_rows_away() {
+    let scratch = Scratch::new();
+    let pipeline = format!(
+        "version: 1\nconnections: {{ lake: \"{LAKE}\" }}\npipelines:\n  copy:\n    source: {{ connection: lake, table: t }}\n    \
+         destination: {{ url: \"sqlite:///news.db\" }}\n    watermark: delta_version\n    load: append\n"
+    );
+    scratch.write("news.yaml", &pipeline);
+    let run = |inserted: u64| {
+        let ran = scratch.one(&["run", "--config", "news.yaml"]);
+        assert_eq!(ran["inserted"], inserted, "{ran}");
+    };
+    scratch.write("1.csv", "id,v\n1,a\n2,b\n");
+    scratch.ok(&load("1.csv", "t", &["--load", "append"]));
+    run(2);
+    run(0);
+    scratch.write("2.csv", "id,v\n3,c\n");
+    scratch.ok(&load("2.csv", "t", &["--load", "append"]));
+    scratch.ok(&["optimize", LAKE, "t", "--keep", "0"]);
+    run(1);
+    run(0);
+    // What takes rows away cannot be told by adding some.
+    scratch.write("1.csv", "id,v\n1,other\n");
+    scratch.ok(&load("1.csv", "t", &["--load", "append"]));
+    let ran = scratch.run(&["run", "--config", "news.yaml"]);
+    assert!(ran.code != 0 && ran.stderr.contains("FM0202"), "{ran:?}");
+}
+
+#[test]
+fn all_tables_of_a_lake_are_found_by_their_names() {
+    let scratch = Scratch::new();
+    scratch.write("a.csv", "id,v\n1,a\n2,b\n");
+    for table in ["orders", "sales/lines", "other"] {
+        scratch.ok(&load("a.csv", table, &["--key", "id"]));
+    }
+    let family = format!(
+        "version: 1\nconnections: {{ lake: \"{LAKE}\" }}\npipelines:\n  all:\n    source: {{ connection: lake, tables: \"*\", exclude: other }}\n    \
+         destination: {{ url: \"sqlite:///all.db\" }}\n    load: overwrite\n"
+    );
+    scratch.write("all.yaml", &family);
+    let ran = scratch.json(&["run", "--config", "all.yaml"], 0);
+    let inserted: Vec<_> = ran.iter().map(|run| run["inserted"].clone()).collect();
+    assert_eq!(inserted, [2, 2], "{ran:?}");
+    assert_eq!(rows(&scratch, "orders"), scratch.fingerprint(LAKE, "orders"));
+}
