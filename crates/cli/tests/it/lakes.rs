@@ -23,7 +23,7 @@ fn rows(scratch: &Scratch, table: &str) -> String {
          destination: {{ url: \"sqlite:///copy.db\" }}\n    load: overwrite\n"
     );
     scratch.write("copy.yaml", &pipeline);
-    scratch.ok(&["run", "--config", "copy.yaml"]);
+    scratch.ok(&["run", "--file", "copy.yaml"]);
     scratch.fingerprint("sqlite:///copy.db", "copy")
 }
 
@@ -41,7 +41,7 @@ fn files_of_a_new_table_are_kept_apart_as_the_pipeline_says() {
     // A row that moves into another partition is in that one alone.
     scratch.write("a.csv", "id,day,v\n1,2026-01-02,moved\n3,2026-01-01,c\n");
     let moved = scratch.one(&load("a.csv", "t", &apart));
-    assert_eq!((&moved["updated"], &moved["inserted"]), (&2.into(), &0.into()), "{moved}");
+    assert_eq!((&moved["rows"]["updated"], &moved["rows"]["inserted"]), (&2.into(), &0.into()), "{moved}");
     scratch.write("all.csv", "id,day,v\n1,2026-01-02,moved\n2,2026-01-02,b\n3,2026-01-01,c\n");
     scratch.ok(&["load", "all.csv", "sqlite:///one.db", "--table", "t", "--key", "id"]);
     assert_eq!(scratch.fingerprint(LAKE, "t"), scratch.fingerprint("sqlite:///one.db", "t"));
@@ -98,12 +98,16 @@ fn small_files_are_written_together_and_the_rows_stay() {
     }
     let before = scratch.fingerprint(LAKE, "t");
     assert_eq!(parquet(&scratch, "t").len(), 5);
-    let told = scratch.one(&["optimize", LAKE, "t", "--keep", "0"]);
-    assert_eq!(parquet(&scratch, "t").len(), 1, "{told}");
+    let told = scratch.one(&["optimize", LAKE, "t"]);
+    let counts = ["files_compacted", "files_written", "files_deleted"].map(|name| told[name].as_u64().unwrap());
+    assert_eq!(counts, [5, 1, 0], "who reads an older version still finds its files");
+    assert_eq!(parquet(&scratch, "t").len(), 6);
+    let ran = scratch.run(&["optimize", LAKE, "t", "--keep", "0s"]);
+    assert!(ran.code == 2 && ran.stderr.contains("kept for an hour at least"), "{ran:?}");
     assert_eq!(scratch.fingerprint(LAKE, "t"), before);
     // The pipeline goes on, and its files are known as before.
     let again = scratch.one(&load("3.csv", "t", &["--load", "append"]));
-    assert_eq!(again["inserted"], 0, "{again}");
+    assert_eq!(again["rows"]["inserted"], 0, "{again}");
     let ran = scratch.run(&["optimize", LAKE, "nothing"]);
     assert!(ran.code != 0 && ran.stderr.contains("nothing"), "{ran:?}");
 }
@@ -117,8 +121,8 @@ fn versions_of_a_table_are_a_watermark_until_one_takes_rows_away() {
     );
     scratch.write("news.yaml", &pipeline);
     let run = |inserted: u64| {
-        let ran = scratch.one(&["run", "--config", "news.yaml"]);
-        assert_eq!(ran["inserted"], inserted, "{ran}");
+        let ran = scratch.one(&["run", "--file", "news.yaml"]);
+        assert_eq!(ran["rows"]["inserted"], inserted, "{ran}");
     };
     scratch.write("1.csv", "id,v\n1,a\n2,b\n");
     scratch.ok(&load("1.csv", "t", &["--load", "append"]));
@@ -126,13 +130,13 @@ fn versions_of_a_table_are_a_watermark_until_one_takes_rows_away() {
     run(0);
     scratch.write("2.csv", "id,v\n3,c\n");
     scratch.ok(&load("2.csv", "t", &["--load", "append"]));
-    scratch.ok(&["optimize", LAKE, "t", "--keep", "0"]);
+    scratch.ok(&["optimize", LAKE, "t"]);
     run(1);
     run(0);
     // What takes rows away cannot be told by adding some.
     scratch.write("1.csv", "id,v\n1,other\n");
     scratch.ok(&load("1.csv", "t", &["--load", "append"]));
-    let ran = scratch.run(&["run", "--config", "news.yaml"]);
+    let ran = scratch.run(&["run", "--file", "news.yaml"]);
     assert!(ran.code != 0 && ran.stderr.contains("FM0202"), "{ran:?}");
 }
 
@@ -148,8 +152,9 @@ fn all_tables_of_a_lake_are_found_by_their_names() {
          destination: {{ url: \"sqlite:///all.db\" }}\n    load: overwrite\n"
     );
     scratch.write("all.yaml", &family);
-    let ran = scratch.json(&["run", "--config", "all.yaml"], 0);
-    let inserted: Vec<_> = ran.iter().map(|run| run["inserted"].clone()).collect();
-    assert_eq!(inserted, [2, 2], "{ran:?}");
+    let ran = scratch.json(&["run", "--file", "all.yaml"], 0);
+    let loaded: Vec<_> = ran.iter().map(|run| (run["pipeline"].as_str().unwrap(), &run["rows"]["inserted"])).collect();
+    assert_eq!(loaded, [("all.orders", &2.into()), ("all.sales/lines", &2.into())]);
+    assert_eq!(scratch.fingerprint("sqlite:///all.db", "sales/lines"), scratch.fingerprint(LAKE, "sales/lines"));
     assert_eq!(rows(&scratch, "orders"), scratch.fingerprint(LAKE, "orders"));
 }

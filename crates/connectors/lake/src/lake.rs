@@ -30,13 +30,13 @@ pub(crate) enum Kind {
 #[derive(Debug, Clone)]
 pub struct Table {
     pub(crate) place: Place,
-    folder: Path,
+    pub(crate) folder: Path,
     pub(crate) name: String,
     pub(crate) kind: Kind,
 }
 
 /// The folders of a lake or a table that are no tables.
-const RESERVED: [&str; 2] = ["_floodmark", "_delta_log"];
+pub(crate) const RESERVED: [&str; 2] = ["_floodmark", "_delta_log"];
 
 impl Lake {
     /// `delta:///folder` (relative), `delta:////folder`, or `delta+s3://bucket/folder?…` and the like. Nothing is asked or

@@ -6,7 +6,7 @@
 
 use crate::{
     data::{Bounds, DataFile, from_file},
-    lake::{Lake, Table},
+    lake::{Lake, RESERVED, Table},
     log::Snapshot,
 };
 use arrow::{
@@ -23,6 +23,7 @@ use floodmark_core::{
     pipeline::Relation,
     url::ConnectionUrl,
 };
+use object_store::path::Path;
 use std::{
     cmp::Ordering,
     collections::VecDeque,
@@ -48,20 +49,24 @@ struct Seen {
     versions: bool,
 }
 
-/// The tables of a lake.
+/// The tables of a lake, also those in folders of its folders.
 ///
 /// # Errors
 /// Where it cannot be listed.
 pub fn catalog(url: &ConnectionUrl) -> Result<Catalog> {
     let lake = Lake::open(url)?;
-    let mut tables = Vec::new();
-    for name in lake.folders(&object_store::path::Path::default())? {
+    let (mut tables, mut folders) = (Vec::new(), lake.folders(&Path::default())?);
+    while let Some(name) = folders.pop() {
         let Ok(table) = lake.table(&name) else { continue };
-        // A folder with other things in it is none.
-        if let Ok(Some(_)) = table.snapshot() {
+        let inside = lake.folders(&table.folder)?;
+        // One that cannot be read is a table as well: whoever reads it is told why not.
+        if inside.iter().any(|folder| RESERVED.contains(&folder.as_str())) {
             tables.push(Listed { schema: None, name, bare: true, own: true, key: Vec::new() });
+        } else if !name.contains('/') {
+            folders.extend(inside.iter().map(|folder| format!("{name}/{folder}")));
         }
     }
+    tables.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(Catalog { tables, case_sensitive: true })
 }
 
