@@ -27,7 +27,7 @@ cargo xtask COMMAND
   crash [--postgres|--mysql|--duckdb] [SCENARIO]
                            kills every scenario (or those whose name has it) at every crash point in every way, and fires a
                            hundred times ten runs at once; the test suite holds a sample of both
-  soak [--postgres|--mysql|--duckdb] [--seed S] [--minutes N]
+  soak [--postgres|--mysql|--duckdb|--delta] [--seed S] [--minutes N]
                            random histories against a model of the promises; an hour unless told otherwise
   fuzz [TARGET] [--seconds N]
                            runs the targets of fuzz/ for 30 seconds each unless told otherwise; installs what they need,

@@ -1,5 +1,5 @@
-//! `cargo xtask soak`: random histories against the model, for as long as one likes; `--postgres`, `--mysql` or
-//! `--duckdb`: into another database than SQLite. Sources are tables of all servers, so that these are started in any case.
+//! `cargo xtask soak`: random histories against the model, for as long as one likes; `--postgres`, `--mysql`, `--duckdb` or
+//! `--delta`: into another database than SQLite. Sources are tables of all servers, so that these are started in any case.
 
 use crate::{
     duckdb,
@@ -11,9 +11,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The command.
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
-    let usage = || "cargo xtask soak [--postgres|--mysql|--duckdb] [--seed S] [--minutes N]".to_owned();
+    let usage = || "cargo xtask soak [--postgres|--mysql|--duckdb|--delta] [--seed S] [--minutes N]".to_owned();
     let (server, arguments) = match arguments {
-        [first, rest @ ..] if ["--postgres", "--mysql", "--duckdb"].contains(&first.as_str()) => {
+        [first, rest @ ..] if ["--postgres", "--mysql", "--duckdb", "--delta"].contains(&first.as_str()) => {
             (first.strip_prefix("--"), rest)
         }
         all => (None, all),
@@ -32,7 +32,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     build()?;
     say(&format!("seed {seed}, {minutes} minutes"));
     let mut test = cargo();
-    test.args(["test", "--quiet", "--package", "floodmark-testkit", "--features", "duckdb", "--test", "it"]);
+    test.args(["test", "--quiet", "--package", "floodmark-testkit", "--features", "duckdb,lake", "--test", "it"]);
     test.envs(duckdb::variables()?);
     test.args(["--", "--ignored", "--exact", "model::soak", "--nocapture"]);
     test.env("FLOODMARK_BIN", binary()).env("FLOODMARK_SEED", seed.to_string());

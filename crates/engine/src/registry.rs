@@ -49,8 +49,13 @@ fn table(database: &DatabaseSource) -> Result<Box<dyn Source>> {
     }
 }
 
+/// Whether it answers to conditions in SQL. Files and lakes do not: whoever reads them judges.
+pub fn judges(spec: &SourceSpec) -> bool {
+    matches!(spec, SourceSpec::Database(database) if !is_lake(database.url.scheme()))
+}
+
 /// The same for a comparison, which reads it again and again and sees one state of it; only the rows for which a condition
-/// in its own SQL holds. Files know none: whoever reads them judges.
+/// in its own SQL holds, where it `judges`.
 pub fn compared(spec: &SourceSpec, condition: Option<&str>) -> Result<Box<dyn Source>> {
     let SourceSpec::Database(DatabaseSource { url, relation, readers }) = spec else { return source(spec) };
     let filtered = |condition: &str| -> Result<Relation> {

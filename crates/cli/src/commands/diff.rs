@@ -23,7 +23,7 @@ use floodmark_engine::{
     diff::{Comparison, Report, SideSpec},
     registry,
 };
-use std::{collections::HashMap, fs::File, io::Read, path::Path, sync::Arc};
+use std::{fs::File, io::Read, path::Path, sync::Arc};
 
 /// `floodmark diff`
 pub(super) fn diff(cx: &Context, args: &DiffArgs) -> Result<u8, Failure> {
@@ -125,18 +125,7 @@ impl Named {
     }
 
     fn side(&self, condition: Option<&str>) -> Result<SideSpec> {
-        let judged = condition.filter(|_| self.spec.files().is_some());
-        Ok(SideSpec {
-            name: self.name.clone(),
-            source: registry::compared(&self.spec, condition)?,
-            told: match condition.filter(|_| judged.is_none()) {
-                Some(condition) => Some((condition.to_owned(), registry::compared(&self.spec, None)?)),
-                None => None,
-            },
-            condition: judged.map(str::to_owned),
-            range: None,
-            types: HashMap::new(),
-        })
+        SideSpec::of(self.name.clone(), &self.spec, condition.map(str::to_owned), condition)
     }
 }
 

@@ -158,3 +158,30 @@ fn all_tables_of_a_lake_are_found_by_their_names() {
     assert_eq!(scratch.fingerprint("sqlite:///all.db", "sales/lines"), scratch.fingerprint(LAKE, "sales/lines"));
     assert_eq!(rows(&scratch, "orders"), scratch.fingerprint(LAKE, "orders"));
 }
+
+#[test]
+fn a_comparison_judges_what_a_lake_does_not() {
+    let scratch = Scratch::new();
+    scratch.write("a.csv", "id,v\n1,a\n2,b\n");
+    scratch.ok(&load("a.csv", "t", &["--key", "id"]));
+    scratch.write("b.csv", "id,v\n1,a\n2,other\n");
+    let diff = |more: &[&str]| {
+        let table = format!("{LAKE}#t");
+        scratch.run(&[&["diff", "b.csv", &table, "--key", "id"], more].concat()).code
+    };
+    assert_eq!((diff(&[]), diff(&["--where", "id = 1"]), diff(&["--where", "id = 2"])), (4, 0, 4));
+    // Of a history only what is in force is compared.
+    let pipeline = format!(
+        "version: 1\npipelines:\n  h:\n    source: {{ url: \"sqlite:///s.db\", table: s }}\n    \
+         destination: {{ url: \"{LAKE}\" }}\n    load: scd2\n    key: id\n"
+    );
+    scratch.write("h.yaml", &pipeline);
+    for file in ["a.csv", "b.csv"] {
+        scratch.ok(&["load", file, "sqlite:///s.db", "--table", "s", "--key", "id"]);
+        scratch.ok(&["run", "--file", "h.yaml"]);
+        scratch.ok(&["verify", "--file", "h.yaml"]);
+    }
+    scratch.write("c.csv", "id,v\n1,c\n");
+    scratch.ok(&["load", "c.csv", "sqlite:///s.db", "--table", "s", "--key", "id"]);
+    assert_eq!(scratch.run(&["verify", "--file", "h.yaml"]).code, 4);
+}

@@ -1,7 +1,7 @@
 //! One of the two tables: what of it is compared, and how its rows are hashed or read.
 
 use super::columns::Pair;
-use crate::verify::decoded;
+use crate::{registry, verify::decoded};
 use arrow::{
     array::{BooleanArray, RecordBatch},
     compute::filter_record_batch,
@@ -13,6 +13,7 @@ use floodmark_connect::{
 use floodmark_core::{
     Code, Column, DataType, Error, Result, Schema, Value,
     encoding::{self, Digest, Form, Hash},
+    pipeline::SourceSpec,
 };
 use floodmark_sql::Condition;
 use std::{
@@ -38,6 +39,23 @@ pub struct SideSpec {
     pub range: Option<Range>,
     /// Types to read columns as, in place of their own.
     pub types: HashMap<String, floodmark_core::DataType>,
+}
+
+impl SideSpec {
+    /// All of it, or the rows for which a condition holds. `told`: what of the condition somebody wrote, to be told where it
+    /// does not work.
+    ///
+    /// # Errors
+    /// Where there is no such source.
+    pub fn of(name: String, spec: &SourceSpec, condition: Option<String>, told: Option<&str>) -> Result<SideSpec> {
+        let (theirs, condition) = if registry::judges(spec) { (condition, None) } else { (None, condition) };
+        let told = match told.filter(|_| condition.is_none()) {
+            Some(told) => Some((told.to_owned(), registry::compared(spec, None)?)),
+            None => None,
+        };
+        let source = registry::compared(spec, theirs.as_deref())?;
+        Ok(SideSpec { name, source, condition, told, range: None, types: HashMap::new() })
+    }
 }
 
 /// A side that was looked at.

@@ -35,7 +35,7 @@ use floodmark_core::{
     watermark::Bounds,
     wording,
 };
-use std::{collections::HashMap, path::Path};
+use std::path::Path;
 
 /// How often it is begun again because a run committed meanwhile.
 const TRIES: u32 = 3;
@@ -398,18 +398,12 @@ fn side(spec: &SourceSpec, name: String, marked: bool, pipeline: &Pipeline, requ
         .map(|condition| format!("({condition}\n)"))
         .collect();
     let condition = (!conditions.is_empty()).then(|| conditions.join(" AND "));
-    let source = registry::compared(spec, condition.as_deref())?;
-    let told = match &request.condition {
-        Some(condition) => Some((condition.clone(), registry::compared(spec, None)?)),
-        None => None,
-    };
-    Ok(SideSpec { name, source, told, condition: None, range: None, types: HashMap::new() })
+    SideSpec::of(name, spec, condition, request.condition.as_deref())
 }
 
 /// Rows of a table that Floodmark made that are not in force, or no others than these.
 pub(crate) fn apart(spec: &SourceSpec, condition: &str) -> Result<SideSpec> {
-    let source = registry::compared(spec, Some(condition))?;
-    Ok(SideSpec { name: String::new(), source, told: None, condition: None, range: None, types: HashMap::new() })
+    SideSpec::of(String::new(), spec, Some(condition.to_owned()), None)
 }
 
 /// What the source is called.

@@ -76,7 +76,7 @@ type Compared = Result<(), String>;
 
 impl Trial<'_> {
     fn new<'a>(root: &'a Path, history: &History, on: Destination) -> Result<Trial<'a>, String> {
-        let world = World { server: on != Destination::Sqlite, ..World::new(&history.settings) };
+        let world = World { server: !matches!(on.name(), "sqlite" | "delta"), ..World::new(&history.settings) };
         let trial = Trial { root, store: Store::new(on)?, worlds: vec![world], clock: 0 };
         trial.configure()?;
         Ok(trial)

@@ -19,7 +19,7 @@ fn agree(found: &[Disagreement], on: Destination) {
     let server = match on {
         Destination::Sqlite => "",
         #[cfg(feature = "lake")]
-        Destination::Delta => "",
+        Destination::Delta => " --delta",
         #[cfg(feature = "duckdb")]
         Destination::Duckdb => " --duckdb",
         Destination::Postgres => " --postgres",
@@ -149,6 +149,30 @@ fn p7_parts_in_any_order_are_the_whole_on_duckdb() {
     split(1..=3, Destination::Duckdb);
 }
 
+#[cfg(feature = "lake")]
+#[test]
+fn p1_to_p9_hold_on_random_histories_on_delta() {
+    play(1..=15, Destination::Delta);
+}
+
+#[cfg(feature = "lake")]
+#[test]
+fn p7_p8_order_and_split_do_not_matter_on_delta() {
+    deliver(1..=2, Destination::Delta);
+}
+
+#[cfg(feature = "lake")]
+#[test]
+fn p7_backfills_hold_on_random_histories_on_delta() {
+    fill(1..=4, Destination::Delta);
+}
+
+#[cfg(feature = "lake")]
+#[test]
+fn p7_parts_in_any_order_are_the_whole_on_delta() {
+    split(1..=3, Destination::Delta);
+}
+
 /// `cargo xtask soak`: histories nobody has seen yet, as long as one likes; the seed makes a failure again. With
 /// `FLOODMARK_SOAK_ON=postgres` or `=mysql` they are loaded into a server.
 #[test]
@@ -161,6 +185,8 @@ fn soak() {
         Ok("mysql") => Destination::Mysql,
         #[cfg(feature = "duckdb")]
         Ok("duckdb") => Destination::Duckdb,
+        #[cfg(feature = "lake")]
+        Ok("delta") => Destination::Delta,
         _ => Destination::Sqlite,
     };
     println!("seed {seed}, {seconds} s, {on:?}");
