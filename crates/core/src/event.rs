@@ -1,6 +1,6 @@
 //! What happens during a run, as data. Terminal, JSON, logs, web page and Python are readers of these events.
 
-use crate::{accounting::Counts, schema::Schema, state::Reject};
+use crate::{accounting::Counts, error::Code, schema::Schema, state::Reject};
 
 /// Something happened.
 #[derive(Debug, Clone)]
@@ -12,6 +12,11 @@ pub enum Event {
         pipeline: String,
         /// The run's id.
         run: String,
+    },
+    /// The pipeline is the run's: another one that held it has ended.
+    Locked {
+        /// The pipeline.
+        pipeline: String,
     },
     /// Types are being read from `bytes` of text files.
     Surveying {
@@ -71,12 +76,24 @@ pub enum Event {
         /// Rows read so far.
         rows: u64,
     },
+    /// All rows of a chunk are with the destination and add up; what is left is to commit them.
+    Sealed {
+        /// The pipeline.
+        pipeline: String,
+    },
     /// A chunk is durable.
     Committed {
         /// The pipeline.
         pipeline: String,
         /// Rows by outcome so far.
         counts: Counts,
+    },
+    /// An attempt was broken off by what passes by itself, and the next one follows after a pause.
+    Retrying {
+        /// The pipeline.
+        pipeline: String,
+        /// What broke it off.
+        code: Code,
     },
     /// Something a person should know that does not stop the run.
     Warning {

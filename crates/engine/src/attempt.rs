@@ -79,6 +79,7 @@ impl Engine {
             // Rows that are added whatever is there would be added twice.
             let again = (error.is_transient() || (lost && unreachable)) && !pipeline.at_least_once;
             let Some(pause) = again.then(|| pauses.next()).flatten() else { return Err(error) };
+            self.observer.observe(&Event::Retrying { pipeline: pipeline.name.clone(), code: error.code() });
             let message = format!("{}; trying again in {:.1} s", error.message(), pause.as_secs_f64());
             self.observer.observe(&Event::Warning { pipeline: pipeline.name.clone(), message });
             let state = error.data_state().map(str::to_owned);
@@ -133,6 +134,7 @@ impl Engine {
         }
         let mut session = destination.open(&pipeline.name, &run.run, options.wait, &self.stop)?;
         still_newest(destination.as_ref(), options, run)?;
+        self.observer.observe(&Event::Locked { pipeline: pipeline.name.clone() });
         if lost && let Some(kept) = session.receipt(&run.run)? {
             let complete = kept.status == "ok";
             run.take_committed(kept);

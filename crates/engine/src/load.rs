@@ -451,6 +451,7 @@ impl Chunk for Chunks<'_, '_, '_> {
             slices: self.slices(),
         });
         let (reread, skimmed) = self.begun();
+        self.parts.observer.observe(&Event::Sealed { pipeline: pipeline.name.clone() });
         Ok(Commit {
             schema: self.parts.schema.clone(),
             source_schema: self.parts.source_schema.cloned(),

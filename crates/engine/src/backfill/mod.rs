@@ -202,6 +202,7 @@ impl Engine {
             }
             None => {
                 let session = destination.open_beside(&pipeline.name, &run.run, fill.options.wait, &self.stop)?;
+                self.observer.observe(&Event::Locked { pipeline: pipeline.name.clone() });
                 if lost && let Some(kept) = session.receipt(&run.run)? {
                     run.take_committed(kept);
                 }

@@ -141,6 +141,7 @@ impl Engine {
     ) -> Result<()> {
         let destination = registry::destination(&pipeline.destination.url)?;
         let (mut session, _beside) = self.both_locks(destination.as_ref(), pipeline, &run.run, options.wait)?;
+        self.observer.observe(&Event::Locked { pipeline: pipeline.name.clone() });
         if lost && let Some(kept) = session.receipt(&run.run)? {
             let complete = kept.status == "ok";
             run.take_committed(kept);

@@ -97,9 +97,10 @@ impl Chunk for Stream<'_> {
             // Rows are those of parts that differ, whichever slice they are in.
             slices: Vec::new(),
         });
-        let schema = self.state.schema.clone();
+        let schema = self.state.schema.clone().ok_or_else(|| Error::internal("a repair of what was never loaded"))?;
+        self.observer.observe(&Event::Sealed { pipeline: self.pipeline.name.clone() });
         Ok(Commit {
-            schema: schema.ok_or_else(|| Error::internal("a repair of what was never loaded"))?,
+            schema,
             source_schema: self.state.source_schema.clone(),
             watermark: self.state.watermark.clone(),
             pending: self.state.pending.clone(),
