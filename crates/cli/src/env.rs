@@ -1,4 +1,5 @@
-//! Every environment variable Floodmark itself reads, once. (Those a pipeline file names in `${…}` are the file's.)
+//! Every environment variable Floodmark itself reads, once. (Those a pipeline file names in `${…}` are the file's, and those of
+//! OpenTelemetry are read by `floodmark_trace`.)
 
 /// The pipeline file, in place of `./floodmark.yaml`.
 pub(crate) const FILE: &str = "FLOODMARK_FILE";

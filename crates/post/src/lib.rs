@@ -1,4 +1,4 @@
-//! JSON, posted to an address of the web: alerts and events of lineage. One attempt, within a time; whether to try again is
+//! What is posted to an address of the web: alerts, events of lineage, traces. One attempt, within a time; whether to try again is
 //! the caller's to decide. What is said of a failure never holds the address or the answer, in which the address may stand.
 
 use floodmark_core::outlet::{Secret, WebUrl};
@@ -12,6 +12,9 @@ use ureq::{
     Agent,
     tls::{Certificate, RootCerts, TlsConfig},
 };
+
+/// So much of an answer is read.
+const ANSWER: u64 = 64 << 10;
 
 /// Why something did not arrive, in a sentence without a full stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,19 +36,55 @@ impl std::error::Error for Unsent {}
 /// # Errors
 /// Where nobody answers in time, or not with a status of success.
 pub fn post(url: &WebUrl, token: Option<&Secret>, body: &Value, within: Duration) -> Result<(), Unsent> {
-    let unsent = |why: String| Unsent { message: format!("{url}: {why}") };
-    let mut request = agent().post(url.written()).header("Content-Type", "application/json");
-    if let Some(token) = token {
-        request = request.header("Authorization", format!("Bearer {}", token.written()));
+    let bearer = token.map(|token| format!("Bearer {}", token.written()));
+    let mut headers = vec![("Content-Type", "application/json")];
+    headers.extend(bearer.as_deref().map(|bearer| ("Authorization", bearer)));
+    let answer = send(url, &headers, body.to_string().as_bytes(), within)?;
+    answer.refusal(url).map_or(Ok(()), Err)
+}
+
+/// Posts bytes with these headers, and brings the answer, whatever its status. Nothing is followed.
+///
+/// # Errors
+/// Where nobody answers in time, or not as a web server does.
+pub fn send(url: &WebUrl, headers: &[(&str, &str)], body: &[u8], within: Duration) -> Result<Answer, Unsent> {
+    let unsent = |error: &ureq::Error| Unsent { message: format!("{url}: {}", why(error, within)) };
+    let mut request = agent().post(url.written());
+    for (name, value) in headers {
+        request = request.header(*name, *value);
     }
-    let sent = request.config().timeout_global(Some(within)).build().send(body.to_string());
-    match sent.map(|answer| answer.status().as_u16()) {
-        Ok(200..=299) => Ok(()),
-        Ok(status @ 300..=399) => {
-            Err(unsent(format!("it answered {status}, which leads elsewhere: name that address in its place")))
+    let mut answer =
+        request.config().timeout_global(Some(within)).build().send(body).map_err(|error| unsent(&error))?;
+    let status = answer.status().as_u16();
+    let retry_after = answer.headers().get("retry-after").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    // Nobody is waited for who answers without end.
+    let short = answer.body().content_length().is_some_and(|length| (1..=ANSWER).contains(&length));
+    let body = if short { answer.body_mut().read_to_vec().unwrap_or_default() } else { Vec::new() };
+    Ok(Answer { status, retry_after, body })
+}
+
+/// What a server answered.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: u16,
+    /// When it wants to be asked again, as it says it.
+    pub retry_after: Option<String>,
+    /// What it sent; empty where that was long, or of no known length.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// Why it is no success; `None` where it is one.
+    pub fn refusal(&self, url: &WebUrl) -> Option<Unsent> {
+        let unsent = |why: String| Some(Unsent { message: format!("{url}: {why}") });
+        match self.status {
+            200..=299 => None,
+            status @ 300..=399 => {
+                unsent(format!("it answered {status}, which leads elsewhere: name that address in its place"))
+            }
+            status => unsent(format!("it answered {status}")),
         }
-        Ok(status) => Err(unsent(format!("it answered {status}"))),
-        Err(error) => Err(unsent(why(&error, within))),
     }
 }
 

@@ -20,6 +20,7 @@ mod page;
 mod sandbox;
 mod scheduler;
 mod ticks;
+mod traced;
 mod work;
 
 pub use board::Declared;
@@ -28,6 +29,7 @@ pub use child::{CRASH, EVENTS};
 use board::Limits;
 use floodmark_config::{Lint, Written};
 use floodmark_core::{Code, Error, Result, clock::SharedClock, outlet::Channel};
+use floodmark_trace::Traces;
 use sandbox::Sandbox;
 use scheduler::{News, Scheduler, Shared};
 use std::{
@@ -102,6 +104,8 @@ pub struct Options {
     pub grace: Duration,
     /// Whether there is a page to try things on. There is none where others than who uses this machine may come.
     pub sandbox: bool,
+    /// Where traces of its work go.
+    pub traces: Option<Arc<Traces>>,
 }
 
 /// Serves until a signal. `ready` is told the address once requests are answered.
@@ -138,9 +142,10 @@ pub fn serve(
         let limits = Limits { jobs: options.jobs.max(1), grace: options.grace };
         let (shared, inbox) = Shared::new(program, limits, clock);
         watch(&shared)?;
-        let scheduler = Scheduler::open(Arc::clone(&shared), inbox, &folder).map_err(|mistakes| {
-            Error::new(Code::ConfigInvalid, mistakes.trim_end().to_owned()).state("nothing was started")
-        })?;
+        let scheduler =
+            Scheduler::open(Arc::clone(&shared), inbox, &folder, options.traces.clone()).map_err(|mistakes| {
+                Error::new(Code::ConfigInvalid, mistakes.trim_end().to_owned()).state("nothing was started")
+            })?;
         let (done, mut over) = tokio::sync::watch::channel(false);
         let answering = tokio::spawn(http::listen(listener, shared, gate, sandbox.clone(), async move {
             // An error is a scheduler that is gone, which is over as well.
@@ -162,6 +167,9 @@ pub fn serve(
         Ok::<(), Error>(())
     })?;
     runtime.shutdown_timeout(LAST);
+    if let Some(traces) = &options.traces {
+        traces.close();
+    }
     if let Some(sandbox) = sandbox {
         sandbox.close();
     }

@@ -6,10 +6,12 @@ use crate::{
     books, child,
     facts::Known,
     memory::{Memory, Remembered},
+    traced::Traced,
     work::Task,
 };
 use chrono::{DateTime, Utc};
 use floodmark_core::{clock::SharedClock, url::ConnectionUrl};
+use floodmark_trace::Traces;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
@@ -150,6 +152,7 @@ pub(crate) struct Scheduler {
     memory: Memory,
     /// Numbers of processes, by work.
     processes: BTreeMap<String, u32>,
+    traced: Traced,
     /// Destinations whose ledgers are being read.
     reading: BTreeSet<String>,
     /// Pipelines whose ledgers are to be read when that is done.
@@ -170,7 +173,12 @@ impl Scheduler {
     ///
     /// # Errors
     /// The text of what is wrong with the pipeline file.
-    pub(crate) fn open(shared: Arc<Shared>, inbox: mpsc::Receiver<News>, folder: &Path) -> Result<Scheduler, String> {
+    pub(crate) fn open(
+        shared: Arc<Shared>,
+        inbox: mpsc::Receiver<News>,
+        folder: &Path,
+        traces: Option<Arc<Traces>>,
+    ) -> Result<Scheduler, String> {
         let now = shared.clock.now();
         let mut memory = Memory::beside(folder);
         let remembered = memory.read().unwrap_or_else(|error| {
@@ -196,6 +204,7 @@ impl Scheduler {
             inbox,
             memory,
             processes: BTreeMap::new(),
+            traced: Traced::new(traces),
             reading: BTreeSet::new(),
             stale: BTreeSet::new(),
             looked: None,
@@ -269,6 +278,7 @@ impl Scheduler {
                 let pipeline = {
                     let mut board = self.shared.board();
                     board.exited(&id, exit, now);
+                    self.traced.end(&id, board.jobs.get(&id));
                     board.jobs.get(&id).map(|job| job.pipeline.clone())
                 };
                 self.stale.extend(pipeline);
@@ -325,13 +335,18 @@ impl Scheduler {
         let clock = Arc::clone(&self.shared.clock);
         let step = self.shared.board().step(&mut || clock.run_id(), now);
         for start in &step.start {
-            let command = self.shared.program.command(self.shared.program.file(), &start.arguments);
+            let mut command = self.shared.program.command(self.shared.program.file(), &start.arguments);
+            if let Some(job) = self.shared.board().jobs.get(&start.job) {
+                self.traced.begin(job, &mut command);
+            }
             match child::start(command, start.job.clone(), self.shared.news.clone()) {
                 Ok(Some(number)) => drop(self.processes.insert(start.job.clone(), number)),
                 Ok(None) => {}
                 Err(error) => {
                     let said = format!("a process cannot be started: {error}");
-                    self.shared.board().exited(&start.job, Exit { code: None, result: None, said }, now);
+                    let mut board = self.shared.board();
+                    board.exited(&start.job, Exit { code: None, result: None, said }, now);
+                    self.traced.end(&start.job, board.jobs.get(&start.job));
                 }
             }
             let _ = self.shared.told.send(Told::Job(start.job.clone()));

@@ -71,6 +71,19 @@ impl Task {
         }
     }
 
+    /// As it is asked for.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Task::Run {} => "run",
+            Task::FullRefresh {} => "full_refresh",
+            Task::Plan {} => "plan",
+            Task::Backfill { .. } => "backfill",
+            Task::Verify {} => "verify",
+            Task::Repair {} => "repair",
+            Task::Replay {} => "replay",
+        }
+    }
+
     /// Why it cannot be asked for so; `None` where it can.
     pub(crate) fn mistake(&self) -> Option<&'static str> {
         let Task::Backfill { from, to, by, missing } = self else { return None };

@@ -51,7 +51,7 @@ pub(crate) fn handed(
     options: &RunOptions,
 ) -> Result<u8, Failure> {
     let pipeline = floodmark_config::from_handed(rows, settings, &env::lookup)?;
-    let runner = Runner::start(cx, &[&pipeline.name], Told::AsFlags, Arc::new(SystemClock), None)?;
+    let runner = Runner::start(cx, &[&pipeline.name], Told::AsFlags, Arc::new(SystemClock), run::Hearers::TRACED)?;
     let outcome = runner.run_handed(cx, source, pipeline, options)?;
     Ok(run::exit_code(&outcome))
 }
@@ -74,7 +74,15 @@ fn run_all(cx: &Context, args: &LoadArgs, works: Vec<Work>) -> Result<u8, Failur
         run::confirm_refresh(cx, &works)?;
     }
     let options = RunOptions { wait: args.wait.time(), full_refresh: args.full_refresh, ..RunOptions::default() };
-    run::run_all(cx, works, &options, usize::from(args.jobs), Told::AsFlags, Arc::new(SystemClock), None)
+    run::run_all(
+        cx,
+        works,
+        &options,
+        usize::from(args.jobs),
+        Told::AsFlags,
+        Arc::new(SystemClock),
+        run::Hearers::TRACED,
+    )
 }
 
 /// Whether a source is a connection URL. A path may hold a colon, too.

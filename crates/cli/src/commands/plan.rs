@@ -2,7 +2,7 @@
 
 use super::{
     Context, Failure,
-    run::{self, Runner},
+    run::{self, Hearers, Runner},
 };
 use crate::{
     args::PlanArgs,
@@ -23,7 +23,7 @@ pub(super) fn plan(cx: &Context, args: &PlanArgs) -> Result<u8, Failure> {
     // A plan changes no file, and to ask a database what it remembers may leave one beside it.
     let works = work::select(&project, &args.names, &cx.printer, false)?;
     let all = works.len();
-    let runner = Runner::start(cx, &run::names(&works), Told::AsWritten, Arc::new(SystemClock), None)?;
+    let runner = Runner::start(cx, &run::names(&works), Told::AsWritten, Arc::new(SystemClock), Hearers::NOBODY)?;
     let mut plans = Vec::new();
     let mut codes = Vec::new();
     for work in works {

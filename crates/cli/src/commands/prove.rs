@@ -3,7 +3,7 @@
 use super::{
     Context, Failure, own_program,
     plan::DIFFERENCES,
-    run::{self, Runner},
+    run::{self, Hearers, Runner},
 };
 use crate::{
     args::ProveArgs,
@@ -34,7 +34,7 @@ pub(super) fn prove(cx: &Context, args: &ProveArgs) -> Result<u8, Failure> {
     let launch = |errand: &Errand<'_>| Ok(command(&program, &project.path, errand));
     let means = Means { scratch: &scratch, launch: &launch };
     let works = work::select(&project, &args.names, &cx.printer, true)?;
-    let runner = Runner::start(cx, &run::names(&works), Told::AsWritten, Arc::new(SystemClock), None)?;
+    let runner = Runner::start(cx, &run::names(&works), Told::AsWritten, Arc::new(SystemClock), Hearers::NOBODY)?;
     let mut found: Vec<Certificate> = Vec::new();
     for work in works {
         if let Err(error) = cx.stop.check() {

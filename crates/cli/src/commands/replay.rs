@@ -77,7 +77,7 @@ pub(super) fn replay(cx: &Context, keepers: &Keepers, name: &str) -> Result<u8, 
         let pipeline = adapted(pipeline, source, slice == TRANSFORMED);
         replays.push((pipeline, Replay { slice, rejects: rejects.iter().map(|r| r.id).collect() }));
     }
-    let runner = run::Runner::start(cx, &[name], Told::AsWritten, Arc::new(SystemClock), None)?;
+    let runner = run::Runner::start(cx, &[name], Told::AsWritten, Arc::new(SystemClock), run::Hearers::TRACED)?;
     let mut worst = 0;
     for (pipeline, replay) in replays {
         let options = RunOptions { wait: Some(Duration::ZERO), replay: Some(replay), ..RunOptions::default() };

@@ -3,7 +3,7 @@
 use super::{Context, Failure};
 use crate::{
     args::{Elsewhere, RunArgs},
-    project,
+    env, project,
     render::{Told, certificate, json, preview, progress::Progress, terminal},
     shell::quote,
     signals,
@@ -29,6 +29,7 @@ use floodmark_engine::{
     verify::{Request, Verification},
 };
 use floodmark_lineage::{Finish, Lineage};
+use floodmark_trace::{End, Kind, Traces};
 use std::{
     collections::BTreeMap,
     num::NonZeroU64,
@@ -54,23 +55,32 @@ pub(super) fn run(cx: &Context, args: &RunArgs) -> Result<u8, Failure> {
     };
     redirect(&mut works, elsewhere)?;
     // A trial on a copy is no run that anybody is to hear of.
-    let spec = project.lineage.as_ref().filter(|_| elsewhere.into.is_none());
-    let lineage = spec.map(|spec| Hearers { spec, due: args.served.due });
-    run_all(cx, works, &options, usize::from(args.jobs), Told::AsWritten, clock, lineage)
+    let hearers = match elsewhere.into {
+        Some(_) => Hearers::NOBODY,
+        None => Hearers { due: args.served.due, ..Hearers::of(&project) },
+    };
+    run_all(cx, works, &options, usize::from(args.jobs), Told::AsWritten, clock, hearers)
 }
 
 /// Who is told of runs, beside whoever watches.
 #[derive(Clone, Copy)]
 pub(super) struct Hearers<'a> {
-    pub(super) spec: &'a LineageSpec,
+    lineage: Option<&'a LineageSpec>,
+    /// Whether they are traced, where the environment says to whom.
+    traced: bool,
     /// When the runs were due, where a schedule says so.
-    pub(super) due: Option<DateTime<Utc>>,
+    due: Option<DateTime<Utc>>,
 }
 
 impl<'a> Hearers<'a> {
+    /// Of what changes nothing there is nothing to hear.
+    pub(super) const NOBODY: Hearers<'static> = Hearers { lineage: None, traced: false, due: None };
+    /// Of a run that no pipeline file speaks of.
+    pub(super) const TRACED: Hearers<'static> = Hearers { traced: true, ..Hearers::NOBODY };
+
     /// As the pipeline file says, of what nobody's schedule asked for.
-    pub(super) fn of(project: &'a floodmark_config::Project) -> Option<Hearers<'a>> {
-        project.lineage.as_ref().map(|spec| Hearers { spec, due: None })
+    pub(super) fn of(project: &'a floodmark_config::Project) -> Hearers<'a> {
+        Hearers { lineage: project.lineage.as_ref(), ..Hearers::TRACED }
     }
 }
 
@@ -78,6 +88,7 @@ impl<'a> Hearers<'a> {
 struct Readers {
     progress: Arc<Progress>,
     lineage: Option<Arc<Lineage>>,
+    traces: Option<Arc<Traces>>,
 }
 
 impl Observer for Readers {
@@ -86,7 +97,16 @@ impl Observer for Readers {
         if let Some(lineage) = &self.lineage {
             lineage.observe(event);
         }
+        if let Some(traces) = &self.traces {
+            traces.observe(event);
+        }
     }
+}
+
+/// How a run ended, as its span says it.
+fn end(outcome: &Outcome) -> End {
+    let code = outcome.error.as_ref().map(Error::code).filter(|_| outcome.status == Status::Failed);
+    End { status: outcome.status.name(), counts: outcome.counts, failure: code.map(Into::into) }
 }
 
 /// What became of a run, for those who hear of it; `None` where it came to nothing.
@@ -147,6 +167,7 @@ pub(super) struct Runner {
     engine: Engine,
     progress: Arc<Progress>,
     lineage: Option<Arc<Lineage>>,
+    traces: Option<Arc<Traces>>,
     /// When its runs were due.
     due: Option<DateTime<Utc>>,
     told: Told,
@@ -164,7 +185,7 @@ impl Runner {
         names: &[&str],
         told: Told,
         clock: SharedClock,
-        hearers: Option<Hearers<'_>>,
+        hearers: Hearers<'_>,
     ) -> Result<Self> {
         if !cx.inside {
             signals::watch(&cx.stop)?;
@@ -175,21 +196,25 @@ impl Runner {
             "" => printer.warning(&message),
             pipeline => warned.observe(&Event::Warning { pipeline: pipeline.to_owned(), message }),
         };
-        let lineage = hearers.and_then(|hearers| Lineage::new(hearers.spec, warn)).map(Arc::new);
-        let due = hearers.and_then(|hearers| hearers.due);
-        let readers = Readers { progress: Arc::clone(&progress), lineage: lineage.clone() };
+        let lineage = hearers.lineage.and_then(|spec| Lineage::new(spec, warn)).map(Arc::new);
+        let printer = cx.printer.clone();
+        let traces = hearers.traced.then(|| Traces::from_env(&env::lookup, move |why| printer.warning(why))).flatten();
+        let traces = traces.map(Arc::new);
+        let readers = Readers { progress: Arc::clone(&progress), lineage: lineage.clone(), traces: traces.clone() };
         let observer: Arc<dyn Observer> = Arc::new(readers);
         let engine = Engine { clock, observer, stop: cx.stop.clone() };
         let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
-        Ok(Runner { engine, progress, lineage, due, told, width, several: names.len() > 1 })
+        Ok(Runner { engine, progress, lineage, traces, due: hearers.due, told, width, several: names.len() > 1 })
     }
 
     /// Those who hear of runs hear of this one.
-    fn heard<T>(&self, pipeline: &Pipeline, run: impl FnOnce() -> T, of: impl FnOnce(&T) -> &Outcome) -> T {
-        let Some(lineage) = &self.lineage else { return run() };
-        lineage.begin(pipeline, self.due);
+    fn heard<T>(&self, kind: Kind, pipeline: &Pipeline, run: impl FnOnce() -> T, of: impl FnOnce(&T) -> &Outcome) -> T {
+        self.lineage.iter().for_each(|lineage| lineage.begin(pipeline, self.due));
+        self.traces.iter().for_each(|traces| traces.begin(kind, pipeline, self.due));
         let done = run();
-        lineage.end(&pipeline.name, finish(of(&done)).as_ref());
+        let outcome = of(&done);
+        self.traces.iter().for_each(|traces| traces.end(&pipeline.name, &end(outcome)));
+        self.lineage.iter().for_each(|lineage| lineage.end(&pipeline.name, finish(outcome).as_ref()));
         done
     }
 
@@ -203,7 +228,7 @@ impl Runner {
     /// Repairs a pipeline's table. Nothing is printed but what happens on the way.
     pub(super) fn repair(&self, pipeline: &Pipeline, request: &Request<'_>, options: &RepairOptions) -> Repaired {
         let repair = || self.engine.repair(pipeline, request, options);
-        let repaired = self.heard(pipeline, repair, |repaired| &repaired.outcome);
+        let repaired = self.heard(Kind::Repair, pipeline, repair, |repaired| &repaired.outcome);
         self.progress.close(&pipeline.name);
         repaired
     }
@@ -241,7 +266,7 @@ impl Runner {
     }
 
     fn carried_out(&self, pipeline: Pipeline, run: impl FnOnce(&Engine, &Pipeline) -> Outcome) -> Done {
-        let mut outcome = self.heard(&pipeline, || run(&self.engine, &pipeline), |outcome| outcome);
+        let mut outcome = self.heard(Kind::Run, &pipeline, || run(&self.engine, &pipeline), |outcome| outcome);
         outcome.error = outcome.error.map(|error| error.reworded(|text| self.told.tell(text)));
         self.progress.close(&pipeline.name);
         Done { outcome, pipeline: Some(pipeline) }
@@ -267,7 +292,7 @@ impl Runner {
     /// Fills a range of a pipeline. Nothing is printed but what happens on the way.
     pub(super) fn backfill(&self, pipeline: &Pipeline, options: &BackfillOptions) -> Backfilled {
         let fill = || self.engine.backfill(pipeline, options);
-        let filled = self.heard(pipeline, fill, |filled| &filled.outcome);
+        let filled = self.heard(Kind::Backfill, pipeline, fill, |filled| &filled.outcome);
         self.progress.close(&pipeline.name);
         filled
     }
@@ -394,7 +419,7 @@ pub(super) fn run_all(
     jobs: usize,
     told: Told,
     clock: SharedClock,
-    hearers: Option<Hearers<'_>>,
+    hearers: Hearers<'_>,
 ) -> Result<u8, Failure> {
     let began = Instant::now();
     let all = works.len();

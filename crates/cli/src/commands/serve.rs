@@ -13,6 +13,7 @@ use floodmark_core::{
     clock::{SharedClock, SystemClock},
 };
 use floodmark_server::{Arrival, Declarations, Declared, Options, Program};
+use floodmark_trace::Traces;
 use std::{
     ffi::OsString,
     path::{Path, PathBuf},
@@ -31,6 +32,7 @@ pub(super) fn serve(cx: &Context, args: &ServeArgs) -> Result<u8, Failure> {
     }
     let file = std::path::absolute(&project.path).map_err(|e| Error::internal("there is no such folder").cause(e))?;
     let served = Served { file, program: own_program::find(cx)?, printer: cx.printer.clone(), sheet: Mutex::default() };
+    let warned = cx.printer.clone();
     let options = Options {
         listen: args.listen,
         token: args.token_env.as_deref().map(token).transpose()?,
@@ -38,6 +40,7 @@ pub(super) fn serve(cx: &Context, args: &ServeArgs) -> Result<u8, Failure> {
         jobs: usize::from(args.jobs),
         grace: args.grace,
         sandbox: !args.no_try,
+        traces: Traces::from_env(&env::lookup, move |why| warned.warning(why)).map(Arc::new),
     };
     let printer = cx.printer.clone();
     let ready = move |address: std::net::SocketAddr| printer.note(&format!("serving at http://{address}"));

@@ -17,7 +17,9 @@ pub(crate) struct Posted {
     pub(crate) path: String,
     /// Names in lower case.
     pub(crate) headers: String,
+    /// Null where it is no JSON.
     pub(crate) body: Value,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// How it answers.
@@ -81,7 +83,7 @@ fn serve(mut stream: TcpStream, all: &Mutex<Vec<Posted>>, answers: &[Says]) {
         let mut body = vec![0; length.trim().parse().unwrap()];
         reader.read_exact(&mut body).unwrap();
         let path = first.split(' ').nth(1).unwrap().to_owned();
-        let posted = Posted { path, headers, body: serde_json::from_slice(&body).unwrap() };
+        let posted = Posted { path, headers, body: serde_json::from_slice(&body).unwrap_or_default(), bytes: body };
         let number = {
             let mut all = all.lock().unwrap();
             all.push(posted);

@@ -28,5 +28,6 @@ mod state;
 mod support;
 mod tables;
 mod tools;
+mod traces;
 mod try_it;
 mod wide;

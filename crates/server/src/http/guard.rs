@@ -280,6 +280,7 @@ mod tests {
             jobs: 1,
             grace: Duration::from_secs(1),
             sandbox: true,
+            traces: None,
         }
     }
 
