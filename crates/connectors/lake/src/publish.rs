@@ -213,7 +213,7 @@ impl Files {
         let mut own = None;
         let writer = if file.numbers.is_some() { &mut own } else { writer };
         let (mut left, mut first) = (gone.iter().copied().peekable(), 0u32);
-        for batch in rows.read(file, &self.schema)? {
+        for batch in rows.read(file, &self.schema, None)? {
             let batch = marked(batch?)?;
             let count = batch.num_rows() as u32;
             let stays: Vec<bool> = (first..first + count).map(|row| left.next_if_eq(&row).is_none()).collect();

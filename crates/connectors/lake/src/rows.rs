@@ -7,10 +7,7 @@ use crate::{
     lake::Table,
     log::Snapshot,
 };
-use arrow::{
-    array::{Array, BooleanArray, RecordBatch, RecordBatchOptions},
-    compute::filter_record_batch,
-};
+use arrow::array::{Array, RecordBatch, RecordBatchOptions};
 use floodmark_connect::Stop;
 use floodmark_core::{Column, Error, Result, Schema, Value, pipeline::Pipeline};
 use floodmark_sqlite::bench::{Elsewhere, Put, Values, Wanted};
@@ -63,15 +60,17 @@ impl Rows {
         layout
     }
 
-    /// The rows of one of its files, in the columns and types of another schema, which is wider.
+    /// The rows of one of its files, or those at some places in it, in the columns and types of another schema, which is
+    /// wider.
     pub(crate) fn read<'a>(
         &self,
         file: &DataFile,
         schema: &'a Schema,
+        places: Option<&[u32]>,
     ) -> Result<Box<dyn Iterator<Item = Result<RecordBatch>> + Send + 'a>> {
         let Some(snapshot) = &self.snapshot else { return Ok(Box::new(std::iter::empty())) };
         let there: Vec<&str> = schema.names().into_iter().filter(|name| snapshot.schema.get(name).is_some()).collect();
-        let batches = self.table.read(snapshot, file, &there)?;
+        let batches = self.table.read_some(snapshot, file, &there, places)?;
         Ok(Box::new(batches.map(move |batch| fitted(&batch?, schema))))
     }
 
@@ -133,24 +132,22 @@ impl Elsewhere for Shared {
         for (at, file) in guard.files()?.iter().enumerate() {
             let at = u32::try_from(at).map_err(|_| Error::internal("more than 4 billion files"))?;
             let Some(marks) = marks(&guard, file, wanted, schema)? else { continue };
-            let mut first = 0;
-            for batch in guard.read(file, schema)? {
+            let all = u32::try_from(file.rows).map_err(|e| Error::internal("a file has too many rows").cause(e))?;
+            let places: Vec<u32> = (0..all)
+                .filter(|row| marks.as_ref().is_none_or(|marks| marks.get(*row as usize) == Some(&true)))
+                .filter(|row| brought.as_mut().is_none_or(|brought| brought.insert((at, *row))))
+                .collect();
+            if places.is_empty() {
+                continue;
+            }
+            let some = (places.len() < all as usize).then_some(places.as_slice());
+            let mut left = places.as_slice();
+            for batch in guard.read(file, schema, some)? {
                 guard.stop.check()?;
                 let batch = batch?;
-                let rows = batch.num_rows();
-                let chosen: Vec<bool> = (first..first + rows)
-                    .map(|row| {
-                        let here = marks.as_ref().is_none_or(|marks| marks[row]);
-                        here && brought.as_mut().is_none_or(|brought| brought.insert((at, row as u32)))
-                    })
-                    .collect();
-                let places: Vec<u32> = (0..rows).filter(|n| chosen[*n]).map(|n| (first + n) as u32).collect();
-                first += rows;
-                if places.len() == rows {
-                    put(&batch, at, &places)?;
-                } else if !places.is_empty() {
-                    put(&filter_record_batch(&batch, &BooleanArray::from(chosen))?, at, &places)?;
-                }
+                let (here, rest) = left.split_at(batch.num_rows());
+                put(&batch, at, here)?;
+                left = rest;
             }
         }
         guard.brought = brought;
@@ -213,7 +210,7 @@ fn marks(rows: &Rows, file: &DataFile, wanted: &Wanted<'_>, schema: &Schema) -> 
             let looked_at = schema.columns.iter().filter(|column| names.contains(column.name.as_str()));
             let looked_at = Schema { columns: looked_at.cloned().collect() };
             let mut marks = Vec::with_capacity(file.rows as usize);
-            for batch in rows.read(file, &looked_at)? {
+            for batch in rows.read(file, &looked_at, None)? {
                 rows.stop.check()?;
                 let batch = batch?;
                 let first = marks.len();

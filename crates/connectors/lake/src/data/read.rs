@@ -12,6 +12,7 @@ use futures::StreamExt;
 use object_store::path::Path;
 use parquet::arrow::{
     ProjectionMask,
+    arrow_reader::RowSelection,
     async_reader::{ParquetRecordBatchStream, ParquetRecordBatchStreamBuilder},
 };
 use std::sync::Arc;
@@ -36,6 +37,17 @@ impl Table {
         file: &DataFile,
         columns: &[&str],
     ) -> Result<Box<dyn Iterator<Item = Result<RecordBatch>> + Send>> {
+        self.read_some(snapshot, file, columns, None)
+    }
+
+    /// The same of some of its rows, by their places, which rise: the others are not decoded where that can be.
+    pub(crate) fn read_some(
+        &self,
+        snapshot: &Snapshot,
+        file: &DataFile,
+        columns: &[&str],
+        places: Option<&[u32]>,
+    ) -> Result<Box<dyn Iterator<Item = Result<RecordBatch>> + Send>> {
         let wanted = columns.iter().map(|name| snapshot.column(name).cloned()).collect::<Result<Vec<Column>>>()?;
         let name = format!("{}/{}", self.name, file.location);
         let builder = open(self, &file.location, file.size)?;
@@ -55,11 +67,24 @@ impl Table {
             _ => None,
         });
         let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
-        let stream = builder.with_projection(mask).with_batch_size(ROWS).build();
+        let mut builder = builder.with_projection(mask).with_batch_size(ROWS);
+        if let Some(places) = places {
+            let one = |place: &u32| *place as usize..*place as usize + 1;
+            let all = usize::try_from(file.rows).map_err(|e| Error::internal("a file has too many rows").cause(e))?;
+            builder = builder.with_row_selection(RowSelection::from_consecutive_ranges(places.iter().map(one), all));
+        }
+        let stream = builder.build();
         let stream = stream.map_err(|e| failure::parquet("read", &name, e))?;
         let fields = wanted.iter().map(|c| Field::new(&c.name, c.data_type.to_arrow(), true));
         let schema = Arc::new(ArrowSchema::new(fields.collect::<Vec<_>>()));
-        Ok(Box::new(Rows { stream, schema, wanted, sources, name, left: Some(file.rows) }))
+        Ok(Box::new(Rows {
+            stream,
+            schema,
+            wanted,
+            sources,
+            name,
+            left: Some(places.map_or(file.rows, |places| places.len() as u64)),
+        }))
     }
 }
 
