@@ -37,6 +37,8 @@ pub(crate) struct Waiting<'a> {
     pub(crate) after: Vec<(&'a str, Standing)>,
     /// A database that one process at a time can open.
     pub(crate) alone: Option<&'a str>,
+    /// Its ledger could not be read a moment ago: its run may wait for its database, too.
+    pub(crate) unread: bool,
     /// It was refused a moment ago, and waits until then.
     pub(crate) not_before: Option<DateTime<Utc>>,
 }
@@ -47,6 +49,7 @@ pub(crate) struct Running<'a> {
     pub(crate) pipeline: &'a str,
     pub(crate) lane: Lane,
     pub(crate) alone: Option<&'a str>,
+    pub(crate) unread: bool,
 }
 
 /// Why something does not begin.
@@ -62,6 +65,8 @@ pub(crate) enum Hindrance {
     Bad(String),
     /// Its database is open in another process.
     Database,
+    /// Its ledger cannot be read, and others of which that is so have what places such may take.
+    Unread,
     /// Somebody else's run holds the pipeline; it is asked for again at that time.
     Held(DateTime<Utc>),
 }
@@ -69,7 +74,8 @@ pub(crate) enum Hindrance {
 /// For each of `waiting`, in its order, why it cannot begin; `None` where it is to. `opened`: databases of one process that
 /// this one has open for the moment.
 ///
-/// What somebody asked for comes first, then what has waited longest. What cannot begin lets others by.
+/// What somebody asked for comes first, then what has waited longest; what may wait for a database that is away comes last,
+/// and leaves a place to others. What cannot begin lets others by.
 pub(crate) fn admit(
     waiting: &[Waiting<'_>],
     running: &[Running<'_>],
@@ -80,7 +86,7 @@ pub(crate) fn admit(
     let mut order: Vec<usize> = (0..waiting.len()).collect();
     order.sort_by(|a, b| {
         let (a, b) = (&waiting[*a], &waiting[*b]);
-        b.asked.cmp(&a.asked).then(a.since.cmp(&b.since)).then(a.pipeline.cmp(b.pipeline))
+        b.asked.cmp(&a.asked).then(a.unread.cmp(&b.unread)).then(a.since.cmp(&b.since)).then(a.pipeline.cmp(b.pipeline))
     });
     let mut busy = running.to_vec();
     let mut out = vec![None; waiting.len()];
@@ -89,7 +95,7 @@ pub(crate) fn admit(
         let taken = one.alone.is_some_and(|url| opened.contains(&url));
         let hindrance = if taken { Some(Hindrance::Database) } else { hindrance(one, &busy, jobs, now) };
         if hindrance.is_none() {
-            busy.push(Running { pipeline: one.pipeline, lane: one.lane, alone: one.alone });
+            busy.push(Running { pipeline: one.pipeline, lane: one.lane, alone: one.alone, unread: one.unread });
         }
         out[at] = hindrance;
     }
@@ -114,6 +120,9 @@ fn hindrance(one: &Waiting<'_>, busy: &[Running<'_>], jobs: usize, now: DateTime
     if one.alone.is_some() && busy.iter().any(|other| other.alone == one.alone) {
         return Some(Hindrance::Database);
     }
+    if one.unread && busy.iter().filter(|other| other.unread).count() + 1 >= jobs.max(2) {
+        return Some(Hindrance::Unread);
+    }
     (busy.len() >= jobs).then_some(Hindrance::Full)
 }
 
@@ -134,6 +143,7 @@ mod tests {
             asked: false,
             after: Vec::new(),
             alone: None,
+            unread: false,
             not_before: None,
         }
     }
@@ -157,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_pipeline_does_one_thing_at_a_time_and_a_backfill_goes_beside() {
-        let running = [Running { pipeline: "a", lane: Lane::Run, alone: None }];
+        let running = [Running { pipeline: "a", lane: Lane::Run, alone: None, unread: false }];
         let beside = Waiting { lane: Lane::Beside, ..waits("a", 0) };
         assert_eq!(admit(&[waits("a", 0), beside], &running, &[], 4, at(10)), [Some(Hindrance::Own), None]);
     }
@@ -174,6 +184,20 @@ mod tests {
         let one = Waiting { not_before: Some(at(12)), ..waits("a", 0) };
         assert_eq!(admit(std::slice::from_ref(&one), &[], &[], 4, at(10)), [Some(Hindrance::Held(at(12)))]);
         assert_eq!(admit(&[one], &[], &[], 4, at(12)), [None]);
+    }
+
+    #[test]
+    fn what_may_wait_for_a_database_that_is_away_leaves_a_place_to_others() {
+        let away = |name, since| Waiting { unread: true, ..waits(name, since) };
+        let all = [away("a", 0), away("b", 1), waits("c", 5), waits("d", 6)];
+        let (unread, full) = (Some(Hindrance::Unread), Some(Hindrance::Full));
+        assert_eq!(admit(&all, &[], &[], 1, at(10)), [full.clone(), full.clone(), None, full.clone()]);
+        assert_eq!(admit(&all[..3], &[], &[], 3, at(10)), [None, None, None]);
+        assert_eq!(admit(&all[..2], &[], &[], 2, at(10)), [None, unread.clone()]);
+        assert_eq!(admit(&all[..1], &[], &[], 1, at(10)), [None]);
+        let goes_on = Running { pipeline: "a", lane: Lane::Run, alone: None, unread: true };
+        let asked = Waiting { asked: true, ..away("b", 1) };
+        assert_eq!(admit(&[asked, waits("c", 5)], &[goes_on], &[], 2, at(10)), [unread, None]);
     }
 
     proptest! {

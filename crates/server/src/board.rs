@@ -38,6 +38,13 @@ pub struct Declared {
     pub pipeline: Result<Pipeline, String>,
 }
 
+impl Declared {
+    /// Whether it stands for the tables of a family that could not be looked up.
+    pub(crate) fn is_unasked(&self) -> bool {
+        self.pipeline.is_err() && self.family.as_ref() == Some(&self.name)
+    }
+}
+
 /// What is kept of a pipeline beside the project, and is no fact about its data.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Kept {
@@ -67,6 +74,13 @@ pub(crate) struct Entry {
     /// Runs in a row that failed while this server is there, also those that left no line in the ledger.
     pub(crate) failures: u64,
     pub(crate) totals: Totals,
+}
+
+impl Entry {
+    /// Whether its ledger could not be read when it was looked at last.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.known.as_ref().is_some_and(|known| known.error.is_some())
+    }
 }
 
 /// Runs that ended since the server is there, whoever started them.
@@ -195,8 +209,16 @@ impl Board {
         self.entries.get_mut(*self.by_name.get(name)?)
     }
 
-    /// The project as it is now. What is known of pipelines that stay is kept.
+    /// The project as it is now. What is known of pipelines that stay is kept, and so are the tables of a family whose source
+    /// cannot be asked for them now.
     pub(crate) fn declare(&mut self, all: Vec<Declared>, kept: &BTreeMap<String, Kept>, now: DateTime<Utc>) {
+        let members = |declared: Declared| -> Vec<Declared> {
+            let was = self.entries.iter().map(|entry| &entry.declared);
+            let its = was.filter(|was| declared.is_unasked() && was.family == declared.family && was.pipeline.is_ok());
+            let its: Vec<Declared> = its.cloned().collect();
+            if its.is_empty() { vec![declared] } else { its }
+        };
+        let all: Vec<Declared> = all.into_iter().flat_map(members).collect();
         let mut before: BTreeMap<String, Entry> =
             std::mem::take(&mut self.entries).into_iter().map(|entry| (entry.declared.name.clone(), entry)).collect();
         for declared in all {
@@ -613,6 +635,7 @@ impl Board {
             let named = self.named(&pipeline.service.after).into_iter();
             named.map(|other| (other.declared.name.clone(), self.standing(other))).collect()
         };
+        let unread = |job: &Job| self.entry(&job.pipeline).is_some_and(Entry::is_unread);
         let facts: Vec<_> = waiting.iter().map(|job| (after(job), alone(job))).collect();
         let rows: Vec<Waiting<'_>> = waiting
             .iter()
@@ -624,6 +647,7 @@ impl Board {
                 asked: job.cause == Cause::Asked,
                 after: after.iter().map(|(name, standing)| (name.as_str(), *standing)).collect(),
                 alone: alone.as_deref(),
+                unread: unread(job),
                 not_before: self.entry(&job.pipeline).and_then(|e| e.held).filter(|_| job.cause != Cause::Asked),
             })
             .collect();
@@ -631,7 +655,12 @@ impl Board {
             self.jobs.values().filter(|job| job.is_running()).map(|job| (job, alone(job))).collect();
         let running: Vec<Running<'_>> = busy
             .iter()
-            .map(|(job, alone)| Running { pipeline: &job.pipeline, lane: job.task.lane(), alone: alone.as_deref() })
+            .map(|(job, alone)| Running {
+                pipeline: &job.pipeline,
+                lane: job.task.lane(),
+                alone: alone.as_deref(),
+                unread: unread(job),
+            })
             .collect();
         let opened: Vec<&str> = self.opened.keys().map(String::as_str).collect();
         let out = admit::admit(&rows, &running, &opened, self.limits.jobs, now);

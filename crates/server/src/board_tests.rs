@@ -250,6 +250,26 @@ fn what_is_asked_for_twice_is_done_once_and_what_cannot_be_is_refused() {
 }
 
 #[test]
+fn tables_of_a_family_stay_while_its_source_cannot_be_asked() {
+    let of = |declared: Declared| Declared { family: Some("shop".into()), ..declared };
+    let members = || vec![of(pipeline("shop_a", "")), of(pipeline("shop_b", "")), pipeline("other", "")];
+    let mut play = Play::new(members(), 2, 0);
+    play.line("shop_a", 1, 2, "ok");
+    play.learn(3);
+    let unasked = || Declared { name: "shop".into(), family: Some("shop".into()), pipeline: Err("away".into()) };
+    let names =
+        |play: &Play| play.board.entries.iter().map(|entry| entry.declared.name.clone()).collect::<Vec<_>>().join(" ");
+    play.board.declare(vec![unasked(), pipeline("other", "")], &BTreeMap::new(), at(4));
+    assert_eq!(names(&play), "shop_a shop_b other");
+    assert!(play.board.entry("shop_a").unwrap().known.as_ref().unwrap().well().is_some());
+    play.board.declare(vec![of(pipeline("shop_b", "")), pipeline("other", "")], &BTreeMap::new(), at(5));
+    assert_eq!(names(&play), "shop_b other");
+    // One that never could be asked says why.
+    let play = Play::new(vec![unasked()], 2, 0);
+    assert_eq!(names(&play), "shop");
+}
+
+#[test]
 fn a_pipeline_that_leaves_the_file_takes_its_waiting_work_along() {
     let mut play = Play::new(vec![pipeline("orders", ""), pipeline("old", "")], 2, 0);
     play.board.ask("a".into(), "old", Task::Run {}, at(1)).unwrap();

@@ -1,9 +1,12 @@
 //! Reads ledgers: of each destination over one connection, and of a pipeline after each of its runs.
 
-use crate::facts::{Known, RUNS};
+use crate::{
+    facts::{Known, RUNS},
+    sessions::Look,
+};
 use chrono::{DateTime, Utc};
 use floodmark_connect::destination::Ledger;
-use floodmark_core::{Result, state::RunRecord, url::ConnectionUrl};
+use floodmark_core::{Error, Result, state::RunRecord, url::ConnectionUrl};
 use floodmark_engine::registry;
 use std::collections::BTreeMap;
 
@@ -18,14 +21,15 @@ pub(crate) fn read(
     pipelines: &[String],
     seen: &BTreeMap<String, String>,
     now: DateTime<Utc>,
+    look: &Look,
 ) -> BTreeMap<String, Known> {
-    match looked(url, pipelines, seen, now) {
-        Ok(known) => known,
-        Err(error) => {
-            let failed = Known { error: Some(error.to_string()), ..Known::default() };
-            pipelines.iter().map(|name| (name.clone(), failed.clone())).collect()
-        }
-    }
+    looked(url, pipelines, seen, now, look).unwrap_or_else(|error| unread(pipelines, &error))
+}
+
+/// What is known of pipelines whose ledger cannot be read.
+pub(crate) fn unread(pipelines: &[String], error: &Error) -> BTreeMap<String, Known> {
+    let failed = Known { error: Some(error.to_string()), ..Known::default() };
+    pipelines.iter().map(|name| (name.clone(), failed.clone())).collect()
 }
 
 fn looked(
@@ -33,6 +37,7 @@ fn looked(
     pipelines: &[String],
     seen: &BTreeMap<String, String>,
     now: DateTime<Utc>,
+    look: &Look,
 ) -> Result<BTreeMap<String, Known>> {
     let destination = registry::destination(url)?;
     let read_at = Some(now);
@@ -55,6 +60,7 @@ fn looked(
             (None, _) => false,
         };
         if !is_seen {
+            look.heard();
             out.insert(name.clone(), of(ledger.as_ref(), name, read_at)?);
         }
     }

@@ -3,8 +3,8 @@
 //! Runs are processes of the same program: one that dies takes no server with it. The ledgers in the destinations are the
 //! truth, here they are read and shown; what is kept beside the project (`memory`) is no fact about data. What is decided is
 //! decided without input or output: `ticks` (when a schedule fires), `due` (what is due now, whoever was started when),
-//! `admit` (what may begin), `alert` (who is told what), `board` (all of it together). `scheduler` does what was decided, `http` tells
-//! and asks, `page` makes what people see. `sandbox` is where they try things, away from the project.
+//! `admit` (what may begin), `alert` (who is told what), `board` (all of it together). `scheduler` does what was decided, `sessions`
+//! says how many read ledgers at a time, `http` tells and asks, `page` makes what people see. `sandbox` is where they try things, away from the project.
 
 mod admit;
 mod alert;
@@ -19,6 +19,7 @@ mod memory;
 mod page;
 mod sandbox;
 mod scheduler;
+mod sessions;
 mod ticks;
 mod traced;
 mod work;
@@ -42,8 +43,9 @@ use std::{
 
 /// Threads that answer and decide. Reading ledgers and rendering are quick, and the work is done elsewhere.
 const THREADS: usize = 2;
-/// Threads that wait for databases.
-const WAITING: usize = 8;
+/// Threads that wait for databases. Of one database there are few: these are there for several that do not answer, and those
+/// that do beside them.
+const WAITING: usize = 32;
 /// One of these that has nothing to do goes after so long, and what it kept of memory with it.
 const IDLE: Duration = Duration::from_millis(500);
 /// What is still being answered when the server stops may take so long.
@@ -142,10 +144,10 @@ pub fn serve(
         let limits = Limits { jobs: options.jobs.max(1), grace: options.grace };
         let (shared, inbox) = Shared::new(program, limits, clock);
         watch(&shared)?;
-        let scheduler =
-            Scheduler::open(Arc::clone(&shared), inbox, &folder, options.traces.clone()).map_err(|mistakes| {
-                Error::new(Code::ConfigInvalid, mistakes.trim_end().to_owned()).state("nothing was started")
-            })?;
+        let opened = Scheduler::open(Arc::clone(&shared), inbox, &folder, options.traces.clone()).await;
+        let scheduler = opened.map_err(|mistakes| {
+            Error::new(Code::ConfigInvalid, mistakes.trim_end().to_owned()).state("nothing was started")
+        })?;
         let (done, mut over) = tokio::sync::watch::channel(false);
         let answering = tokio::spawn(http::listen(listener, shared, gate, sandbox.clone(), async move {
             // An error is a scheduler that is gone, which is over as well.

@@ -2,15 +2,16 @@
 
 use crate::{
     Declarations, Program, alert,
-    board::{Board, Exit, Limits, Refusal, Step},
+    board::{Board, Declared, Entry, Exit, Limits, Refusal, Step},
     books, child,
     facts::Known,
     memory::{Memory, Remembered},
+    sessions::{PATIENCE, Sessions, Silent},
     traced::Traced,
     work::Task,
 };
 use chrono::{DateTime, Utc};
-use floodmark_core::{clock::SharedClock, url::ConnectionUrl};
+use floodmark_core::{Error, clock::SharedClock, url::ConnectionUrl};
 use floodmark_trace::Traces;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,14 +26,17 @@ use tokio::sync::{broadcast, mpsc};
 const NAP: Duration = Duration::from_secs(20);
 /// How often all ledgers are looked at for what others did.
 const LOOK: Duration = Duration::from_secs(60);
+/// How often those are that could not be read.
+const AGAIN: Duration = Duration::from_secs(10);
 /// How often it is decided what somebody is to be told.
 const TELL: Duration = Duration::from_secs(1);
 /// What is on its way to somebody when the server stops may take so long; what does not arrive is told by the next one.
 const FAREWELL: Duration = Duration::from_secs(5);
 /// How often the pipeline file is looked at for changes, and what another server wrote down.
 const GLANCE: Duration = Duration::from_secs(2);
-/// Families are looked up anew so often, as their sources may have new tables.
+/// Families are looked up anew so often, as their sources may have new tables; and so soon where a source did not say.
 const FAMILIES: Duration = Duration::from_secs(600);
+const UNASKED: Duration = Duration::from_secs(20);
 
 /// What happens.
 pub(crate) enum News {
@@ -42,6 +46,8 @@ pub(crate) enum News {
     Exited(String, Exit),
     /// Ledgers were read.
     Read(String, BTreeMap<String, Known>),
+    /// They are being read, and their database says nothing.
+    Silent(BTreeMap<String, Known>),
     /// The board was changed by somebody who asked.
     Asked,
     /// The project was read anew.
@@ -74,6 +80,7 @@ pub(crate) struct Shared {
     pub(crate) said: broadcast::Sender<String>,
     pub(crate) clock: SharedClock,
     pub(crate) program: Arc<dyn Program>,
+    pub(crate) sessions: Sessions,
     /// When the loop went round last.
     pulse: Mutex<DateTime<Utc>>,
 }
@@ -89,7 +96,8 @@ impl Shared {
         let (said, _) = broadcast::channel(1024);
         let now = clock.now();
         let board = Mutex::new(Board::new(limits, now));
-        (Arc::new(Shared { board, news, told, said, clock, program, pulse: Mutex::new(now) }), inbox)
+        let (sessions, pulse) = (Sessions::default(), Mutex::new(now));
+        (Arc::new(Shared { board, news, told, said, clock, program, sessions, pulse }), inbox)
     }
 
     pub(crate) fn board(&self) -> MutexGuard<'_, Board> {
@@ -158,10 +166,14 @@ pub(crate) struct Scheduler {
     /// Pipelines whose ledgers are to be read when that is done.
     stale: BTreeSet<String>,
     looked: Option<DateTime<Utc>>,
+    /// When those were that could not be read.
+    again: Option<DateTime<Utc>>,
     glanced: Option<DateTime<Utc>>,
     /// When the project was read, and how the file was then.
     declared: Option<(DateTime<Utc>, Option<SystemTime>)>,
     declaring: bool,
+    /// Whether the source of a family could not be asked for its tables.
+    unasked: bool,
     /// When it was decided last what somebody is to be told.
     told: Option<DateTime<Utc>>,
     /// Since when nothing goes on any more.
@@ -173,7 +185,7 @@ impl Scheduler {
     ///
     /// # Errors
     /// The text of what is wrong with the pipeline file.
-    pub(crate) fn open(
+    pub(crate) async fn open(
         shared: Arc<Shared>,
         inbox: mpsc::Receiver<News>,
         folder: &Path,
@@ -188,7 +200,11 @@ impl Scheduler {
         memory.changed();
         // Before the file is read: a change meanwhile is read once more.
         let declared = Some((now, modified(&shared)));
-        let first = shared.program.declared()?;
+        let program = Arc::clone(&shared.program);
+        // Sources of families are asked for their tables, and a connection brings a runtime of its own.
+        let first = tokio::task::spawn_blocking(move || program.declared());
+        let first = first.await.map_err(|_| "the pipeline file could not be read".to_owned())??;
+        let unasked = first.pipelines.iter().any(Declared::is_unasked);
         {
             let mut board = shared.board();
             board.desk = alert::Desk::of(shared.program.file().display().to_string());
@@ -208,9 +224,11 @@ impl Scheduler {
             reading: BTreeSet::new(),
             stale: BTreeSet::new(),
             looked: None,
+            again: None,
             glanced: None,
             declared,
             declaring: false,
+            unasked,
             told: None,
             over: None,
         })
@@ -286,21 +304,16 @@ impl Scheduler {
             }
             News::Read(place, known) => {
                 self.reading.remove(&place);
-                let names: Vec<String> = known.keys().cloned().collect();
-                {
-                    let mut board = self.shared.board();
-                    known.into_iter().for_each(|(name, known)| board.learned(&name, known, now));
-                }
-                for name in names {
-                    let _ = self.shared.told.send(Told::Pipeline(name));
-                }
+                self.learned(known, now);
             }
+            News::Silent(known) => self.learned(known, now),
             News::Declared(read) => {
                 self.declaring = false;
                 let kept = self.memory.read().unwrap_or_default().kept;
                 let mut board = self.shared.board();
                 match read {
                     Ok(all) => {
+                        self.unasked = all.pipelines.iter().any(Declared::is_unasked);
                         board.mistakes = None;
                         board.desk.declare(all.alerts);
                         board.declare(all.pipelines, &kept, now);
@@ -327,6 +340,30 @@ impl Scheduler {
                     board.stop(now);
                 }
             }
+        }
+    }
+
+    fn learned(&mut self, known: BTreeMap<String, Known>, now: DateTime<Utc>) {
+        let names: Vec<String> = known.keys().cloned().collect();
+        let (mut lost, mut back) = (BTreeSet::new(), false);
+        {
+            let mut board = self.shared.board();
+            for (name, known) in known {
+                let was = board.entry(&name).is_some_and(Entry::is_unread);
+                match &known.error {
+                    Some(error) if !was => drop(lost.insert(error.clone())),
+                    None => back |= was,
+                    Some(_) => {}
+                }
+                board.learned(&name, known, now);
+            }
+        }
+        lost.iter().for_each(|error| tracing::warn!(error, "ledgers cannot be read, and are looked at again"));
+        if back {
+            tracing::info!(pipelines = names.len(), "ledgers can be read again");
+        }
+        for name in names {
+            let _ = self.shared.told.send(Told::Pipeline(name));
         }
     }
 
@@ -413,6 +450,12 @@ impl Scheduler {
         if all {
             self.looked = Some(now);
         }
+        if since(self.again) >= AGAIN {
+            self.again = Some(now);
+            let board = self.shared.board();
+            let unread = board.entries.iter().filter(|entry| entry.is_unread());
+            self.stale.extend(unread.map(|entry| entry.declared.name.clone()));
+        }
         if all || !self.stale.is_empty() {
             self.read(all, now);
         }
@@ -423,7 +466,8 @@ impl Scheduler {
         let Some((at, was)) = self.declared else { return };
         let is = modified(&self.shared);
         let families = self.shared.board().entries.iter().any(|entry| entry.declared.family.is_some());
-        let old = families && (now - at).to_std().unwrap_or_default() >= FAMILIES;
+        let limit = if self.unasked { UNASKED } else { FAMILIES };
+        let old = families && (now - at).to_std().unwrap_or_default() >= limit;
         if self.declaring || (is == was && !old) {
             return;
         }
@@ -470,11 +514,29 @@ impl Scheduler {
                 self.stale.remove(name);
             }
             self.reading.insert(place.clone());
-            let shared = Arc::clone(&self.shared);
-            tokio::task::spawn_blocking(move || {
-                let known = books::read(&url, &names, &seen, now);
-                shared.board().close(&url);
-                let _ = shared.news.blocking_send(News::Read(place, known));
+            let (shared, its) = (Arc::clone(&self.shared), self.shared.sessions.place(&url));
+            let (at, of) = (url.clone(), names.clone());
+            let reads = Arc::clone(&shared);
+            let mut looking = its.look(move |look| {
+                let known = books::read(&at, &of, &seen, now, look);
+                reads.board().close(&at);
+                known
+            });
+            tokio::spawn(async move {
+                let mut told = false;
+                let known = loop {
+                    match tokio::time::timeout(PATIENCE, &mut looking).await {
+                        Ok(known) => break known,
+                        Err(_) if its.is_silent() && !told => {
+                            told = true;
+                            let known = books::unread(&names, &Silent.told(&url));
+                            let _ = shared.news.send(News::Silent(known)).await;
+                        }
+                        Err(_) => {}
+                    }
+                };
+                let ended = |_| books::unread(&names, &Error::internal("a ledger could not be read"));
+                let _ = shared.news.send(News::Read(place, known.unwrap_or_else(ended))).await;
             });
         }
     }

@@ -3,6 +3,7 @@
 #![cfg(unix)]
 
 mod api;
+mod databases;
 mod pipeline_page;
 
 use crate::support::Scratch;
@@ -12,6 +13,7 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
     thread,
     time::{Duration, Instant},
 };
@@ -23,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Served {
     child: Child,
     pub(crate) address: String,
+    /// What it says to whoever looks at its log.
+    said: Arc<Mutex<String>>,
     /// Its temporary folder: one that is killed leaves something there.
     _temporary: tempfile::TempDir,
 }
@@ -51,17 +55,30 @@ impl Served {
             command.env("TMPDIR", temporary.path());
         }
         let child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let mut served = Served { child, address: String::new(), _temporary: temporary };
+        let said = Arc::default();
+        let mut served = Served { child, address: String::new(), said, _temporary: temporary };
         let mut err = BufReader::new(served.child.stderr.take().unwrap());
         let mut said = String::new();
         while err.read_line(&mut said).unwrap() > 0 {
             if let Some(at) = said.find("serving at http://") {
                 said[at + "serving at http://".len()..].trim().clone_into(&mut served.address);
-                thread::spawn(move || std::io::copy(&mut err, &mut std::io::sink()));
+                let log = Arc::clone(&served.said);
+                *log.lock().unwrap() = said;
+                thread::spawn(move || {
+                    let mut line = String::new();
+                    while err.read_line(&mut line).is_ok_and(|n| n > 0) {
+                        log.lock().unwrap().push_str(&std::mem::take(&mut line));
+                    }
+                });
                 return served;
             }
         }
         panic!("it does not serve: {said}");
+    }
+
+    /// What it has logged so far.
+    fn log(&self) -> String {
+        self.said.lock().unwrap().clone()
     }
 
     /// Where it is, as `127.0.0.1:PORT`.

@@ -14,6 +14,7 @@ use floodmark_core::{
     url::ConnectionUrl,
 };
 use floodmark_engine::registry;
+use futures::future::join_all;
 use std::sync::Arc;
 
 /// A run's id is no longer.
@@ -76,20 +77,21 @@ async fn read<T: Default + Send + 'static>(
     url: ConnectionUrl,
     look: impl FnOnce(&dyn Ledger) -> Result<T> + Send + 'static,
 ) -> Result<T, Unread> {
-    let shared = Arc::clone(&app.shared);
-    let looked = tokio::task::spawn_blocking(move || {
-        if !shared.board().open(&url) {
+    let (shared, place, at) = (Arc::clone(&app.shared), app.shared.sessions.place(&url), url.clone());
+    let looked = place.ask(move || {
+        if !shared.board().open(&at) {
             return Err(Unread::Held);
         }
         let look = || {
-            let destination = registry::destination(&url)?;
+            let destination = registry::destination(&at)?;
             if destination.exists() { look(destination.ledger()?.as_ref()) } else { Ok(T::default()) }
         };
         let looked = look();
-        shared.board().close(&url);
+        shared.board().close(&at);
         looked.map_err(Unread::Failed)
     });
-    looked.await.unwrap_or_else(|_| Err(Error::internal("a ledger could not be read").into()))
+    let looked = looked.await.map_err(|silent| silent.told(&url))?;
+    looked.unwrap_or_else(|| Err(Error::internal("a ledger could not be read").into()))
 }
 
 /// Looks into a pipeline's ledger.
@@ -162,14 +164,16 @@ pub(super) async fn runs(
     after: Option<&RunRecord>,
     limit: usize,
 ) -> Result<Vec<RunRecord>, Unread> {
-    let mut all = Vec::new();
-    for url in places(app, name) {
+    let look = |url| {
         let (pipeline, last) = (name.map(str::to_owned), after.cloned());
-        let found = read(app, url, move |ledger| {
+        read(app, url, move |ledger| {
             let before = last.as_ref().map(|run| (run.started_at, run.run.as_str()));
             ledger.find_runs(&RunQuery { pipeline: pipeline.as_deref(), status, before, limit, ..RunQuery::default() })
-        });
-        match found.await {
+        })
+    };
+    let mut all = Vec::new();
+    for found in join_all(places(app, name).into_iter().map(look)).await {
+        match found {
             Ok(found) => all.extend(found),
             // Of several ledgers one that cannot be read now does not hide the others: what is known of it has to do.
             Err(Unread::Held) => all.extend(at_hand(app, name, status, after)),
@@ -206,12 +210,19 @@ pub(super) async fn run(app: &App, id: &str) -> Result<Option<RunRecord>, Unread
         all.into_iter().find(|run| run.run == id).cloned()
     };
     // Where it is known, the ledger is asked for what its commits brought; what is known has to do where it cannot be read.
-    for url in places(app, known.as_ref().map(|run| run.pipeline.as_str())) {
+    let look = |url| {
         let id = id.to_owned();
-        let found = read(app, url, move |ledger| Ok(ledger.runs_like(&id, 2)?.into_iter().find(|run| run.run == id)));
-        if let Ok(Some(run)) = found.await {
-            return Ok(Some(run));
+        read(app, url, move |ledger| Ok(ledger.runs_like(&id, 2)?.into_iter().find(|run| run.run == id)))
+    };
+    let places = places(app, known.as_ref().map(|run| run.pipeline.as_str()));
+    let mut unread = None;
+    for found in join_all(places.into_iter().map(look)).await {
+        match found {
+            Ok(Some(run)) => return Ok(Some(run)),
+            Ok(None) => {}
+            Err(error) => unread = Some(error),
         }
     }
-    Ok(known)
+    // Where a ledger cannot be read, nobody knows that it has no such run.
+    if let (None, Some(error)) = (&known, unread) { Err(error) } else { Ok(known) }
 }

@@ -296,12 +296,14 @@ fn waits_for(hindrance: &Hindrance) -> String {
         Hindrance::Pending(other) => format!("{other} comes first, and is being loaded"),
         Hindrance::Bad(other) => format!("{other} comes first, and its last run did not end well"),
         Hindrance::Database => "its database is open in another process".into(),
+        Hindrance::Unread => "its database cannot be reached, and runs of others of which that is so go on".into(),
         Hindrance::Held(_) => "another run holds the pipeline".into(),
     }
 }
 
+/// To the millisecond, rounded as the command line does: a server's ledger has microseconds.
 fn seconds(time: TimeDelta) -> f64 {
-    time.num_milliseconds().max(0) as f64 / 1000.0
+    (time.as_seconds_f64().max(0.0) * 1000.0).round() / 1000.0
 }
 
 /// A pipeline as the board has it.
