@@ -358,7 +358,7 @@ pub(crate) fn pipeline(board: &Board, entry: &Entry, now: DateTime<Utc>) -> Pipe
 fn source(spec: &SourceSpec) -> String {
     match spec {
         SourceSpec::Files(files) => files.patterns.join(", "),
-        SourceSpec::Database(database) => format!("{}, {}", database.url, database.relation.described()),
+        SourceSpec::Database(database) => format!("{} of {}", database.relation.described(), database.url),
         SourceSpec::Handed(name) => name.clone(),
     }
 }

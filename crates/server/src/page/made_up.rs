@@ -16,7 +16,7 @@ pub(crate) fn now() -> DateTime<Utc> {
     "2026-03-04T12:07:12Z".parse().unwrap()
 }
 
-fn before(seconds: i64) -> DateTime<Utc> {
+pub(crate) fn before(seconds: i64) -> DateTime<Utc> {
     now() - TimeDelta::seconds(seconds)
 }
 
@@ -132,7 +132,7 @@ pub(crate) fn card(name: &str) -> Card {
         name: name.into(),
         family: None,
         standing: Standing::Ok,
-        source: Some(format!("postgres://app@shop.internal/shop, table public.{name}")),
+        source: Some(format!("table public.{name} of postgres://app@shop.internal/shop")),
         table: Some(name.into()),
         mark: Some(Mark {
             column: "updated_at".into(),
@@ -148,6 +148,17 @@ pub(crate) fn card(name: &str) -> Card {
         rejects: 0,
         trouble: None,
         jobs: Vec::new(),
+        undone: None,
+    }
+}
+
+/// A backfill that failed.
+fn undone() -> Undone {
+    Undone {
+        id: "0195a3b2-bbbb-7000-8000-000000000001".into(),
+        task: "backfill from 2025-12-18 to 2025-12-23 by 1d".into(),
+        how: "failed",
+        trouble: trouble(),
     }
 }
 
@@ -195,6 +206,7 @@ pub(crate) fn overview() -> Overview {
     }
     quiet.next = Next::After(vec!["customers".into()]);
     cards[4].rejects = 12;
+    cards[5].undone = Some(undone());
     let mut numbered = card("events");
     numbered.mark = Some(Mark { column: "id".into(), value: "88120455".into(), until: None });
     let mut failed = card("refunds");
@@ -289,6 +301,7 @@ pub(crate) fn pipeline() -> Pipeline {
         |name: &str, data_type: &str| Column { name: name.into(), data_type: data_type.into(), undecided: false };
     let mut card = card("orders");
     card.rejects = 12;
+    card.undone = Some(undone());
     let reject = |n: i64, reason: &str, raw: &str| Reject {
         id: n,
         place: format!("data/orders-2026-03.csv:{}", n * 41),
@@ -334,11 +347,6 @@ pub(crate) fn pipeline() -> Pipeline {
             remedy: "give a `lookback`, such as 15m".into(),
         }],
         lines: lines(),
-        undone: Some(Undone {
-            id: "0195a3b2-bbbb-7000-8000-000000000001".into(),
-            task: "backfill from 2025-12-18 to 2025-12-23 by 1d".into(),
-            trouble: trouble(),
-        }),
     }
 }
 

@@ -149,8 +149,11 @@ pub(super) fn trouble<'a>(card: &'a Card, now: DateTime<Utc>) -> Option<Cow<'a, 
     let limit = card.freshness.map(words::limit).unwrap_or_default();
     let age = loaded.age.unwrap_or_else(|| "too old".to_owned());
     let quiet = card.last.as_ref().is_some_and(|last| last.ended == Ended::NothingNew || !last.rows.changed());
+    let ran = card.last_good.and_then(|at| (now - at).to_std().ok());
     let help = if quiet {
         "the last run found nothing new: look whether the source still gets rows"
+    } else if ran.zip(card.freshness).is_some_and(|(ago, limit)| ago <= limit) {
+        "the last run loaded all there was, a short while ago: look whether the source still gets new rows"
     } else {
         "a run loads what has come since"
     };
@@ -160,6 +163,15 @@ pub(super) fn trouble<'a>(card: &'a Card, now: DateTime<Utc>) -> Option<Cow<'a, 
         help: vec![help.to_owned()],
         ..Trouble::default()
     }))
+}
+
+/// The same, or what is left of its history where that is all that is wrong.
+fn told<'a>(card: &'a Card, now: DateTime<Utc>) -> Option<Cow<'a, Trouble>> {
+    let Some(undone) = card.undone.as_ref().filter(|_| remedy::is_all_that_is_wrong(card)) else {
+        return trouble(card, now);
+    };
+    let what = format!("{} {}: {}", undone.task, undone.how, undone.trouble.what);
+    Some(Cow::Owned(Trouble { what, ..undone.trouble.clone() }))
 }
 
 /// Whether its table holds what it should, as far as is known.
@@ -202,7 +214,18 @@ fn headline(cards: &[Card]) -> Headline<'_> {
         let more = names.len().saturating_sub(NAMED);
         parts.push(Part { text, names: names.into_iter().take(NAMED).collect(), more });
     }
-    let good = cards.iter().all(|card| card.standing > Standing::Late);
+    let undone: Vec<&str> =
+        cards.iter().filter(|card| remedy::is_all_that_is_wrong(card)).map(|card| card.name.as_str()).collect();
+    if !undone.is_empty() {
+        let (n, more) = (undone.len() as u64, undone.len().saturating_sub(NAMED));
+        let text = format!(
+            "{} {}",
+            grouped(n),
+            verb(n, "has a backfill that is not done", "have backfills that are not done")
+        );
+        parts.push(Part { text, names: undone.into_iter().take(NAMED).collect(), more });
+    }
+    let good = cards.iter().all(|card| card.standing > Standing::Late && !remedy::is_all_that_is_wrong(card));
     Headline { lead, parts, good }
 }
 
@@ -228,15 +251,15 @@ fn row<'a>(card: &'a Card, frame: &'a Frame) -> Row<'a> {
         card,
         table: card.table.as_deref().filter(|table| *table != card.name),
         badge: card.standing.into(),
-        class: card.standing.class(),
+        class: if remedy::is_all_that_is_wrong(card) { "warn" } else { card.standing.class() },
         loaded: Loaded::new(card, now),
         last,
         next: Soon::new(&card.next, now),
         rows: Spark::rows(&card.past),
         took: Spark::durations(&card.past),
-        trouble: trouble(card, now),
+        trouble: told(card, now),
         now,
-        button: remedy::button(frame, card),
+        button: remedy::first(frame, card),
         progress: card.jobs.iter().find(|job| job.runs).map(|job| Progress::new(job, true, now)),
         waits: card.jobs.iter().find_map(|job| job.waits.as_deref()),
     }
@@ -262,7 +285,11 @@ pub(crate) fn overview(frame: &Frame, view: &Overview) -> String {
     let mut cards: Vec<&Card> =
         found.iter().copied().filter(|card| chosen.is_empty() || card.standing.filter() == chosen).collect();
     // What needs somebody comes first; all else stays in the order of the file.
-    cards.sort_by_key(|card| card.standing.min(Standing::Running));
+    let needs = |card: &Card| match card.standing.min(Standing::Running) {
+        Standing::Running if remedy::is_all_that_is_wrong(card) => (Standing::Late, true),
+        standing => (standing, false),
+    };
+    cards.sort_by_key(|card| needs(card));
     let next = view.cards.iter().filter_map(|card| match card.next {
         Next::At(at) => Some((at, card.name.as_str())),
         _ => None,

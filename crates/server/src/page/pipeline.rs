@@ -6,7 +6,7 @@ use super::{
     overview::{Loaded, Soon, trouble},
     parts::{Act, Ago, Badge, Button, RELOAD, REPAIR, TroubleBox, Work},
     prose, remedy,
-    view::{Became, ColumnChange, Frame, Next, Pipeline, RunLine, Standing, Trouble},
+    view::{Became, ColumnChange, Frame, Next, Pipeline, RunLine, Standing, Trouble, Undone},
     words,
 };
 use askama::Template;
@@ -34,7 +34,7 @@ struct Page<'a> {
     button: Option<Button<'a>>,
     run: Option<Button<'a>>,
     pause: Option<Button<'a>>,
-    undone: Option<(TroubleBox<'a>, &'a str, Button<'a>)>,
+    undone: Option<(TroubleBox<'a>, &'a Undone, Button<'a>)>,
     plan: Button<'a>,
     verify: Button<'a>,
     repair: Button<'a>,
@@ -145,9 +145,9 @@ pub(crate) fn pipeline(frame: &Frame, view: &Pipeline) -> String {
             (true, false) => Some(new(Act::Pause, "Pause")),
             (false, false) => None,
         },
-        undone: view.undone.as_ref().map(|undone| {
+        undone: card.undone.as_ref().map(|undone| {
             let again = new(Act::Again, "Retry").of(&undone.id).loud();
-            (TroubleBox::new(&undone.trouble, false, now), undone.task.as_str(), again)
+            (TroubleBox::new(&undone.trouble, false, now), undone, again)
         }),
         plan: new(Act::Plan, "Plan"),
         verify: new(Act::Verify, "Verify"),

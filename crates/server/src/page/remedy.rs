@@ -5,6 +5,23 @@ use super::{
     view::{Card, Frame, Standing},
 };
 
+/// The one button of a pipeline where there is room for one: what is left of its history comes before another run, where that
+/// is all that is wrong.
+pub(crate) fn first<'a>(frame: &'a Frame, card: &'a Card) -> Option<Button<'a>> {
+    match &card.undone {
+        Some(undone) if is_all_that_is_wrong(card) => {
+            Some(Button::new(frame, &card.name, Act::Again, "Retry backfill").of(&undone.id).loud())
+        }
+        _ => button(frame, card),
+    }
+}
+
+/// Whether nothing is wrong but that a backfill is not all in.
+pub(crate) fn is_all_that_is_wrong(card: &Card) -> bool {
+    card.undone.is_some()
+        && matches!(card.standing, Standing::Ok | Standing::Waiting | Standing::New | Standing::Paused)
+}
+
 /// The one button of a pipeline, as its state asks for it; `None` where a person has to change something first.
 pub(crate) fn button<'a>(frame: &'a Frame, card: &'a Card) -> Option<Button<'a>> {
     let running = card.jobs.iter().find(|job| job.runs);

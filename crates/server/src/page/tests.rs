@@ -30,7 +30,6 @@ fn pages() -> Vec<(&'static str, String)> {
         reshaped: None,
         changes: Vec::new(),
         lines: Vec::new(),
-        undone: None,
         rejects: Vec::new(),
         ..made_up::pipeline()
     };
@@ -262,18 +261,36 @@ fn the_sentence_says_all_and_what_failed_is_first() {
     let text = text(&html);
     assert!(
         text.contains(
-            "11 of 15 tables are up to date; 1 failed: refunds, 1 cannot run: margins, 1 is late: payments, 1 was never run: returns."
+            "11 of 15 tables are up to date; 1 failed: refunds, 1 cannot run: margins, 1 is late: payments, 1 was never run: returns, 1 has a backfill that is not done: prices."
         ),
         "{text}"
     );
     let at = |name: &str| html.find(&format!("data-pipeline=\"{name}\"")).unwrap();
-    assert!(at("refunds") < at("margins") && at("margins") < at("payments") && at("payments") < at("orders"));
+    assert!(at("refunds") < at("margins") && at("margins") < at("payments") && at("payments") < at("prices"));
+    assert!(at("prices") < at("orders"), "what is left of a history needs somebody, too");
     assert!(at("orders") < at("order_lines"), "all else stays as in the file");
     for said in
         ["12,40 €", "the table is as the run before left it", "mend the line in the file", "tried again in 4 min"]
     {
         assert!(text.contains(said), "{said}");
     }
+}
+
+#[test]
+fn what_is_late_right_after_a_run_is_not_put_right_by_another_one() {
+    let says = |last_good: i64, words: &str| {
+        let mut card = made_up::card("orders");
+        (card.standing, card.late) = (Standing::Late, true);
+        card.last_good = Some(made_up::before(last_good));
+        if let Some(last) = &mut card.last {
+            (last.ended, last.rows.inserted) = (Ended::Ok, 7);
+        }
+        let html =
+            overview(&made_up::frame(), &Overview { cards: vec![card], search: String::new(), filter: String::new() });
+        assert!(text(&html).contains(words), "{last_good}: {html}");
+    };
+    says(60, "look whether the source still gets new rows");
+    says(9_000, "a run loads what has come since");
 }
 
 #[test]
@@ -304,6 +321,15 @@ fn each_state_has_the_button_that_puts_it_right() {
         remedy::button(&frame, &card)
             .is_some_and(|button| askama::Template::render(&button).unwrap().contains("Replay 3 rejects"))
     );
+    // What is left of its history comes before another run, and after what failed.
+    card.undone = made_up::pipeline().card.undone;
+    for (standing, label) in
+        [(Standing::Ok, "Retry backfill"), (Standing::Failed, "Retry"), (Standing::Late, "Run now")]
+    {
+        card.standing = standing;
+        let button = remedy::first(&frame, &card).map(|button| askama::Template::render(&button).unwrap());
+        assert_eq!(button.map(|html| text(&html).trim().to_owned()).as_deref(), Some(label));
+    }
 }
 
 /// What of a page is read.

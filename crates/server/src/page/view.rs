@@ -264,6 +264,8 @@ pub(crate) struct Card {
     pub(crate) trouble: Option<Trouble>,
     /// What goes on comes first.
     pub(crate) jobs: Vec<Job>,
+    /// The newest backfill that this server did, where not all of it is in.
+    pub(crate) undone: Option<Undone>,
 }
 
 /// All pipelines, and which of them are asked for.
@@ -304,8 +306,6 @@ pub(crate) struct Pipeline {
     pub(crate) lints: Vec<Lint>,
     /// Its lines in the file.
     pub(crate) lines: Vec<FileLine>,
-    /// The newest backfill that this server did, where it failed.
-    pub(crate) undone: Option<Undone>,
 }
 
 /// A line of the file.
@@ -332,12 +332,14 @@ pub(crate) struct LineNote {
     pub(crate) help: Vec<String>,
 }
 
-/// Work that failed, and can be done once more.
+/// Work that did not come to its end, and can be done once more.
 #[derive(Debug, Clone)]
 pub(crate) struct Undone {
     pub(crate) id: String,
     /// What it is, in a few words.
     pub(crate) task: String,
+    /// How it ended: `failed`, `was stopped`.
+    pub(crate) how: &'static str,
     pub(crate) trouble: Trouble,
 }
 

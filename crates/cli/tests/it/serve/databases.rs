@@ -140,6 +140,14 @@ fn ledgers_are_read_told_and_worked_on_where_they_lie() {
         assert_eq!(served.ended(job.strip_prefix("/jobs/").unwrap())["status"], "ok");
         served.until("strict", "all to be well", |strict| strict["status"] == "ok");
         assert!(served.ask("GET", "/", &[], "").body.contains("All 4 tables are up to date"));
+        // Of a source that is not there others are named that are somebody's.
+        let missing = format!(
+            "version: 1\npipelines:\n  m:\n    source: {{ url: \"{0}\", table: zzzzzzzz }}\n    destination: {{ url: \"{0}\", table: m }}\n    key: id\n",
+            hosted.url()
+        );
+        scratch.write("missing.yaml", &missing);
+        let said = scratch.run(&["--file", "missing.yaml", "run"]).stderr;
+        assert!(said.contains("copied") && !said.contains("_floodmark_") && !said.contains(SECRET), "{said}");
         nothing_is_secret(&served, &scratch, &[&run, failed]);
         served.signal("TERM");
         assert_eq!(served.end(), Some(0));

@@ -34,6 +34,12 @@ fn a_backfill_that_failed_is_done_once_more_by_a_button() {
     let path = format!("/jobs/{failed}/retry");
     assert!(page.contains(&format!("action=\"{path}\"")), "{page}");
     assert!(served.ask("GET", &format!("/jobs/{failed}"), &[], "").body.contains(&path));
+    // So does the overview, which has the same button, and where the value stands.
+    let overview = served.ask("GET", "/", &[], "").body;
+    for said in ["1 has a backfill that is not done", "Retry backfill", "2025-11-03 failed: ", "data/old.csv:2", &path]
+    {
+        assert!(overview.contains(said), "{said}: {overview}");
+    }
     // A form of elsewhere does nothing, and what goes on or never was is not done once more.
     assert_eq!(served.ask("POST", &path, &[FORM], "form=0").status, 403);
     assert_eq!(served.post("/api/v1/jobs/none/retry", "").status, 404);
@@ -45,6 +51,7 @@ fn a_backfill_that_failed_is_done_once_more_by_a_button() {
     assert_eq!((&again["status"], &again["task"]["from"]), (&"ok".into(), &"2025-11-01".into()), "{again}");
     let page = served.ask("GET", "/pipelines/orders", &[], "").body;
     assert!(!page.contains("The last backfill failed"), "{page}");
+    assert!(served.ask("GET", "/", &[], "").body.contains("The table is up to date."));
 }
 
 #[test]

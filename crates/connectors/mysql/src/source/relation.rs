@@ -83,6 +83,7 @@ fn missing(db: &Db, written: &str, table: &str, qualified: bool) -> Error {
         "SELECT IF({} OR table_schema <> {own}, CONCAT(table_schema, '.', table_name), table_name)
          FROM information_schema.tables
          WHERE table_schema NOT IN ('mysql', 'information_schema', 'performance_schema', 'sys')
+           AND LEFT(table_name, 11) <> '_floodmark_'
          ORDER BY table_schema <> {own}, table_name LIMIT {LISTED}",
         u8::from(qualified)
     );

@@ -94,6 +94,7 @@ fn missing(db: &Db, written: &str, table: &str, qualified: bool) -> Error {
         "SELECT CASE WHEN $2 OR NOT pg_table_is_visible(c.oid) THEN n.nspname || '.' || c.relname ELSE c.relname::text END
          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
          WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'
+           AND c.relname NOT LIKE '\\_floodmark\\_%'
          ORDER BY 1 LIMIT $1",
         &[&LISTED, &qualified],
     );

@@ -8,7 +8,7 @@ use crate::{
     http::view::{self, JobView},
     page::{
         self,
-        view::{Card, Ended, Job, Mark, Next, Past, RunLine, Standing, Trouble},
+        view::{Card, Ended, Job, Mark, Next, Past, RunLine, Standing, Trouble, Undone},
     },
     work::{self, Stage, Task},
 };
@@ -53,11 +53,33 @@ pub(super) fn card(board: &Board, entry: &Entry, program: &dyn Program, now: Dat
         past: known.runs.iter().take(PAST).rev().map(|run| past(board, run)).collect(),
         rejects: told.rejects as u64,
         jobs: unfinished(board, Some(&told.name)).into_iter().map(job).collect(),
+        undone: undone(board, &told.name, known, program),
         name: told.name,
         family: told.family,
         source: told.source,
         table: told.table,
     }
+}
+
+/// The newest backfill that this server did, where not all of it is in; what a person ended is as they want it.
+fn undone(board: &Board, name: &str, known: &Known, program: &dyn Program) -> Option<Undone> {
+    let is = |job: &&work::Job| job.pipeline == name && matches!(job.task, Task::Backfill { .. });
+    let job = board.jobs.values().filter(is).max_by_key(|job| job.since)?;
+    let (end, ended) = (job.end()?, job.ended?);
+    let how = match end {
+        work::End::Stopped => "was stopped",
+        _ if end.is_failure() || end == work::End::Refused => "failed",
+        _ => return None,
+    };
+    // Somebody else may have done it since.
+    let done = |run: &RunRecord| run.status == "ok" && run.started_at >= ended && known.filled.contains(&run.run);
+    if known.runs.iter().any(done) {
+        return None;
+    }
+    // Its line in the ledger says more than its process: where the value stands that it failed over.
+    let line = known.runs.iter().find(|run| job.run.as_ref() == Some(&run.run)).and_then(|run| run.error.clone());
+    let message = line.or_else(|| job.message.clone()).unwrap_or_else(|| end.name().to_owned());
+    Some(Undone { id: job.id.clone(), task: task(&job.task), how, trouble: trouble(&message, Some(job), program) })
 }
 
 fn standing(status: &str) -> Standing {
@@ -315,6 +337,38 @@ mod tests {
         board.jobs.clear();
         let told = line(&board, &record);
         assert!(told.ended == Ended::Interrupted && told.trouble.is_some(), "{told:?}");
+    }
+
+    #[test]
+    fn a_backfill_is_told_until_it_or_another_one_is_in() {
+        let now = DateTime::from_timestamp(1_780_000_000, 0).unwrap();
+        let mut board = Board::new(Limits { jobs: 1, grace: Duration::ZERO }, now);
+        let task = Task::Backfill { from: None, to: None, by: None, missing: true };
+        let mut told = |end, known: &Known| {
+            let job = work::Job { task: task.clone(), stage: Stage::Ended(end), ..ended(Value::Null) };
+            board.jobs.insert("job".into(), job);
+            undone(&board, "orders", known, &Pages).map(|undone| (undone.how, undone.trouble.what))
+        };
+        let run = |id: &str, status: &str| RunRecord {
+            run: id.into(),
+            pipeline: "orders".into(),
+            status: status.into(),
+            load: "upsert".into(),
+            started_at: now,
+            finished_at: Some(now),
+            counts: Counts::default(),
+            watermark: None,
+            error: Some("FM0301 a value (a.csv:2)".into()),
+            commits: Commits::default(),
+        };
+        let known = Known::default().with_runs(vec![run("run", "failed")]);
+        assert_eq!(told(End::Failed, &known), Some(("failed", "a value (a.csv:2)".into())));
+        assert_eq!(told(End::Stopped, &known).map(|(how, _)| how), Some("was stopped"));
+        assert_eq!((told(End::Cancelled, &known), told(End::Ok, &known)), (None, None));
+        // A run that loads what is new does not fill it; somebody else's backfill does.
+        let known = Known::default().with_runs(vec![run("other", "ok"), run("run", "failed")]);
+        assert!(told(End::Failed, &known).is_some());
+        assert_eq!(told(End::Failed, &known.knowing(["other".to_owned()].into())), None);
     }
 
     #[test]

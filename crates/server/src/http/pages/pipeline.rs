@@ -8,9 +8,8 @@ use crate::{
     http::{App, books},
     page::{
         self,
-        view::{Became, Card, Column, ColumnChange, FileLine, LineNote, Lint, Pipeline, Reject, Undone},
+        view::{Became, Card, Column, ColumnChange, FileLine, LineNote, Lint, Pipeline, Reject},
     },
-    work::{End, Job, Task},
 };
 use axum::{
     extract::{Path, Query, State},
@@ -102,7 +101,6 @@ fn made(
             None => declared.map(floodmark_config::lint).unwrap_or_default().into_iter().map(lint).collect(),
         },
         lines: written.map(lines).unwrap_or_default(),
-        undone: undone(board, &entry.declared.name, program),
     }
 }
 
@@ -117,19 +115,6 @@ fn lines(written: Written) -> Vec<FileLine> {
     let of = |number: usize| written.notes.iter().filter(move |note| note.line == number).map(note).collect();
     let numbered = (written.first..).zip(written.lines);
     numbered.map(|(number, text)| FileLine { number, text, notes: of(number) }).collect()
-}
-
-/// The newest backfill that this server did, where it failed.
-fn undone(board: &Board, name: &str, program: &dyn Program) -> Option<Undone> {
-    let is = |job: &&Job| job.pipeline == name && matches!(job.task, Task::Backfill { .. });
-    let job = board.jobs.values().filter(is).max_by_key(|job| job.since)?;
-    let failed = job.end().filter(|end| end.is_failure() || *end == End::Refused)?;
-    let message = job.message.clone().unwrap_or_else(|| failed.name().to_owned());
-    Some(Undone {
-        id: job.id.clone(),
-        task: fill::task(&job.task),
-        trouble: fill::trouble(&message, Some(job), program),
-    })
 }
 
 fn changes(reshaping: &Reshaping) -> impl Iterator<Item = ColumnChange> {
