@@ -59,8 +59,13 @@ fn slice(place: &Place, meta: ObjectMeta) -> Slice {
         size: meta.size,
         modified: meta.last_modified.timestamp_nanos_opt().unwrap_or_default(),
         // A weak one may be that of other bytes, and no server takes it as a condition.
-        tag: meta.e_tag.filter(|tag| !tag.starts_with("W/")),
+        tag: meta.e_tag.filter(|tag| !tag.starts_with("W/")).map(quoted),
     }
+}
+
+/// As HTTP has it: lists of Azure tell a tag without its quotes, which is another one than that of the object.
+fn quoted(tag: String) -> String {
+    if tag.starts_with('"') { tag } else { format!("\"{tag}\"") }
 }
 
 /// Says what there is in place of it.
@@ -88,5 +93,16 @@ fn missing(store: &dyn ObjectStore, place: &Place) -> Error {
             let first: Vec<String> = names.iter().take(SHOWN).map(|name| format!("{name:?}")).collect();
             error.help(format!("check the path: below {shown} there is {}", first.join(", ")))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_of_a_list_is_that_of_the_object() {
+        assert_eq!(quoted("0x8DC".to_owned()), "\"0x8DC\"");
+        assert_eq!(quoted("\"0x8DC\"".to_owned()), "\"0x8DC\"");
     }
 }
