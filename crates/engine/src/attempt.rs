@@ -71,8 +71,12 @@ impl Engine {
         let mut pauses =
             ExponentialBuilder::default().with_min_delay(PAUSE).with_max_times(RETRIES).with_jitter().build();
         let mut lost = false;
+        let mut left: Option<String> = None;
         loop {
             let Err(error) = attempt(run, lost) else { return Ok(()) };
+            // One that gets nowhere leaves the data as the one before it did.
+            let error = left.iter().fold(error, |error, left| error.or_state(left));
+            left = error.data_state().map(str::to_owned);
             // A server that broke off may not let anybody in for a while.
             let unreachable = matches!(error.code(), Code::DestinationOpen | Code::SourceRead);
             lost |= error.is_transient();
@@ -82,8 +86,8 @@ impl Engine {
             self.observer.observe(&Event::Retrying { pipeline: pipeline.name.clone(), code: error.code() });
             let message = format!("{}; trying again in {:.1} s", error.message(), pause.as_secs_f64());
             self.observer.observe(&Event::Warning { pipeline: pipeline.name.clone(), message });
-            let state = error.data_state().map(str::to_owned);
-            self.rest(pause).map_err(|stopped| stopped.or_state(state.unwrap_or_default()).cause(error))?;
+            let state = left.clone().unwrap_or_default();
+            self.rest(pause).map_err(|stopped| stopped.or_state(state).cause(error))?;
             (run.error, run.finished_at) = (None, None);
         }
     }
@@ -123,16 +127,20 @@ impl Engine {
         if let (Ok(slices), Some(replay)) = (&mut slices, &options.replay) {
             slices.iter_mut().for_each(|s| s.name.clone_from(&replay.slice));
         }
+        let open = || {
+            let opened = destination.open(&pipeline.name, &run.run, options.wait, &self.stop);
+            opened.map_err(|error| if lost { error } else { error.or_state("nothing was written") })
+        };
         if let Err(error) = slices {
             // A database that is not there yet is not made only to note that a file is missing.
             if destination.ledger().is_err() {
                 return Err(error.or_state("nothing was written"));
             }
-            let mut session = destination.open(&pipeline.name, &run.run, options.wait, &self.stop)?;
+            let mut session = open()?;
             still_newest(destination.as_ref(), options, run)?;
             return self.failed(session.as_mut(), run, error);
         }
-        let mut session = destination.open(&pipeline.name, &run.run, options.wait, &self.stop)?;
+        let mut session = open()?;
         still_newest(destination.as_ref(), options, run)?;
         self.observer.observe(&Event::Locked { pipeline: pipeline.name.clone() });
         if lost && let Some(kept) = session.receipt(&run.run)? {

@@ -23,6 +23,7 @@ mod program;
 mod project;
 #[cfg(target_os = "linux")]
 pub mod proxy;
+pub mod s3;
 #[cfg(target_os = "linux")]
 pub mod server;
 mod store;

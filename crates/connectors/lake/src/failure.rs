@@ -6,6 +6,9 @@ use object_store::Error as StoreError;
 /// What a store said. `doing` completes "the store failed to …".
 pub(crate) fn store(code: Code, doing: &str, name: &str, error: &StoreError) -> Error {
     let words = floodmark_objects::words(error);
+    if let Some((what, help)) = floodmark_objects::of_credentials(&words) {
+        return Error::new(code, what).in_file(name).help(help).cause(words);
+    }
     let (what, help) = match error {
         _ if ["NoSuchBucket", "ContainerNotFound"].iter().any(|code| words.contains(code)) => (
             "there is no such bucket".to_owned(),
@@ -49,6 +52,10 @@ pub(crate) fn unsuited(table: &str, what: impl Into<String>) -> Error {
 }
 
 pub(crate) fn parquet(doing: &str, file: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    let error = error.into();
+    if let Some((what, help)) = floodmark_objects::of_credentials(&error.to_string()) {
+        return Error::new(Code::DestinationWrite, what).in_file(file).help(help).cause(error);
+    }
     Error::new(Code::DestinationWrite, format!("a Parquet file of the table cannot be {doing}"))
         .in_file(file)
         .help("see the cause; a file that another program wrote may be broken, or be none")

@@ -105,9 +105,16 @@ impl Keeper {
     pub(crate) fn keep(&self, number: i64, from: &File) -> Result<()> {
         let bytes = fs::read(from).map_err(failure::scratch)?;
         let path = self.path(&format!("state/{number}.db"));
-        match crash::at(Point::PutState, || self.lake.put_new(&path, bytes))? {
+        if crash::at(Point::PutState, || self.lake.put_new(&path, bytes.clone()))? {
+            return Ok(());
+        }
+        // Ours, of which the answer was lost, or that of a run elsewhere in the same microsecond.
+        match self.lake.get(&path)?.is_some_and(|there| there == bytes) {
             true => Ok(()),
-            false => Err(Error::internal(format!("{path} is there already"))),
+            false => Err(Error::new(Code::DestinationBusy, format!("{path} is there already"))
+                .state("nothing was written")
+                .help("run again: another run of this pipeline has begun at the same moment")
+                .transient()),
         }
     }
 

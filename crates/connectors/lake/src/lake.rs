@@ -100,9 +100,9 @@ impl Lake {
 
     /// Puts a file of the lake that is never changed: `false` where one of that name is there. It lasts when this returns.
     pub fn put_new(&self, path: &Path, bytes: impl Into<bytes::Bytes>) -> Result<bool> {
-        let put = self.place.put_new(path, bytes.into());
+        let put = self.place.put_once(path, &bytes.into());
         put.map(|put| put == crate::store::Put::Done)
-            .map_err(|e| failure::store(Code::DestinationWrite, "write", &format!("{}/{path}", self.name), &e))
+            .map_err(|not| self.failed(Code::DestinationWrite, "write", path, &not.error))
     }
 
     /// A file of the lake, where it is there.

@@ -10,8 +10,14 @@ use std::{
     io::{self, ErrorKind, Write},
     path::{Path as Local, PathBuf},
     sync::{Arc, OnceLock},
+    thread,
+    time::Duration,
 };
 use tokio::runtime::{Builder, Runtime};
+
+/// How often a put is tried whose answer says neither yes nor no, and how long is waited in between: each time longer.
+const TRIES: u32 = 6;
+const PAUSE: Duration = Duration::from_millis(300);
 
 /// For all of the process: requests mostly wait. Logs are read on threads of its own.
 pub(crate) fn runtime() -> Result<&'static Runtime> {
@@ -36,8 +42,57 @@ pub(crate) enum Put {
     Exists,
 }
 
+/// A put that was not done, as far as is known.
+#[derive(Debug)]
+pub(crate) struct NotPut {
+    pub(crate) error: StoreError,
+    /// It is certain that it was not done.
+    pub(crate) certain: bool,
+}
+
 impl Place {
-    pub(crate) fn put_new(&self, path: &Path, bytes: Bytes) -> object_store::Result<Put> {
+    /// Puts what may not be there yet. Where the answer is lost, it is there or is not: `Exists` says that somebody's is, and
+    /// who reads it sees whose.
+    pub(crate) fn put_once(&self, path: &Path, body: &[u8]) -> Result<Put, NotPut> {
+        // A disk that says no says it again.
+        let most = if self.local.is_some() { 1 } else { TRIES };
+        let mut tries = 0;
+        loop {
+            let failed = match self.put_new(path, body.to_vec().into()) {
+                Ok(Put::Done) => return Ok(Put::Done),
+                Ok(Put::Exists) => None,
+                Err(e) => Some(e),
+            };
+            let refused = failed.as_ref().is_some_and(floodmark_objects::is_refused);
+            tries += 1;
+            if self.local.is_none() && !refused && (failed.is_some() || tries > 1) {
+                thread::sleep(PAUSE * tries);
+            }
+            let there = self.get(path);
+            match (failed, there) {
+                (_, Ok(Some(_))) | (None, Err(_)) => return Ok(Put::Exists),
+                (Some(error), there) if refused => {
+                    // A try of the client's before this answer may have been done.
+                    let certain = there.is_ok() || !floodmark_objects::words(&error).contains(" retries");
+                    return Err(NotPut { error, certain });
+                }
+                (Some(error), _) if tries == most => return Err(NotPut { error, certain: false }),
+                (None, Ok(None)) if tries == most => return Ok(Put::Exists),
+                // Two puts at one moment may both be told of the other (409), and neither be done.
+                _ => {}
+            }
+        }
+    }
+
+    pub(crate) fn has(&self, path: &Path) -> object_store::Result<bool> {
+        match wait(self.store.head(path))? {
+            Ok(_) => Ok(true),
+            Err(StoreError::NotFound { .. }) => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn put_new(&self, path: &Path, bytes: Bytes) -> object_store::Result<Put> {
         if let Some(root) = &self.local {
             return put_new_file(&root.join(path.as_ref()), &bytes)
                 .map_err(|e| StoreError::Generic { store: "LocalFileSystem", source: Box::new(e) });

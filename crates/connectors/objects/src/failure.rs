@@ -6,6 +6,9 @@ use object_store::Error as StoreError;
 /// What a store said to a request. `doing` completes "the store failed to …".
 pub(crate) fn of(doing: &str, name: &str, error: StoreError) -> Error {
     let words = words(&error);
+    if let Some((what, help)) = of_credentials(&words) {
+        return Error::new(Code::SourceRead, what).in_file(name).help(help).cause(words);
+    }
     let (what, help) = match &error {
         // A bucket that is not there is told as a request that failed.
         _ if ["NoSuchBucket", "ContainerNotFound"].iter().any(|code| words.contains(code)) => (
@@ -53,6 +56,36 @@ pub(crate) fn of(doing: &str, name: &str, error: StoreError) -> Error {
     Error::new(code, what).in_file(name).help(help).cause(words)
 }
 
+/// Of credentials that were right once and elsewhere, stores tell by their own codes and by various statuses: what it is, and
+/// what to do.
+pub fn of_credentials(words: &str) -> Option<(&'static str, &'static str)> {
+    let has = |codes: &[&str]| codes.iter().any(|code| words.contains(&format!(">{code}<")));
+    if has(&["ExpiredToken", "TokenRefreshRequired", "InvalidToken"]) {
+        return Some((
+            "the store's credentials are expired",
+            "log in again, or see to it that what gives them gives new ones for as long as a run takes",
+        ));
+    }
+    has(&["RequestTimeTooSkewed", "RequestExpired"]).then_some((
+        "the clock of this machine is not that of the store",
+        "set the clock: a store takes no request that was signed a quarter of an hour before or after its own time",
+    ))
+}
+
+/// Whether the store has said for certain that it did not do what it was asked for.
+pub fn is_refused(error: &StoreError) -> bool {
+    match error {
+        StoreError::PermissionDenied { .. }
+        | StoreError::Unauthenticated { .. }
+        | StoreError::NotSupported { .. }
+        | StoreError::NotImplemented { .. }
+        | StoreError::InvalidPath { .. }
+        | StoreError::NotFound { .. } => true,
+        StoreError::Generic { .. } => words(error).contains("status code: 400"),
+        _ => false,
+    }
+}
+
 /// What is said of a failure, without what was sent: a request may hold what signs it.
 pub fn words(error: &StoreError) -> String {
     let mut words = String::new();
@@ -71,7 +104,7 @@ pub fn words(error: &StoreError) -> String {
 }
 
 /// A URL's query may be what gives access.
-fn without_queries(words: &str) -> String {
+pub fn without_queries(words: &str) -> String {
     let mut out = String::with_capacity(words.len());
     for word in words.split_inclusive(' ') {
         match word.split_once("://").and_then(|_| word.split_once('?')) {

@@ -6,11 +6,12 @@
 
 mod failure;
 mod find;
+mod patient;
 mod place;
 mod read;
 mod settings;
 
-pub use failure::words;
+pub use failure::{is_refused, of_credentials, without_queries, words};
 use floodmark_connect::{
     Slice, Stop,
     store::{Object, Store},

@@ -5,7 +5,10 @@
 
 mod profile;
 
-use crate::place::{Kind, Root};
+use crate::{
+    patient::Patient,
+    place::{Kind, Root},
+};
 use floodmark_core::{Code, Error, Result, url::ConnectionUrl};
 use object_store::{
     ClientOptions, ObjectStore, RetryConfig,
@@ -73,7 +76,7 @@ pub(crate) fn open(root: &Root, connection: Option<&ConnectionUrl>) -> Result<Ar
             builder.with_client_options(client(&root.url)).build().map(|store| Arc::new(store) as _)
         }
     };
-    built.map_err(|e| {
+    built.map(|store| Arc::new(Patient(store)) as Arc<dyn ObjectStore>).map_err(|e| {
         Error::new(Code::SourceRead, format!("{} cannot be reached with the settings there are", root.url))
             .help(format!("see what {service} needs: credentials, a region, an account; docs/sources/objects.md says where they are looked for"))
             .cause(e.to_string())

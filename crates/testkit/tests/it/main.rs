@@ -6,6 +6,8 @@ mod backfill;
 mod cases;
 mod crash;
 mod diff;
+#[cfg(feature = "lake")]
+mod faults;
 mod kill;
 mod lesson;
 mod model;

@@ -91,6 +91,10 @@ impl Table {
 fn open(table: &Table, path: &Path, size: u64) -> Result<Builder> {
     let reader = Object { store: Arc::clone(&table.place.store), path: path.clone(), size };
     runtime()?.block_on(Builder::new(reader)).map_err(|e| {
+        if let Some((what, help)) = floodmark_objects::of_credentials(&e.to_string()) {
+            let file = format!("{}/{path}", table.name);
+            return Error::new(Code::DestinationOpen, what).in_file(file).help(help).cause(e);
+        }
         let gone = Error::new(Code::DestinationOpen, "a data file of the table cannot be read")
             .in_file(format!("{}/{path}", table.name))
             .help("where it is gone: another program's vacuum may have taken it while this run went on; run again")

@@ -20,6 +20,8 @@ const AHEAD: usize = 3;
 pub(crate) struct Shared(Arc<Mutex<Sink>>);
 
 pub(crate) struct Sink {
+    store: Arc<dyn ObjectStore>,
+    path: Path,
     upload: Box<dyn MultipartUpload>,
     part: Vec<u8>,
     /// What may still be on its way.
@@ -30,7 +32,14 @@ pub(crate) struct Sink {
 impl Sink {
     pub(crate) fn open(store: &Arc<dyn ObjectStore>, path: &Path) -> Result<object_store::Result<Sink>> {
         let opened = runtime()?.block_on(store.put_multipart(path));
-        Ok(opened.map(|upload| Sink { upload, part: Vec::new(), going: JoinSet::new(), written: 0 }))
+        Ok(opened.map(|upload| Sink {
+            store: Arc::clone(store),
+            path: path.clone(),
+            upload,
+            part: Vec::new(),
+            going: JoinSet::new(),
+            written: 0,
+        }))
     }
 
     fn send(&mut self) -> io::Result<()> {
@@ -58,7 +67,13 @@ impl Sink {
         while !self.going.is_empty() {
             self.settle(runtime)?;
         }
-        runtime.block_on(self.upload.complete()).map_err(io::Error::other)?;
+        if let Err(error) = runtime.block_on(self.upload.complete()) {
+            // Where an answer was lost, a second try finds no upload: the file is there, under a name that nobody else has.
+            let there = runtime.block_on(self.store.head(&self.path));
+            if !there.is_ok_and(|there| there.size == self.written) {
+                return Err(io::Error::other(error));
+            }
+        }
         Ok(self.written)
     }
 

@@ -13,7 +13,7 @@ use crate::{
 };
 use chrono::Utc;
 use floodmark_core::{Error, Result, Schema};
-use object_store::{Error as StoreError, path::Path};
+use object_store::path::Path;
 use serde_json::json;
 use std::{
     collections::{BTreeMap, HashSet},
@@ -21,10 +21,6 @@ use std::{
     time::Duration,
 };
 use uuid::Uuid;
-
-/// How often a put is tried whose answer says neither yes nor no, and how long is waited in between: each time longer.
-const TRIES: u32 = 6;
-const PAUSE: Duration = Duration::from_millis(300);
 
 /// The longest wait before a version is tried again that another writer was quicker with.
 const LONGEST: Duration = Duration::from_millis(500);
@@ -235,41 +231,17 @@ impl Attempt<'_> {
     }
 }
 
-/// Puts what may not be there yet. Where the answer is lost, it is there or is not: `Exists` says that somebody's is, and who
-/// reads it sees whose.
+/// Puts what makes a version.
 pub(super) fn put(table: &Table, path: &Path, body: &[u8]) -> Result<Put> {
-    let mut unclear = 0;
-    loop {
-        let error = match table.place.put_new(path, body.to_vec().into()) {
-            Ok(put) => return Ok(put),
-            Err(e) if is_plain_no(&e) => return Err(table.write_failed(path, &e).state("nothing was written")),
-            Err(e) => e,
-        };
-        unclear += 1;
-        thread::sleep(PAUSE * unclear);
-        if matches!(table.place.get(path), Ok(Some(_))) {
-            return Ok(Put::Exists);
-        }
-        if unclear == TRIES {
-            return Err(table
-                .write_failed(path, &error)
+    table.place.put_once(path, body).map_err(|not| {
+        let error = table.write_failed(path, &not.error);
+        match not.certain {
+            true => error.state("nothing was written"),
+            false => error
                 .state("whether the commit was made is not known: the next run finds out, and repeats nothing")
-                .transient());
+                .transient(),
         }
-    }
-}
-
-/// Answers that say for certain that nothing was written.
-fn is_plain_no(error: &StoreError) -> bool {
-    matches!(
-        error,
-        StoreError::PermissionDenied { .. }
-            | StoreError::Unauthenticated { .. }
-            | StoreError::NotSupported { .. }
-            | StoreError::NotImplemented { .. }
-            | StoreError::InvalidPath { .. }
-            | StoreError::NotFound { .. }
-    )
+    })
 }
 
 /// Some part of a time that grows: writers that met once do not meet again.

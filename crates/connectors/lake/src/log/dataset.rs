@@ -65,7 +65,12 @@ pub(super) fn newest(table: &Table) -> Result<Option<Manifest>> {
     let folder = Path::from_iter(FOLDER);
     let there = table.place.list(Some(&folder)).map_err(|e| table.read_failed(&folder, &e))?;
     let newest = there.iter().filter_map(|file| super::actions::version(&file.location)).max();
-    newest.map_or(Ok(None), |version| read(table, version))
+    let mut newest = newest.map_or(Ok(None), |version| read(table, version))?;
+    // A list may be late. What is asked for by its name is not.
+    while let Some(next) = read(table, newest.as_ref().map_or(0, |newest| newest.version + 1))? {
+        newest = Some(next);
+    }
+    Ok(newest)
 }
 
 pub(super) fn commit(table: &Table, base: Option<&Snapshot>, change: &Change<'_>, id: &str) -> Result<Outcome> {

@@ -26,8 +26,14 @@ use std::{
     collections::{BTreeMap, HashSet},
     fmt,
     sync::{Arc, OnceLock},
+    thread,
+    time::Duration,
 };
 use url::Url;
+
+/// How often a list is asked for that lacks what is there, and how long is waited in between: each time longer.
+const LISTS: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(300);
 
 /// A version of a table.
 pub struct Snapshot {
@@ -59,16 +65,46 @@ impl fmt::Debug for Snapshot {
 
 impl Snapshot {
     pub(crate) fn newest(table: &Table) -> Result<Option<Snapshot>> {
+        let mut known = None;
+        for tries in 1..=LISTS {
+            let found = Snapshot::listed(table)?;
+            let next = found.as_ref().map_or(0, |found| found.version + 1);
+            // A list may be late. What is asked for by its name is not.
+            let path = actions::entry(next);
+            let late = table.kind == Kind::Delta && table.place.has(&path).map_err(|e| table.read_failed(&path, &e))?;
+            // Where writers are quick, a list that has what was there before it is as good as any.
+            if !late || known.is_some_and(|known| next > known) {
+                if found.is_none() {
+                    nothing_else(table)?;
+                }
+                return Ok(found);
+            }
+            known = Some(next);
+            if tries < LISTS {
+                thread::sleep(PAUSE * tries);
+            }
+        }
+        let version = known.unwrap_or_default();
+        Err(Error::new(
+            Code::DestinationOpen,
+            format!("the store's list of the log lacks version {version}, which is there"),
+        )
+        .in_file(&table.name)
+        .help("the store's lists are late, or what stands between gives old ones: run again later"))
+    }
+
+    /// As the store's list has it.
+    fn listed(table: &Table) -> Result<Option<Snapshot>> {
         if table.kind == Kind::Dataset {
             return match dataset::newest(table)? {
                 Some(manifest) => Snapshot::of_dataset(table, Arc::new(manifest)).map(Some),
-                None => nothing_else(table).map(|()| None),
+                None => Ok(None),
             };
         }
         let store = log_store(table)?;
         match runtime()?.block_on(Kernel::try_new(store.as_ref(), None)) {
             Ok(kernel) => Snapshot::of(table, Arc::new(kernel)).map(Some),
-            Err(DeltaTableError::NotATable(_)) => nothing_else(table).map(|()| None),
+            Err(DeltaTableError::NotATable(_)) => Ok(None),
             Err(e) => Err(failed(table, e)),
         }
     }
@@ -298,12 +334,15 @@ fn nothing_else(table: &Table) -> Result<()> {
 }
 
 fn failed(table: &Table, error: DeltaTableError) -> Error {
-    let words = error.to_string();
+    let words = floodmark_objects::without_queries(&error.to_string());
     let lower = words.to_lowercase();
     if ["unsupported", "not supported", "feature"].iter().any(|word| lower.contains(word)) {
         return failure::unsuited(&table.name, "the table asks its readers for something that is not done")
             .cause(words)
             .help("have it written anew without it");
+    }
+    if let Some((what, help)) = floodmark_objects::of_credentials(&words) {
+        return Error::new(Code::DestinationOpen, what).in_file(&table.name).help(help).cause(words);
     }
     Error::new(Code::DestinationOpen, "the table's log cannot be read")
         .in_file(&table.name)

@@ -76,7 +76,7 @@ fn clock(table: &Table) -> Result<DateTime<Utc>> {
         Kind::Dataset => Path::from("_floodmark"),
     };
     let path = folder.clone().join(format!(".clock-{}", Uuid::now_v7()));
-    table.place.put_new(&path, bytes::Bytes::from_static(b"now")).map_err(|e| table.write_failed(&path, &e))?;
+    table.place.put_once(&path, b"now").map_err(|not| table.write_failed(&path, &not.error))?;
     let listed = table.place.list(Some(&folder)).map_err(|e| table.read_failed(&folder, &e));
     let _ = table.place.delete(&path);
     let now = listed?.into_iter().find(|file| file.location == path).map(|file| file.last_modified);
