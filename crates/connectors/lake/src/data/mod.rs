@@ -1,6 +1,7 @@
 //! Data files: Parquet, and what is told of each.
 
 mod columns;
+mod encode;
 mod file;
 mod hive;
 mod object;

@@ -2,6 +2,7 @@
 
 use super::{
     DataFile, columns,
+    encode::ParquetFile,
     file::push_range,
     hive,
     rows::{Part, Splitter},
@@ -18,7 +19,7 @@ use chrono::Utc;
 use floodmark_core::{Code, DataType, Error, Result, Schema, Value, error::Place};
 use object_store::path::Path;
 use parquet::{
-    arrow::arrow_writer::{ArrowWriter, ArrowWriterOptions},
+    arrow::arrow_writer::ArrowWriterOptions,
     basic::{Compression, ZstdLevel},
     file::properties::WriterProperties,
 };
@@ -35,6 +36,10 @@ const ROW_GROUP: usize = 48 << 20;
 /// What all unfinished row groups may hold together; and how many files are open at once, where there are many partitions.
 const UNFINISHED: usize = 192 << 20;
 const OPEN: usize = 64;
+
+/// Bytes of rows that a file gathers before it encodes them; and where many files are open at once.
+const AHEAD: usize = 16 << 20;
+const AHEAD_OF_PARTITION: usize = 1 << 20;
 
 /// Batches that wait for the encoder.
 const WAITING: usize = 4;
@@ -134,7 +139,7 @@ pub(crate) fn discard(table: &Table, files: &[DataFile]) {
 }
 
 struct Open {
-    writer: ArrowWriter<Shared>,
+    writer: ParquetFile<Shared>,
     sink: Shared,
     location: Path,
     partition: Vec<(String, Value)>,
@@ -202,7 +207,7 @@ impl Encoder {
         }
         let Some(open) = self.open.get_mut(&part.key) else { return Err(Error::internal("a file is not open")) };
         let failed = |e| failure::parquet("written", &format!("{}/{}", self.table.name, open.location), e);
-        open.writer.write(&rows).map_err(failed)?;
+        open.writer.write(rows).map_err(failed)?;
         open.rows += count;
         open.not_numbers.extend(not_numbers);
         if let Some(first) = self.next {
@@ -212,13 +217,12 @@ impl Encoder {
             push_range(&mut open.numbers, (first, last));
             self.next = Some(last + 1);
         }
-        if open.writer.in_progress_size() >= ROW_GROUP {
-            open.writer.flush().map_err(failed)?;
+        if open.writer.unfinished() >= ROW_GROUP {
+            open.writer.end_group().map_err(failed)?;
         }
-        if (open.writer.bytes_written() + open.writer.in_progress_size()) as u64 >= self.layout.target {
+        if (open.writer.written() + open.writer.unfinished()) as u64 >= self.layout.target {
             self.close(&part.key)?;
-        } else if self.open.len() > 1
-            && self.open.values().map(|open| open.writer.memory_size()).sum::<usize>() > UNFINISHED
+        } else if self.open.len() > 1 && self.open.values().map(|open| open.writer.memory()).sum::<usize>() > UNFINISHED
         {
             self.close_largest()?;
         }
@@ -260,14 +264,16 @@ impl Encoder {
             .set_created_by(concat!("floodmark ", env!("CARGO_PKG_VERSION")).to_owned())
             .build();
         let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
-        let writer = ArrowWriter::try_new_with_options(sink.clone(), self.in_files.clone(), options)
+        let most = if self.layout.partition_by.is_empty() { AHEAD } else { AHEAD_OF_PARTITION };
+        let ahead = most.min(usize::try_from(self.layout.target / 8).unwrap_or(most));
+        let writer = ParquetFile::new(sink.clone(), &self.in_files, options, ahead)
             .map_err(|e| failure::parquet("written", &format!("{}/{location}", self.table.name), e))?;
         let (numbers, not_numbers) = (Vec::new(), BTreeSet::new());
         Ok(Open { writer, sink, location, partition, rows: 0, numbers, not_numbers })
     }
 
     fn close_largest(&mut self) -> Result<()> {
-        let size = |open: &Open| open.writer.bytes_written() + open.writer.memory_size();
+        let size = |open: &Open| open.writer.written() + open.writer.memory();
         let largest = self.open.iter().max_by_key(|(_, open)| size(open)).map(|(key, _)| key.clone());
         largest.map_or(Ok(()), |key| self.close(&key))
     }

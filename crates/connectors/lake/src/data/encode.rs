@@ -1,0 +1,143 @@
+//! A Parquet file whose columns are encoded side by side: encoding takes most of the time of a load, and no column needs
+//! another one.
+
+use arrow::{
+    array::{Array, RecordBatch},
+    datatypes::SchemaRef,
+};
+use parquet::{
+    arrow::arrow_writer::{
+        ArrowColumnWriter, ArrowRowGroupWriterFactory, ArrowWriter, ArrowWriterOptions, compute_leaves,
+    },
+    errors::{ParquetError, Result},
+    file::{metadata::ParquetMetaData, writer::SerializedFileWriter},
+};
+use std::{
+    io::Write,
+    mem,
+    num::NonZero,
+    sync::{Mutex, PoisonError},
+    thread,
+};
+
+/// Rows that are encoded at once: for fewer, threads are not worth their beginning.
+const ROWS: usize = 1 << 16;
+
+/// The most rows of a row group.
+const GROUP: usize = 1 << 20;
+
+/// Threads for one file, with the one that asks.
+const THREADS: usize = 4;
+
+pub(super) struct ParquetFile<W: Write + Send> {
+    writer: SerializedFileWriter<W>,
+    factory: ArrowRowGroupWriterFactory,
+    schema: SchemaRef,
+    /// Of the row group that is not finished; none where it has no row yet.
+    columns: Vec<ArrowColumnWriter>,
+    rows: usize,
+    waiting: Vec<RecordBatch>,
+    waiting_rows: usize,
+    waiting_bytes: usize,
+    /// How many bytes may wait.
+    ahead: usize,
+}
+
+impl<W: Write + Send> ParquetFile<W> {
+    pub(super) fn new(sink: W, schema: &SchemaRef, options: ArrowWriterOptions, ahead: usize) -> Result<Self> {
+        let writer = ArrowWriter::try_new_with_options(sink, SchemaRef::clone(schema), options)?;
+        let (writer, factory) = writer.into_serialized_writer()?;
+        Ok(ParquetFile {
+            writer,
+            factory,
+            schema: SchemaRef::clone(schema),
+            columns: Vec::new(),
+            rows: 0,
+            waiting: Vec::new(),
+            waiting_rows: 0,
+            waiting_bytes: 0,
+            ahead,
+        })
+    }
+
+    pub(super) fn write(&mut self, rows: RecordBatch) -> Result<()> {
+        for column in rows.columns() {
+            self.waiting_bytes += column.to_data().get_slice_memory_size()?;
+        }
+        self.waiting_rows += rows.num_rows();
+        self.waiting.push(rows);
+        if self.waiting_rows >= ROWS || self.waiting_bytes >= self.ahead {
+            self.encode()?;
+        }
+        if self.rows >= GROUP { self.end_group() } else { Ok(()) }
+    }
+
+    /// What the unfinished row group will have in the file, about.
+    pub(super) fn unfinished(&self) -> usize {
+        self.columns.iter().map(ArrowColumnWriter::get_estimated_total_bytes).sum()
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        self.waiting_bytes + self.columns.iter().map(ArrowColumnWriter::memory_size).sum::<usize>()
+    }
+
+    /// Bytes of the row groups that are finished.
+    pub(super) fn written(&self) -> usize {
+        self.writer.bytes_written()
+    }
+
+    pub(super) fn end_group(&mut self) -> Result<()> {
+        self.encode()?;
+        if self.columns.is_empty() {
+            return Ok(());
+        }
+        self.rows = 0;
+        let mut group = self.writer.next_row_group()?;
+        for column in mem::take(&mut self.columns) {
+            column.close()?.append_to_row_group(&mut group)?;
+        }
+        group.close().map(|_| ())
+    }
+
+    pub(super) fn close(mut self) -> Result<ParquetMetaData> {
+        self.end_group()?;
+        self.writer.close()
+    }
+
+    fn encode(&mut self) -> Result<()> {
+        let waiting = mem::take(&mut self.waiting);
+        let rows = mem::take(&mut self.waiting_rows);
+        self.waiting_bytes = 0;
+        if rows == 0 {
+            return Ok(());
+        }
+        if self.columns.is_empty() {
+            self.columns = self.factory.create_column_writers(self.writer.flushed_row_groups().len())?;
+        }
+        self.rows += rows;
+        let fields = self.schema.fields();
+        // No type of a table is nested: a column of it is one of the file.
+        let columns = Mutex::new(fields.iter().zip(&mut self.columns).enumerate());
+        let work = || {
+            loop {
+                let next = columns.lock().unwrap_or_else(PoisonError::into_inner).next();
+                let Some((at, (field, column))) = next else { return Ok(()) };
+                for rows in &waiting {
+                    for leaf in compute_leaves(field, rows.column(at))? {
+                        column.write(&leaf)?;
+                    }
+                }
+            }
+        };
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        let threads = if rows < ROWS / 4 { 1 } else { THREADS.min(cores).min(fields.len()) };
+        thread::scope(|scope| {
+            // Where no thread can be made, there is one all the same.
+            let spawn = |_| thread::Builder::new().name("parquet".to_owned()).spawn_scoped(scope, work).ok();
+            let others: Vec<_> = (1..threads).filter_map(spawn).collect();
+            let own = work();
+            let panicked = |_| Err(ParquetError::General("an encoder panicked".to_owned()));
+            others.into_iter().map(|other| other.join().unwrap_or_else(panicked)).fold(own, Result::and)
+        })
+    }
+}
