@@ -141,3 +141,53 @@ impl<W: Write + Send> ParquetFile<W> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::{
+        array::{ArrayRef, AsArray, Int64Array, StringArray},
+        datatypes::Int64Type,
+    };
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    use std::sync::Arc;
+
+    fn rows(first: i64, count: i64) -> RecordBatch {
+        let ids = Arc::new(Int64Array::from_iter_values(first..first + count)) as ArrayRef;
+        let text = |id: i64| (id % 3 != 0).then(|| format!("row {id}"));
+        let texts = Arc::new(StringArray::from_iter((first..first + count).map(text))) as ArrayRef;
+        RecordBatch::try_from_iter_with_nullable([("id", ids, true), ("text", texts, true)]).unwrap()
+    }
+
+    #[test]
+    fn rows_keep_their_order_and_columns_their_rows() {
+        let mut file = Vec::new();
+        let mut writer = ParquetFile::new(&mut file, &rows(0, 1).schema(), ArrowWriterOptions::new(), 1 << 20).unwrap();
+        let (mut first, mut count) = (0, 1);
+        while first < GROUP as i64 + 100_000 {
+            writer.write(rows(first, count)).unwrap();
+            first += count;
+            count = count * 3 % 40_009;
+        }
+        assert!(writer.memory() > 0 && writer.written() > 0);
+        assert_eq!(writer.close().unwrap().num_row_groups(), 2);
+        let read = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(file)).unwrap().build().unwrap();
+        let mut next = 0;
+        for batch in read {
+            let batch = batch.unwrap();
+            assert_eq!(batch, rows(next, batch.num_rows() as i64));
+            assert_eq!(batch.column(0).as_primitive::<Int64Type>().value(0), next);
+            next += batch.num_rows() as i64;
+        }
+        assert_eq!(next, first);
+    }
+
+    #[test]
+    fn a_file_without_rows_is_one() {
+        let mut file = Vec::new();
+        let writer = ParquetFile::new(&mut file, &rows(0, 1).schema(), ArrowWriterOptions::new(), 1 << 20).unwrap();
+        assert_eq!(writer.close().unwrap().file_metadata().num_rows(), 0);
+        let read = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(file)).unwrap().build().unwrap();
+        assert_eq!(read.count(), 0);
+    }
+}

@@ -166,7 +166,7 @@ impl Attempt<'_> {
         let mut lost = 0;
         loop {
             if put(self.table, &actions::entry(self.version), body)? == Put::Done {
-                return Ok(Outcome::Done(self.version));
+                return self.reached();
             }
             if let Some(outcome) = self.catch_up()? {
                 return Ok(outcome);
@@ -174,6 +174,27 @@ impl Attempt<'_> {
             lost += 1;
             thread::sleep(jitter(lost));
         }
+    }
+
+    /// Whether the version that was put comes after another one. Where those around it were cleaned away, its number was free
+    /// again: the table has gone on long ago, and an entry that stands alone makes its log unreadable.
+    fn reached(&self) -> Result<Outcome> {
+        let done = Ok(Outcome::Done(self.version));
+        let Some(before) = self.version.checked_sub(1).map(actions::entry) else { return done };
+        // What cannot be asked for now was there a moment ago.
+        if !matches!(self.table.place.has(&before), Ok(false)) {
+            return done;
+        }
+        let folder = Path::from("_delta_log");
+        let there = self.table.place.list(Some(&folder)).map_err(|e| self.table.read_failed(&folder, &e))?;
+        let version = |name: &str| name.strip_suffix(".json")?.parse::<u64>().ok();
+        let there: HashSet<u64> = there.iter().filter_map(|file| version(file.location.filename()?)).collect();
+        if there.contains(&(self.version + 1)) || !there.iter().any(|version| *version > self.version) {
+            return done;
+        }
+        let own = actions::entry(self.version);
+        self.table.place.delete(&own).map_err(|e| self.table.write_failed(&own, &e))?;
+        Ok(Outcome::Changed("its log was cleaned up meanwhile".to_owned()))
     }
 
     /// Goes on to the first version that nobody has, unless what is there ends it.

@@ -187,3 +187,24 @@ fn what_is_not_finished_leaves_nothing() {
     let left = std::fs::read_dir(folder.path()).map_or(0, |files| files.count());
     assert_eq!(left, 0);
 }
+
+/// A number that was cleaned away is free again: who puts it is behind the table, and not its next version.
+#[test]
+fn a_version_that_nobody_comes_to_is_none() {
+    let folder = Folder::new();
+    let table = folder.table();
+    let base = made(&table, &rows(0..10));
+    for version in 1..103 {
+        let files = written(&table, Layout::new(columns()), &rows(version * 10..version * 10 + 1));
+        let now = table.snapshot().unwrap().unwrap();
+        assert!(matches!(table.commit(Some(&now), &append(&files, "floodmark:x", version)).unwrap(), Outcome::Done(_)));
+    }
+    let before = ids(&table);
+    for version in 0..100 {
+        std::fs::remove_file(folder.path().join(format!("_delta_log/{version:020}.json"))).unwrap();
+    }
+    let files = written(&table, Layout::new(columns()), &rows(900..902));
+    let late = table.commit(Some(&base), &append(&files, "floodmark:y", 1)).unwrap();
+    assert_eq!(late, Outcome::Changed("its log was cleaned up meanwhile".to_owned()));
+    assert_eq!(ids(&table), before);
+}
