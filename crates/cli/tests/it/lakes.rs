@@ -104,12 +104,37 @@ fn small_files_are_written_together_and_the_rows_stay() {
     assert_eq!(parquet(&scratch, "t").len(), 6);
     let ran = scratch.run(&["optimize", LAKE, "t", "--keep", "0s"]);
     assert!(ran.code == 2 && ran.stderr.contains("kept for an hour at least"), "{ran:?}");
+    // What somebody else keeps below the table is theirs, however old it is.
+    let theirs = ["t/theirs/_delta_log/00000000000000000000.json", "lake/t/theirs/x.parquet"].map(|name| {
+        let path = scratch.path().join("lake").join(name.trim_start_matches("lake/"));
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, "").unwrap();
+        let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(90 * 86_400);
+        std::fs::File::options().write(true).open(&path).unwrap().set_modified(long_ago).unwrap();
+        path
+    });
+    assert_eq!(scratch.one(&["optimize", LAKE, "t"])["files_deleted"], 0);
+    assert!(theirs.iter().all(|path| path.exists()));
     assert_eq!(scratch.fingerprint(LAKE, "t"), before);
     // The pipeline goes on, and its files are known as before.
     let again = scratch.one(&load("3.csv", "t", &["--load", "append"]));
     assert_eq!(again["rows"]["inserted"], 0, "{again}");
     let ran = scratch.run(&["optimize", LAKE, "nothing"]);
     assert!(ran.code != 0 && ran.stderr.contains("nothing"), "{ran:?}");
+}
+
+#[test]
+fn a_table_lies_in_no_other_tables_folder() {
+    let scratch = Scratch::new();
+    scratch.write("a.csv", "id,v\n1,a\n");
+    for lake in [LAKE, "parquet:///dataset"] {
+        scratch.ok(&["load", "a.csv", lake, "--table", "t", "--key", "id", "--partition-by", "v"]);
+        for (url, table) in [(lake, "t/inner"), (lake, "t/v=a"), (&*format!("{lake}/t"), "x")] {
+            let ran = scratch.run(&["load", "a.csv", url, "--table", table, "--key", "id"]);
+            assert!(ran.code != 0 && ran.stderr.contains("in the folder of another table"), "{url} {table}: {ran:?}");
+        }
+        scratch.ok(&["load", "a.csv", lake, "--table", "other/t", "--key", "id"]);
+    }
 }
 
 #[test]
@@ -138,6 +163,9 @@ fn versions_of_a_table_are_a_watermark_until_one_takes_rows_away() {
     scratch.ok(&load("1.csv", "t", &["--load", "append"]));
     let ran = scratch.run(&["run", "--file", "news.yaml"]);
     assert!(ran.code != 0 && ran.stderr.contains("FM0202"), "{ran:?}");
+    // Nor are rows that are read again those of a version.
+    let ran = scratch.run(&["verify", "--file", "news.yaml"]);
+    assert!(ran.code != 0 && ran.stderr.contains("which version brought them"), "{ran:?}");
 }
 
 #[test]

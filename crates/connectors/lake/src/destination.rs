@@ -110,6 +110,9 @@ impl LakeDestination {
             Some(pointer) if pointer.table.as_ref() == Some(name) => now.snapshot.clone(),
             _ => table.snapshot()?.map(Arc::new),
         };
+        if snapshot.is_none() {
+            self.lake.refuse_within(name)?;
+        }
         let schema = joined(snapshot.as_ref().map(|snapshot| &snapshot.schema), plan.target.schema);
         let spec = &plan.target.pipeline.destination;
         let partition_by = partitions(&table.name, snapshot.as_deref(), &spec.partition_by, &schema)?;
@@ -134,7 +137,7 @@ impl LakeDestination {
         if state.schema.is_some() && state.table.as_ref() == Some(table) {
             return Ok(());
         }
-        let folder = tempfile::tempdir().map_err(failure::scratch)?;
+        let folder = failure::scratch_folder()?;
         for other in Keeper::pipelines(&self.lake)?.into_iter().filter(|other| other != pipeline) {
             let now = session::look(&self.keeper(&other), self, folder.path())?;
             if now.pointer.as_ref().and_then(|pointer| pointer.table.as_ref()) != Some(table) {
@@ -256,7 +259,7 @@ impl Destination for LakeDestination {
     fn sweep(&self) {}
 
     fn differences(&self, other: &ConnectionUrl, pipeline: &Pipeline, limit: usize) -> Result<Differences> {
-        let folder = tempfile::tempdir().map_err(failure::scratch)?;
+        let folder = failure::scratch_folder()?;
         let here = copy::rows(self, pipeline, &folder.path().join("here.db"))?;
         let there = copy::rows(&LakeDestination::new(other)?, pipeline, &folder.path().join("there.db"))?;
         SqliteDestination::new(&here)?.differences(&there, pipeline, limit)

@@ -1,6 +1,6 @@
 //! From the errors of stores, files and logs to ours.
 
-use floodmark_core::{Code, Error};
+use floodmark_core::{Code, Error, Result};
 use object_store::Error as StoreError;
 
 /// What a store said. `doing` completes "the store failed to …".
@@ -68,6 +68,11 @@ pub(crate) fn scratch(error: std::io::Error) -> Error {
         .state("nothing was written")
         .help("make room there, or name another folder in TMPDIR")
         .cause(error)
+}
+
+/// A temporary folder; one that is killed leaves it, with a name that says whose it is.
+pub(crate) fn scratch_folder() -> Result<tempfile::TempDir> {
+    tempfile::Builder::new().prefix("floodmark-lake-").tempdir().map_err(scratch)
 }
 
 /// What is there cannot be understood.

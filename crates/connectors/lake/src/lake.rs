@@ -131,6 +131,28 @@ impl Lake {
         self.place.delete(path).map_err(|e| self.failed(Code::DestinationWrite, "delete", path, &e))
     }
 
+    /// A table in the folder of another one would be taken for what that one has no use for any more.
+    pub(crate) fn refuse_within(&self, name: &str) -> Result<()> {
+        let mut folder = Path::default();
+        for part in name.split('/') {
+            let log = match self.kind {
+                Kind::Delta => self.folders(&folder)?.iter().any(|inside| inside == "_delta_log"),
+                Kind::Dataset => {
+                    self.folders(&folder.clone().join("_floodmark"))?.iter().any(|inside| inside == "manifest")
+                }
+            };
+            if log {
+                let outer = if folder.as_ref().is_empty() { self.name.as_str() } else { folder.as_ref() };
+                let what = format!("{name:?} would lie in the folder of another table, {outer}");
+                return Err(Error::new(Code::TableShape, what)
+                    .state("nothing was written")
+                    .help("choose a name that does not begin with that of a table, or another folder for the lake"));
+            }
+            folder = folder.join(part);
+        }
+        Ok(())
+    }
+
     /// Whether it can be reached, without changing anything.
     pub(crate) fn probe(&self) -> Result<()> {
         match &self.place.local {

@@ -32,7 +32,7 @@ pub(crate) struct LakeLedger {
 
 impl LakeLedger {
     pub(crate) fn new(destination: LakeDestination) -> Result<LakeLedger> {
-        Ok(LakeLedger { destination, folder: tempfile::tempdir().map_err(failure::scratch)? })
+        Ok(LakeLedger { destination, folder: failure::scratch_folder()? })
     }
 
     /// The books of one pipeline, as they are now.

@@ -38,6 +38,8 @@ pub(crate) struct Loaded<'a> {
     pub(crate) bench: &'a Bench,
     pub(crate) rows: &'a Shared,
     pub(crate) target: &'a Target<'a>,
+    /// Rows of the run before this load, and with it.
+    pub(crate) before: Counts,
     pub(crate) counts: Counts,
     pub(crate) stop: &'a Stop,
 }
@@ -66,7 +68,7 @@ pub(crate) fn publish(
             keeper.keep(number, &file)?;
             let files = rows.files()?;
             let remove: Vec<&DataFile> = written.remove.iter().map(|at| &files[*at]).collect();
-            let metrics = metrics(&load.counts, written.add.len(), remove.len());
+            let metrics = metrics(&load.before, &load.counts, written.add.len(), remove.len());
             let change = Change {
                 transaction: Some((&keeper.application, number)),
                 schema: written.changed.then_some(&written.schema),
@@ -249,11 +251,13 @@ fn operation(load: Load) -> &'static str {
     }
 }
 
-fn metrics(counts: &Counts, added: usize, removed: usize) -> [(&'static str, u64); 5] {
+/// Of this commit alone, as readers of the history add them up.
+fn metrics(before: &Counts, counts: &Counts, added: usize, removed: usize) -> [(&'static str, u64); 5] {
+    let here = |count: fn(&Counts) -> u64| count(counts).saturating_sub(count(before));
     [
-        ("numTargetRowsInserted", counts.inserted),
-        ("numTargetRowsUpdated", counts.updated),
-        ("numTargetRowsDeleted", counts.deleted + counts.removed),
+        ("numTargetRowsInserted", here(|counts| counts.inserted)),
+        ("numTargetRowsUpdated", here(|counts| counts.updated)),
+        ("numTargetRowsDeleted", here(|counts| counts.deleted + counts.removed)),
         ("numTargetFilesAdded", added as u64),
         ("numTargetFilesRemoved", removed as u64),
     ]

@@ -28,7 +28,7 @@ pub(crate) struct LakeRehearsal {
 
 impl LakeRehearsal {
     pub(crate) fn open(destination: &LakeDestination, pipeline: &str, stop: &Stop) -> Result<LakeRehearsal> {
-        let folder = tempfile::tempdir().map_err(failure::scratch)?;
+        let folder = failure::scratch_folder()?;
         let now = session::look(&destination.keeper(pipeline), destination, folder.path())?;
         let rows = Shared::none(destination)?;
         let bench = Bench::rehearse(&now.file, pipeline, Box::new(rows.clone()), stop)?;

@@ -104,6 +104,8 @@ pub(crate) struct LakeSession {
     was_empty: Option<bool>,
     /// A commit was tried of which it is not known what became.
     unsure: bool,
+    /// Rows of the run that are told of in the table's history already.
+    told: Counts,
     /// The state as of the opening, or of the last load.
     view: Bench,
     state: State,
@@ -118,7 +120,7 @@ impl LakeSession {
         lock: Option<Lock>,
         stop: &Stop,
     ) -> Result<LakeSession> {
-        let folder = tempfile::tempdir().map_err(failure::scratch)?;
+        let folder = failure::scratch_folder()?;
         let keeper = destination.keeper(pipeline);
         let now = look(&keeper, destination, folder.path())?;
         if let Some(number) = now.number {
@@ -138,6 +140,7 @@ impl LakeSession {
             own: found + 1,
             was_empty: None,
             unsure: false,
+            told: Counts::default(),
             view,
             state,
             _lock: lock,
@@ -228,9 +231,11 @@ impl Session for LakeSession {
                 self.state = bench.state();
             }
         })?;
-        let loaded = Loaded { bench: &bench, rows: &rows, target: &plan.target, counts, stop: &self.stop.clone() };
+        let (before, stop) = (self.told, self.stop.clone());
+        let loaded = Loaded { bench: &bench, rows: &rows, target: &plan.target, before, counts, stop: &stop };
         self.publish(&now, &|into| bench.save(Some(table), into), Some(loaded))?;
         self.was_empty = *bench.was_empty();
+        self.told = counts;
         // Beside runs it is the one that was looked at: what a run has committed since shows at the next load.
         self.state = bench.state();
         self.view = bench;

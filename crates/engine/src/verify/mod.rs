@@ -32,6 +32,7 @@ use floodmark_core::{
     event::Event,
     pipeline::{CursorNulls, DatabaseSource, Deletes, Load, Pipeline, Relation, SourceSpec},
     state::{Mark, State},
+    url::is_lake,
     watermark::Bounds,
     wording,
 };
@@ -326,6 +327,13 @@ pub(crate) fn can_be_told(pipeline: &Pipeline) -> Result<()> {
     if pipeline.source.reads_stdin() {
         return Err(unverified("standard input is read by now, and there is nothing to compare the table with")
             .help("write it to a file, and name that as the source"));
+    }
+    let by_version = pipeline.watermark.as_ref().is_some_and(|watermark| watermark.column == "delta_version");
+    if by_version && matches!(&pipeline.source, SourceSpec::Database(source) if is_lake(source.url.scheme())) {
+        return Err(unverified(
+            "the rows of a lake's table do not say which version brought them, once they are read again",
+        )
+        .help("compare the two tables: floodmark diff LAKE#TABLE DESTINATION#TABLE --key COLUMN"));
     }
     if pipeline.at_least_once {
         return Err(unverified(

@@ -44,6 +44,7 @@ impl Table {
     /// Writes small files of a partition together into files of about `target` bytes, which changes no row, and deletes
     /// files that no version of the last time (`keep`, else what the table says, else 7 days) had. Loads may run meanwhile.
     pub fn optimize(&self, target: u64, keep: Option<Duration>) -> Result<Tidied> {
+        keep.map_or(Ok(()), vacuum::check)?;
         let mut tidied = Tidied::default();
         let mut tries = 0;
         loop {

@@ -6,7 +6,7 @@ use super::{
     snapshot::{Snapshot, read_entry},
     tidy::LOG,
 };
-use crate::lake::{Kind, Table};
+use crate::lake::{Kind, RESERVED, Table};
 use chrono::{DateTime, Utc};
 use floodmark_core::{Code, Error, Result};
 use object_store::{ObjectMeta, path::Path};
@@ -16,12 +16,18 @@ use uuid::Uuid;
 /// A load that runs has written files that no version has yet.
 const LEAST: Duration = Duration::from_secs(3600);
 
+/// Before anything is done.
+pub(super) fn check(keep: Duration) -> Result<()> {
+    if keep >= LEAST {
+        return Ok(());
+    }
+    Err(Error::new(Code::BadArgument, "files must be kept for an hour at least")
+        .state("nothing was done")
+        .help("loads that run now have written files that no version of the table has yet"))
+}
+
 /// How many files were deleted, and their bytes.
 pub(super) fn vacuum(table: &Table, keep: Duration) -> Result<(u64, u64)> {
-    if keep < LEAST {
-        return Err(Error::new(Code::BadArgument, "files must be kept for an hour at least")
-            .help("loads that run now have written files that no version of the table has yet"));
-    }
     let before = clock(table)? - chrono::Duration::from_std(keep).unwrap_or(chrono::Duration::MAX);
     // First what there is, then what is needed: a file that is committed in between is seen to be needed.
     let root = Path::default();
@@ -32,7 +38,10 @@ pub(super) fn vacuum(table: &Table, keep: Duration) -> Result<(u64, u64)> {
     };
     let Some(needed) = needed else { return Ok((0, 0)) };
     let (mut files, mut bytes) = (0, 0);
-    for file in there {
+    // A table in a folder of this one has files that are its own.
+    let others: HashSet<Path> = there.iter().filter_map(|file| table_of(&file.location)).collect();
+    let is_own = |file: &ObjectMeta| !others.iter().any(|other| file.location.prefix_matches(other));
+    for file in there.iter().filter(|file| is_own(file)) {
         if is_data(&file.location) && file.last_modified < before && !needed.contains(&file.location) {
             table.place.delete(&file.location).map_err(|e| table.write_failed(&file.location, &e))?;
             files += 1;
@@ -40,6 +49,13 @@ pub(super) fn vacuum(table: &Table, keep: Duration) -> Result<(u64, u64)> {
         }
     }
     Ok((files, bytes))
+}
+
+/// The folder, below this table's, of the table that a file of a log or a manifest belongs to.
+fn table_of(path: &Path) -> Option<Path> {
+    let parts: Vec<_> = path.parts().collect();
+    let log = parts.iter().position(|part| RESERVED.contains(&part.as_ref()))?;
+    (log > 0).then(|| parts[..log].iter().cloned().collect())
 }
 
 /// Folders and files with a leading `_` or `.` are not data, unless it is a column's name that begins so.
