@@ -213,3 +213,74 @@ fn a_comparison_judges_what_a_lake_does_not() {
     scratch.ok(&["load", "c.csv", "sqlite:///s.db", "--table", "s", "--key", "id"]);
     assert_eq!(scratch.run(&["verify", "--file", "h.yaml"]).code, 4);
 }
+
+/// Changes an entry of a table's log, as if another program had written it.
+fn rewrite(scratch: &Scratch, entry: &str, from: &str, to: &str) {
+    let text = scratch.read(entry);
+    assert!(text.contains(from), "{text}");
+    scratch.write(entry, &text.replace(from, to));
+}
+
+#[test]
+fn what_does_not_fit_a_narrower_column_of_anothers_table_is_refused() {
+    let scratch = Scratch::new();
+    scratch.write("a.csv", "id,v,f\n1,5,0.5\n");
+    let keyed = ["--key", "id", "--column", "f=double"];
+    scratch.ok(&load("a.csv", "t", &keyed));
+    let entry = "lake/t/_delta_log/00000000000000000000.json";
+    rewrite(&scratch, entry, r#"\"v\",\"type\":\"long\""#, r#"\"v\",\"type\":\"short\""#);
+    rewrite(&scratch, entry, r#"\"f\",\"type\":\"double\""#, r#"\"f\",\"type\":\"float\""#);
+    let before = scratch.fingerprint(LAKE, "t");
+    for row in ["2,40000,0.5", "2,7,0.1", "2,7,1e300"] {
+        scratch.write("b.csv", &format!("id,v,f\n{row}\n"));
+        let ran = scratch.run(&load("b.csv", "t", &keyed));
+        assert!(ran.code != 0 && ran.stderr.contains("does not fit the table's column"), "{row}: {ran:?}");
+        assert_eq!(scratch.fingerprint(LAKE, "t"), before, "{row}");
+    }
+    scratch.write("b.csv", "id,v,f\n2,-32768,0.25\n3,,\n");
+    let ran = scratch.one(&load("b.csv", "t", &keyed));
+    assert_eq!(ran["rows"]["inserted"], 2, "{ran}");
+    scratch.write("all.csv", "id,v,f\n1,5,0.5\n2,-32768,0.25\n3,,\n");
+    scratch.ok(&[&["load", "all.csv", "sqlite:///one.db", "--table", "t"], &keyed[..]].concat());
+    assert_eq!(scratch.fingerprint(LAKE, "t"), scratch.fingerprint("sqlite:///one.db", "t"));
+}
+
+#[test]
+fn bounds_that_another_program_rounded_hide_no_key() {
+    let scratch = Scratch::new();
+    let keyed = ["--key", "k", "--column", "k=decimal(20,0)"];
+    scratch.write("a.csv", "k,v\n9007199254740995,old\n");
+    scratch.ok(&load("a.csv", "t", &keyed));
+    rewrite(&scratch, "lake/t/_delta_log/00000000000000000000.json", "9007199254740995", "9007199254740996");
+    scratch.write("b.csv", "k,v\n9007199254740995,new\n");
+    let ran = scratch.one(&load("b.csv", "t", &keyed));
+    assert_eq!((&ran["rows"]["updated"], &ran["rows"]["inserted"]), (&1.into(), &0.into()), "{ran}");
+}
+
+#[test]
+fn the_type_of_a_partition_column_stays() {
+    let scratch = Scratch::new();
+    scratch.write("a.csv", "id,v\n1,1\n");
+    scratch.ok(&load("a.csv", "t", &["--key", "id", "--partition-by", "v"]));
+    let before = scratch.fingerprint(LAKE, "t");
+    scratch.write("b.csv", "id,v\n2,2.5\n");
+    let ran = scratch.run(&load("b.csv", "t", &["--key", "id"]));
+    assert!(ran.code != 0 && ran.stderr.contains("which the table is partitioned by"), "{ran:?}");
+    assert_eq!(scratch.fingerprint(LAKE, "t"), before);
+}
+
+#[test]
+fn a_state_that_was_emptied_is_damaged_and_not_a_beginning() {
+    let scratch = Scratch::new();
+    scratch.write("a.csv", "id,v\n1,a\n");
+    let append = ["--load", "append"];
+    scratch.ok(&load("a.csv", "t", &append));
+    let states = files(&scratch.path().join("lake/_floodmark/pipelines/t/state"));
+    for state in states.keys() {
+        std::fs::write(state, "").unwrap();
+    }
+    let before = scratch.fingerprint(LAKE, "t");
+    let ran = scratch.run(&load("a.csv", "t", &append));
+    assert!(ran.code != 0 && ran.stderr.contains("FM0504"), "{ran:?}");
+    assert_eq!(scratch.fingerprint(LAKE, "t"), before);
+}

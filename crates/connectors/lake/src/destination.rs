@@ -114,6 +114,9 @@ impl LakeDestination {
             self.lake.refuse_within(name)?;
         }
         let schema = joined(snapshot.as_ref().map(|snapshot| &snapshot.schema), plan.target.schema);
+        if let Some(snapshot) = &snapshot {
+            refuse_other_partitions(&table.name, snapshot, &schema)?;
+        }
         let spec = &plan.target.pipeline.destination;
         let partition_by = partitions(&table.name, snapshot.as_deref(), &spec.partition_by, &schema)?;
         Ok(Rows {
@@ -171,6 +174,22 @@ fn partitions(table: &str, there: Option<&Snapshot>, named: &[String], schema: &
             ))
         }
     }
+}
+
+/// The values of partition columns stand in the log as texts, also those of files that are gone, and some readers read all of
+/// them as the type of now.
+fn refuse_other_partitions(table: &str, there: &Snapshot, schema: &Schema) -> Result<()> {
+    let other = there.partition_by.iter().find_map(|name| {
+        let (before, after) = (there.schema.get(name)?, schema.get(name)?);
+        (before.data_type != after.data_type).then_some((name, before.data_type, after.data_type))
+    });
+    let Some((name, before, after)) = other else { return Ok(()) };
+    let what = format!("column {name:?}, which the table is partitioned by, would become {after}; it is {before}");
+    Err(failure::unsuited(table, what)
+        .help(format!(
+            "keep its type: `columns: {{{name}: {{type: \"{before}\"}}}}`, with a bad row for what does not fit"
+        ))
+        .help("or load into a new table"))
 }
 
 /// The columns that a table has after a load: its own, as wide as the target has them, and the new ones.

@@ -89,7 +89,12 @@ impl Keeper {
 
     /// Writes a state into a file on this machine; `false` where it is not there.
     pub(crate) fn fetch(&self, number: i64, into: &File) -> Result<bool> {
-        let Some(bytes) = self.lake.get(&self.path(&format!("state/{number}.db")))? else { return Ok(false) };
+        let path = self.path(&format!("state/{number}.db"));
+        let Some(bytes) = self.lake.get(&path)? else { return Ok(false) };
+        if bytes.is_empty() {
+            // To SQLite it would be a database with nothing in it.
+            return Err(failure::damaged(&path));
+        }
         crash::at(Point::Temporary, || fs::write(into, &bytes).map_err(failure::scratch)).map(|()| true)
     }
 

@@ -53,6 +53,7 @@ impl Rows {
         layout.partition_by.clone_from(&self.partition_by);
         if let Some(snapshot) = &self.snapshot {
             layout.required.clone_from(&snapshot.required);
+            layout.narrow = snapshot.narrow(schema);
         }
         layout.target = self.file_size.unwrap_or(layout.target);
         layout.statistics.clone_from(&self.finders);

@@ -3,7 +3,7 @@
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, StringBuilder, Time64NanosecondBuilder, new_null_array},
-    compute::{CastOptions, cast_with_options},
+    compute::{CastOptions, cast_with_options, kernels::cmp::distinct},
     datatypes::{
         DataType as Arrow, Field, Int64Type, Schema as ArrowSchema, SchemaRef, Time64NanosecondType, TimeUnit,
     },
@@ -22,9 +22,12 @@ pub(crate) fn in_file(data_type: DataType) -> Arrow {
 }
 
 /// The schema of files: without the partition columns, whose values stand in the log.
-pub(crate) fn file_schema(schema: &Schema, partition_by: &[String]) -> SchemaRef {
+pub(crate) fn file_schema(schema: &Schema, partition_by: &[String], narrow: &[(String, Arrow)]) -> SchemaRef {
     let inside = schema.columns.iter().filter(|column| !partition_by.contains(&column.name));
-    let fields = inside.map(|column| Field::new(&column.name, in_file(column.data_type), true));
+    let fields = inside.map(|column| {
+        let narrow = narrow.iter().find(|(name, _)| *name == column.name).map(|(_, narrow)| narrow.clone());
+        Field::new(&column.name, narrow.unwrap_or_else(|| in_file(column.data_type)), true)
+    });
     Arc::new(ArrowSchema::new(fields.collect::<Vec<_>>()))
 }
 
@@ -70,6 +73,25 @@ pub(crate) fn to_file(array: &ArrayRef, name: &str, data_type: DataType) -> Resu
         }
         _ => Ok(Arc::clone(array)),
     }
+}
+
+/// The same values in a narrower type of the table's, all of them.
+pub(crate) fn narrowed(array: &ArrayRef, name: &str, narrow: &Arrow) -> Result<ArrayRef> {
+    let lax = CastOptions { safe: true, ..STRICT };
+    let narrowed = cast_with_options(array, narrow, &lax)?;
+    let again = cast_with_options(&narrowed, array.data_type(), &STRICT)?;
+    let lost = distinct(array, &again)?.iter().position(|lost| lost == Some(true));
+    let Some(row) = lost else { return Ok(narrowed) };
+    let data_type = DataType::from_arrow(array.data_type()).unwrap_or(DataType::Double);
+    let value = floodmark_core::Value::from_array(array, row, data_type)?;
+    Err(Error::new(Code::Unstorable, format!("a value does not fit the table's column, which is {narrow}"))
+        .at(floodmark_core::error::Place {
+            column: Some(name.to_owned()),
+            value: Some(value.to_string()),
+            ..Default::default()
+        })
+        .state("nothing was written")
+        .help("have the table's column widened by the program that made it, or load into a new table"))
 }
 
 const STRICT: CastOptions<'static> =

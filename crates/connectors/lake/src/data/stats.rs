@@ -1,7 +1,7 @@
 //! What the footer of a file that was just written says of its columns.
 
 use super::{columns::in_file, file::Bounds};
-use arrow::{array::ArrayRef, datatypes::SchemaRef};
+use arrow::{array::ArrayRef, compute::cast, datatypes::SchemaRef};
 use floodmark_core::{DataType, Result, Schema, Value};
 use parquet::{arrow::arrow_reader::statistics::StatisticsConverter, file::metadata::ParquetMetaData};
 use std::{
@@ -32,7 +32,7 @@ pub(crate) fn bounds(
         let all_null = nulls == u64::try_from(metadata.file_metadata().num_rows()).ok();
         let ordered = has_bounds(column.data_type) && !not_numbers.contains(name) && !all_null;
         let edge = |values: Result<ArrayRef, _>, keep| match values {
-            Ok(values) if ordered => extreme(&values, column.data_type, keep),
+            Ok(values) if ordered => extreme(&cast(&values, &in_file(column.data_type))?, column.data_type, keep),
             _ => Ok::<_, floodmark_core::Error>(None),
         };
         let min = edge(converter.row_group_mins(groups()), Ordering::Less)?;

@@ -12,7 +12,7 @@ use super::{
 use crate::{failure, lake::Table};
 use arrow::{
     array::{Array, ArrayRef, AsArray, RecordBatch},
-    datatypes::{Float64Type, SchemaRef},
+    datatypes::{DataType as Arrow, Float64Type, SchemaRef},
     row::OwnedRow,
 };
 use chrono::Utc;
@@ -51,6 +51,8 @@ pub struct Layout {
     pub schema: Schema,
     /// The table's partition columns.
     pub partition_by: Vec<String>,
+    /// Columns of a narrower type than ours in the table's files: what does not fit is refused.
+    pub narrow: Vec<(String, Arrow)>,
     /// Columns that the table does not let be NULL.
     pub required: Vec<String>,
     /// Columns to keep statistics of beside the first 32: keys and cursors.
@@ -67,7 +69,8 @@ impl Layout {
     pub fn new(schema: Schema) -> Layout {
         let none = Vec::new;
         let (partition_by, required, statistics) = (none(), none(), none());
-        Layout { schema, partition_by, required, statistics, target: 128 << 20, numbered: None }
+        let narrow = Vec::new();
+        Layout { schema, partition_by, narrow, required, statistics, target: 128 << 20, numbered: None }
     }
 }
 
@@ -162,7 +165,8 @@ struct Encoder {
 impl Encoder {
     fn new(table: Table, layout: Layout) -> Result<Encoder> {
         let splitter = Splitter::new(&layout.schema, &layout.partition_by)?;
-        let (arrow, in_files) = (layout.schema.to_arrow(), columns::file_schema(&layout.schema, &layout.partition_by));
+        let (arrow, in_files) =
+            (layout.schema.to_arrow(), columns::file_schema(&layout.schema, &layout.partition_by, &layout.narrow));
         if in_files.fields().is_empty() {
             return Err(Error::new(Code::TableShape, "every column of the table is a partition column")
                 .help("leave a column for the files"));
@@ -186,6 +190,11 @@ impl Encoder {
                     .at(Place { column: Some(name.clone()), ..Place::default() })
                     .state("nothing was written")
                     .help("see where the NULL comes from, or make the table's column nullable"));
+            }
+        }
+        for (name, narrow) in &self.layout.narrow {
+            if let Some(array) = batch.column_by_name(name).filter(|_| self.layout.partition_by.contains(name)) {
+                columns::narrowed(array, name, narrow)?;
             }
         }
         for part in self.splitter.split(batch, &self.layout.schema)? {
@@ -242,7 +251,11 @@ impl Encoder {
             {
                 not_numbers.push(column.name.clone());
             }
-            arrays.push(columns::to_file(array, &column.name, column.data_type)?);
+            let array = columns::to_file(array, &column.name, column.data_type)?;
+            arrays.push(match self.layout.narrow.iter().find(|(name, _)| *name == column.name) {
+                Some((name, narrow)) => columns::narrowed(&array, name, narrow)?,
+                None => array,
+            });
         }
         Ok((arrays, not_numbers))
     }

@@ -1,6 +1,7 @@
 //! Columns as the log writes them.
 
 use crate::failure;
+use arrow::datatypes::DataType as Arrow;
 use floodmark_core::{Column, DataType, Error, Result, Schema, schema::case_clash};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
@@ -73,6 +74,17 @@ impl Field {
     pub(crate) fn shown_type(&self) -> String {
         let kind = self.data_type.as_str().or_else(|| self.data_type.get("type")?.as_str());
         kind.unwrap_or("unknown").to_owned()
+    }
+
+    /// The type of its values in files where that is a narrower one than ours.
+    pub(crate) fn narrow(&self) -> Option<Arrow> {
+        Some(match self.data_type.as_str()? {
+            "byte" => Arrow::Int8,
+            "short" => Arrow::Int16,
+            "integer" => Arrow::Int32,
+            "float" => Arrow::Float32,
+            _ => return None,
+        })
     }
 
     /// A 32-bit number, whose statistics are shorter than the number itself.

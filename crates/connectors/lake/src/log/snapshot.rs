@@ -14,7 +14,7 @@ use crate::{
     store::runtime,
 };
 use arrow::array::{Array, AsArray, RecordBatch, StringArray, StructArray};
-use arrow::datatypes::Int64Type;
+use arrow::datatypes::{DataType as ArrowType, Int64Type};
 use deltalake_core::{
     DeltaTableError,
     kernel::{Snapshot as Kernel, engine::arrow_data::ArrowEngineData},
@@ -249,6 +249,13 @@ impl Snapshot {
         Ok(Snapshot { files: OnceLock::from(files), ..after })
     }
 
+    /// What columns are in files where that is a narrower type than ours, of those that a schema leaves as they are.
+    pub(crate) fn narrow(&self, schema: &Schema) -> Vec<(String, ArrowType)> {
+        let kept =
+            |field: &&Field| schema.get(&field.name).is_some_and(|column| field.column() == Some(column.data_type));
+        self.fields.iter().filter(kept).filter_map(|field| Some((field.name.clone(), field.narrow()?))).collect()
+    }
+
     /// A column by its name; an error for one that is not there, or is of a type that is not loaded.
     pub fn column(&self, name: &str) -> Result<&Column> {
         if let Some(column) = self.schema.get(name) {
@@ -334,7 +341,9 @@ fn nothing_else(table: &Table) -> Result<()> {
 }
 
 fn failed(table: &Table, error: DeltaTableError) -> Error {
-    let words = floodmark_objects::without_queries(&error.to_string());
+    // Behind the first line the library may write where in itself it was.
+    let words = error.to_string();
+    let words = floodmark_objects::without_queries(words.lines().next().unwrap_or_default());
     let lower = words.to_lowercase();
     if ["unsupported", "not supported", "feature"].iter().any(|word| lower.contains(word)) {
         return failure::unsuited(&table.name, "the table asks its readers for something that is not done")

@@ -19,6 +19,9 @@ use std::{
     fmt::Write,
 };
 
+/// Digits of a decimal that a 64-bit float keeps.
+const FLOAT_DIGITS: u8 = 15;
+
 /// The tag with the numbers of a file's rows.
 const ROWS: &str = "floodmark.rows";
 
@@ -179,6 +182,8 @@ fn parse_value(json: &str, data_type: DataType, float: bool) -> Option<Value> {
         }
         DataType::Double => text.parse().ok().filter(|v: &f64| v.is_finite()).map(Value::Double),
         DataType::Timestamp { .. } => Value::parse(text.trim_end_matches('Z'), data_type),
+        // Some writers pass them through a 64-bit float, which moves the last of more digits.
+        DataType::Decimal(digits, _) if digits > FLOAT_DIGITS => None,
         _ => Value::parse(&text, data_type),
     }
 }

@@ -89,6 +89,7 @@ impl Table {
         let known: BTreeSet<&String> = bin.iter().flat_map(|file| file.columns.keys()).collect();
         let layout = Layout {
             partition_by: snapshot.partition_by.clone(),
+            narrow: snapshot.narrow(&snapshot.schema),
             statistics: known.into_iter().cloned().collect(),
             target: u64::MAX,
             ..Layout::new(snapshot.schema.clone())

@@ -106,7 +106,8 @@ fn bounds_hold_all_values_in(folder: &Folder) {
     let files = written(&table, Layout::new(schema.clone()), &everything());
     create(&table, &schema, &[], &files);
     let snapshot = table.snapshot().unwrap().unwrap();
-    for file in files.iter().chain(snapshot.files().unwrap()) {
+    let read = snapshot.files().unwrap().iter().map(|file| (file, true));
+    for (file, read) in files.iter().map(|file| (file, false)).chain(read) {
         assert_eq!(file.rows, 3);
         for (i, column) in schema.columns.iter().enumerate() {
             let bounds = &file.columns[&column.name];
@@ -130,7 +131,9 @@ fn bounds_hold_all_values_in(folder: &Folder) {
             }
             let known = bounds.min.is_some() && bounds.max.is_some();
             let unordered = ["bool", "bytes", "json", "double"].contains(&column.name.as_str());
-            assert_eq!(known, !unordered, "{}: {bounds:?}", column.name);
+            // In a log they may be another writer's, who has rounded them.
+            let rounded = read && column.name == "decimal";
+            assert_eq!(known, !unordered && !rounded, "{}: {bounds:?}", column.name);
         }
     }
 }
