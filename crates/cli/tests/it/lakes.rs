@@ -258,6 +258,24 @@ fn bounds_that_another_program_rounded_hide_no_key() {
 }
 
 #[test]
+fn a_key_that_another_program_doubled_is_told() {
+    let scratch = Scratch::new();
+    let append = ["--load", "append"];
+    scratch.write("a.csv", "id,v\n1,a\n1,b\n");
+    scratch.ok(&load("a.csv", "t", &append));
+    std::fs::remove_dir_all(scratch.path().join("lake/_floodmark")).unwrap();
+    let entry = "lake/t/_delta_log/00000000000000000000.json";
+    let kept: Vec<String> =
+        scratch.read(entry).lines().filter(|line| !line.contains("\"txn\"")).map(str::to_owned).collect();
+    scratch.write(entry, &format!("{}\n", kept.join("\n")));
+    let before = scratch.fingerprint(LAKE, "t");
+    scratch.write("b.csv", "id,v\n1,c\n");
+    let ran = scratch.run(&load("b.csv", "t", &["--key", "id", "--adopt"]));
+    assert!(ran.code != 0 && ran.stderr.contains("twice"), "{ran:?}");
+    assert_eq!(scratch.fingerprint(LAKE, "t"), before);
+}
+
+#[test]
 fn the_type_of_a_partition_column_stays() {
     let scratch = Scratch::new();
     scratch.write("a.csv", "id,v\n1,1\n");

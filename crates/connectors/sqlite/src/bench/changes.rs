@@ -10,7 +10,7 @@ use floodmark_connect::{
     cells::{Cell, ColumnBuilder},
     crash::{self, Point},
 };
-use floodmark_core::{Error, Result, Schema, state::FileEntry};
+use floodmark_core::{Code, Error, Result, Schema, state::FileEntry};
 use rusqlite::{Connection, types::ValueRef};
 use std::sync::Arc;
 
@@ -65,7 +65,7 @@ impl<'db> Brought<'db> {
                 for (n, cell) in cells.iter().enumerate() {
                     cell.bind(&mut insert, n + 1, row, &mut scratch).map_err(&fail)?;
                 }
-                crash::at(Point::Temporary, || insert.raw_execute().map_err(&fail))?;
+                crash::at(Point::Temporary, || insert.raw_execute().map_err(twice))?;
                 let id = self.db.last_insert_rowid();
                 crash::at(Point::Temporary, || place.execute((id, file, at)).map_err(&fail))?;
                 if let Some(known) = &mut known {
@@ -92,6 +92,17 @@ impl<'db> Brought<'db> {
             _ => Err(untold(table, file, entry)),
         }
     }
+}
+
+/// Rows are brought into a table that has each key once.
+fn twice(error: rusqlite::Error) -> Error {
+    if error.sqlite_error_code() != Some(rusqlite::ErrorCode::ConstraintViolation) {
+        return to("bring rows of the table")(error);
+    }
+    Error::new(Code::TableShape, "the table holds a key twice: another program has added rows to it")
+        .state("nothing was written")
+        .help("take one of the two rows out with that program, or load the table anew with --full-refresh")
+        .cause(error)
 }
 
 impl Bench {
