@@ -4,15 +4,18 @@
 //! [`DataFile`], and a change of a table by a [`Change`], which one put of a log entry makes true as a whole. See
 //! `docs/internals/lakes.md`.
 
+mod ahead;
 mod copy;
 mod data;
 mod destination;
 mod failure;
+mod find;
 mod keeper;
 mod lake;
 mod ledger;
 mod log;
 mod notes;
+mod patches;
 mod publish;
 mod rehearsal;
 mod rows;

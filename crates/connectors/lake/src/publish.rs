@@ -1,11 +1,12 @@
 //! From what a load did in its scratch database to the entry of the table's log that makes it so.
 
 use crate::{
-    data::{DataFile, Writer, discard},
+    data::{DataFile, Left, Which, Writer, discard},
     destination::LakeDestination,
     keeper::{Keeper, Pointer},
     lake::Table,
     log::{Change, Operation, Outcome, Reads, Snapshot, must_rewrite},
+    patches,
     rows::{Rows, Shared},
     session::{self, Now},
 };
@@ -18,8 +19,11 @@ use floodmark_connect::{
     crash::{self, Point},
 };
 use floodmark_core::{Code, Counts, Error, Result, Schema, pipeline::Load};
-use floodmark_sqlite::bench::Bench;
+use floodmark_sqlite::bench::{Became, Bench, Stay};
 use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+/// A file of less than this part of what is wanted is joined with others when it is written anew.
+const SMALL: u64 = 32;
 
 /// What is to be made lasting.
 pub(crate) struct Publication<'a> {
@@ -156,19 +160,21 @@ impl Files {
     fn write(load: &Loaded<'_>, rows: &mut Rows) -> Result<Files> {
         let name = &load.target.pipeline.destination.table;
         let schema = load.bench.columns(name)?.ok_or_else(|| Error::internal("a load without a table"))?;
-        let mut left: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-        if !rows.cleared {
-            load.bench.left(|file, row| {
-                left.entry(file).or_default().push(row);
-                Ok(())
-            })?;
-        }
         let before = rows.snapshot.as_ref().map(|snapshot| &snapshot.schema);
         // Files tell nothing of a column that was added: it is NULL there, which a mark must not be.
         let marks = before.is_some_and(|before| {
             ["is_deleted", "is_current"].iter().any(|mark| schema.get(mark).is_some() && before.get(mark).is_none())
         });
         let all = marks || before.is_some_and(|before| must_rewrite(before, &schema));
+        let stay = stay(rows, before != Some(&schema) || all)?;
+        let became = load.bench.became(name, &stay)?;
+        let mut left: BTreeMap<u32, Left> = BTreeMap::new();
+        if !rows.cleared {
+            became.left(|file, row, columns| {
+                left.entry(file).or_default().push(row, columns);
+                Ok(())
+            })?;
+        }
         let append = load.target.pipeline.load == Load::Append && left.is_empty() && !all && !rows.cleared;
         let mut files = Files {
             changed: before != Some(&schema),
@@ -181,22 +187,43 @@ impl Files {
             (true, _) | (_, true) => (0..rows.files()?.len()).collect(),
             _ => left.keys().map(|file| *file as usize).collect(),
         };
+        files.fill(load, rows, (&stay, &became), left).inspect_err(|_| files.discard(&rows.table))?;
+        Ok(files)
+    }
+
+    fn fill(
+        &mut self,
+        load: &Loaded<'_>,
+        rows: &mut Rows,
+        (stay, became): (&Stay, &Became<'_>),
+        mut left: BTreeMap<u32, Left>,
+    ) -> Result<()> {
         if let Some(writer) = rows.writer.take() {
-            files.add = crash::at(Point::DataFile, || writer.finish())?;
+            self.add = crash::at(Point::DataFile, || writer.finish())?;
         }
-        let mut writer = None;
+        let (mut writer, mut patches) = (None, Vec::new());
         if !rows.cleared {
-            for at in files.remove.clone() {
+            for at in self.remove.clone() {
                 load.stop.check()?;
                 let gone = left.remove(&(at as u32)).unwrap_or_default();
-                files.rewrite(rows, at, &gone, &mut writer)?;
+                match stay.files.binary_search(&(at as u32)) {
+                    _ if gone.gone.len() as u64 == rows.files()?[at].rows => {}
+                    Ok(_) => patches.push((at as u32, gone)),
+                    Err(_) => self.rewrite(rows, at, &gone.gone, &mut writer)?,
+                }
             }
         }
-        load.bench.arrived(name, |batch| files.writer(rows, &mut writer)?.write(batch))?;
-        if let Some(writer) = writer {
-            files.add.extend(crash::at(Point::DataFile, || writer.finish())?);
+        // What has come is encoded meanwhile.
+        became.arrived(|batch| self.writer(rows, &mut writer)?.write(batch))?;
+        if let Some(snapshot) = rows.snapshot.as_deref().filter(|_| !patches.is_empty()) {
+            let layout = rows.layout(&self.schema, None);
+            let others = |file, places| became.changed(file, places);
+            self.add.extend(patches::write(rows, snapshot, &layout, &patches, others)?);
         }
-        Ok(files)
+        if let Some(writer) = writer {
+            self.add.extend(crash::at(Point::DataFile, || writer.finish())?);
+        }
+        Ok(())
     }
 
     fn writer<'w>(&self, rows: &Rows, writer: &'w mut Option<Writer>) -> Result<&'w mut Writer> {
@@ -209,13 +236,10 @@ impl Files {
     /// What stays of a file goes into a new one; where its rows have numbers, into one of its own.
     fn rewrite(&mut self, rows: &Rows, at: usize, gone: &[u32], writer: &mut Option<Writer>) -> Result<()> {
         let file: &DataFile = &rows.files()?[at];
-        if gone.len() as u64 == file.rows {
-            return Ok(());
-        }
         let mut own = None;
         let writer = if file.numbers.is_some() { &mut own } else { writer };
         let (mut left, mut first) = (gone.iter().copied().peekable(), 0u32);
-        for batch in rows.read(file, &self.schema, None)? {
+        for batch in rows.read(file, &self.schema, Which::All, &mut None)? {
             let batch = marked(batch?)?;
             let count = batch.num_rows() as u32;
             let stays: Vec<bool> = (first..first + count).map(|row| left.next_if_eq(&row).is_none()).collect();
@@ -241,6 +265,22 @@ impl Files {
     fn discard(&self, table: &Table) {
         discard(table, &self.add);
     }
+}
+
+/// In which files a changed row keeps its place. Small ones are joined instead, and numbers belong to rows as they came.
+/// `all`: every file is written anew, or has other columns now.
+fn stay(rows: &Rows, all: bool) -> Result<Stay> {
+    let mut stay = Stay { files: Vec::new(), by: rows.partition_by.clone() };
+    if rows.cleared || all {
+        return Ok(stay);
+    }
+    let least = rows.layout(&Schema::default(), None).target / SMALL;
+    for (file, at) in rows.files()?.iter().zip(0u32..) {
+        if file.numbers.is_none() && file.size >= least {
+            stay.files.push(at);
+        }
+    }
+    Ok(stay)
 }
 
 /// What the history of the table says a load was.

@@ -9,6 +9,7 @@ mod changes;
 mod spool;
 mod wanted;
 
+pub use changes::{Became, Stay, bit};
 pub use wanted::{Values, Wanted};
 
 use crate::{

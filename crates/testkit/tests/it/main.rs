@@ -14,6 +14,8 @@ mod model;
 #[cfg(unix)]
 mod mysql;
 mod partitions;
+#[cfg(feature = "lake")]
+mod patched;
 #[cfg(unix)]
 mod postgres;
 mod pruned;

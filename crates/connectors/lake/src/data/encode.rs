@@ -1,18 +1,26 @@
 //! A Parquet file whose columns are encoded side by side: encoding takes most of the time of a load, and no column needs
-//! another one.
+//! another one. A column of a row group may be taken over from another file as it lies there.
 
 use arrow::{
     array::{Array, RecordBatch},
     datatypes::SchemaRef,
 };
+use bytes::{Buf, Bytes};
 use parquet::{
     arrow::arrow_writer::{
         ArrowColumnWriter, ArrowRowGroupWriterFactory, ArrowWriter, ArrowWriterOptions, compute_leaves,
     },
+    column::writer::ColumnCloseResult,
     errors::{ParquetError, Result},
-    file::{metadata::ParquetMetaData, writer::SerializedFileWriter},
+    file::{
+        metadata::ParquetMetaData,
+        reader::{ChunkReader, Length},
+        writer::SerializedFileWriter,
+    },
+    schema::types::SchemaDescriptor,
 };
 use std::{
+    collections::HashMap,
     io::Write,
     mem,
     num::NonZero,
@@ -26,25 +34,57 @@ const ROWS: usize = 1 << 16;
 /// The most rows of a row group.
 const GROUP: usize = 1 << 20;
 
-/// Threads for one file, with the one that asks.
+/// Threads for one file, with the one that asks, at most.
 const THREADS: usize = 4;
+
+/// How many threads encode, where that many files are written at once.
+pub(super) fn threads(files: usize) -> usize {
+    (thread::available_parallelism().map_or(1, NonZero::get) / files.max(1)).clamp(1, THREADS)
+}
+
+/// A column of a row group, encoded already.
+pub(super) struct Encoded {
+    /// Its pages, as they lie in the file that it is from.
+    pub(super) pages: Bytes,
+    /// What that file says of it.
+    pub(super) close: ColumnCloseResult,
+}
+
+enum Column {
+    Writer(ArrowColumnWriter),
+    Encoded(Box<Encoded>),
+}
+
+impl Column {
+    fn writer(&self) -> Option<&ArrowColumnWriter> {
+        if let Column::Writer(writer) = self { Some(writer) } else { None }
+    }
+}
 
 pub(super) struct ParquetFile<W: Write + Send> {
     writer: SerializedFileWriter<W>,
     factory: ArrowRowGroupWriterFactory,
     schema: SchemaRef,
     /// Of the row group that is not finished; none where it has no row yet.
-    columns: Vec<ArrowColumnWriter>,
+    columns: Vec<Column>,
     rows: usize,
     waiting: Vec<RecordBatch>,
     waiting_rows: usize,
     waiting_bytes: usize,
     /// How many bytes may wait.
     ahead: usize,
+    /// How many threads encode.
+    threads: usize,
 }
 
 impl<W: Write + Send> ParquetFile<W> {
-    pub(super) fn new(sink: W, schema: &SchemaRef, options: ArrowWriterOptions, ahead: usize) -> Result<Self> {
+    pub(super) fn new(
+        sink: W,
+        schema: &SchemaRef,
+        options: ArrowWriterOptions,
+        ahead: usize,
+        threads: usize,
+    ) -> Result<Self> {
         let writer = ArrowWriter::try_new_with_options(sink, SchemaRef::clone(schema), options)?;
         let (writer, factory) = writer.into_serialized_writer()?;
         Ok(ParquetFile {
@@ -57,6 +97,7 @@ impl<W: Write + Send> ParquetFile<W> {
             waiting_rows: 0,
             waiting_bytes: 0,
             ahead,
+            threads,
         })
     }
 
@@ -69,16 +110,35 @@ impl<W: Write + Send> ParquetFile<W> {
         if self.waiting_rows >= ROWS || self.waiting_bytes >= self.ahead {
             self.encode()?;
         }
-        if self.rows >= GROUP { self.end_group() } else { Ok(()) }
+        let whole = self.columns.iter().all(|column| column.writer().is_some());
+        if whole && self.rows >= GROUP { self.end_group() } else { Ok(()) }
+    }
+
+    /// Begins a row group that has these columns, by their places. Rows that are written have the others, and end with those
+    /// that these columns have.
+    pub(super) fn take_over(&mut self, mut encoded: HashMap<usize, Encoded>) -> Result<()> {
+        self.end_group()?;
+        let column = |(at, writer)| match encoded.remove(&at) {
+            Some(encoded) => Column::Encoded(Box::new(encoded)),
+            None => Column::Writer(writer),
+        };
+        self.columns = self.writers()?.into_iter().enumerate().map(column).collect();
+        Ok(())
+    }
+
+    /// What columns there are, as the file will tell it.
+    pub(super) fn columns(&self) -> &SchemaDescriptor {
+        self.writer.schema_descr()
     }
 
     /// What the unfinished row group will have in the file, about.
     pub(super) fn unfinished(&self) -> usize {
-        self.columns.iter().map(ArrowColumnWriter::get_estimated_total_bytes).sum()
+        self.columns.iter().filter_map(Column::writer).map(ArrowColumnWriter::get_estimated_total_bytes).sum()
     }
 
     pub(super) fn memory(&self) -> usize {
-        self.waiting_bytes + self.columns.iter().map(ArrowColumnWriter::memory_size).sum::<usize>()
+        let columns = self.columns.iter().filter_map(Column::writer);
+        self.waiting_bytes + columns.map(ArrowColumnWriter::memory_size).sum::<usize>()
     }
 
     /// Bytes of the row groups that are finished.
@@ -94,7 +154,13 @@ impl<W: Write + Send> ParquetFile<W> {
         self.rows = 0;
         let mut group = self.writer.next_row_group()?;
         for column in mem::take(&mut self.columns) {
-            column.close()?.append_to_row_group(&mut group)?;
+            match column {
+                Column::Writer(writer) => writer.close()?.append_to_row_group(&mut group)?,
+                Column::Encoded(encoded) => {
+                    let start = encoded.close.metadata.byte_range().0;
+                    group.append_column(&Pages { start, bytes: encoded.pages }, encoded.close)?;
+                }
+            }
         }
         group.close().map(|_| ())
     }
@@ -102,6 +168,10 @@ impl<W: Write + Send> ParquetFile<W> {
     pub(super) fn close(mut self) -> Result<ParquetMetaData> {
         self.end_group()?;
         self.writer.close()
+    }
+
+    fn writers(&self) -> Result<Vec<ArrowColumnWriter>> {
+        self.factory.create_column_writers(self.writer.flushed_row_groups().len())
     }
 
     fn encode(&mut self) -> Result<()> {
@@ -112,12 +182,16 @@ impl<W: Write + Send> ParquetFile<W> {
             return Ok(());
         }
         if self.columns.is_empty() {
-            self.columns = self.factory.create_column_writers(self.writer.flushed_row_groups().len())?;
+            self.columns = self.writers()?.into_iter().map(Column::Writer).collect();
         }
         self.rows += rows;
         let fields = self.schema.fields();
         // No type of a table is nested: a column of it is one of the file.
-        let columns = Mutex::new(fields.iter().zip(&mut self.columns).enumerate());
+        let columns = fields.iter().zip(&mut self.columns).filter_map(|(field, column)| match column {
+            Column::Writer(writer) => Some((field, writer)),
+            Column::Encoded(_) => None,
+        });
+        let columns = Mutex::new(columns.enumerate());
         let work = || {
             loop {
                 let next = columns.lock().unwrap_or_else(PoisonError::into_inner).next();
@@ -129,8 +203,7 @@ impl<W: Write + Send> ParquetFile<W> {
                 }
             }
         };
-        let cores = thread::available_parallelism().map_or(1, NonZero::get);
-        let threads = if rows < ROWS / 4 { 1 } else { THREADS.min(cores).min(fields.len()) };
+        let threads = if rows < ROWS / 4 { 1 } else { self.threads.min(fields.len()) };
         thread::scope(|scope| {
             // Where no thread can be made, there is one all the same.
             let spawn = |_| thread::Builder::new().name("parquet".to_owned()).spawn_scoped(scope, work).ok();
@@ -139,6 +212,38 @@ impl<W: Write + Send> ParquetFile<W> {
             let panicked = |_| Err(ParquetError::General("an encoder panicked".to_owned()));
             others.into_iter().map(|other| other.join().unwrap_or_else(panicked)).fold(own, Result::and)
         })
+    }
+}
+
+/// A piece of a file, from some place on.
+struct Pages {
+    start: u64,
+    bytes: Bytes,
+}
+
+impl Length for Pages {
+    fn len(&self) -> u64 {
+        self.start + self.bytes.len() as u64
+    }
+}
+
+impl ChunkReader for Pages {
+    type T = bytes::buf::Reader<Bytes>;
+
+    fn get_read(&self, start: u64) -> Result<Self::T> {
+        let from = start.checked_sub(self.start).and_then(|from| usize::try_from(from).ok());
+        let from = from.filter(|from| *from <= self.bytes.len());
+        let from =
+            from.ok_or_else(|| ParquetError::General("a column begins elsewhere than its file says".to_owned()))?;
+        Ok(self.bytes.slice(from..).reader())
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
+        let rest = self.get_read(start)?.into_inner();
+        match length <= rest.len() {
+            true => Ok(rest.slice(..length)),
+            false => Err(ParquetError::EOF("a column is shorter than its file says".to_owned())),
+        }
     }
 }
 
@@ -162,7 +267,8 @@ mod tests {
     #[test]
     fn rows_keep_their_order_and_columns_their_rows() {
         let mut file = Vec::new();
-        let mut writer = ParquetFile::new(&mut file, &rows(0, 1).schema(), ArrowWriterOptions::new(), 1 << 20).unwrap();
+        let mut writer =
+            ParquetFile::new(&mut file, &rows(0, 1).schema(), ArrowWriterOptions::new(), 1 << 20, 2).unwrap();
         let (mut first, mut count) = (0, 1);
         while first < GROUP as i64 + 100_000 {
             writer.write(rows(first, count)).unwrap();
@@ -185,7 +291,7 @@ mod tests {
     #[test]
     fn a_file_without_rows_is_one() {
         let mut file = Vec::new();
-        let writer = ParquetFile::new(&mut file, &rows(0, 1).schema(), ArrowWriterOptions::new(), 1 << 20).unwrap();
+        let writer = ParquetFile::new(&mut file, &rows(0, 1).schema(), ArrowWriterOptions::new(), 1 << 20, 2).unwrap();
         assert_eq!(writer.close().unwrap().file_metadata().num_rows(), 0);
         let read = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(file)).unwrap().build().unwrap();
         assert_eq!(read.count(), 0);

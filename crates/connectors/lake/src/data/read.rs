@@ -7,13 +7,17 @@ use arrow::{
     compute::take,
     datatypes::{Field, Schema as ArrowSchema, SchemaRef},
 };
+use bytes::Bytes;
 use floodmark_core::{Code, Column, Error, Result, Value};
 use futures::StreamExt;
 use object_store::path::Path;
-use parquet::arrow::{
-    ProjectionMask,
-    arrow_reader::RowSelection,
-    async_reader::{ParquetRecordBatchStream, ParquetRecordBatchStreamBuilder},
+use parquet::{
+    arrow::{
+        ProjectionMask,
+        arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection},
+        async_reader::{AsyncFileReader, ParquetRecordBatchStream, ParquetRecordBatchStreamBuilder},
+    },
+    file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader},
 };
 use std::sync::Arc;
 
@@ -28,6 +32,25 @@ enum From {
     Nowhere,
 }
 
+/// Which rows of a file are read.
+#[derive(Clone, Copy)]
+pub(crate) enum Which<'a> {
+    All,
+    /// Those at these places, which rise: the others are not decoded where that can be.
+    At(&'a [u32]),
+    /// Those of a row group.
+    Group(usize),
+}
+
+/// A data file whose footer is known.
+pub(crate) struct Opened<'a> {
+    table: &'a Table,
+    snapshot: &'a Snapshot,
+    file: &'a DataFile,
+    footer: ArrowReaderMetadata,
+    name: String,
+}
+
 impl Table {
     /// The rows of a file as batches in the types of `Schema::to_arrow`, with these columns in this order. A column that the
     /// file lacks is NULL; narrower types of older files are widened.
@@ -37,23 +60,40 @@ impl Table {
         file: &DataFile,
         columns: &[&str],
     ) -> Result<Box<dyn Iterator<Item = Result<RecordBatch>> + Send>> {
-        self.read_some(snapshot, file, columns, None)
+        self.open_file(snapshot, file)?.read(columns, Which::All)
     }
 
-    /// The same of some of its rows, by their places, which rise: the others are not decoded where that can be.
-    pub(crate) fn read_some(
+    pub(crate) fn open_file<'a>(&'a self, snapshot: &'a Snapshot, file: &'a DataFile) -> Result<Opened<'a>> {
+        let footer = footer(self, &file.location, file.size)?;
+        Ok(Opened { table: self, snapshot, file, footer, name: format!("{}/{}", self.name, file.location) })
+    }
+}
+
+impl Opened<'_> {
+    pub(crate) fn footer(&self) -> &ParquetMetaData {
+        self.footer.metadata()
+    }
+
+    /// The footer with what it says of pages.
+    pub(crate) fn with_pages(&self) -> Result<ParquetMetaData> {
+        let footer = ParquetMetaDataReader::new_with_metadata(self.footer().clone());
+        let mut reader = footer.with_page_index_policy(PageIndexPolicy::Optional);
+        let mut object = self.object();
+        let loaded = runtime()?.block_on(reader.load_page_index(&mut object));
+        loaded.and_then(|()| reader.finish()).map_err(|e| failure::parquet("read", &self.name, e))
+    }
+
+    /// Some of its rows, as [`Table::read`] gives them.
+    pub(crate) fn read(
         &self,
-        snapshot: &Snapshot,
-        file: &DataFile,
         columns: &[&str],
-        places: Option<&[u32]>,
+        which: Which<'_>,
     ) -> Result<Box<dyn Iterator<Item = Result<RecordBatch>> + Send>> {
-        let wanted = columns.iter().map(|name| snapshot.column(name).cloned()).collect::<Result<Vec<Column>>>()?;
-        let name = format!("{}/{}", self.name, file.location);
-        let builder = open(self, &file.location, file.size)?;
+        let wanted = columns.iter().map(|name| self.snapshot.column(name).cloned()).collect::<Result<Vec<Column>>>()?;
+        let builder = Builder::new_with_metadata(self.object(), self.footer.clone());
         let inside = Arc::clone(builder.schema());
         let from = |column: &Column| {
-            if let Some((_, value)) = file.partition.iter().find(|(name, _)| *name == column.name) {
+            if let Some((_, value)) = self.file.partition.iter().find(|(name, _)| *name == column.name) {
                 From::Constant(value.clone())
             } else if inside.index_of(&column.name).is_ok() {
                 From::File(column.name.clone())
@@ -68,29 +108,60 @@ impl Table {
         });
         let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
         let mut builder = builder.with_projection(mask).with_batch_size(ROWS);
-        if let Some(places) = places {
-            let one = |place: &u32| *place as usize..*place as usize + 1;
-            let all = usize::try_from(file.rows).map_err(|e| Error::internal("a file has too many rows").cause(e))?;
-            builder = builder.with_row_selection(RowSelection::from_consecutive_ranges(places.iter().map(one), all));
+        let mut rows = self.file.rows;
+        match which {
+            Which::All => {}
+            Which::At(places) => {
+                let one = |place: &u32| *place as usize..*place as usize + 1;
+                let all = usize::try_from(rows).map_err(|e| Error::internal("a file has too many rows").cause(e))?;
+                let places_of = places.iter().map(one);
+                builder = builder.with_row_selection(RowSelection::from_consecutive_ranges(places_of, all));
+                rows = places.len() as u64;
+            }
+            Which::Group(group) => {
+                builder = builder.with_row_groups(vec![group]);
+                let count = self.footer().row_group(group).num_rows();
+                rows = u64::try_from(count).map_err(|_| self.broken("a row group has a negative number of rows"))?;
+            }
         }
-        let stream = builder.build();
-        let stream = stream.map_err(|e| failure::parquet("read", &name, e))?;
+        let stream = builder.build().map_err(|e| failure::parquet("read", &self.name, e))?;
         let fields = wanted.iter().map(|c| Field::new(&c.name, c.data_type.to_arrow(), true));
         let schema = Arc::new(ArrowSchema::new(fields.collect::<Vec<_>>()));
-        Ok(Box::new(Rows {
-            stream,
-            schema,
-            wanted,
-            sources,
-            name,
-            left: Some(places.map_or(file.rows, |places| places.len() as u64)),
-        }))
+        Ok(Box::new(Rows { stream, schema, wanted, sources, name: self.name.clone(), left: Some(rows) }))
+    }
+
+    /// The bytes of a column in a row group, as they lie there.
+    pub(crate) fn chunk(&self, column: &ColumnChunkMetaData) -> Result<Bytes> {
+        let (start, length) = column.byte_range();
+        let got = runtime()?.block_on(self.object().get_bytes(start..start + length));
+        got.map_err(|e| failure::parquet("read", &self.name, e))
+    }
+
+    pub(crate) fn broken(&self, what: &str) -> Error {
+        failure::parquet("read", &self.name, what)
+    }
+
+    pub(crate) fn miscounted(&self) -> Error {
+        miscounted(&self.name)
+    }
+
+    pub(crate) fn file(&self) -> &DataFile {
+        self.file
+    }
+
+    fn object(&self) -> Object {
+        object(self.table, &self.file.location, self.file.size)
     }
 }
 
-fn open(table: &Table, path: &Path, size: u64) -> Result<Builder> {
-    let reader = Object { store: Arc::clone(&table.place.store), path: path.clone(), size };
-    runtime()?.block_on(Builder::new(reader)).map_err(|e| {
+fn object(table: &Table, path: &Path, size: u64) -> Object {
+    Object { store: Arc::clone(&table.place.store), path: path.clone(), size }
+}
+
+fn footer(table: &Table, path: &Path, size: u64) -> Result<ArrowReaderMetadata> {
+    let mut object = object(table, path, size);
+    let loaded = ArrowReaderMetadata::load_async(&mut object, ArrowReaderOptions::new());
+    runtime()?.block_on(loaded).map_err(|e| {
         if let Some((what, help)) = floodmark_objects::of_credentials(&e.to_string()) {
             let file = format!("{}/{path}", table.name);
             return Error::new(Code::DestinationOpen, what).in_file(file).help(help).cause(e);
@@ -105,8 +176,7 @@ fn open(table: &Table, path: &Path, size: u64) -> Result<Builder> {
 
 /// How many rows a file has whose log entry does not say.
 pub(crate) fn count_rows(table: &Table, path: &Path, size: u64) -> Result<u64> {
-    let builder = open(table, path, size)?;
-    let rows = builder.metadata().file_metadata().num_rows();
+    let rows = footer(table, path, size)?.metadata().file_metadata().num_rows();
     u64::try_from(rows).map_err(|_| failure::parquet("read", path.as_ref(), "its footer has a negative number of rows"))
 }
 
@@ -155,14 +225,14 @@ impl Iterator for Rows {
         let next = runtime.block_on(self.stream.next());
         let answer = match next {
             None if left == 0 => None,
-            None => Some(Err(self.miscounted())),
+            None => Some(Err(miscounted(&self.name))),
             Some(Err(e)) => Some(Err(failure::parquet("read", &self.name, e))),
             Some(Ok(batch)) => match left.checked_sub(batch.num_rows() as u64) {
                 Some(left) => {
                     self.left = Some(left);
                     return Some(self.convert(&batch));
                 }
-                None => Some(Err(self.miscounted())),
+                None => Some(Err(miscounted(&self.name))),
             },
         };
         self.left = None;
@@ -170,11 +240,9 @@ impl Iterator for Rows {
     }
 }
 
-impl Rows {
-    /// Numbers and accounting go by what the log says.
-    fn miscounted(&self) -> Error {
-        Error::new(Code::BadFormat, "a file has another number of rows than the table's log says")
-            .in_file(&self.name)
-            .help("the log or the file is wrong: ask who wrote it")
-    }
+/// Numbers and accounting go by what the log says.
+fn miscounted(name: &str) -> Error {
+    Error::new(Code::BadFormat, "a file has another number of rows than the table's log says")
+        .in_file(name)
+        .help("the log or the file is wrong: ask who wrote it")
 }

@@ -2,44 +2,32 @@
 
 use super::{
     DataFile, columns,
-    encode::ParquetFile,
     file::push_range,
-    hive,
+    open::OpenFile,
     rows::{Part, Splitter},
-    sink::{Shared, Sink},
-    stats,
 };
 use crate::{failure, lake::Table};
 use arrow::{
-    array::{Array, ArrayRef, AsArray, RecordBatch},
-    datatypes::{DataType as Arrow, Float64Type, SchemaRef},
+    array::{Array, AsArray, RecordBatch, RecordBatchOptions},
+    datatypes::{DataType as Arrow, Field, Float64Type, Schema as ArrowSchema, SchemaRef},
     row::OwnedRow,
 };
-use chrono::Utc;
-use floodmark_core::{Code, DataType, Error, Result, Schema, Value, error::Place};
-use object_store::path::Path;
-use parquet::{
-    arrow::arrow_writer::ArrowWriterOptions,
-    basic::{Compression, ZstdLevel},
-    file::properties::WriterProperties,
-};
+use floodmark_core::{Code, DataType, Error, Result, Schema, error::Place};
 use std::{
-    collections::{BTreeSet, HashMap},
-    sync::mpsc::{SyncSender, sync_channel},
+    collections::HashMap,
+    sync::{
+        Arc,
+        mpsc::{SyncSender, sync_channel},
+    },
     thread::{self, JoinHandle},
 };
-use uuid::Uuid;
 
 /// Encoded bytes of a row group: what a reader holds of a file at once.
-const ROW_GROUP: usize = 48 << 20;
+pub(super) const ROW_GROUP: usize = 48 << 20;
 
 /// What all unfinished row groups may hold together; and how many files are open at once, where there are many partitions.
 const UNFINISHED: usize = 192 << 20;
 const OPEN: usize = 64;
-
-/// Bytes of rows that a file gathers before it encodes them; and where many files are open at once.
-const AHEAD: usize = 16 << 20;
-const AHEAD_OF_PARTITION: usize = 1 << 20;
 
 /// Batches that wait for the encoder.
 const WAITING: usize = 4;
@@ -71,6 +59,57 @@ impl Layout {
         let (partition_by, required, statistics) = (none(), none(), none());
         let narrow = Vec::new();
         Layout { schema, partition_by, narrow, required, statistics, target: 128 << 20, numbered: None }
+    }
+
+    /// The columns of files.
+    pub(super) fn in_files(&self) -> SchemaRef {
+        columns::file_schema(&self.schema, &self.partition_by, &self.narrow)
+    }
+
+    /// Refuses rows that the table does not take.
+    pub(super) fn check(&self, batch: &RecordBatch) -> Result<()> {
+        for name in &self.required {
+            if batch.column_by_name(name).is_some_and(|column| column.null_count() > 0) {
+                return Err(Error::new(Code::NullValue, "a column that the table does not let be NULL is NULL")
+                    .at(Place { column: Some(name.clone()), ..Place::default() })
+                    .state("nothing was written")
+                    .help("see where the NULL comes from, or make the table's column nullable"));
+            }
+        }
+        for (name, narrow) in &self.narrow {
+            if let Some(array) = batch.column_by_name(name).filter(|_| self.partition_by.contains(name)) {
+                columns::narrowed(array, name, narrow)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows as they lie in files, where the partition columns are left out, and the names of columns with a NaN. They may be
+    /// of some of the columns.
+    pub(super) fn in_file(&self, rows: &RecordBatch) -> Result<(RecordBatch, Vec<String>)> {
+        let (mut fields, mut arrays, mut not_numbers) = (Vec::new(), Vec::new(), Vec::new());
+        for (field, array) in rows.schema().fields().iter().zip(rows.columns()) {
+            let name = field.name();
+            if self.partition_by.contains(name) {
+                continue;
+            }
+            let column = self.schema.get(name);
+            let column = column.ok_or_else(|| Error::internal("a batch has other columns than its table"))?;
+            if column.data_type == DataType::Double
+                && array.as_primitive::<Float64Type>().values().iter().any(|v| v.is_nan())
+            {
+                not_numbers.push(name.clone());
+            }
+            let array = columns::to_file(array, name, column.data_type)?;
+            let array = match self.narrow.iter().find(|(narrow, _)| narrow == name) {
+                Some((name, narrow)) => columns::narrowed(&array, name, narrow)?,
+                None => array,
+            };
+            fields.push(Field::new(name, array.data_type().clone(), true));
+            arrays.push(array);
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+        Ok((RecordBatch::try_new_with_options(Arc::new(ArrowSchema::new(fields)), arrays, &options)?, not_numbers))
     }
 }
 
@@ -141,38 +180,26 @@ pub(crate) fn discard(table: &Table, files: &[DataFile]) {
     }
 }
 
-struct Open {
-    writer: ParquetFile<Shared>,
-    sink: Shared,
-    location: Path,
-    partition: Vec<(String, Value)>,
-    rows: u64,
-    numbers: Vec<(i64, i64)>,
-    not_numbers: BTreeSet<String>,
-}
-
 struct Encoder {
     table: Table,
     layout: Layout,
     arrow: SchemaRef,
-    in_files: SchemaRef,
     splitter: Splitter,
     next: Option<i64>,
-    open: HashMap<OwnedRow, Open>,
+    open: HashMap<OwnedRow, OpenFile>,
     done: Vec<DataFile>,
 }
 
 impl Encoder {
     fn new(table: Table, layout: Layout) -> Result<Encoder> {
         let splitter = Splitter::new(&layout.schema, &layout.partition_by)?;
-        let (arrow, in_files) =
-            (layout.schema.to_arrow(), columns::file_schema(&layout.schema, &layout.partition_by, &layout.narrow));
-        if in_files.fields().is_empty() {
+        let arrow = layout.schema.to_arrow();
+        if layout.in_files().fields().is_empty() {
             return Err(Error::new(Code::TableShape, "every column of the table is a partition column")
                 .help("leave a column for the files"));
         }
         let next = layout.numbered;
-        Ok(Encoder { table, layout, arrow, in_files, splitter, next, open: HashMap::new(), done: Vec::new() })
+        Ok(Encoder { table, layout, arrow, splitter, next, open: HashMap::new(), done: Vec::new() })
     }
 
     fn write(&mut self, batch: &RecordBatch) -> Result<()> {
@@ -184,19 +211,7 @@ impl Encoder {
         {
             return Err(Error::internal("a batch has other columns than its table"));
         }
-        for name in &self.layout.required {
-            if batch.column_by_name(name).is_some_and(|column| column.null_count() > 0) {
-                return Err(Error::new(Code::NullValue, "a column that the table does not let be NULL is NULL")
-                    .at(Place { column: Some(name.clone()), ..Place::default() })
-                    .state("nothing was written")
-                    .help("see where the NULL comes from, or make the table's column nullable"));
-            }
-        }
-        for (name, narrow) in &self.layout.narrow {
-            if let Some(array) = batch.column_by_name(name).filter(|_| self.layout.partition_by.contains(name)) {
-                columns::narrowed(array, name, narrow)?;
-            }
-        }
+        self.layout.check(batch)?;
         for part in self.splitter.split(batch, &self.layout.schema)? {
             self.write_part(part)?;
         }
@@ -204,21 +219,17 @@ impl Encoder {
     }
 
     fn write_part(&mut self, part: Part) -> Result<()> {
-        let (arrays, not_numbers) = self.in_file(&part.rows)?;
-        let rows = RecordBatch::try_new(self.in_files.clone(), arrays)?;
+        let (rows, not_numbers) = self.layout.in_file(&part.rows)?;
         let count = rows.num_rows() as u64;
         if !self.open.contains_key(&part.key) {
             if self.open.len() >= OPEN {
                 self.close_largest()?;
             }
-            let open = self.start(part.values)?;
+            let open = OpenFile::start(&self.table, &self.layout, part.values, 1)?;
             self.open.insert(part.key.clone(), open);
         }
         let Some(open) = self.open.get_mut(&part.key) else { return Err(Error::internal("a file is not open")) };
-        let failed = |e| failure::parquet("written", &format!("{}/{}", self.table.name, open.location), e);
-        open.writer.write(rows).map_err(failed)?;
-        open.rows += count;
-        open.not_numbers.extend(not_numbers);
+        open.write(rows, not_numbers)?;
         if let Some(first) = self.next {
             let last = i64::try_from(count).ok().and_then(|count| first.checked_add(count - 1));
             let last =
@@ -227,7 +238,7 @@ impl Encoder {
             self.next = Some(last + 1);
         }
         if open.writer.unfinished() >= ROW_GROUP {
-            open.writer.end_group().map_err(failed)?;
+            open.end_group()?;
         }
         if (open.writer.written() + open.writer.unfinished()) as u64 >= self.layout.target {
             self.close(&part.key)?;
@@ -238,85 +249,17 @@ impl Encoder {
         Ok(())
     }
 
-    /// The columns as they lie in files, and the names of those with a NaN.
-    fn in_file(&self, rows: &RecordBatch) -> Result<(Vec<ArrayRef>, Vec<String>)> {
-        let mut arrays = Vec::with_capacity(rows.num_columns());
-        let mut not_numbers = Vec::new();
-        for (column, array) in self.layout.schema.columns.iter().zip(rows.columns()) {
-            if self.layout.partition_by.contains(&column.name) {
-                continue;
-            }
-            if column.data_type == DataType::Double
-                && array.as_primitive::<Float64Type>().values().iter().any(|v| v.is_nan())
-            {
-                not_numbers.push(column.name.clone());
-            }
-            let array = columns::to_file(array, &column.name, column.data_type)?;
-            arrays.push(match self.layout.narrow.iter().find(|(name, _)| *name == column.name) {
-                Some((name, narrow)) => columns::narrowed(&array, name, narrow)?,
-                None => array,
-            });
-        }
-        Ok((arrays, not_numbers))
-    }
-
-    fn start(&self, partition: Vec<(String, Value)>) -> Result<Open> {
-        let mut path = String::new();
-        for (column, value) in &partition {
-            path.push_str(&hive::folder(column, value)?);
-            path.push('/');
-        }
-        path.push_str(&format!("part-{}.zstd.parquet", Uuid::now_v7()));
-        let location = Path::parse(&path).map_err(|e| Error::internal("a data file's name is no path").cause(e))?;
-        let sink =
-            Sink::open(&self.table.place.store, &location)?.map_err(|e| self.table.write_failed(&location, &e))?;
-        let sink = Shared::new(sink);
-        let level = ZstdLevel::try_new(1).map_err(|e| Error::internal("zstd has no level 1").cause(e))?;
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(level))
-            .set_created_by(concat!("floodmark ", env!("CARGO_PKG_VERSION")).to_owned())
-            .build();
-        let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
-        let most = if self.layout.partition_by.is_empty() { AHEAD } else { AHEAD_OF_PARTITION };
-        let ahead = most.min(usize::try_from(self.layout.target / 8).unwrap_or(most));
-        let writer = ParquetFile::new(sink.clone(), &self.in_files, options, ahead)
-            .map_err(|e| failure::parquet("written", &format!("{}/{location}", self.table.name), e))?;
-        let (numbers, not_numbers) = (Vec::new(), BTreeSet::new());
-        Ok(Open { writer, sink, location, partition, rows: 0, numbers, not_numbers })
-    }
-
     fn close_largest(&mut self) -> Result<()> {
-        let size = |open: &Open| open.writer.written() + open.writer.memory();
+        let size = |open: &OpenFile| open.writer.written() + open.writer.memory();
         let largest = self.open.iter().max_by_key(|(_, open)| size(open)).map(|(key, _)| key.clone());
         largest.map_or(Ok(()), |key| self.close(&key))
     }
 
     fn close(&mut self, key: &OwnedRow) -> Result<()> {
-        let Some(open) = self.open.remove(key) else { return Ok(()) };
-        let name = format!("{}/{}", self.table.name, open.location);
-        let closed = open.writer.close().map_err(|e| failure::parquet("written", &name, e));
-        let sink = open.sink.back().ok_or_else(|| Error::internal("a file is still written to"))?;
-        let metadata = match closed {
-            Ok(metadata) => metadata,
-            Err(e) => {
-                sink.abandon();
-                return Err(e);
-            }
-        };
-        let written = sink.finish().and_then(|size| self.table.place.sync(&open.location).map(|()| size));
-        let size = written.map_err(|e| failure::parquet("written", &name, e))?;
-        let Layout { schema, statistics, .. } = &self.layout;
-        let columns = stats::bounds(&metadata, &self.in_files, schema, statistics, &open.not_numbers)?;
-        self.done.push(DataFile {
-            path: open.location.as_ref().replace('%', "%25"),
-            location: open.location,
-            size,
-            modified: Utc::now().timestamp_millis(),
-            rows: open.rows,
-            columns,
-            partition: open.partition,
-            numbers: self.next.is_some().then_some(open.numbers),
-        });
+        if let Some(open) = self.open.remove(key) {
+            let numbered = self.next.is_some();
+            self.done.push(open.close(&self.table, &self.layout, numbered)?);
+        }
         Ok(())
     }
 
@@ -333,10 +276,7 @@ impl Encoder {
 
     fn discard(&mut self) {
         for (_, open) in self.open.drain() {
-            drop(open.writer);
-            if let Some(sink) = open.sink.back() {
-                sink.abandon();
-            }
+            open.abandon();
         }
         discard(&self.table, &self.done);
     }

@@ -10,9 +10,9 @@ use floodmark_connect::{
     cells::{Cell, ColumnBuilder},
     crash::{self, Point},
 };
-use floodmark_core::{Code, Error, Result, Schema, state::FileEntry};
+use floodmark_core::{Code, DataType, Error, Result, Schema, state::FileEntry};
 use rusqlite::{Connection, types::ValueRef};
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 /// Rows of a batch that is read.
 const ROWS: usize = 16_384;
@@ -34,17 +34,20 @@ impl<'db> Brought<'db> {
         // A row that comes in the place of one that left may get its number: it has left all the same.
         let mut sql =
             "CREATE TEMP TABLE IF NOT EXISTS _floodmark_places (id INTEGER PRIMARY KEY, file INTEGER, row INTEGER);
-             CREATE TEMP TABLE IF NOT EXISTS _floodmark_left (id INTEGER PRIMARY KEY);"
+             CREATE TEMP TABLE IF NOT EXISTS _floodmark_left (id INTEGER PRIMARY KEY, columns INTEGER);"
                 .to_owned();
-        for event in ["update", "delete"] {
+        let schema = ddl::table(db, table)?.unwrap_or_default();
+        for (event, columns) in [("update", differing(&schema)), ("delete", EVERY.to_string())] {
             sql.push_str(&format!(
                 "CREATE TEMP TRIGGER IF NOT EXISTS _floodmark_on_leave_{event} AFTER {event} ON main.{quoted}
                  WHEN EXISTS (SELECT 1 FROM _floodmark_places WHERE id = OLD.{rowid})
-                 BEGIN INSERT OR IGNORE INTO _floodmark_left VALUES (OLD.{rowid}); END;"
+                 BEGIN
+                   INSERT INTO _floodmark_left VALUES (OLD.{rowid}, {columns})
+                   ON CONFLICT (id) DO UPDATE SET columns = columns | excluded.columns;
+                 END;"
             ));
         }
         crash::at(Point::Temporary, || db.execute_batch(&sql).map_err(to("watch the table")))?;
-        let schema = ddl::table(db, table)?.unwrap_or_default();
         Ok(Brought { db, table, schema, rehearsing })
     }
 
@@ -105,49 +108,154 @@ fn twice(error: rusqlite::Error) -> Error {
         .cause(error)
 }
 
-impl Bench {
-    /// The rows that are in their place no more, file by file and from the first to the last.
-    pub fn left(&self, mut take: impl FnMut(u32, u32) -> Result<()>) -> Result<()> {
-        let fail = to("read what became of the table");
-        if !self.brought()? {
+/// In which files a row that is another keeps its place, and when.
+#[derive(Debug, Default)]
+pub struct Stay {
+    /// The files, rising. Each has all columns of the table, which were the same before the load.
+    pub files: Vec<u32>,
+    /// Columns that say in which file a row lies: where one of them is another, the row leaves its place.
+    pub by: Vec<String>,
+}
+
+/// Whether the row `l` of those that left, whose place was `p`, is another in its place: one that is gone is not in the table.
+const STAYS: &str = "p.file IN (SELECT value FROM json_each(?1)) AND l.columns & ?2 = 0";
+
+/// All columns.
+const EVERY: i64 = -1;
+
+/// The last columns have one bit together, which is always set.
+const LAST: usize = 62;
+
+/// The bit that says of a column of the table that a row is another in it.
+pub fn bit(column: usize) -> u64 {
+    1 << column.min(LAST)
+}
+
+/// The bits of the columns in which OLD and NEW differ, as an expression.
+fn differing(schema: &Schema) -> String {
+    let mut bits = Vec::new();
+    for (at, column) in schema.columns.iter().enumerate().take(LAST) {
+        let name = ddl::quote(&column.name);
+        // Both zeros are equal here.
+        let zero = if column.data_type == DataType::Double { format!(" OR NEW.{name} = 0") } else { String::new() };
+        bits.push(format!("((OLD.{name} IS NOT NEW.{name}{zero}) << {at})"));
+    }
+    if schema.columns.len() > LAST {
+        bits.push(bit(LAST).to_string());
+    }
+    if bits.is_empty() { EVERY.to_string() } else { bits.join(" | ") }
+}
+
+/// What became of a table in the scratch database.
+pub struct Became<'b> {
+    db: &'b Connection,
+    /// Of no row of it where none was brought.
+    brought: bool,
+    table: String,
+    rowid: &'static str,
+    schema: Schema,
+    /// [`Stay`] as parameters of a statement: the files as JSON, and the columns by their bits.
+    files: String,
+    by: i64,
+}
+
+impl Became<'_> {
+    /// The rows that are in their place no more, or others there, file by file and from the first to the last. Of one that is
+    /// another, the columns by their bits: see [`bit`].
+    pub fn left(&self, mut take: impl FnMut(u32, u32, Option<u64>) -> Result<()>) -> Result<()> {
+        if !self.brought {
             return Ok(());
         }
-        let sql =
-            "SELECT file, row FROM temp._floodmark_places JOIN temp._floodmark_left USING (id) ORDER BY file, row";
-        let mut statement = self.db().prepare(sql).map_err(&fail)?;
-        let mut rows = statement.query([]).map_err(&fail)?;
-        while let Some(row) = rows.next().map_err(&fail)? {
-            take(row.get(0).map_err(&fail)?, row.get(1).map_err(&fail)?)?;
+        let index = "CREATE INDEX IF NOT EXISTS temp._floodmark_by_place ON _floodmark_places (file, row)";
+        crash::at(Point::Temporary, || self.db.execute_batch(index).map_err(fail))?;
+        let sql = format!(
+            "SELECT p.file, p.row, CASE WHEN {STAYS} AND EXISTS (SELECT 1 FROM {} AS t WHERE t.{} = p.id)
+                    THEN l.columns END
+             FROM temp._floodmark_places AS p JOIN temp._floodmark_left AS l USING (id) ORDER BY p.file, p.row",
+            self.table, self.rowid,
+        );
+        let mut statement = self.db.prepare(&sql).map_err(fail)?;
+        let mut rows = statement.query((&self.files, self.by)).map_err(fail)?;
+        while let Some(row) = rows.next().map_err(fail)? {
+            let columns: Option<i64> = row.get(2).map_err(fail)?;
+            take(row.get(0).map_err(fail)?, row.get(1).map_err(fail)?, columns.map(i64::cast_unsigned))?;
         }
         Ok(())
     }
 
-    /// The rows that are new, or others than they were, with the table's columns.
-    pub fn arrived(&self, table: &str, mut take: impl FnMut(&RecordBatch) -> Result<()>) -> Result<()> {
-        let fail = to("read what became of the table");
-        if !self.brought()? {
+    /// The rows that are others, at some places of a file where they stay, with the table's columns and in their order.
+    pub fn changed(&self, file: u32, places: Range<u32>) -> Result<RecordBatch> {
+        let sql = format!(
+            "SELECT {} FROM temp._floodmark_places AS p JOIN temp._floodmark_left AS l USING (id)
+                    JOIN {} AS t ON t.{} = p.id
+             WHERE p.file = ?1 AND p.row >= ?2 AND p.row < ?3 AND l.columns & ?4 = 0 ORDER BY p.row",
+            self.columns(),
+            self.table,
+            self.rowid,
+        );
+        let mut statement = self.db.prepare_cached(&sql).map_err(fail)?;
+        let mut found = statement.query((file, places.start, places.end, self.by)).map_err(fail)?;
+        let mut batch = Columns::new(&self.schema)?;
+        while let Some(row) = found.next().map_err(fail)? {
+            batch.row(row)?;
+        }
+        batch.finish()
+    }
+
+    /// The rows that are new, or have left their place, with the table's columns.
+    pub fn arrived(&self, mut take: impl FnMut(&RecordBatch) -> Result<()>) -> Result<()> {
+        if !self.brought {
             return Ok(());
         }
-        let schema = ddl::table(self.db(), table)?.unwrap_or_default();
-        let rowid = merge::rowid_name(self.db(), table)?;
+        let (table, rowid) = (&self.table, self.rowid);
         let sql = format!(
-            "SELECT {} FROM {} AS t WHERE NOT EXISTS (SELECT 1 FROM temp._floodmark_places WHERE id = t.{rowid})
-               OR EXISTS (SELECT 1 FROM temp._floodmark_left WHERE id = t.{rowid}) ORDER BY t.{rowid}",
-            ddl::list(schema.names()),
-            ddl::quote(table),
+            "SELECT {} FROM {table} AS t LEFT JOIN temp._floodmark_places AS p ON p.id = t.{rowid}
+                    LEFT JOIN temp._floodmark_left AS l ON l.id = t.{rowid}
+             WHERE p.id IS NULL OR (l.id IS NOT NULL AND NOT ({STAYS})) ORDER BY t.{rowid}",
+            self.columns(),
         );
-        let mut statement = self.db().prepare(&sql).map_err(&fail)?;
-        let mut found = statement.query([]).map_err(&fail)?;
-        let mut batch = Columns::new(&schema)?;
-        while let Some(row) = found.next().map_err(&fail)? {
-            for at in 0..schema.columns.len() {
-                batch.cell(at, row.get_ref(at).map_err(&fail)?)?;
-            }
-            if let Some(full) = batch.end_row()? {
-                take(&full)?;
+        let mut statement = self.db.prepare(&sql).map_err(fail)?;
+        let mut found = statement.query((&self.files, self.by)).map_err(fail)?;
+        let mut batch = Columns::new(&self.schema)?;
+        while let Some(row) = found.next().map_err(fail)? {
+            batch.row(row)?;
+            if batch.is_full() {
+                take(&batch.finish()?)?;
             }
         }
-        batch.finish()?.map_or(Ok(()), |last| take(&last))
+        match batch.rows {
+            0 => Ok(()),
+            _ => take(&batch.finish()?),
+        }
+    }
+
+    fn columns(&self) -> String {
+        let columns = self.schema.columns.iter().map(|column| format!("t.{}", ddl::quote(&column.name)));
+        columns.collect::<Vec<_>>().join(", ")
+    }
+}
+
+fn fail(error: rusqlite::Error) -> Error {
+    to("read what became of the table")(error)
+}
+
+impl Bench {
+    /// What became of the table.
+    pub fn became(&self, table: &str, stay: &Stay) -> Result<Became<'_>> {
+        let brought = self.brought()?;
+        let schema = ddl::table(self.db(), table)?.unwrap_or_default();
+        let rowid = if brought { merge::rowid_name(self.db(), table)? } else { "rowid" };
+        let files: Vec<String> = stay.files.iter().map(u32::to_string).collect();
+        let by = stay.by.iter().filter_map(|name| schema.index(name)).fold(0, |all, at| all | bit(at));
+        Ok(Became {
+            db: self.db(),
+            brought,
+            table: format!("main.{}", ddl::quote(table)),
+            rowid,
+            schema,
+            files: format!("[{}]", files.join(",")),
+            by: by.cast_signed(),
+        })
     }
 
     /// The table's columns, those that are kept beside the data included; `None` where it was not made yet.
@@ -185,11 +293,21 @@ impl Columns {
         })
     }
 
+    fn row(&mut self, row: &rusqlite::Row<'_>) -> Result<()> {
+        for at in 0..self.names.len() {
+            self.cell(at, row.get_ref(at).map_err(fail)?)?;
+        }
+        self.rows += 1;
+        Ok(())
+    }
+
     fn cell(&mut self, at: usize, stored: ValueRef<'_>) -> Result<()> {
         let cell = match stored {
             ValueRef::Null => Cell::Null,
             ValueRef::Integer(v) => Cell::Int(v),
             ValueRef::Real(v) => Cell::Real(v),
+            // SQLite has no NaN: a text stands for it.
+            ValueRef::Text(b"NaN") if *self.schema.field(at).data_type() == Arrow::Float64 => Cell::Real(f64::NAN),
             ValueRef::Text(v) => Cell::Text(v),
             ValueRef::Blob(v) => Cell::Bytes(v),
         };
@@ -202,17 +320,13 @@ impl Columns {
         }
     }
 
-    fn end_row(&mut self) -> Result<Option<RecordBatch>> {
-        self.rows += 1;
-        if self.rows < ROWS && self.bytes < BYTES { Ok(None) } else { self.finish() }
+    fn is_full(&self) -> bool {
+        self.rows >= ROWS || self.bytes >= BYTES
     }
 
-    fn finish(&mut self) -> Result<Option<RecordBatch>> {
-        (self.rows, self.bytes) = match self.rows {
-            0 => return Ok(None),
-            _ => (0, 0),
-        };
+    fn finish(&mut self) -> Result<RecordBatch> {
+        (self.rows, self.bytes) = (0, 0);
         let arrays = self.builders.iter_mut().map(ColumnBuilder::finish).collect();
-        Ok(Some(RecordBatch::try_new(Arc::clone(&self.schema), arrays)?))
+        Ok(RecordBatch::try_new(Arc::clone(&self.schema), arrays)?)
     }
 }

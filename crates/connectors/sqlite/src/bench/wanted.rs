@@ -1,7 +1,10 @@
 //! Which rows of a table a load may meet.
 
 use crate::bind::{self, Cells};
-use arrow::array::RecordBatch;
+use arrow::{
+    array::{ArrayRef, AsArray, RecordBatch},
+    datatypes::Int64Type,
+};
 use floodmark_connect::destination::Within;
 use floodmark_core::{DataType, Error, Result, Schema, Value};
 use hashbrown::HashSet;
@@ -35,8 +38,6 @@ pub struct Values {
     /// The lowest and the highest value of the first column; `None` where one is NULL.
     bounds: Option<(Value, Value)>,
     any: bool,
-    bytes: Vec<u8>,
-    scratch: String,
 }
 
 impl Values {
@@ -50,8 +51,6 @@ impl Values {
             hashes: HashSet::new(),
             bounds: None,
             any: false,
-            bytes: Vec::new(),
-            scratch: String::new(),
         })
     }
 
@@ -72,17 +71,17 @@ impl Values {
 
     pub(super) fn add(&mut self, rows: &RecordBatch) -> Result<()> {
         let cells = cells(&self.columns, rows)?;
-        let (mut bytes, mut scratch) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.scratch));
-        for row in 0..rows.num_rows() {
-            self.hashes.insert(hash(&cells, row, &mut bytes, &mut scratch));
-        }
+        let mut hashes = std::mem::take(&mut self.hashes);
+        self.each(rows, |_, hash| {
+            hashes.insert(hash);
+        })?;
+        self.hashes = hashes;
         if let (Some(first), true) = (cells.first(), rows.num_rows() > 0) {
             let all = 0..rows.num_rows();
             let low = all.clone().min_by(|a, b| first.order(*a, *b)).unwrap_or_default();
             let high = all.max_by(|a, b| first.order(*a, *b)).unwrap_or_default();
             self.widen(!first.has_nulls(), first.value(low), first.value(high));
         }
-        (self.bytes, self.scratch) = (bytes, scratch);
         Ok(())
     }
 
@@ -102,25 +101,35 @@ impl Values {
 
     /// Marks the rows that have one of them. The batch has at least these columns, of the same types.
     pub fn mark(&self, rows: &RecordBatch, marks: &mut [bool]) -> Result<()> {
-        let cells = cells(&self.columns, rows)?;
-        let (mut bytes, mut scratch) = (Vec::new(), String::new());
-        for (row, mark) in marks.iter_mut().enumerate().filter(|(_, mark)| !**mark) {
-            *mark = self.hashes.contains(&hash(&cells, row, &mut bytes, &mut scratch));
+        self.each(rows, |row, hash| marks[row] |= self.hashes.contains(&hash))
+    }
+
+    /// The hash of each row's values.
+    fn each(&self, rows: &RecordBatch, mut take: impl FnMut(usize, u64)) -> Result<()> {
+        // What most tables have as their key: a number is its own hash, and NULL one more.
+        if let [(name, DataType::BigInt)] = self.columns.as_slice() {
+            for (row, value) in array(rows, name)?.as_primitive::<Int64Type>().iter().enumerate() {
+                take(row, value.map_or(NULL, i64::cast_unsigned));
+            }
+            return Ok(());
+        }
+        let (cells, mut bytes, mut scratch) = (cells(&self.columns, rows)?, Vec::new(), String::new());
+        for row in 0..rows.num_rows() {
+            bytes.clear();
+            cells.iter().for_each(|cell| bind::encode(cell.plain(row, &mut scratch), &mut bytes));
+            take(row, xxh3_64(&bytes));
         }
         Ok(())
     }
 }
 
-fn cells<'a>(columns: &[(String, DataType)], rows: &'a RecordBatch) -> Result<Vec<Cells<'a>>> {
-    let cell = |(name, data_type): &(String, DataType)| {
-        let array = rows.column_by_name(name).ok_or_else(|| Error::internal(format!("a batch without {name:?}")))?;
-        Cells::new(array, *data_type)
-    };
-    columns.iter().map(cell).collect()
+/// As the hash of NULL. A number with the same one brings a row too many.
+const NULL: u64 = u64::MAX;
+
+fn array<'r>(rows: &'r RecordBatch, name: &str) -> Result<&'r ArrayRef> {
+    rows.column_by_name(name).ok_or_else(|| Error::internal(format!("a batch without {name:?}")))
 }
 
-fn hash(cells: &[Cells<'_>], row: usize, bytes: &mut Vec<u8>, scratch: &mut String) -> u64 {
-    bytes.clear();
-    cells.iter().for_each(|cell| bind::encode(cell.plain(row, scratch), bytes));
-    xxh3_64(bytes)
+fn cells<'a>(columns: &[(String, DataType)], rows: &'a RecordBatch) -> Result<Vec<Cells<'a>>> {
+    columns.iter().map(|(name, data_type)| Cells::new(array(rows, name)?, *data_type)).collect()
 }
