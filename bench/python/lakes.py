@@ -1,9 +1,13 @@
-"""Delta tables: a load, a re-run with nothing new, and 1 % changed and new rows, beside the `deltalake` package and DuckDB's COPY.
+"""Lakes beside the `deltalake` package, DuckDB's COPY and dlt: a large table (a load, a re-run with nothing new, 1 %
+changed and new rows), and many small files (a load, a re-run with nothing new, one file more).
 
-Each job is a process of its own, on the same Parquet files; wall time and peak memory are the kernel's (wait4). Needs the packages of
-xtask/src/python/delta.txt.
+Each job is a process of its own, on the same Parquet files, and what the tables hold is compared. Needs the packages of
+lakes.txt:
 
-    python3 bench/python/lakes.py target/release/floodmark [ROWS]
+    python3 -m venv target/lakes && target/lakes/bin/pip install -r bench/python/lakes.txt
+    target/lakes/bin/python bench/python/lakes.py target/release/floodmark [ROWS [FILES]]
+
+Where ROWS or FILES is 0, that part is left out.
 """
 
 import os
@@ -11,77 +15,106 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 
-COLUMNS = "id, id % 1000 AS customer, round((id * 7919) % 100000 / 100.0, 2)::DECIMAL(12,2) AS amount, \
-'order number ' || id AS note, TIMESTAMP '2024-01-01' + INTERVAL (id % 31536000) SECOND AS updated_at"
+from processes import HEAD, Jobs
 
-
-def job(name, command):
-    began = time.monotonic()
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(child.pid, 0)
-    took = time.monotonic() - began
-    if status:
-        raise SystemExit(f"{name} failed: {command}")
-    cpu = usage.ru_utime + usage.ru_stime
-    print(f"| {name} | {took:.2f} s | {cpu:.2f} s | {usage.ru_maxrss / 1024:.0f} MiB |", flush=True)
-    return took
+HERE = os.path.dirname(os.path.abspath(__file__))
+# What takes a moment is measured so often; the median counts.
+IDLE_RUNS = 5
 
 
-def python(code, *arguments):
-    return [sys.executable, "-c", code, *arguments]
+def side(*words):
+    return [sys.executable, os.path.join(HERE, "lake_side.py"), *words]
 
 
-COPY = "import duckdb, sys; duckdb.sql(f\"COPY (FROM '{sys.argv[1]}') TO '{sys.argv[2]}' (FORMAT parquet, COMPRESSION zstd)\")"
-WRITE = """
-import sys, pyarrow.dataset, deltalake
-batches = pyarrow.dataset.dataset(sys.argv[1]).scanner().to_reader()
-deltalake.write_deltalake(sys.argv[2], batches)
-"""
-MERGE = """
-import sys, pyarrow.parquet, deltalake
-table = deltalake.DeltaTable(sys.argv[2])
-merge = table.merge(pyarrow.parquet.read_table(sys.argv[1]), "t.id = s.id", source_alias="s", target_alias="t")
-merge.when_matched_update_all().when_not_matched_insert_all().execute()
-"""
+def dlt(*words):
+    return [sys.executable, os.path.join(HERE, "../peers/lake_dlt.py"), *words]
+
+
+def large(load, rows):
+    subprocess.run(side("large", str(rows)), check=True)
+    print(f"{rows} rows\n\n{HEAD}")
+    jobs = Jobs(side("content"))
+    jobs.run("DuckDB, COPY to Parquet (zstd)", side("copy", "all.parquet", "copy.parquet"), "copy.parquet", "all")
+    wrote = jobs.run("deltalake, write", side("write", "all.parquet", "theirs"), "theirs", "all", peer=True)
+    jobs.run("dlt, only imported", [sys.executable, "-c", "import dlt"], peer=True, times=IDLE_RUNS)
+    for name, how, files in [("Parquet (the file, copied)", "parquet", "/*.parquet"), ("Delta", "delta", "")]:
+        table = f"dlt-{how}/lake/orders{files}"
+        again = dlt(how, ".", "all.parquet", f"dlt-{how}")
+        if jobs.run(f"dlt, append, {name}", again, table, "all", peer=True):
+            jobs.run(f"dlt, append, {name}, again", again, table, "all", peer=True, times=IDLE_RUNS)
+    for name, lake, files in [("Parquet", "parquet:///folder", "/*.parquet"), ("Delta", "delta:///lake", "")]:
+        table = f"{lake.rsplit('/', 1)[1]}/appended{files}"
+        again = [*load, "all.parquet", lake, "--table", "appended", "--load", "append"]
+        jobs.run(f"Floodmark, append, {name}", again, table, "all")
+        jobs.run(f"Floodmark, append, {name}, again", again, table, "all", times=IDLE_RUNS)
+    keyed = ["--table", "keyed", "--key", "id", "--version", "updated_at"]
+    jobs.run("Floodmark, first upsert", [*load, "all.parquet", "delta:///lake", *keyed], "lake/keyed", "all")
+    first = dlt("upsert", ".", "all.parquet", "dlt-upsert")
+    upserted = jobs.run("dlt, first upsert", first, "dlt-upsert/lake/orders", "all", peer=True)
+    for name, how in [("near", "neighbours"), ("far", "spread over all files")]:
+        # Each begins with the table of the first load.
+        source, job = f"{name}.parquet", f"upsert of 1 %, {how}"
+        shutil.copytree("lake", f"lake-{name}")
+        mine = [*load, source, f"delta:///lake-{name}", *keyed]
+        jobs.run(f"Floodmark, {job}", mine, f"lake-{name}/keyed", name)
+        if wrote:
+            shutil.copytree("theirs", f"theirs-{name}")
+            jobs.run(f"deltalake, {job}", side("merge", source, f"theirs-{name}"), f"theirs-{name}", name, peer=True)
+        if upserted:
+            shutil.copytree("dlt-upsert", f"dlt-{name}")
+            theirs = dlt("upsert", ".", source, f"dlt-{name}")
+            jobs.run(f"dlt, {job}", theirs, f"dlt-{name}/lake/orders", name, peer=True)
+        jobs.compare(f"Floodmark, {job}", f"deltalake, {job}")
+        jobs.compare(f"Floodmark, {job}", f"dlt, {job}")
+    for other in ["DuckDB, COPY to Parquet (zstd)", "deltalake, write", "dlt, append, Delta"]:
+        jobs.compare("Floodmark, append, Delta", other)
+    jobs.compare("Floodmark, append, Parquet", "DuckDB, COPY to Parquet (zstd)")
+    jobs.compare("Floodmark, append, Delta, again", "dlt, append, Delta, again")
+    jobs.close()
+
+
+def many(load, count):
+    """Only Floodmark and dlt know what they have loaded; with the others that is left to whoever calls them."""
+    subprocess.run(side("files", str(count)), check=True)
+    print(f"{count} files\n\n{HEAD}")
+    jobs = Jobs(side("content"))
+    jobs.run("DuckDB, COPY of the pattern", side("copy", "in/*.parquet", "copy.parquet"), "copy.parquet", "all")
+    wrote = jobs.run("deltalake, write of the folder", side("write", "in", "theirs"), "theirs", "all", peer=True)
+    again, table = dlt("delta", "in", "*.parquet", "dlt"), "dlt/lake/orders"
+    loaded = jobs.run("dlt, first load", again, table, "all", peer=True)
+    if loaded:
+        jobs.run("dlt, again", again, table, "all", peer=True, times=IDLE_RUNS)
+    mine = [*load, "in/*.parquet", "delta:///lake", "--table", "orders", "--load", "append"]
+    jobs.run("Floodmark, first load", mine, "lake/orders", "all")
+    jobs.run("Floodmark, again", mine, "lake/orders", "all", times=IDLE_RUNS)
+    os.rename("one.parquet", "in/the-newest.parquet")
+    jobs.run("Floodmark, one file more", mine, "lake/orders", "more")
+    if loaded:
+        jobs.run("dlt, one file more", again, table, "more", peer=True)
+    if wrote:
+        one = side("write", "in/the-newest.parquet", "theirs")
+        jobs.run("deltalake, one file more, which is named", one, "theirs", "more", peer=True)
+    for job, others in [
+        ("first load", ["DuckDB, COPY of the pattern", "deltalake, write of the folder", "dlt, first load"]),
+        ("again", ["dlt, again"]),
+        ("one file more", ["dlt, one file more", "deltalake, one file more, which is named"]),
+    ]:
+        for other in others:
+            jobs.compare(f"Floodmark, {job}", other)
+    jobs.close()
 
 
 def main():
-    program = os.path.abspath(sys.argv[1])
+    load = [os.path.abspath(sys.argv[1]), "--quiet", "load"]
     rows = int(sys.argv[2]) if len(sys.argv) > 2 else 10_000_000
-    import duckdb
-
-    folder = tempfile.mkdtemp(prefix="floodmark-lakes-")
-    os.chdir(folder)
-    try:
-        duckdb.sql(f"COPY (SELECT {COLUMNS} FROM range({rows}) t(id)) TO 'all.parquet' (FORMAT parquet)")
-        part = rows // 100
-        spread = f"SELECT * REPLACE ('changed ' || id AS note, updated_at + INTERVAL 400 DAY AS updated_at) FROM (SELECT {COLUMNS} FROM range({{}}) t(id))"
-        near = f"SELECT * FROM ({spread.format(rows + part // 2)}) WHERE id >= {rows - part // 2}"
-        far = f"SELECT * FROM ({spread.format(rows + part // 2)}) WHERE id % 200 = 7 OR id >= {rows}"
-        duckdb.sql(f"COPY ({near}) TO 'near.parquet' (FORMAT parquet)")
-        duckdb.sql(f"COPY ({far}) TO 'far.parquet' (FORMAT parquet)")
-        load = [program, "--quiet", "load"]
-        print(f"{rows} rows\n\n| job | wall | processor | peak memory |\n| --- | --- | --- | --- |")
-        copy = job("DuckDB, COPY to Parquet (zstd)", python(COPY, "all.parquet", "copy.parquet"))
-        write = job("deltalake, write", python(WRITE, "all.parquet", "theirs"))
-        append = [*load, "all.parquet", "delta:///lake", "--table", "appended", "--load", "append"]
-        mine = job("Floodmark, append", append)
-        job("Floodmark, the same again", append)
-        keyed = ["--table", "keyed", "--key", "id", "--version", "updated_at"]
-        job("Floodmark, first upsert", [*load, "all.parquet", "delta:///lake", *keyed])
-        ratios = [("append", mine / copy, "COPY"), ("append", mine / write, "deltalake's write")]
-        for name, how in [("near", "neighbours"), ("far", "spread over all files")]:
-            shutil.copytree("theirs", f"theirs-{name}")
-            merge = job(f"deltalake, merge of 1 %, {how}", python(MERGE, f"{name}.parquet", f"theirs-{name}"))
-            took = job(f"Floodmark, upsert of 1 %, {how}", [*load, f"{name}.parquet", "delta:///lake", *keyed])
-            ratios.append((f"upsert of 1 %, {how}", took / merge, "deltalake's merge"))
-        print()
-        for what, ratio, of in ratios:
-            print(f"{what}: {ratio:.2f} of {of}")
-    finally:
-        shutil.rmtree(folder)
+    count = int(sys.argv[3]) if len(sys.argv) > 3 else 10_000
+    for part, size in [(large, rows), (many, count)]:
+        with tempfile.TemporaryDirectory(prefix="floodmark-lakes-") as folder:
+            os.chdir(folder)
+            if size:
+                part(load, size)
+            os.chdir(HERE)
 
 
 main()
