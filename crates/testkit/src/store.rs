@@ -101,7 +101,7 @@ impl Store {
         }
         out += rest;
         // Files that count as small are joined when rows of them change, and others keep their rows in their places.
-        if lake && out.len() % 2 == 0 { large(&out) } else { out }
+        if lake && out.len().is_multiple_of(2) { large(&out) } else { out }
     }
 
     /// The URL of a server's database.

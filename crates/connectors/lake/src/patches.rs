@@ -75,11 +75,13 @@ pub(crate) fn write(
             // Who does not wait any more has ended with an error of its own.
             let _ = answer.send(others(file, places));
         }
-        workers.into_iter().fold(Ok(()), |all, worker| {
+        let mut ended = Ok(());
+        for worker in workers {
             let panicked = |_| Error::internal("a thread that wrote a file anew panicked");
-            let ended = worker.map_err(|e| failure::threads(&e)).and_then(|worker| worker.join().map_err(panicked)?);
-            all.and(ended)
-        })
+            let worker = worker.map_err(|e| failure::threads(&e)).and_then(|worker| worker.join().map_err(panicked)?);
+            ended = ended.and(worker);
+        }
+        ended
     });
     let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     done.sort_by_key(|(file, _)| *file);

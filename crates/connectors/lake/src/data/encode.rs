@@ -51,7 +51,7 @@ pub(super) struct Encoded {
 }
 
 enum Column {
-    Writer(ArrowColumnWriter),
+    Writer(Box<ArrowColumnWriter>),
     Encoded(Box<Encoded>),
 }
 
@@ -120,7 +120,7 @@ impl<W: Write + Send> ParquetFile<W> {
         self.end_group()?;
         let column = |(at, writer)| match encoded.remove(&at) {
             Some(encoded) => Column::Encoded(Box::new(encoded)),
-            None => Column::Writer(writer),
+            None => Column::Writer(Box::new(writer)),
         };
         self.columns = self.writers()?.into_iter().enumerate().map(column).collect();
         Ok(())
@@ -182,7 +182,7 @@ impl<W: Write + Send> ParquetFile<W> {
             return Ok(());
         }
         if self.columns.is_empty() {
-            self.columns = self.writers()?.into_iter().map(Column::Writer).collect();
+            self.columns = self.writers()?.into_iter().map(Box::new).map(Column::Writer).collect();
         }
         self.rows += rows;
         let fields = self.schema.fields();
