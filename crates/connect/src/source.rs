@@ -141,7 +141,7 @@ impl<T: Iterator<Item = Result<Batch>> + Send> Batches for T {}
 /// A source. Reading never changes it; every method may be called again.
 pub trait Source: Send + Sync {
     /// The slices there are now, in the order their rows count as arriving. An error when there is none.
-    fn slices(&self) -> Result<Vec<Slice>>;
+    fn slices(&self, stop: &Stop) -> Result<Vec<Slice>>;
 
     /// Whether it gives rows in the order of a column where that is asked for.
     fn sorts(&self) -> bool;

@@ -11,7 +11,7 @@ use std::{
 
 /// Where such files are found and read.
 pub trait Store: Send + Sync {
-    /// The objects that match a pattern, by name. An error where there is none.
+    /// The objects that match a pattern, in any order. An error where there is none, and once it is to stop.
     fn find(&self, pattern: &str, stop: &Stop) -> Result<Vec<Slice>>;
 
     /// One of them, to read from. Nothing is asked of the store yet.

@@ -123,7 +123,7 @@ impl Engine {
             }
         };
         let destination = registry::destination(&pipeline.destination.url)?;
-        let mut slices = source.slices();
+        let mut slices = source.slices(&self.stop);
         if let (Ok(slices), Some(replay)) = (&mut slices, &options.replay) {
             slices.iter_mut().for_each(|s| s.name.clone_from(&replay.slice));
         }

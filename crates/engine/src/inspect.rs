@@ -44,7 +44,7 @@ pub fn source(pipeline: &Pipeline, source: &dyn Source, stop: &Stop) -> Result<V
     if let Some(error) = state.as_ref().and_then(|state| other_watermark(pipeline, state)) {
         return Err(error);
     }
-    let slices = source.slices()?;
+    let slices = source.slices(stop)?;
     let known = state.clone().unwrap_or_default();
     let rejected = HashSet::new();
     let known = plan::Known { state: &known, rejected: &rejected, other_settings: false };

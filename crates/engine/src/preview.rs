@@ -182,7 +182,7 @@ impl Engine {
         unsafe_combinations(pipeline)?;
         let source = registry::source(&pipeline.source)?;
         let destination = registry::destination(&pipeline.destination.url)?;
-        let slices = source.slices()?;
+        let slices = source.slices(&self.stop)?;
         let mut session: Box<dyn Rehearsal> = destination.rehearse(&pipeline.name, wait, &self.stop)?;
         let table = &pipeline.destination.table;
         let before = session.table(table)?;

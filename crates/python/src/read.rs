@@ -34,12 +34,12 @@ pub(crate) fn read(py: Python<'_>, url: &str, table: Option<String>, query: Opti
         (_, Some(sql)) => Relation::Query(sql),
         (table, None) => Relation::Table(table.unwrap_or_default()),
     };
-    let made = || {
+    let made = |stop: &Stop| {
         let read = Read { url: ConnectionUrl::parse(url)?, relation };
-        read.source()?.slices()?;
+        read.source()?.slices(stop)?;
         Ok(read)
     };
-    interruptible(py, |_| made())
+    interruptible(py, made)
 }
 
 impl Read {
@@ -50,7 +50,7 @@ impl Read {
 
     fn begin(&self, stop: &Stop, caller: ThreadId) -> Result<Rows> {
         let source = self.source()?;
-        let slices = source.slices()?;
+        let slices = source.slices(stop)?;
         let schema = source.survey(&slices, &SurveyRequest::default(), stop)?.schema;
         let arrow = schema.to_arrow();
         let plan = ReadPlan { schema, ..ReadPlan::default() };
@@ -60,7 +60,7 @@ impl Read {
 
     fn columns(&self, stop: &Stop) -> Result<Schema> {
         let source = self.source()?;
-        let slices = source.slices()?;
+        let slices = source.slices(stop)?;
         Ok(source.survey(&slices, &SurveyRequest::default(), stop)?.schema)
     }
 }

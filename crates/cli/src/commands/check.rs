@@ -126,7 +126,7 @@ fn sources(pipeline: &Pipeline, stop: &Stop) -> (Found, Result<Vec<Finding>>) {
     if pipeline.source.reads_stdin() {
         return (Found::StandardInput, Ok(Vec::new()));
     }
-    let listed = registry::source(&pipeline.source).and_then(|source| Ok((source.slices()?.len(), source)));
+    let listed = registry::source(&pipeline.source).and_then(|source| Ok((source.slices(stop)?.len(), source)));
     match listed {
         Ok((files, source)) => {
             let found = match &pipeline.source {

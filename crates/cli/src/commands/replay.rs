@@ -230,7 +230,7 @@ fn header(source: &FileSource, file: &str, cx: &Context) -> Result<Vec<String>> 
     // Its first line, without the columns of its path.
     let own = FileSource { hive_partitions: false, ..source.clone() };
     let reader = registry::source(&SourceSpec::Files(own))?;
-    let slice = reader.slices()?.into_iter().find(|s| s.name == file).ok_or_else(|| {
+    let slice = reader.slices(&cx.stop)?.into_iter().find(|s| s.name == file).ok_or_else(|| {
         Error::new(
             Code::SourceMissing,
             "the file that the rejected rows came from is gone, and with it their header line",

@@ -4,18 +4,15 @@ use crate::{bytes::is_remote, open};
 use floodmark_connect::{Slice, Stop, store::Store};
 use floodmark_core::{Code, Error, Result};
 use glob::{MatchOptions, Pattern};
-use std::{
-    collections::BTreeMap,
-    path::{Component, Path, PathBuf},
-};
+use std::path::{Component, Path, PathBuf};
 
 /// Files that match any of the patterns, by name. Standard input is not looked for here.
-pub(crate) fn find(patterns: &[String], base: &Path, store: Option<&dyn Store>) -> Result<Vec<Slice>> {
-    let mut found = BTreeMap::new();
+pub(crate) fn find(patterns: &[String], base: &Path, store: Option<&dyn Store>, stop: &Stop) -> Result<Vec<Slice>> {
+    // Of a store these may be very many.
+    let mut found: Vec<Slice> = Vec::new();
     for pattern in patterns {
         if is_remote(pattern) {
-            let objects = store.ok_or_else(|| unreachable(pattern))?.find(pattern, &Stop::default())?;
-            found.extend(objects.into_iter().map(|slice| (slice.name.clone(), slice)));
+            found.append(&mut store.ok_or_else(|| unreachable(pattern))?.find(pattern, stop)?);
             continue;
         }
         let paths = if is_wild(pattern) && !base.join(pattern).exists() {
@@ -26,10 +23,18 @@ pub(crate) fn find(patterns: &[String], base: &Path, store: Option<&dyn Store>) 
         for path in paths {
             let name = name(&path, base, Path::new(pattern).is_absolute())?;
             let (size, modified) = open::stat(&path, &name)?;
-            found.insert(name.clone(), Slice { name, path, size, modified, tag: None });
+            found.push(Slice { name, path, size, modified, tag: None });
         }
     }
-    Ok(found.into_values().collect())
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    found.dedup_by(|later, kept| {
+        let same = later.name == kept.name;
+        if same {
+            std::mem::swap(later, kept);
+        }
+        same
+    });
+    Ok(found)
 }
 
 fn unreachable(pattern: &str) -> Error {
@@ -173,7 +178,7 @@ mod tests {
 
     fn names(patterns: &[&str], base: &Path) -> Result<Vec<String>> {
         let patterns: Vec<String> = patterns.iter().map(|p| (*p).to_owned()).collect();
-        Ok(find(&patterns, base, None)?.into_iter().map(|s| s.name).collect())
+        Ok(find(&patterns, base, None, &Stop::default())?.into_iter().map(|s| s.name).collect())
     }
 
     #[test]

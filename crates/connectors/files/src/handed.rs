@@ -88,7 +88,7 @@ impl<H: Handed> HandedSource<H> {
 }
 
 impl<H: Handed> Source for HandedSource<H> {
-    fn slices(&self) -> Result<Vec<Slice>> {
+    fn slices(&self, _stop: &Stop) -> Result<Vec<Slice>> {
         let name = self.handed.name().to_owned();
         Ok(vec![Slice { path: name.clone().into(), name, size: 0, modified: 0, tag: None }])
     }
@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn a_large_batch_comes_in_parts_and_a_survey_reads_nothing() {
         let source = HandedSource::new(Frame { rows: 40_000, times: AtomicUsize::new(2) });
-        let (slices, stop) = (source.slices().unwrap(), Stop::default());
+        let (slices, stop) = (source.slices(&Stop::default()).unwrap(), Stop::default());
         for _ in 0..2 {
             source.survey(&slices, &SurveyRequest::default(), &stop).unwrap();
             let survey = source.survey(&slices, &SurveyRequest::default(), &stop).unwrap();

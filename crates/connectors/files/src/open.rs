@@ -8,7 +8,7 @@ use floodmark_core::{
 };
 use std::{
     fs::File,
-    io::{self, BufReader, Read, Seek, SeekFrom},
+    io::{self, BufReader, Chain, Cursor, Read, Seek, SeekFrom},
     path::Path,
     sync::{Arc, OnceLock},
     time::UNIX_EPOCH,
@@ -46,7 +46,7 @@ impl Packing {
 
 /// Hashes the bytes that pass, as they are on disk.
 struct Hashing {
-    file: Bytes,
+    file: Chain<Cursor<Vec<u8>>, Bytes>,
     hasher: Option<Box<Xxh3>>,
     slot: HashSlot,
 }
@@ -91,8 +91,9 @@ impl Input {
         let failure = file.failure();
         let fail = |e| failure.take().unwrap_or_else(|| read_error(name, e));
         let n = read_full(&mut file, &mut head).map_err(fail)?;
-        file.rewind().map_err(fail)?;
         let packing = Packing::of(&head[..n]);
+        // Put back: an object that was rewound would be asked for once more.
+        let file = Cursor::new(head[..n].to_vec()).chain(file);
         let slot = HashSlot::default();
         let hasher = (hash == Hash::Wanted).then(|| Box::new(Xxh3::new()));
         let raw = Hashing { file, hasher, slot: Arc::clone(&slot) };

@@ -257,10 +257,10 @@ impl Files for FileSourceReader {
 }
 
 impl Source for FileSourceReader {
-    fn slices(&self) -> Result<Vec<Slice>> {
+    fn slices(&self, stop: &Stop) -> Result<Vec<Slice>> {
         let (stdin, patterns): (Vec<_>, Vec<_>) = self.spec.patterns.iter().cloned().partition(|p| p == STDIN);
-        let mut slices =
-            find(&patterns, &self.spec.base, self.store.as_deref()).map_err(|e| e.state("nothing was written"))?;
+        let mut slices = find(&patterns, &self.spec.base, self.store.as_deref(), stop)
+            .map_err(|e| e.state("nothing was written"))?;
         if !stdin.is_empty() {
             let (size, modified) = open::stat(&self.spool()?, STDIN)?;
             slices.insert(0, Slice { name: STDIN.to_owned(), path: STDIN.into(), size, modified, tag: None });

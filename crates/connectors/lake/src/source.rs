@@ -105,7 +105,7 @@ impl LakeSource {
 }
 
 impl Source for LakeSource {
-    fn slices(&self) -> Result<Vec<Slice>> {
+    fn slices(&self, _stop: &Stop) -> Result<Vec<Slice>> {
         let path = PathBuf::from(self.table.name());
         Ok(vec![Slice { name: self.name.clone(), path, size: 0, modified: 0, tag: None }])
     }

@@ -6,17 +6,21 @@ use floodmark_core::{Code, Error, Result};
 use futures::TryStreamExt;
 use glob::{MatchOptions, Pattern};
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, path::Path};
-use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::time::timeout;
 
 /// As for files: `*` stays within a name.
 const MATCHING: MatchOptions =
     MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
 
+/// How often a list that does not go on looks whether it is to stop.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// How many names a message may look through, and repeat.
 const LOOKED_AT: usize = 1000;
 const SHOWN: usize = 5;
 
-/// The objects that match, by name.
+/// The objects that match, as they are listed.
 pub(crate) fn find(store: &dyn ObjectStore, place: &Place, stop: &Stop) -> Result<Vec<Slice>> {
     if !place.is_pattern() {
         let path = place.path()?;
@@ -30,16 +34,20 @@ pub(crate) fn find(store: &dyn ObjectStore, place: &Place, stop: &Stop) -> Resul
         Error::new(Code::BadArgument, format!("{:?} is not a pattern: {}", place.key, e.msg))
             .help("`*` and `?` match within a name, `**/` any folders, `[ab]` one of these characters")
     })?;
-    let mut found = BTreeMap::new();
+    let mut found = Vec::new();
     let prefix = place.prefix();
     let listing = async {
         let mut listed = store.list(prefix.as_ref());
-        while let Some(meta) = listed.try_next().await.map_err(|e| failure::of("list", &place.root.url, e))? {
+        loop {
+            // A page may be long in coming, and whoever wants to stop does not wait for it.
+            let next = timeout(LOOK, listed.try_next()).await;
             stop.check()?;
+            let Ok(next) = next else { continue };
+            let Some(meta) = next.map_err(|e| failure::of("list", &place.root.url, e))? else { break };
             let key = meta.location.as_ref();
             // Tools make empty objects that stand for folders.
             if pattern.matches_with(key, MATCHING) && !key.ends_with('/') {
-                found.insert(place.name(key), meta);
+                found.push(slice(place, meta));
             }
         }
         Ok::<_, Error>(())
@@ -48,7 +56,7 @@ pub(crate) fn find(store: &dyn ObjectStore, place: &Place, stop: &Stop) -> Resul
     if found.is_empty() {
         return Err(missing(store, place));
     }
-    Ok(found.into_values().map(|meta| slice(place, meta)).collect())
+    Ok(found)
 }
 
 fn slice(place: &Place, meta: ObjectMeta) -> Slice {

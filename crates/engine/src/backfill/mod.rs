@@ -181,7 +181,7 @@ impl Engine {
             Some(how) => Box::new(Disordered { inner: registry::source(&pipeline.source)?, how: how.clone() }),
         };
         let destination = registry::destination(&pipeline.destination.url)?;
-        let slices = source.slices()?;
+        let slices = source.slices(&self.stop)?;
         let run_options = RunOptions { wait: fill.options.wait, ..RunOptions::default() };
         let work = Work {
             engine: self,

@@ -79,7 +79,7 @@ impl<'a> Side<'a> {
         let source = spec.source.as_ref();
         let request = SurveyRequest { pinned: spec.types.clone(), ..SurveyRequest::default() };
         let survey = |source: &dyn Source| {
-            let slices = source.slices()?;
+            let slices = source.slices(stop)?;
             Ok::<_, Error>((source.survey(&slices, &request, stop)?, slices))
         };
         let (survey, slices) = survey(source).map_err(|error| match &spec.told {

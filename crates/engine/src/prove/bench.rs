@@ -150,7 +150,9 @@ impl<'a> Bench<'a> {
             folder,
             _sweeper: Sweeper(original),
             // One that cannot be listed fails the reference, as it would a run.
-            source: registry::source(&pipeline.source).and_then(|source| source.slices()).unwrap_or_default(),
+            source: registry::source(&pipeline.source)
+                .and_then(|source| source.slices(&engine.stop))
+                .unwrap_or_default(),
             beginning,
             made: Cell::new(0),
             audit: RefCell::new((0, None)),
@@ -163,7 +165,7 @@ impl<'a> Bench<'a> {
 
     /// An error where the source is not what it was when the trials began.
     pub(super) fn same_source(&self) -> Result<()> {
-        let now = registry::source(&self.pipeline.source)?.slices()?;
+        let now = registry::source(&self.pipeline.source)?.slices(self.stop())?;
         let differs = now.iter().find(|slice| !self.source.contains(slice)).or_else(|| {
             // One that is gone.
             self.source.iter().find(|slice| !now.contains(slice))

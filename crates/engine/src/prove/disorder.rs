@@ -38,8 +38,8 @@ pub(crate) struct Disordered {
 }
 
 impl Source for Disordered {
-    fn slices(&self) -> Result<Vec<Slice>> {
-        let mut slices = self.inner.slices()?;
+    fn slices(&self, stop: &Stop) -> Result<Vec<Slice>> {
+        let mut slices = self.inner.slices(stop)?;
         if let Some(only) = &self.how.only {
             slices.retain(|slice| only.contains(&slice.name));
         }

@@ -21,7 +21,7 @@ use crate::{
     verify::{self, Ground, Request, Verification},
 };
 use floodmark_connect::{
-    Destination, Session,
+    Destination, Session, Stop,
     crash::{self, Point},
 };
 use floodmark_core::{
@@ -201,7 +201,7 @@ impl Engine {
         };
         let state = verify::state(pipeline)?;
         session.goes_on(pipeline)?;
-        refuse_half_loaded(pipeline, &state)?;
+        refuse_half_loaded(pipeline, &state, &self.stop)?;
         if let Some(error) = crate::run::other_watermark(pipeline, &state) {
             return Err(error);
         }
@@ -324,7 +324,7 @@ fn refuse_lacking(pipeline: &Pipeline, state: &State, there: &Schema) -> Result<
 }
 
 /// Rows without a key that a load brings later would be there twice.
-fn refuse_half_loaded(pipeline: &Pipeline, state: &State) -> Result<()> {
+fn refuse_half_loaded(pipeline: &Pipeline, state: &State, stop: &Stop) -> Result<()> {
     if pipeline.load != Load::Append {
         return Ok(());
     }
@@ -341,12 +341,12 @@ fn refuse_half_loaded(pipeline: &Pipeline, state: &State) -> Result<()> {
     }
     let source = registry::source(&pipeline.source)?;
     let Some(files) = source.files() else { return Ok(()) };
-    for slice in source.slices()? {
+    for slice in source.slices(stop)? {
         let Some(entry) = state.files.get(&slice.name) else { continue };
         if !entry.complete {
             return run_first(format!("{} is loaded in part", slice.name));
         }
-        let other_tag = slice.tag.is_some() && files.hash(&slice, &floodmark_connect::Stop::default())? != entry.hash;
+        let other_tag = slice.tag.is_some() && files.hash(&slice, stop)? != entry.hash;
         if other_tag || entry.size != slice.size || entry.modified != slice.modified {
             return run_first(format!("{} has changed since it was loaded", slice.name));
         }

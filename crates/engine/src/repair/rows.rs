@@ -156,7 +156,7 @@ impl<'r> Rows<'r> {
         beside.columns.retain(|column| schema.get(&column.name).is_none());
         schema.columns.append(&mut beside.columns);
         let ranges = wanted.place.ranges();
-        Ok(Rows { source, slices: source.slices()?, schema, names, ranges, wanted, stop, open: None, at: 0 })
+        Ok(Rows { source, slices: source.slices(stop)?, schema, names, ranges, wanted, stop, open: None, at: 0 })
     }
 
     /// The next rows under the table's names, with how many were read for them; `None` at the end.

@@ -100,7 +100,7 @@ impl<'a> Boundary<'a> {
         let plan = ReadPlan { schema, range: Some(range.clone()), ..ReadPlan::default() };
         let mut whole: HashMap<u128, (u128, u64, u64)> = HashMap::new();
         let (mut encoder, mut hasher) = (Encoder::new(pairs, true, &split), RowHasher::default());
-        for slice in self.source.slices()? {
+        for slice in self.source.slices(self.stop)? {
             for batch in self.source.read(&slice, &plan, self.stop)? {
                 self.stop.check()?;
                 let rows = batch?.rows;

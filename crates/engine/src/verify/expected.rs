@@ -7,6 +7,7 @@ use crate::{
     registry,
     run::{Engine, Outcome, RunOptions},
 };
+use floodmark_connect::Stop;
 use floodmark_core::{
     Code, Error, Result,
     event::Silent,
@@ -69,7 +70,7 @@ pub(super) fn load(
     if pipeline.transform.is_none() {
         pin(&mut own, state);
     }
-    let files = files(pipeline, state, receipts, notes)?;
+    let files = files(pipeline, state, receipts, notes, &engine.stop)?;
     let (gone, changed) = files.as_ref().map_or((false, false), |files| (files.gone, files.changed));
     let quiet = Engine { observer: Arc::new(Silent), ..engine.clone() };
     let mut rejected = 0;
@@ -167,11 +168,12 @@ fn files(
     state: &State,
     receipts: &[IntervalEntry],
     notes: &mut Vec<String>,
+    stop: &Stop,
 ) -> Result<Option<Files>> {
     if pipeline.source.files().is_none() {
         return Ok(None);
     }
-    let there = registry::source(&pipeline.source)?.slices()?;
+    let there = registry::source(&pipeline.source)?.slices(stop)?;
     let loaded = |name: &str| state.files.get(name);
     // A backfill reads the files that are there. One that came since is no part of what it loaded.
     let last = receipts.iter().filter_map(|entry| entry.loaded_at.timestamp_nanos_opt()).max();

@@ -172,7 +172,7 @@ fn connect(path: &Path, settings: &Settings, stop: &Stop) -> Result<Db> {
 }
 
 impl Source for DuckdbSource {
-    fn slices(&self) -> Result<Vec<Slice>> {
+    fn slices(&self, _stop: &Stop) -> Result<Vec<Slice>> {
         let look = || self.origin.columns(&self.origin.connect(&Stop::default())?);
         look().map_err(|e| self.origin.named(e))?;
         let name = self.origin.relation.name().to_owned();

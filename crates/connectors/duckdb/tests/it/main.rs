@@ -117,7 +117,7 @@ fn a_reader_of_this_process_is_waited_for() {
     let file = dir.path().join("t.duckdb");
     outside::execute(&file, "CREATE TABLE t AS SELECT range AS id FROM range(300000)").unwrap();
     let source = floodmark_duckdb::DuckdbSource::new(&url(&file), Relation::Table("t".into())).unwrap();
-    let (slices, stop) = (source.slices().unwrap(), Stop::default());
+    let (slices, stop) = (source.slices(&Stop::default()).unwrap(), Stop::default());
     let schema = source.survey(&slices, &SurveyRequest::default(), &stop).unwrap().schema;
     let mut rows = source.read(&slices[0], &ReadPlan { schema, ..ReadPlan::default() }, &stop).unwrap();
     rows.next().unwrap().unwrap();
@@ -144,7 +144,7 @@ fn what_is_put_aside_is_nobody_elses() {
     let of = ConnectionUrl::parse(&format!("duckdb:///{}?{settings}", file.display())).unwrap();
     let query = Relation::Query("SELECT * FROM s ORDER BY id".into());
     let source = floodmark_duckdb::DuckdbSource::new(&of, query).unwrap();
-    let (slices, stop) = (source.slices().unwrap(), Stop::default());
+    let (slices, stop) = (source.slices(&Stop::default()).unwrap(), Stop::default());
     let schema = source.survey(&slices, &SurveyRequest::default(), &stop).unwrap().schema;
     let mut rows = source.read(&slices[0], &ReadPlan { schema, ..ReadPlan::default() }, &stop).unwrap();
     rows.next().unwrap().unwrap();
@@ -159,7 +159,7 @@ fn what_is_put_aside_is_nobody_elses() {
     let of = of.to_string().replace("t.duckdb", "others.duckdb");
     let relation = Relation::Table("s".into());
     let other = floodmark_duckdb::DuckdbSource::new(&ConnectionUrl::parse(&of).unwrap(), relation).unwrap();
-    other.survey(&other.slices().unwrap(), &SurveyRequest::default(), &stop).unwrap();
+    other.survey(&other.slices(&Stop::default()).unwrap(), &SurveyRequest::default(), &stop).unwrap();
     assert!(folders().len() == 2 && folders().iter().all(|name| name.to_string_lossy().starts_with(&own)));
     #[cfg(unix)]
     for name in folders() {

@@ -26,7 +26,7 @@ fn source(place: &Place, relation: Relation) -> DuckdbSource {
 /// All rows, and how many were bad.
 fn read(source: &DuckdbSource, plan: &ReadPlan) -> (RecordBatch, Vec<u64>) {
     let stop = Stop::default();
-    let slices = source.slices().unwrap();
+    let slices = source.slices(&Stop::default()).unwrap();
     source.survey(&slices, &SurveyRequest::default(), &stop).unwrap();
     let (mut parts, mut bad) = (Vec::new(), Vec::new());
     for batch in source.read(&slices[0], plan, &stop).unwrap() {
@@ -55,7 +55,7 @@ fn every_type_is_read_exactly() {
            {'p': 1, 'q': 'z'})",
     );
     let source = source(&place, Relation::Table("t".into()));
-    let slices = source.slices().unwrap();
+    let slices = source.slices(&Stop::default()).unwrap();
     let survey = source.survey(&slices, &SurveyRequest::default(), &Stop::default()).unwrap();
     let plan = ReadPlan { schema: survey.schema.clone(), ..ReadPlan::default() };
     let (rows, bad) = read(&source, &plan);
@@ -84,7 +84,10 @@ fn what_is_no_value_of_ours_is_a_bad_row() {
            (NULL, NULL, '24:00:00'), (NULL, NULL, NULL)",
     );
     let source = source(&place, Relation::Table("t".into()));
-    let schema = source.glance(&source.slices().unwrap(), &SurveyRequest::default(), &Stop::default()).unwrap().schema;
+    let schema = source
+        .glance(&source.slices(&Stop::default()).unwrap(), &SurveyRequest::default(), &Stop::default())
+        .unwrap()
+        .schema;
     let (rows, bad) = read(&source, &ReadPlan { schema, ..ReadPlan::default() });
     assert_eq!((rows.num_rows(), bad), (2, vec![2, 3, 4]));
 }
@@ -127,7 +130,7 @@ fn tables_are_listed_with_their_keys_and_misspelt_ones_are_told() {
         listed.tables.iter().map(|t| (t.written(), t.own, t.key.join(","))).collect();
     let is = |name: &str, own, key: &str| (name.to_owned(), own, key.to_owned());
     assert_eq!(found, [is("main.orders", true, "a,b"), is("main.seen", false, ""), is("sales.items", true, "")]);
-    let error = source(&place, Relation::Table("order".into())).slices().unwrap_err();
+    let error = source(&place, Relation::Table("order".into())).slices(&Stop::default()).unwrap_err();
     assert_eq!(error.code(), Code::SourceMissing);
     assert!(error.advice()[0].contains("\"orders\""), "{error:?}");
 }
@@ -173,7 +176,7 @@ fn a_read_that_is_dropped_or_at_its_end_has_let_go_of_the_file() {
     for (relation, takes) in [(Relation::Table("t".into()), 1), (Relation::Query(sorted.into()), 0)] {
         for _ in 0..5 {
             let source = source(&place, relation.clone());
-            let (slices, stop) = (source.slices().unwrap(), Stop::default());
+            let (slices, stop) = (source.slices(&Stop::default()).unwrap(), Stop::default());
             let schema = source.survey(&slices, &SurveyRequest::default(), &stop).unwrap().schema;
             let mut rows = source.read(&slices[0], &ReadPlan { schema, ..ReadPlan::default() }, &stop).unwrap();
             for _ in 0..takes {
@@ -186,7 +189,7 @@ fn a_read_that_is_dropped_or_at_its_end_has_let_go_of_the_file() {
         }
     }
     let source = source(&place, Relation::Query("SELECT id FROM t LIMIT 10".into()));
-    let (slices, stop) = (source.slices().unwrap(), Stop::default());
+    let (slices, stop) = (source.slices(&Stop::default()).unwrap(), Stop::default());
     let schema = source.survey(&slices, &SurveyRequest::default(), &stop).unwrap().schema;
     let mut rows = source.read(&slices[0], &ReadPlan { schema, ..ReadPlan::default() }, &stop).unwrap();
     drop(source);

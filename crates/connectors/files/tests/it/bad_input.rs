@@ -126,7 +126,7 @@ fn a_stop_request_ends_survey_and_read() {
     let source = FileSourceReader::new(spec(dir.path(), &["a.csv"])).unwrap();
     let stop = Stop::default();
     stop.flag().store(15, std::sync::atomic::Ordering::Relaxed);
-    let slices = source.slices().unwrap();
+    let slices = source.slices(&Stop::default()).unwrap();
     assert_eq!(source.survey(&slices, &Default::default(), &stop).unwrap_err().code(), Code::Interrupted);
     assert_eq!(source.hash(&slices[0], &stop).unwrap_err().code(), Code::Interrupted);
 }

@@ -132,7 +132,7 @@ fn columns_come_in_the_order_of_the_plan_and_rows_can_be_left_out() {
     for (name, bytes) in all(&[batch(), batch()]) {
         let dir = files(&[(name, &bytes)]);
         let source = source(&dir, name);
-        let slice = &source.slices().unwrap()[0];
+        let slice = &source.slices(&Stop::default()).unwrap()[0];
         let schema = Schema::new([("t", DataType::Text), ("missing", DataType::Bool), ("id", DataType::Text)]);
         for skip in 0..7 {
             let plan = ReadPlan { schema: schema.clone(), skip_rows: skip, ..ReadPlan::default() };

@@ -58,13 +58,13 @@ fn truncated_and_damaged_data_are_errors() {
 fn a_file_that_changes_is_noticed() {
     let dir = files(&[("a.csv", csv(10).as_bytes())]);
     let source = FileSourceReader::new(spec(dir.path(), &["a.csv"])).unwrap();
-    let slices = source.slices().unwrap();
+    let slices = source.slices(&Stop::default()).unwrap();
     let before = source.hash(&slices[0], &Stop::default()).unwrap();
     std::fs::write(dir.path().join("a.csv"), csv(11)).unwrap();
     let error = source.survey(&slices, &Default::default(), &Stop::default()).unwrap_err();
     assert_eq!(error.code(), Code::SourceRead);
     // What was appended to is told from what was rewritten by the hash of the part that was there.
-    let now = &source.slices().unwrap()[0];
+    let now = &source.slices(&Stop::default()).unwrap()[0];
     assert_eq!(source.hash_prefix(now, slices[0].size, &Stop::default()).unwrap(), before);
     assert_ne!(source.hash(now, &Stop::default()).unwrap(), before);
     assert_eq!(load(&source, &[]).unwrap().rows.len(), 11);

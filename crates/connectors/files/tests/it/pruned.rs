@@ -53,7 +53,7 @@ fn source(bytes: Vec<u8>) -> (tempfile::TempDir, FileSourceReader) {
 }
 
 fn plan(source: &FileSourceReader) -> ReadPlan {
-    let slices = source.slices().unwrap();
+    let slices = source.slices(&Stop::default()).unwrap();
     let survey = source.survey(&slices, &Default::default(), &Stop::default()).unwrap();
     ReadPlan { schema: survey.schema, ..ReadPlan::default() }
 }
@@ -66,7 +66,7 @@ fn from(value: Value) -> Wanted {
 /// Rows that come, with their numbers, and how many were left out.
 fn read(source: &FileSourceReader, plan: &ReadPlan) -> (Vec<(u64, String)>, u64) {
     let (mut rows, mut left_out, mut next) = (Vec::new(), 0, plan.skip_rows + 1);
-    for batch in source.read(&source.slices().unwrap()[0], plan, &Stop::default()).unwrap() {
+    for batch in source.read(&source.slices(&Stop::default()).unwrap()[0], plan, &Stop::default()).unwrap() {
         let batch = batch.unwrap();
         assert_eq!(batch.first_row, next);
         assert_eq!(batch.covered, batch.rows.num_rows() as u64 + batch.bad.len() as u64 + batch.left_out);
@@ -141,7 +141,7 @@ fn rows_of_a_range_are_those_there_would_be_with_everything_read() {
 /// The column in the type it is loaded with.
 fn loaded(source: &FileSourceReader) -> ArrayRef {
     let plan = plan(source);
-    let batches = source.read(&source.slices().unwrap()[0], &plan, &Stop::default()).unwrap();
+    let batches = source.read(&source.slices(&Stop::default()).unwrap()[0], &plan, &Stop::default()).unwrap();
     let arrays: Vec<ArrayRef> = batches.map(|batch| Arc::clone(batch.unwrap().rows.column(1))).collect();
     let arrays: Vec<&dyn arrow::array::Array> = arrays.iter().map(AsRef::as_ref).collect();
     arrow::compute::concat(&arrays).unwrap()
@@ -261,7 +261,7 @@ fn the_schema_of_rows_that_are_left_out_is_that_of_others() {
     let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..20));
     let (_dir, source) = source(parquet(numbers, EnabledStatistics::Chunk));
     let plan = ReadPlan { range: Some(from(Value::Int(10))), ..plan(&source) };
-    let batches = source.read(&source.slices().unwrap()[0], &plan, &Stop::default()).unwrap();
+    let batches = source.read(&source.slices(&Stop::default()).unwrap()[0], &plan, &Stop::default()).unwrap();
     let schemas: Vec<Schema> = batches
         .map(|batch| {
             let schema = batch.unwrap().rows.schema();

@@ -41,7 +41,7 @@ fn check(name: &str, bytes: &[u8], workers: usize, block: usize, skip: u64) -> R
     prop_assert_eq!(bad(&a.bad), bad(&b.bad));
 
     // Leaving out the first rows leaves the rest as it was.
-    let slice = &many.slices().unwrap()[0];
+    let slice = &many.slices(&Stop::default()).unwrap()[0];
     let plan = ReadPlan { schema: a.schema.clone(), skip_rows: skip, ..ReadPlan::default() };
     let (mut rows, mut rest, mut next) = (Vec::new(), Vec::new(), skip + 1);
     for batch in many.read(slice, &plan, &Stop::default()).unwrap() {
@@ -93,7 +93,7 @@ fn a_reader_that_stops_early_stops_the_threads() {
     let dir = files(&[("a.csv", text.as_bytes())]);
     let source = FileSourceReader::new(spec(dir.path(), &["a.csv"])).unwrap().tuned(4, 4096);
     let schema = floodmark_core::Schema::new([("a", floodmark_core::DataType::BigInt)]);
-    let slice = &source.slices().unwrap()[0];
+    let slice = &source.slices(&Stop::default()).unwrap()[0];
     let mut batches =
         source.read(slice, &ReadPlan { schema, skip_rows: 0, ..ReadPlan::default() }, &Stop::default()).unwrap();
     assert!(batches.next().unwrap().unwrap().covered > 0);

@@ -51,7 +51,7 @@ pub(crate) fn files(files: &[(&str, &[u8])]) -> TempDir {
 
 pub(crate) fn load(source: &FileSourceReader, pinned: &[(&str, DataType)]) -> Result<Loaded, Error> {
     let stop = Stop::default();
-    let slices = source.slices()?;
+    let slices = source.slices(&Stop::default())?;
     let pinned: HashMap<String, DataType> = pinned.iter().map(|(n, t)| ((*n).to_owned(), *t)).collect();
     let survey =
         source.survey(&slices, &SurveyRequest { pinned: pinned.clone(), ..SurveyRequest::default() }, &stop)?;

@@ -119,7 +119,7 @@ impl Snapshot {
 }
 
 impl Source for MysqlSource {
-    fn slices(&self) -> Result<Vec<Slice>> {
+    fn slices(&self, _stop: &Stop) -> Result<Vec<Slice>> {
         let db = self.connect()?;
         let name = relation::find(&db, &self.relation)?.name;
         self.keep(db);

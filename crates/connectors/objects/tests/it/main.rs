@@ -21,7 +21,7 @@ fn source(patterns: &[&str], connection: Option<&str>) -> FileSourceReader {
 /// The rows of all slices as a table of text, and how many there are.
 fn rows(source: &FileSourceReader) -> Result<(String, usize)> {
     let stop = Stop::default();
-    let slices = source.slices()?;
+    let slices = source.slices(&Stop::default())?;
     let survey = source.survey(&slices, &SurveyRequest::default(), &stop)?;
     let plan = ReadPlan { schema: survey.schema, ..ReadPlan::default() };
     let mut batches = Vec::new();

@@ -72,7 +72,7 @@ fn objects_are_found_by_patterns_in_the_order_of_their_names() {
     }
     let names = |pattern: &str| -> Vec<String> {
         let prefix = format!("s3://{}/", bucket.name);
-        let slices = bucket.files(pattern).slices().unwrap();
+        let slices = bucket.files(pattern).slices(&Stop::default()).unwrap();
         slices.iter().map(|slice| slice.name.strip_prefix(&prefix).unwrap().to_owned()).collect()
     };
     assert_eq!(names("in/*.csv"), ["in/a.csv", "in/b.csv", "in/ä +&.csv"]);
@@ -81,11 +81,11 @@ fn objects_are_found_by_patterns_in_the_order_of_their_names() {
     assert_eq!(names("in/a.csv"), ["in/a.csv"]);
     assert_eq!(rows(&bucket.files("in/ä +&.csv")).unwrap().1, 1);
     for pattern in ["nothing/*.csv", "in/x.csv", "in/x*.csv"] {
-        let error = bucket.files(pattern).slices().unwrap_err();
+        let error = bucket.files(pattern).slices(&Stop::default()).unwrap_err();
         assert_eq!(error.code(), Code::SourceMissing, "{error:?}");
         assert!(!format!("{error:?}").contains("geheim"));
     }
-    let error = bucket.files("in/x*.csv").slices().unwrap_err();
+    let error = bucket.files("in/x*.csv").slices(&Stop::default()).unwrap_err();
     assert!(error.advice()[0].contains("in/a.csv"), "{error:?}");
 }
 
@@ -131,7 +131,7 @@ fn columnar_objects_give_their_rows_from_any_row_on() {
     let there = bucket.files("a.parquet");
     assert_eq!(rows(&here).unwrap(), rows(&there).unwrap());
     let stop = Stop::default();
-    let slices = there.slices().unwrap();
+    let slices = there.slices(&Stop::default()).unwrap();
     let survey = there.survey(&slices, &Default::default(), &stop).unwrap();
     for skip in [0, 1, 999, 1000, 1001, 2500, 4499, 4500, 9999] {
         let plan = floodmark_connect::ReadPlan { schema: survey.schema.clone(), skip_rows: skip, ..Default::default() };
@@ -152,7 +152,7 @@ fn an_object_that_is_replaced_or_removed_meanwhile_is_told() {
         bucket.put(name, before);
         let source = bucket.files(name);
         let stop = Stop::default();
-        let slices = source.slices().unwrap();
+        let slices = source.slices(&Stop::default()).unwrap();
         let survey = source.survey(&slices, &Default::default(), &stop).unwrap();
         let plan = floodmark_connect::ReadPlan { schema: survey.schema, ..Default::default() };
         let read = || source.read(&slices[0], &plan, &stop).and_then(|batches| batches.collect::<Result<Vec<_>, _>>());
@@ -162,7 +162,7 @@ fn an_object_that_is_replaced_or_removed_meanwhile_is_told() {
         let error = read().unwrap_err();
         assert!(error.message().contains("replaced"), "{name}: {error:?}");
         // In the second in which it was written its time may be the same.
-        let again = source.slices().unwrap();
+        let again = source.slices(&Stop::default()).unwrap();
         assert_ne!(source.hash(&again[0], &stop).unwrap(), hash, "{name}");
         bucket.delete(name);
         let error = source.read(&again[0], &plan, &stop).and_then(|batches| batches.collect::<Result<Vec<_>, _>>());
@@ -173,7 +173,7 @@ fn an_object_that_is_replaced_or_removed_meanwhile_is_told() {
 #[test]
 fn settings_and_buckets_that_are_wrong_are_named() {
     let bucket = Bucket::new();
-    let of = |url: &str| source(&["s3://nothing-here/*.csv"], Some(url)).slices().unwrap_err();
+    let of = |url: &str| source(&["s3://nothing-here/*.csv"], Some(url)).slices(&Stop::default()).unwrap_err();
     let error = of(&bucket.url.replace(&bucket.name, "nothing-here"));
     assert!(error.message().contains("no such bucket"), "{error:?}");
     let error = of("s3://nothing-here?regoin=x");

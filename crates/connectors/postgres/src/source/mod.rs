@@ -115,7 +115,7 @@ impl Snapshot {
 }
 
 impl Source for PostgresSource {
-    fn slices(&self) -> Result<Vec<Slice>> {
+    fn slices(&self, _stop: &Stop) -> Result<Vec<Slice>> {
         let db = self.connect()?;
         let name = relation::find(&db, &self.relation)?.name;
         self.keep(db);

@@ -1,7 +1,7 @@
 //! What `check` can tell of a server before a run.
 
 use crate::database::Database;
-use floodmark_connect::{Destination, Source};
+use floodmark_connect::{Destination, Source, Stop};
 use floodmark_core::{Code, pipeline::Relation, url::ConnectionUrl};
 use floodmark_postgres::{PostgresDestination, PostgresSource};
 
@@ -36,7 +36,7 @@ fn a_server_without_tls_is_not_taken_for_one_with_a_wrong_certificate() {
     let url = |rest: &str| ConnectionUrl::parse(&format!("postgres://postgres@127.0.0.1:{port}/{rest}")).unwrap();
     let destination = |rest: &str| PostgresDestination::new(&url(rest)).unwrap().probe().unwrap_err();
     let source = PostgresSource::new(&url("postgres?sslmode=require"), Relation::Table("t".into()), 1).unwrap();
-    for error in [destination("postgres?sslmode=require"), source.slices().unwrap_err()] {
+    for error in [destination("postgres?sslmode=require"), source.slices(&Stop::default()).unwrap_err()] {
         let advice = error.advice().join("\n");
         assert!(advice.contains("does not speak TLS") && !advice.contains("certificate"), "{advice}");
     }

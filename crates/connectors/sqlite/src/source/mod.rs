@@ -156,7 +156,7 @@ pub(crate) fn unreadable(error: rusqlite::Error) -> Error {
 }
 
 impl Source for SqliteSource {
-    fn slices(&self) -> Result<Vec<Slice>> {
+    fn slices(&self, _stop: &Stop) -> Result<Vec<Slice>> {
         let look = || {
             let db = self.origin.connect()?;
             self.origin.columns(&db)

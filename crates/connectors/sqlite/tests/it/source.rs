@@ -12,7 +12,7 @@ fn source(path: &Path, sql: &str) -> SqliteSource {
 }
 
 fn surveyed(source: &SqliteSource) -> Slice {
-    let slices = source.slices().unwrap();
+    let slices = source.slices(&Stop::default()).unwrap();
     source.survey(&slices, &SurveyRequest::default(), &Stop::default()).unwrap();
     slices.into_iter().next().unwrap()
 }

@@ -1,7 +1,7 @@
 //! What can be read, under which names, and what is said of what cannot.
 
 use super::{Mysql, all, drain, open, query, survey, table};
-use floodmark_connect::Source;
+use floodmark_connect::{Source, Stop};
 use floodmark_core::{Code, pipeline::Relation};
 
 #[test]
@@ -18,7 +18,7 @@ fn tables_views_and_queries_are_read_alike() {
     for own in ["plain", "old", "seen", "parts"] {
         for name in [own.to_owned(), format!("{}.{own}", database.name), format!("`{}`.`{own}`", database.name)] {
             let source = table(&database, &name);
-            assert_eq!(source.slices().unwrap()[0].name, own);
+            assert_eq!(source.slices(&Stop::default()).unwrap()[0].name, own);
             let mut rows = all(&source).rows;
             rows.sort();
             assert_eq!(rows, expected, "{name}");
@@ -28,7 +28,7 @@ fn tables_views_and_queries_are_read_alike() {
     let with = "WITH p AS (SELECT * FROM plain) SELECT * FROM p -- all";
     for sql in ["SELECT * FROM plain ORDER BY id", " SELECT * FROM plain; ", with] {
         let source = query(&database, sql);
-        assert_eq!(source.slices().unwrap()[0].name, "query");
+        assert_eq!(source.slices(&Stop::default()).unwrap()[0].name, "query");
         assert_eq!(all(&source).rows, expected, "{sql}");
     }
 }
@@ -53,7 +53,7 @@ fn what_is_missing_is_told_with_what_was_meant() {
     database.client().run("CREATE TABLE orders (id int)");
     other.client().run("CREATE TABLE only_elsewhere (id int)");
     let told = |name: &str| {
-        let error = table(&database, name).slices().unwrap_err();
+        let error = table(&database, name).slices(&Stop::default()).unwrap_err();
         assert_eq!(error.code(), Code::SourceMissing, "{name}");
         error.advice()[0].clone()
     };
@@ -65,7 +65,7 @@ fn what_is_missing_is_told_with_what_was_meant() {
     let error = survey(&query(&database, "SELECT * FROM nowhere"), None).unwrap_err();
     assert_eq!(error.code(), Code::SourceMissing, "{error:?}");
     let nowhere = database.url().replacen("/case_", "/nowhere_", 1);
-    let error = super::source(&nowhere, Relation::Table("orders".into())).slices().unwrap_err();
+    let error = super::source(&nowhere, Relation::Table("orders".into())).slices(&Stop::default()).unwrap_err();
     assert_eq!(error.code(), Code::SourceMissing, "{error:?}");
 }
 
@@ -132,7 +132,7 @@ fn a_user_needs_select_alone() {
 fn who_is_not_let_in_is_told_without_the_password() {
     let database = Mysql::empty().unwrap();
     let told = |url: &str| {
-        let error = super::source(url, Relation::Table("t".into())).slices().unwrap_err();
+        let error = super::source(url, Relation::Table("t".into())).slices(&Stop::default()).unwrap_err();
         assert_eq!(error.code(), Code::SourceRead, "{error:?}");
         assert!(!format!("{error:?} {error}").contains("s3cret"), "{error:?}");
         error

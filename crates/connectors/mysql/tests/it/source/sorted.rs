@@ -41,7 +41,7 @@ fn rows_come_in_the_order_of_a_column() {
             sorted: true,
             ..ReadPlan::default()
         };
-        let read = source.read(&source.slices().unwrap()[0], &plan, &Stop::default());
+        let read = source.read(&source.slices(&Stop::default()).unwrap()[0], &plan, &Stop::default());
         if column.data_type == DataType::Json {
             assert_eq!(read.err().map(|e| e.code()), Some(Code::Unsafe));
             continue;
@@ -97,7 +97,7 @@ fn an_interval_ends_before_its_end() {
             sorted: true,
             ..ReadPlan::default()
         };
-        let batches = source.read(&source.slices().unwrap()[0], &plan, &Stop::default()).unwrap();
+        let batches = source.read(&source.slices(&Stop::default()).unwrap()[0], &plan, &Stop::default()).unwrap();
         drain(batches).unwrap().rows.iter().map(|row| row[0].clone()).collect::<Vec<_>>()
     };
     assert_eq!(read("id", Value::Int(1), Value::Int(3)), ["1", "2"]);
@@ -114,7 +114,7 @@ fn readers_take_turns() {
     let schema = survey(&source, None).unwrap().schema;
     database.client().run("DELETE FROM t WHERE id = 1");
     let plan = ReadPlan { schema, range: Some(range("id")), sorted: true, ..ReadPlan::default() };
-    let slice = &source.slices().unwrap()[0];
+    let slice = &source.slices(&Stop::default()).unwrap()[0];
     let open = || source.read(slice, &plan, &Stop::default()).unwrap();
     let one = open();
     std::thread::scope(|scope| {

@@ -81,7 +81,7 @@ fn a_stop_ends_a_survey_that_takes_its_time() {
     });
     let request = SurveyRequest { cursor: Some("slow".into()), ..SurveyRequest::default() };
     let began = Instant::now();
-    let error = source.survey(&source.slices().unwrap(), &request, &stop).unwrap_err();
+    let error = source.survey(&source.slices(&Stop::default()).unwrap(), &request, &stop).unwrap_err();
     assert_eq!(error.code(), Code::Interrupted, "{error:?}");
     assert!(began.elapsed() < Duration::from_secs(10));
 }
@@ -178,5 +178,5 @@ fn what_is_hidden_is_waited_for() {
 fn a_cursor_that_the_source_does_not_have_moves_nowhere() {
     let (database, _client) = database();
     assert_eq!(horizon(&table(&database, "t"), "made"), Value::Null);
-    assert!(table(&database, "t").slices().is_ok());
+    assert!(table(&database, "t").slices(&Stop::default()).is_ok());
 }

@@ -39,12 +39,12 @@ pub(crate) fn query(database: &Database, sql: &str) -> PostgresSource {
 
 pub(crate) fn survey(source: &PostgresSource, cursor: Option<&str>) -> Result<Survey> {
     let request = SurveyRequest { cursor: cursor.map(str::to_owned), ..SurveyRequest::default() };
-    source.survey(&source.slices()?, &request, &Stop::default())
+    source.survey(&source.slices(&Stop::default())?, &request, &Stop::default())
 }
 
 pub(crate) fn open(source: &PostgresSource, schema: &Schema, range: Option<Range>) -> Box<dyn Batches> {
     let plan = ReadPlan { schema: schema.clone(), range, ..ReadPlan::default() };
-    source.read(&source.slices().unwrap()[0], &plan, &Stop::default()).unwrap()
+    source.read(&source.slices(&Stop::default()).unwrap()[0], &plan, &Stop::default()).unwrap()
 }
 
 pub(crate) fn drain(batches: impl Iterator<Item = Result<floodmark_connect::Batch>>) -> Result<All> {

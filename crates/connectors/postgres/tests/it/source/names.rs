@@ -1,7 +1,7 @@
 //! What can be read, under which names, and what is said of what cannot.
 
 use super::{Database, all, query, survey, table};
-use floodmark_connect::Source;
+use floodmark_connect::{Source, Stop};
 use floodmark_core::{Code, pipeline::Relation};
 use floodmark_postgres::PostgresSource;
 
@@ -30,14 +30,14 @@ fn tables_views_and_queries_are_read_alike() {
     let expected = [["1", "a", "2"], ["2", "NULL", "4"]];
     for name in ["plain", "public.plain", "seen", "kept", "parts", "far"] {
         let source = table(&database, name);
-        let slices = source.slices().unwrap();
+        let slices = source.slices(&Stop::default()).unwrap();
         assert_eq!(slices[0].name, format!("public.{}", name.trim_start_matches("public.")));
         assert_eq!(all(&source).rows, expected, "{name}");
         assert!(source.files().is_none());
     }
     for sql in ["SELECT * FROM plain ORDER BY id", " TABLE plain; ", "WITH p AS (TABLE plain) SELECT * FROM p -- all"] {
         let source = query(&database, sql);
-        assert_eq!(source.slices().unwrap()[0].name, "query");
+        assert_eq!(source.slices(&Stop::default()).unwrap()[0].name, "query");
         assert_eq!(all(&source).rows, expected, "{sql}");
     }
 }
@@ -59,7 +59,7 @@ fn hostile_names_are_names() {
     assert_eq!(all(&source).rows, [["1"]]);
     assert_eq!(all(&table(&database, "keep")).rows.len(), 0);
     // A table in no schema of the search path is not found by its name alone.
-    assert_eq!(table(&database, "only").slices().unwrap_err().code(), Code::SourceMissing);
+    assert_eq!(table(&database, "only").slices(&Stop::default()).unwrap_err().code(), Code::SourceMissing);
     assert_eq!(all(&table(&database, "apart.only")).rows.len(), 0);
 }
 
@@ -71,7 +71,7 @@ fn what_is_missing_is_told_with_what_was_meant() {
         .batch_execute("CREATE TABLE orders (id int); CREATE SCHEMA sales; CREATE TABLE sales.lines (id int)")
         .unwrap();
     let told = |name: &str| {
-        let error = table(&database, name).slices().unwrap_err();
+        let error = table(&database, name).slices(&Stop::default()).unwrap_err();
         assert_eq!(error.code(), Code::SourceMissing, "{name}");
         error.advice()[0].clone()
     };
@@ -84,7 +84,8 @@ fn what_is_missing_is_told_with_what_was_meant() {
     assert_eq!(error.code(), Code::SourceMissing, "{error:?}");
     let nowhere = database.url().written().replacen("/fm_", "/nowhere_", 1);
     let url = floodmark_core::url::ConnectionUrl::parse(&format!("postgres:{nowhere}")).unwrap();
-    let error = PostgresSource::new(&url, Relation::Table("orders".into()), 1).unwrap().slices().unwrap_err();
+    let error =
+        PostgresSource::new(&url, Relation::Table("orders".into()), 1).unwrap().slices(&Stop::default()).unwrap_err();
     assert_eq!(error.code(), Code::SourceMissing, "{error:?}");
 }
 

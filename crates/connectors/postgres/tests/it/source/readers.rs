@@ -170,7 +170,7 @@ fn p9_bad_rows_and_rows_passed_over_are_counted_over_all_parts() {
     let source = table_by(&database, "t", 3);
     let schema = survey(&source, None).unwrap().schema;
     let plan = ReadPlan { schema, skip_rows: 30_001, ..ReadPlan::default() };
-    let mut batches = source.read(&source.slices().unwrap()[0], &plan, &Stop::default()).unwrap();
+    let mut batches = source.read(&source.slices(&Stop::default()).unwrap()[0], &plan, &Stop::default()).unwrap();
     assert_eq!(batches.next().unwrap().unwrap().first_row, 30_002);
     assert_eq!(batches.map(|batch| batch.unwrap()).last().map(|b| b.first_row + b.covered), Some(50_001));
 }
@@ -269,7 +269,7 @@ fn readers_that_find_no_room_are_left_out() {
             .batch_execute(&format!("CREATE ROLE {role} LOGIN CONNECTION LIMIT {limit}; GRANT SELECT ON t TO {role}"))
             .unwrap();
         let source = PostgresSource::new(&database.url_as(&role), Relation::Table("t".into()), 4).unwrap();
-        let (slices, stop) = (source.slices().unwrap(), Stop::default());
+        let (slices, stop) = (source.slices(&Stop::default()).unwrap(), Stop::default());
         let schema = source.survey(&slices, &SurveyRequest::default(), &stop).unwrap().schema;
         let plan = ReadPlan { schema, ..ReadPlan::default() };
         let mut batches = source.read(&slices[0], &plan, &stop).unwrap();
@@ -352,7 +352,7 @@ fn a_reading_that_is_dropped_or_stopped_leaves_no_session() {
     let schema = survey(&source, None).unwrap().schema;
     let stop = Stop::default();
     let plan = ReadPlan { schema, ..ReadPlan::default() };
-    let mut batches = source.read(&source.slices().unwrap()[0], &plan, &stop).unwrap();
+    let mut batches = source.read(&source.slices(&Stop::default()).unwrap()[0], &plan, &stop).unwrap();
     batches.next().unwrap().unwrap();
     held(&database, 2);
     stop.flag().store(15, Ordering::Relaxed);

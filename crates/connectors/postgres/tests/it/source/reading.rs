@@ -51,7 +51,12 @@ fn rows_can_be_passed_over() {
     let source = table(&database, "t");
     let schema = survey(&source, None).unwrap().schema;
     let plan = ReadPlan { schema, skip_rows: 3, ..ReadPlan::default() };
-    let batch = source.read(&source.slices().unwrap()[0], &plan, &Stop::default()).unwrap().next().unwrap().unwrap();
+    let batch = source
+        .read(&source.slices(&Stop::default()).unwrap()[0], &plan, &Stop::default())
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap();
     assert_eq!((batch.first_row, batch.covered, batch.rows.num_rows()), (4, 2, 1));
     assert_eq!(batch.bad[0].row, 4);
 }
@@ -143,7 +148,7 @@ fn a_stop_ends_a_statement_that_takes_its_time() {
     let schema = survey(&source, None).unwrap().schema;
     let stop = Stop::default();
     let plan = ReadPlan { schema, ..ReadPlan::default() };
-    let mut batches = source.read(&source.slices().unwrap()[0], &plan, &stop).unwrap();
+    let mut batches = source.read(&source.slices(&Stop::default()).unwrap()[0], &plan, &stop).unwrap();
     let flag = stop.flag();
     let began = std::time::Instant::now();
     std::thread::spawn(move || {

@@ -44,7 +44,7 @@ fn rows_come_in_the_order_of_a_column() {
             sorted: true,
             ..ReadPlan::default()
         };
-        let read = source.read(&source.slices().unwrap()[0], &plan, &Stop::default());
+        let read = source.read(&source.slices(&Stop::default()).unwrap()[0], &plan, &Stop::default());
         if column.data_type == DataType::Json {
             assert_eq!(read.err().map(|e| e.code()), Some(Code::Unsafe));
             continue;
@@ -95,7 +95,7 @@ fn an_interval_ends_before_its_end() {
             sorted: true,
             ..ReadPlan::default()
         };
-        let batches = source.read(&source.slices().unwrap()[0], &plan, &Stop::default()).unwrap();
+        let batches = source.read(&source.slices(&Stop::default()).unwrap()[0], &plan, &Stop::default()).unwrap();
         drain(batches).unwrap().rows.iter().map(|row| row[0].clone()).collect::<Vec<_>>()
     };
     assert_eq!(read("id", Value::Int(1), Value::Int(3)), ["1", "2"]);
@@ -112,7 +112,7 @@ fn readers_at_the_same_time_see_the_same() {
     database.client().batch_execute("DELETE FROM t WHERE id = 1").unwrap();
     let open = || {
         let plan = ReadPlan { schema: schema.clone(), range: Some(range("id")), sorted: true, ..ReadPlan::default() };
-        source.read(&source.slices().unwrap()[0], &plan, &Stop::default()).unwrap()
+        source.read(&source.slices(&Stop::default()).unwrap()[0], &plan, &Stop::default()).unwrap()
     };
     let (one, other) = (open(), open());
     assert_eq!(

@@ -1,7 +1,7 @@
 //! Values of every type, and those that no type of ours holds.
 
 use super::{Database, all, drain, open, query, survey, table};
-use floodmark_connect::{Source, SurveyRequest};
+use floodmark_connect::{Source, Stop, SurveyRequest};
 use floodmark_core::{Code, DataType, Schema};
 use floodmark_postgres::types::READ;
 
@@ -191,7 +191,7 @@ fn a_number_without_limits_is_what_it_was_pinned_to() {
     let pinned = [("n", DataType::Decimal(38, 18)), ("m", DataType::Decimal(38, 18))];
     let request = SurveyRequest { pinned: pinned.map(|(n, t)| (n.to_owned(), t)).into(), ..SurveyRequest::default() };
     let source = table(&database, "t");
-    let slices = source.slices().unwrap();
+    let slices = source.slices(&Stop::default()).unwrap();
     let expected = Schema::new([("n", DataType::Decimal(38, 18)), ("m", DataType::Decimal(9, 1))]);
     assert_eq!(source.survey(&slices, &request, &Default::default()).unwrap().schema, expected);
     let glance = source.glance(&slices, &request, &Default::default()).unwrap();
