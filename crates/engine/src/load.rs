@@ -46,6 +46,8 @@ struct Share {
     before: u64,
     skipped: u64,
     rejected: u64,
+    /// Skipped ones that were not even read.
+    left_out: u64,
 }
 
 /// What a run streams, from where to where.
@@ -176,6 +178,7 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
         self.parts.shaper.left_out(rows, &Origin { slice: &of.name, known: *known, heals: *heals, row_of: &|_| 0 });
         self.chunk.skipped += rows;
         self.progress[slice].share.skipped += rows;
+        self.progress[slice].share.left_out += rows;
     }
 
     fn misfits(&mut self, slice: Option<usize>, misfits: Vec<Misfit>, row_of: impl Fn(usize) -> u64) -> Result<()> {
@@ -296,7 +299,7 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
         }
         let highest = || self.parts.shaper.highest().map(|mark| mark.value.to_string());
         let share = |(reading, progress): (&Reading, &Progress)| {
-            let Share { before, skipped, rejected } = progress.share;
+            let Share { before, skipped, rejected, .. } = progress.share;
             let read = progress.rows.saturating_sub(before);
             let (kind, from, until) = match self.parts.by_file {
                 true => {
@@ -322,6 +325,7 @@ impl<'r, 'scope, 'a> Chunks<'r, 'scope, 'a> {
             // All of them, but for those that an earlier run committed.
             let upto = |n: u64| if *rows == 0 { 0 } else { size * u128::from(n.min(*rows)) / u128::from(*rows) };
             let part = upto(progress.rows).saturating_sub(upto(progress.share.before));
+            let part = part.saturating_sub(upto(progress.share.left_out));
             u64::try_from(part).unwrap_or(u64::MAX)
         };
         Some(self.parts.readings.iter().zip(&self.progress).zip(self.parts.surveyed).map(of).sum())

@@ -8,7 +8,7 @@ use crate::{
     open::read_error,
     panics::caught,
     partitions::Partitions,
-    pruned,
+    pruned::{self, Footer},
     row_groups::RowGroups,
 };
 use arrow::{
@@ -103,7 +103,8 @@ impl Opened {
     /// By row group, whether it is to be read, where that is not all of them.
     fn wanted(&self, plan: &ReadPlan, partitions: &Partitions, name: &str) -> Result<Option<Vec<bool>>> {
         let Opened::Parquet(builder, _) = self else { return Ok(None) };
-        Ok(pruned::wanted(builder, plan, partitions, name)?.filter(|wanted| wanted.contains(&false)))
+        let footer = Footer { metadata: builder.metadata(), schema: builder.schema() };
+        Ok(pruned::wanted(footer, plan, partitions, name)?.filter(|wanted| wanted.contains(&false)))
     }
 
     /// The rows of row groups that are not wanted, counted from 0.

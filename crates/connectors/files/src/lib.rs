@@ -27,4 +27,5 @@ mod survey;
 mod text;
 
 pub use handed::{ArrowStream, Handed, HandedSource, json_text};
+pub use pruned::Footer;
 pub use source::FileSourceReader;

@@ -1,11 +1,12 @@
 //! A table of a lake as a source: one version of it, read file by file.
 //!
-//! Files whose statistics say that they hold no row of the wanted range are not opened. With `watermark: delta_version` the
+//! Files whose statistics say that they hold no row of the wanted range are not opened, and of the others row groups are left
+//! out whose statistics say so. With `watermark: delta_version` the
 //! number of the version that brought a row is a column of its own, and only files that came later than the watermark are
 //! read.
 
 use crate::{
-    data::{Bounds, DataFile, from_file},
+    data::{Bounds, DataFile, Which, from_file},
     lake::{Lake, RESERVED, Table},
     log::Snapshot,
 };
@@ -81,7 +82,15 @@ impl LakeSource {
                 .state("nothing was read or written")
                 .help("name a table, and say what is to become of its rows with `transform:`"));
         };
-        Ok(LakeSource { table: Lake::open(url)?.table(&name)?, name, seen: Mutex::default() })
+        LakeSource::of(&Lake::open(url)?, name)
+    }
+
+    /// The same of a lake that is open already.
+    ///
+    /// # Errors
+    /// For a name that no table can have.
+    pub fn of(lake: &Lake, name: String) -> Result<LakeSource> {
+        Ok(LakeSource { table: lake.table(&name)?, name, seen: Mutex::default() })
     }
 
     fn look(&self, request: &SurveyRequest) -> Result<(Seen, Schema)> {
@@ -138,9 +147,9 @@ impl Source for LakeSource {
         let seen = self.seen()?;
         let mut extent: Extent = None;
         for file in seen.snapshot.files()?.iter().filter(|file| file.rows > 0) {
-            // A bound need not be a value of the file where it is of text, which may be cut.
             let Some(Bounds { min: Some(min), max: Some(max), .. }) = file.columns.get(column) else { return Ok(None) };
-            if matches!(min, Value::Text(_)) {
+            // A bound need not be a value of the file where it is of text, which may be cut.
+            if matches!(min, Value::Text(_)) || leaves_values_out(min) {
                 return Ok(None);
             }
             extent = match extent {
@@ -171,7 +180,8 @@ impl Source for LakeSource {
     fn read(&self, _slice: &Slice, plan: &ReadPlan, stop: &Stop) -> Result<Box<dyn Batches>> {
         let seen = self.seen()?;
         let range = plan.range.as_ref();
-        let files: VecDeque<(u64, DataFile)> = match range.filter(|range| seen.versions && range.column == VERSION) {
+        let by_version = seen.versions && range.is_some_and(|range| range.column == VERSION);
+        let files: VecDeque<(u64, DataFile)> = match range.filter(|_| by_version) {
             Some(range) => versions(&seen.snapshot, range)?.into(),
             None => {
                 let wanted =
@@ -184,6 +194,7 @@ impl Source for LakeSource {
             snapshot: seen.snapshot,
             schema: plan.schema.clone(),
             files,
+            range: range.filter(|_| !by_version).cloned(),
             open: None,
             skip: plan.skip_rows,
             row: 1,
@@ -219,9 +230,14 @@ fn may_hold(file: &DataFile, range: &Range) -> bool {
         return true;
     }
     match (&known.min, &known.max) {
-        (Some(min), Some(max)) => within(min, max, range),
+        (Some(min), Some(max)) if !leaves_values_out(min) => within(min, max, range),
         _ => true,
     }
+}
+
+/// Most writers know nothing of NaN in their bounds of doubles, and a NaN lies behind every other value.
+fn leaves_values_out(bound: &Value) -> bool {
+    matches!(bound, Value::Double(_))
 }
 
 fn within(min: &Value, max: &Value, range: &Range) -> bool {
@@ -241,6 +257,7 @@ struct Reader {
     snapshot: Arc<Snapshot>,
     schema: Schema,
     files: VecDeque<(u64, DataFile)>,
+    range: Option<Range>,
     open: Option<(u64, Rows)>,
     skip: u64,
     row: u64,
@@ -273,7 +290,9 @@ impl Reader {
             }
             let Some((version, file)) = self.files.pop_front() else { return Ok(None) };
             let there: Vec<&str> = self.there().collect();
-            self.open = Some((version, self.table.read(&self.snapshot, &file, &there)?));
+            let which = self.range.as_ref().map_or(Which::All, Which::Range);
+            let rows = self.table.open_file(&self.snapshot, &file)?.read(&there, which)?;
+            self.open = Some((version, rows));
         }
     }
 

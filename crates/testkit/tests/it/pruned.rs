@@ -131,4 +131,7 @@ fn what_lies_behind_the_watermark_is_not_looked_at() {
     let (exit, run) = damage(15);
     assert_eq!(exit, Some(0), "{run:#}");
     assert_eq!((&run["rows"]["read"], &run["rows"]["skipped"]), (&json!(60), &json!(39)), "{run:#}");
+    // 25 of its 60 rows were read.
+    let size = fs::metadata(&path).unwrap().len();
+    assert_eq!(run["bytes"], json!(size - size * 35 / 60), "{run:#}");
 }

@@ -8,7 +8,9 @@ use arrow::{
     datatypes::{Field, Schema as ArrowSchema, SchemaRef},
 };
 use bytes::Bytes;
+use floodmark_connect::source::Range;
 use floodmark_core::{Code, Column, Error, Result, Value};
+use floodmark_files::Footer;
 use futures::StreamExt;
 use object_store::path::Path;
 use parquet::{
@@ -40,6 +42,8 @@ pub(crate) enum Which<'a> {
     At(&'a [u32]),
     /// Those of a row group.
     Group(usize),
+    /// The row groups that may hold a row of a range; rows beside it come, too.
+    Range(&'a Range),
 }
 
 /// A data file whose footer is known.
@@ -123,11 +127,27 @@ impl Opened<'_> {
                 let count = self.footer().row_group(group).num_rows();
                 rows = u64::try_from(count).map_err(|_| self.broken("a row group has a negative number of rows"))?;
             }
+            Which::Range(range) => {
+                if let Some((groups, left_out)) = self.within(range) {
+                    builder = builder.with_row_groups(groups);
+                    rows = rows.checked_sub(left_out).ok_or_else(|| self.miscounted())?;
+                }
+            }
         }
         let stream = builder.build().map_err(|e| failure::parquet("read", &self.name, e))?;
         let fields = wanted.iter().map(|c| Field::new(&c.name, c.data_type.to_arrow(), true));
         let schema = Arc::new(ArrowSchema::new(fields.collect::<Vec<_>>()));
         Ok(Box::new(Rows { stream, schema, wanted, sources, name: self.name.clone(), left: Some(rows) }))
+    }
+
+    /// The row groups that may hold a row of a range, and how many rows the others have: by the footer, whose bounds are those of
+    /// the values, where the log's may be rounded. `None` where nothing can be told.
+    fn within(&self, range: &Range) -> Option<(Vec<usize>, u64)> {
+        let footer = Footer { metadata: self.footer(), schema: self.footer.schema() };
+        let wanted = footer.may_hold(range, self.snapshot.schema.get(&range.column)?.data_type)?;
+        let rows = |group: usize| u64::try_from(footer.metadata.row_group(group).num_rows()).ok();
+        let (groups, others): (Vec<usize>, Vec<usize>) = (0..wanted.len()).partition(|group| wanted[*group]);
+        Some((groups, others.into_iter().map(rows).sum::<Option<u64>>()?))
     }
 
     /// The bytes of a column in a row group, as they lie there.

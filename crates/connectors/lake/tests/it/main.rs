@@ -12,6 +12,7 @@ mod bucket;
 mod commits;
 mod destination;
 mod kept;
+mod pruned;
 mod tidy;
 mod values;
 
