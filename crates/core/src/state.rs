@@ -26,8 +26,8 @@ pub struct State {
     pub watermark: Option<Mark>,
     /// The highest cursor committed by a load that is not complete yet; becomes the watermark when it is.
     pub pending: Option<Mark>,
-    /// The file ledger, by slice name.
-    pub files: HashMap<String, FileEntry>,
+    /// The file ledger, by slice name: it may be large, and whoever changes nothing in it shares it.
+    pub files: Arc<HashMap<String, FileEntry>>,
     /// What decided about the rows of the last load ([`Pipeline::settings`](crate::pipeline::Pipeline::settings)).
     pub settings: Option<Settings>,
     /// When the last run committed.

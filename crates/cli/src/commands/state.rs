@@ -18,7 +18,7 @@ use floodmark_core::{
     wording,
 };
 use serde_json::json;
-use std::{cmp::Ordering, fmt::Write as _, io::Read, path::Path, time::Duration};
+use std::{cmp::Ordering, fmt::Write as _, io::Read, path::Path, sync::Arc, time::Duration};
 
 /// `floodmark state`
 pub(super) fn state(cx: &Context, args: &StateArgs) -> Result<u8, Failure> {
@@ -184,7 +184,7 @@ fn set(cx: &Context, keepers: &Keepers, name: &str, value: &str) -> Result<()> {
     state.pending = None;
     // A file that counts as loaded would not be opened again, whatever the watermark says. This is how a file is kept
     // on record whose rows the watermark alone tells apart.
-    for file in state.files.values_mut() {
+    for file in Arc::make_mut(&mut state.files).values_mut() {
         file.complete = false;
         file.rows = 0;
     }

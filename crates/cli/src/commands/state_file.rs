@@ -265,7 +265,7 @@ fn exported(entry: Entry) -> Result<Exported, String> {
         source_schema: entry.source_schema.map(|columns| Schema { columns }),
         watermark: entry.watermark.map(mark).transpose()?,
         pending: entry.pending.map(mark).transpose()?,
-        files,
+        files: files.into(),
         settings: entry.settings,
         updated_at: entry.updated_at.map(moment).transpose()?,
     };
@@ -282,6 +282,7 @@ fn moment(text: String) -> Result<DateTime<Utc>, String> {
 mod tests {
     use super::*;
     use floodmark_core::state::Remembered;
+    use std::sync::Arc;
 
     fn full() -> State {
         let mark = |value| Mark {
@@ -296,7 +297,7 @@ mod tests {
             source_schema: Some(Schema::new([("cents", DataType::BigInt)])),
             watermark: Some(mark(1_704_067_200_123_456_000)),
             pending: Some(mark(-1000)),
-            files: [(
+            files: Arc::new(HashMap::from([(
                 "a.csv".to_owned(),
                 FileEntry {
                     size: u64::MAX,
@@ -306,8 +307,7 @@ mod tests {
                     complete: false,
                     lineage: Some(Lineage { ranges: vec![(1, 3)], rows: 3, fingerprint: u128::MAX - 1 }),
                 },
-            )]
-            .into(),
+            )])),
             settings: Some([("load".to_owned(), "upsert".to_owned())].into()),
             updated_at: DateTime::from_timestamp(1_700_000_000, 5),
         }

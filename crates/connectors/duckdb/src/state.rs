@@ -19,6 +19,7 @@ use floodmark_core::{
     pipeline::{Load, Pipeline},
     state::{Commit, FORMAT, FileEntry, State},
 };
+use std::sync::Arc;
 
 /// Tables of format 1. They live in the schema `main`. None has an index: what one would hold apart is written by one transaction
 /// after the other, which looks first; and one is kept in memory as a whole.
@@ -161,7 +162,7 @@ pub(crate) fn read(db: &Db, pipeline: &str) -> Result<Option<State>> {
         .map_err(&fail)?;
     for row in &files {
         let (name, entry) = file_entry(row)?;
-        state.files.insert(name, entry);
+        Arc::make_mut(&mut state.files).insert(name, entry);
     }
     Ok(Some(state))
 }

@@ -19,6 +19,7 @@ use floodmark_core::{
     pipeline::{Load, Pipeline},
     state::{Commit, FORMAT, FileEntry, Mark, State},
 };
+use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_128;
 
 /// Tables of format 1, by their names without the prefix. They live in the database that the URL names. What may be longer
@@ -221,7 +222,7 @@ pub(crate) fn read(db: &Db, pipeline: &str) -> Result<Option<State>> {
     );
     for row in &db.query(&sql).map_err(&fail)? {
         let (name, entry) = file_entry(row)?;
-        state.files.insert(name, entry);
+        Arc::make_mut(&mut state.files).insert(name, entry);
     }
     Ok(Some(state))
 }

@@ -11,6 +11,7 @@ use floodmark_core::{
     pipeline::{Load, Pipeline},
     state::{Commit, FORMAT, FileEntry, State},
 };
+use std::sync::Arc;
 use tokio_postgres::Row;
 
 /// Tables of format 1. They live where the user's own tables would be made.
@@ -221,7 +222,7 @@ pub(crate) fn read(db: &Db, pipeline: &str) -> Result<Option<State>> {
         .map_err(&fail)?;
     for row in &files {
         let (name, entry) = file_entry(row)?;
-        state.files.insert(name, entry);
+        Arc::make_mut(&mut state.files).insert(name, entry);
     }
     Ok(Some(state))
 }

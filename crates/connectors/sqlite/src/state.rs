@@ -19,7 +19,7 @@ use floodmark_core::{
     state::{Commit, FORMAT, FileEntry, IntervalEntry, Reject, RunRecord, State, WatermarkMove},
 };
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 /// Tables of format 1.
 const TABLES: &str = r#"
@@ -173,7 +173,7 @@ pub(crate) fn read(db: &Connection, pipeline: &str) -> Result<Option<State>> {
     let mut rows = files.query([pipeline]).map_err(&fail)?;
     while let Some(row) = rows.next().map_err(&fail)? {
         let (name, entry) = file_entry(row)?;
-        state.files.insert(name, entry);
+        Arc::make_mut(&mut state.files).insert(name, entry);
     }
     Ok(Some(state))
 }

@@ -61,7 +61,7 @@ impl Copy {
         let state = ledger.state(name)?.unwrap_or_default();
         Ok(Remains {
             watermark: state.watermark,
-            files: state.files.into_iter().map(|(name, entry)| (name, (entry.rows, entry.complete))).collect(),
+            files: state.files.iter().map(|(name, entry)| (name.clone(), (entry.rows, entry.complete))).collect(),
             memories: ledger.memories(name)?,
         })
     }

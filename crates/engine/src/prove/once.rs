@@ -13,7 +13,7 @@ use floodmark_core::{
     state::State,
     wording,
 };
-use std::collections::HashMap;
+use std::sync::Arc;
 
 /// P8, P1 and P5: one copy is loaded, run again, and loaded again over the finished table.
 pub(super) fn twice(proof: &mut Proof<'_, '_>, reference: &Reference) -> Result<()> {
@@ -81,7 +81,7 @@ pub(super) fn twice(proof: &mut Proof<'_, '_>, reference: &Reference) -> Result<
         let mut ledger = copy.destination()?.ledger()?;
         let name = &pipeline.name;
         let seen = ledger.state(name)?.ok_or_else(|| Error::internal("a finished load left no state"))?;
-        let to = State { watermark: None, pending: None, files: HashMap::new(), ..seen.clone() };
+        let to = State { watermark: None, pending: None, files: Arc::default(), ..seen.clone() };
         ledger.change_state(name, StateChange::Move { seen: &seen, to: &to })?;
         drop(ledger);
         bench.run(&copy, Some(Disorder { reverse: true, ..Disorder::default() }))?;

@@ -15,6 +15,7 @@ use floodmark_core::{
     state::{FileEntry, State as Remembered},
 };
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 
 /// What is remembered of a pipeline; keys as `floodmark state show` prints them.
@@ -97,7 +98,8 @@ pub(super) async fn files(
 ) -> Result<Json<Page<FileView>>, ApiError> {
     let state = books::of(&app, &name, |pipeline, ledger| ledger.state(&pipeline.name)).await?.unwrap_or_default();
     let behind = |name: &str| which.after.as_deref().is_none_or(|after| name > after);
-    let mut files: Vec<(String, FileEntry)> = state.files.into_iter().filter(|(name, _)| behind(name)).collect();
+    let mut files: Vec<(String, FileEntry)> =
+        Arc::unwrap_or_clone(state.files).into_iter().filter(|(name, _)| behind(name)).collect();
     files.sort_by(|(a, _), (b, _)| a.cmp(b));
     let next = cut(&mut files, Limit::of(which.limit), |(name, _)| name.clone());
     let view = |(name, file): (String, FileEntry)| FileView {
