@@ -1,6 +1,6 @@
 //! Encoded rows, taken apart again.
 
-use floodmark_core::encoding::Form;
+use floodmark_core::{DataType, encoding::Form};
 use std::cmp::Ordering;
 
 /// The cells of an encoded row: their texts, `None` for NULL.
@@ -35,9 +35,11 @@ fn first(bytes: &[u8]) -> Option<(Option<&[u8]>, &[u8])> {
     Some((Some(cell), rest))
 }
 
-/// A cell as it is shown.
-pub(crate) fn shown(cell: Option<&[u8]>) -> Option<String> {
-    cell.map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+/// A cell of a column of a type as it is shown: a date is compared as its midnight, and told as a date.
+pub(crate) fn shown(cell: Option<&[u8]>, data_type: DataType) -> Option<String> {
+    let text = String::from_utf8_lossy(cell?);
+    let date = text.strip_suffix(" 00:00:00").filter(|_| data_type == DataType::Date);
+    Some(date.unwrap_or(&text).to_owned())
 }
 
 /// The order in which keys are told.
@@ -76,6 +78,16 @@ mod tests {
         assert_eq!(cells(&row), [Some(&b"12"[..]), None, Some(b"a:-1:b"), Some(b"")]);
         assert_eq!(prefix(&row, 2), b"2:12-");
         assert_eq!((prefix(&row, 0), prefix(&row, 9)), (&b""[..], &row[..]));
+    }
+
+    #[test]
+    fn a_date_is_shown_as_one_and_a_moment_at_midnight_is_not() {
+        let (mut row, mut scratch) = (Vec::new(), String::new());
+        encoding::put(&Value::Date(1), &mut row, &mut scratch);
+        let cell = cells(&row)[0];
+        assert_eq!(shown(cell, DataType::Date).as_deref(), Some("1970-01-02"));
+        assert_eq!(shown(cell, DataType::Timestamp { nanos: false }).as_deref(), Some("1970-01-02 00:00:00"));
+        assert_eq!(shown(None, DataType::Date), None);
     }
 
     #[test]

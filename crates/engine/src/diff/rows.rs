@@ -161,7 +161,11 @@ impl<'a> Findings<'a> {
             return;
         }
         at.iter().for_each(|at| self.by_column[*at] += 1);
-        let columns = at.iter().map(|at| (self.pairs[*at].name.clone(), shown(a[*at]), shown(b[*at]))).collect();
+        let told = |at: &usize| {
+            let pair = &self.pairs[*at];
+            (pair.name.clone(), shown(a[*at], pair.left.data_type), shown(b[*at], pair.right.data_type))
+        };
+        let columns = at.iter().map(told).collect();
         self.count(Kind::Different, key, left.segment, columns, 1);
     }
 
@@ -189,7 +193,11 @@ impl<'a> Findings<'a> {
         self.counts.add(kind, times);
         self.by_segment.entry(segment).or_default().add(kind, times);
         if self.samples.iter().filter(|s| s.kind == kind).count() < self.limit {
-            let named = self.pairs.iter().zip(cells(key)).map(|(pair, cell)| (pair.name.clone(), shown(cell)));
+            let named = self.pairs.iter().zip(cells(key)).map(|(pair, cell)| {
+                // Of two types the one that keeps more says what it is.
+                let wider = pair.left.data_type.widen(pair.right.data_type).unwrap_or(pair.left.data_type);
+                (pair.name.clone(), shown(cell, wider))
+            });
             self.samples.push(RowDifference { kind, key: named.collect(), columns, times });
         }
     }
