@@ -4,6 +4,7 @@
 //! connector whose driver is asynchronous owns its runtime.
 
 pub mod ahead;
+pub mod aside;
 pub mod books;
 pub mod boundary;
 pub mod cells;

@@ -5,14 +5,14 @@
 //! that is open here gets the same object, and the next one waits until an object that is going has gone.
 
 use crate::{
-    aside::{self, Aside},
+    aside,
     failure::failed,
     file::{self, Identity},
     lock::Locks,
     raw::{Connection, Database, Failure, Feed, Feeder, Kind},
 };
 use arrow::datatypes::DataType as ArrowType;
-use floodmark_connect::Stop;
+use floodmark_connect::{Stop, aside::Aside};
 use floodmark_core::{Code, Error, Result};
 use std::{
     collections::HashMap,

@@ -1,5 +1,6 @@
 //! From the errors of stores, files and logs to ours.
 
+use floodmark_connect::aside::Aside;
 use floodmark_core::{Code, Error, Result};
 use object_store::Error as StoreError;
 
@@ -70,9 +71,9 @@ pub(crate) fn scratch(error: std::io::Error) -> Error {
         .cause(error)
 }
 
-/// A temporary folder; one that is killed leaves it, with a name that says whose it is.
-pub(crate) fn scratch_folder() -> Result<tempfile::TempDir> {
-    tempfile::Builder::new().prefix("floodmark-lake-").tempdir().map_err(scratch)
+/// A temporary folder; what loads that were killed have left of theirs goes.
+pub(crate) fn scratch_folder() -> Result<Aside> {
+    Aside::make(&std::env::temp_dir(), "floodmark-lake-").map_err(scratch)
 }
 
 /// What is there cannot be understood.

@@ -11,6 +11,7 @@ use crate::{
 use chrono::{DateTime, Utc};
 use floodmark_connect::{
     Stop,
+    aside::Aside,
     crash::Point,
     destination::{KeptReject, Ledger, RejectQuery, RunQuery, StateChange},
 };
@@ -23,11 +24,10 @@ use floodmark_sqlite::{
     lock::Name,
 };
 use std::{cmp::Reverse, time::Duration};
-use tempfile::TempDir;
 
 pub(crate) struct LakeLedger {
     destination: LakeDestination,
-    folder: TempDir,
+    folder: Aside,
 }
 
 impl LakeLedger {

@@ -6,7 +6,7 @@ use crate::{
     rows::Shared,
     session::{self, Now},
 };
-use floodmark_connect::{Chunk, LoadPlan, Rehearsal, Sample, Session, Stop};
+use floodmark_connect::{Chunk, LoadPlan, Rehearsal, Sample, Session, Stop, aside::Aside};
 use floodmark_core::{
     Code, Counts, Error, Result, Schema,
     pipeline::Pipeline,
@@ -14,7 +14,6 @@ use floodmark_core::{
 };
 use floodmark_sqlite::bench::Bench;
 use std::{collections::HashSet, time::Duration};
-use tempfile::TempDir;
 
 pub(crate) struct LakeRehearsal {
     destination: LakeDestination,
@@ -23,7 +22,7 @@ pub(crate) struct LakeRehearsal {
     rows: Shared,
     begun: bool,
     stop: Stop,
-    _folder: TempDir,
+    _folder: Aside,
 }
 
 impl LakeRehearsal {

@@ -9,7 +9,7 @@ use crate::{
     publish::{self, Loaded, Publication},
     rows::Shared,
 };
-use floodmark_connect::{Chunk, Destination, LoadPlan, Session, Stop, crash::Point, refusal};
+use floodmark_connect::{Chunk, Destination, LoadPlan, Session, Stop, aside::Aside, crash::Point, refusal};
 use floodmark_core::{
     Code, Counts, Error, Result, Schema,
     pipeline::Pipeline,
@@ -25,7 +25,6 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tempfile::TempDir;
 
 /// How long a load waits for another of the same pipeline to commit.
 const TURN: Duration = Duration::from_secs(600);
@@ -97,7 +96,7 @@ pub(crate) struct LakeSession {
     pipeline: String,
     side: Side,
     stop: Stop,
-    folder: TempDir,
+    folder: Aside,
     /// The token that the kept state has until this session commits, and its own.
     found: i64,
     own: i64,
