@@ -7,7 +7,7 @@ use object_store::Error as StoreError;
 /// What a store said. `doing` completes "the store failed to …".
 pub(crate) fn store(code: Code, doing: &str, name: &str, error: &StoreError) -> Error {
     let words = floodmark_objects::words(error);
-    if let Some((what, help)) = floodmark_objects::of_credentials(&words) {
+    if let Some((what, help)) = floodmark_objects::of_credentials(&words).or_else(|| of_disk(&words)) {
         return Error::new(code, what).in_file(name).help(help).cause(words);
     }
     let (what, help) = match error {
@@ -40,6 +40,22 @@ pub(crate) fn store(code: Code, doing: &str, name: &str, error: &StoreError) -> 
     Error::new(code, what).in_file(name).help(help).cause(words)
 }
 
+/// What the system said of a folder on this machine that a person can put right.
+fn of_disk(words: &str) -> Option<(&'static str, &'static str)> {
+    let says = |told: &[&str]| told.iter().any(|told| words.contains(told));
+    if says(&["No space left on device", "Disk quota exceeded"]) {
+        return Some((
+            "there is no room left for files of the table",
+            "make room, or give the user more, and run again; what was written already belongs to no version of the table, and \
+             `floodmark optimize` deletes it in time",
+        ));
+    }
+    says(&["Permission denied", "Operation not permitted", "Read-only file system"]).then_some((
+        "this user may not do that with files of the table",
+        "a lake is listed, read, written and deleted from: give the user the rights for all four below its folder",
+    ))
+}
+
 pub(crate) fn threads(error: &std::io::Error) -> Error {
     Error::new(Code::DestinationOpen, "no threads can be made for requests")
         .state("nothing was read or written")
@@ -53,14 +69,17 @@ pub(crate) fn unsuited(table: &str, what: impl Into<String>) -> Error {
 }
 
 pub(crate) fn parquet(doing: &str, file: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    let error = error.into();
-    if let Some((what, help)) = floodmark_objects::of_credentials(&error.to_string()) {
-        return Error::new(Code::DestinationWrite, what).in_file(file).help(help).cause(error);
+    let words = floodmark_objects::words(error.into().as_ref());
+    if let Some((what, help)) = floodmark_objects::of_credentials(&words).or_else(|| of_disk(&words)) {
+        return Error::new(Code::DestinationWrite, what).in_file(file).help(help).cause(words);
     }
     Error::new(Code::DestinationWrite, format!("a Parquet file of the table cannot be {doing}"))
         .in_file(file)
-        .help("see the cause; a file that another program wrote may be broken, or be none")
-        .cause(error)
+        .help(match doing {
+            "read" => "see the cause; a file that another program wrote may be broken, or be none",
+            _ => "see the cause: the disk, or the store and the network to it; then run again",
+        })
+        .cause(words)
 }
 
 /// A temporary file.
@@ -81,4 +100,32 @@ pub(crate) fn damaged(path: &object_store::path::Path) -> Error {
     Error::new(Code::StateDamaged, format!("{path} cannot be understood"))
         .state("nothing was written")
         .help("another program wrote it, or a newer Floodmark: bring back what was there")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use parquet::errors::ParquetError;
+    use std::io;
+
+    #[test]
+    fn what_a_disk_says_is_told_with_what_helps() {
+        for (errno, what, help) in [
+            (28, "there is no room left", "make room"),
+            (122, "there is no room left", "make room"),
+            (13, "this user may not", "give the user the rights"),
+            (30, "this user may not", "give the user the rights"),
+        ] {
+            let failed = || StoreError::Generic { store: "local", source: io::Error::from_raw_os_error(errno).into() };
+            let in_file: ParquetError = io::Error::other(failed()).into();
+            for told in [
+                store(Code::DestinationWrite, "delete", "t", &failed()),
+                parquet("written", "t", ParquetError::External(Box::new(failed()))),
+                parquet("written", "t", in_file),
+            ] {
+                let text = format!("{told:?}");
+                assert!(text.contains(what) && text.contains(help), "{errno}: {text}");
+            }
+        }
+    }
 }

@@ -245,6 +245,10 @@ impl Table {
         failure::store(Code::DestinationOpen, "read", &format!("{}/{path}", self.name), error)
     }
 
+    pub(crate) fn delete_failed(&self, path: &Path, error: &object_store::Error) -> Error {
+        failure::store(Code::DestinationWrite, "delete", &format!("{}/{path}", self.name), error)
+    }
+
     pub(crate) fn write_failed(&self, path: &Path, error: &object_store::Error) -> Error {
         failure::store(Code::DestinationWrite, "write", &format!("{}/{path}", self.name), error)
     }

@@ -87,9 +87,9 @@ pub fn is_refused(error: &StoreError) -> bool {
 }
 
 /// What is said of a failure, without what was sent: a request may hold what signs it.
-pub fn words(error: &StoreError) -> String {
+pub fn words(error: &(dyn std::error::Error + 'static)) -> String {
     let mut words = String::new();
-    let mut next: Option<&dyn std::error::Error> = Some(error);
+    let mut next = Some(error);
     while let Some(error) = next {
         let said = error.to_string();
         if !words.contains(&said) {

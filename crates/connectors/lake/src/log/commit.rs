@@ -193,7 +193,7 @@ impl Attempt<'_> {
             return done;
         }
         let own = actions::entry(self.version);
-        self.table.place.delete(&own).map_err(|e| self.table.write_failed(&own, &e))?;
+        self.table.place.delete(&own).map_err(|e| self.table.delete_failed(&own, &e))?;
         Ok(Outcome::Changed("its log was cleaned up meanwhile".to_owned()))
     }
 

@@ -178,7 +178,7 @@ pub(super) fn prune(
     }
     for (version, _) in versions.iter().filter(|(version, _)| *version < first) {
         let path = place(*version);
-        table.place.delete(&path).map_err(|e| table.write_failed(&path, &e))?;
+        table.place.delete(&path).map_err(|e| table.delete_failed(&path, &e))?;
     }
     Ok(needed)
 }

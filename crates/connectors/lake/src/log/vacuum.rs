@@ -43,7 +43,11 @@ pub(super) fn vacuum(table: &Table, keep: Duration) -> Result<(u64, u64)> {
     let is_own = |file: &ObjectMeta| !others.iter().any(|other| file.location.prefix_matches(other));
     for file in there.iter().filter(|file| is_own(file)) {
         if is_data(&file.location) && file.last_modified < before && !needed.contains(&file.location) {
-            table.place.delete(&file.location).map_err(|e| table.write_failed(&file.location, &e))?;
+            table.place.delete(&file.location).map_err(|e| {
+                table
+                    .delete_failed(&file.location, &e)
+                    .state("the table is whole; files that it does not have any more are still there")
+            })?;
             files += 1;
             bytes += file.size;
         }
@@ -92,7 +96,10 @@ fn clock(table: &Table) -> Result<DateTime<Utc>> {
         Kind::Dataset => Path::from("_floodmark"),
     };
     let path = folder.clone().join(format!(".clock-{}", Uuid::now_v7()));
-    table.place.put_once(&path, b"now").map_err(|not| table.write_failed(&path, &not.error))?;
+    table
+        .place
+        .put_once(&path, b"now")
+        .map_err(|not| table.write_failed(&path, &not.error).state("the table is whole; nothing was deleted"))?;
     let listed = table.place.list(Some(&folder)).map_err(|e| table.read_failed(&folder, &e));
     let _ = table.place.delete(&path);
     let now = listed?.into_iter().find(|file| file.location == path).map(|file| file.last_modified);
