@@ -46,6 +46,6 @@ pub use members::{Member, Members};
 pub use page::reference;
 pub use project::Project;
 pub use schema::json_schema;
-pub use values::{duration as lasting, step};
+pub use values::{bytes as sized, duration as lasting, step};
 pub use words::as_flags;
 pub use written::{Note, Sheet, Written};

@@ -77,7 +77,7 @@ pub(crate) fn count(text: &str, default: &str) -> Result<u64, String> {
 }
 
 /// Bytes: `65536`, `64MiB`, `10 MB`.
-pub(crate) fn bytes(text: &str) -> Result<usize, String> {
+pub fn bytes(text: &str) -> Result<usize, String> {
     const HELP: &str = "write a whole number of bytes, or one with a unit (KiB, MiB, GiB, kB, MB, GB), such as 64MiB";
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '_').unwrap_or(text.len());

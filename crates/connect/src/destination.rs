@@ -252,6 +252,19 @@ pub trait Session: Send {
     fn record(&mut self, run: &RunRecord, files: &[(String, Option<FileEntry>)]) -> Result<()>;
 }
 
+/// What was tidied up of a table whose files lie in a lake.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tidied {
+    /// Files that were written into others.
+    pub compacted: u64,
+    /// And how many those are.
+    pub into: u64,
+    /// Files that were deleted.
+    pub deleted: u64,
+    /// And their bytes.
+    pub freed: u64,
+}
+
 /// A kept reject with where it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptReject {

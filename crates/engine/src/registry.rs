@@ -1,7 +1,7 @@
 //! From a URL or a source's settings to a connector.
 
 use crate::neighbours;
-use floodmark_connect::{Destination, Source};
+use floodmark_connect::{Destination, Source, destination::Tidied};
 use floodmark_core::url::is_lake;
 use floodmark_core::{
     Code, Error, Result,
@@ -107,27 +107,12 @@ pub fn destination(url: &ConnectionUrl) -> Result<Box<dyn Destination>> {
     }
 }
 
-/// What was tidied up of a table of a lake.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tidied {
-    /// Files that were written into others.
-    pub compacted: u64,
-    /// And how many those are.
-    pub into: u64,
-    /// Files that were deleted.
-    pub deleted: u64,
-    /// And their bytes.
-    pub freed: u64,
-}
-
 /// Writes small files of a lake's table together, into files of about `target` bytes, and deletes those that are the table's
 /// no more and that no version of the last time (`keep`, else what the table says, else 7 days) had.
 pub fn optimize(url: &ConnectionUrl, table: &str, target: u64, keep: Option<Duration>) -> Result<Tidied> {
     #[cfg(feature = "lake")]
     if is_lake(url.scheme()) {
-        let tidied = floodmark_lake::Lake::open(url)?.table(table)?.optimize(target, keep)?;
-        let floodmark_lake::Tidied { compacted, into, deleted, freed } = tidied;
-        return Ok(Tidied { compacted, into, deleted, freed });
+        return floodmark_lake::Lake::open(url)?.table(table)?.optimize(target, keep);
     }
     #[cfg(not(feature = "lake"))]
     if is_lake(url.scheme()) {

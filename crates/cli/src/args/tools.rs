@@ -1,6 +1,7 @@
 //! The small commands.
 
 use clap::Args;
+use floodmark_config::sized;
 use std::path::PathBuf;
 
 /// `floodmark init`
@@ -31,9 +32,9 @@ pub(crate) struct OptimizeArgs {
     /// The table
     #[arg(value_name = "TABLE")]
     pub(crate) table: String,
-    /// How large files become, in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=65_536))]
-    pub(crate) file_size: u32,
+    /// How large files become, about
+    #[arg(long, value_name = "SIZE", default_value = "128MiB", value_parser = sized)]
+    pub(crate) file_size: usize,
     /// How long files are kept that are the table's no more, for readers of earlier versions: 7d, 24h; as the table says, or 7 days, unless given
     #[arg(long, value_name = "DURATION")]
     pub(crate) keep: Option<String>,

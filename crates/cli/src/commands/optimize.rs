@@ -14,7 +14,7 @@ pub(super) fn optimize(cx: &Context, args: &OptimizeArgs) -> Result<u8, Failure>
         Error::new(Code::BadArgument, format!("--keep {:?}: {why}", args.keep.as_deref().unwrap_or_default()))
             .state("nothing was done")
     })?;
-    let tidied = registry::optimize(&url, &args.table, u64::from(args.file_size) << 20, keep)?;
+    let tidied = registry::optimize(&url, &args.table, args.file_size as u64, keep)?;
     if cx.printer.json() {
         cx.printer.object(&json!({
             "table": args.table,

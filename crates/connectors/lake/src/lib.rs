@@ -26,5 +26,5 @@ mod store;
 pub use data::{Bounds, DataFile, Layout, Writer};
 pub use destination::LakeDestination;
 pub use lake::{Lake, Table};
-pub use log::{Change, Operation, Outcome, Reads, Snapshot, Tidied, must_rewrite};
+pub use log::{Change, Operation, Outcome, Reads, Snapshot, must_rewrite};
 pub use source::{LakeSource, VERSION, catalog};

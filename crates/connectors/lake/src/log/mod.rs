@@ -15,4 +15,3 @@ pub use commit::{Change, Operation, Outcome, Reads};
 pub(crate) use fields::check_partitions;
 pub use fields::must_rewrite;
 pub use snapshot::Snapshot;
-pub use tidy::Tidied;

@@ -12,6 +12,7 @@ use crate::{
     store::runtime,
 };
 use chrono::Utc;
+use floodmark_connect::destination::Tidied;
 use floodmark_core::{Code, Error, Result};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,19 +27,6 @@ const KEEP_LOG: Duration = Duration::from_secs(30 * 86_400);
 
 /// How often a compaction begins anew that others got in the way of.
 const TRIES: u32 = 5;
-
-/// What was tidied up.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tidied {
-    /// Files that were written into others.
-    pub compacted: u64,
-    /// And how many those are.
-    pub into: u64,
-    /// Files that were deleted.
-    pub deleted: u64,
-    /// And their bytes.
-    pub freed: u64,
-}
 
 impl Table {
     /// Writes small files of a partition together into files of about `target` bytes, which changes no row, and deletes

@@ -1,8 +1,9 @@
 //! A lake in a bucket of a server that speaks S3's protocol.
 
 use super::{append, columns, ids, made, rows, written};
+use floodmark_connect::destination::Tidied;
 use floodmark_core::url::ConnectionUrl;
-use floodmark_lake::{Lake, Layout, Outcome, Tidied};
+use floodmark_lake::{Lake, Layout, Outcome};
 use std::{
     io::{Read, Write},
     net::TcpStream,

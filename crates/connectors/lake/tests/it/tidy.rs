@@ -2,8 +2,9 @@
 
 use super::{Folder, append, columns, contents, ids, made, rows, written};
 use arrow::{array::AsArray, datatypes::Int64Type};
+use floodmark_connect::destination::Tidied;
 use floodmark_core::Code;
-use floodmark_lake::{Change, Layout, Outcome, Reads, Tidied};
+use floodmark_lake::{Change, Layout, Outcome, Reads};
 use std::{
     fs::{self, File, FileTimes},
     path::Path,
