@@ -163,6 +163,11 @@ pub trait Destination: Send + Sync {
     /// Whether it can be reached and written to, without changing anything.
     fn probe(&self) -> Result<()>;
 
+    /// An error where a pipeline asks for what its table, as it is now, cannot become.
+    fn suits(&self, _pipeline: &Pipeline) -> Result<()> {
+        Ok(())
+    }
+
     /// Takes the pipeline's lock (waiting for at most `wait`, `None` being forever), brings the state tables up to
     /// date, raises the fencing token and sweeps what dead runs left. An error with `Code::Busy` when another run
     /// holds the lock. The lock dies with the process, at once.

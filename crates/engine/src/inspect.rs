@@ -63,6 +63,12 @@ pub fn source(pipeline: &Pipeline, source: &dyn Source, stop: &Stop) -> Result<V
     let glance = source.glance(&slices, &request, stop)?;
     let look = Look { pipeline, slices: &slices, glance: &glance, pinned, reads };
     let mut found = look.columns(destination.as_deref(), state.as_ref())?;
+    let suits = destination.as_deref().map_or(Ok(()), |destination| destination.suits(pipeline));
+    if let Err(error) = suits
+        && error.code() == Code::TableShape
+    {
+        found.push(Finding::certain(error));
+    }
     if reads && !found.iter().any(|f| f.certain) {
         found.extend(look.first_rows(source, &skip, stop)?);
     }

@@ -3,16 +3,16 @@
 use crate::support::{Scratch, files};
 use std::path::PathBuf;
 
-const LAKE: &str = "delta:///lake";
+pub(crate) const LAKE: &str = "delta:///lake";
 
 /// The Parquet files of a table, below its folder.
-fn parquet(scratch: &Scratch, table: &str) -> Vec<PathBuf> {
+pub(crate) fn parquet(scratch: &Scratch, table: &str) -> Vec<PathBuf> {
     let folder = scratch.path().join("lake").join(table);
     let all = files(&folder).into_keys().map(|path| path.strip_prefix(&folder).unwrap().to_owned());
     all.filter(|path| path.extension().is_some_and(|end| end == "parquet") && !path.starts_with("_delta_log")).collect()
 }
 
-fn load<'a>(file: &'a str, table: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+pub(crate) fn load<'a>(file: &'a str, table: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     [&["load", file, LAKE, "--table", table], more].concat()
 }
 

@@ -13,6 +13,8 @@ mod help;
 mod hook;
 #[cfg(feature = "lake")]
 mod lakes;
+#[cfg(feature = "lake")]
+mod lakes_hostile;
 mod lineage;
 mod load;
 mod pages;

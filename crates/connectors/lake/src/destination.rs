@@ -158,6 +158,12 @@ impl LakeDestination {
     }
 }
 
+/// The partitions that a pipeline names must be those of the table, where it is there.
+pub(crate) fn refuse_repartitioned(there: Option<&Snapshot>, pipeline: &Pipeline) -> Result<()> {
+    let Some(there) = there else { return Ok(()) };
+    partitions(there.table().name(), Some(there), &pipeline.destination.partition_by, &there.schema).map(drop)
+}
+
 /// The columns by which the files of a table are kept apart: its own; of a new one those that the pipeline names.
 fn partitions(table: &str, there: Option<&Snapshot>, named: &[String], schema: &Schema) -> Result<Vec<String>> {
     match there {
@@ -170,7 +176,8 @@ fn partitions(table: &str, there: Option<&Snapshot>, named: &[String], schema: &
             };
             let what = format!("`partition_by` says {}, and the table {has}", named.join(", "));
             Err(failure::unsuited(table, what).help(
-                "a table keeps the partitions it was made with: take `partition_by` out, or load into a new table",
+                "a table keeps the partitions it was made with: take `partition_by` out, or give the table a new name: \
+                 that one is made with them, and loaded from the beginning",
             ))
         }
     }
@@ -224,6 +231,14 @@ impl Destination for LakeDestination {
 
     fn probe(&self) -> Result<()> {
         self.lake.probe()
+    }
+
+    fn suits(&self, pipeline: &Pipeline) -> Result<()> {
+        if pipeline.destination.partition_by.is_empty() {
+            return Ok(());
+        }
+        let snapshot = self.lake.table(&pipeline.destination.table)?.snapshot()?;
+        refuse_repartitioned(snapshot.as_ref(), pipeline)
     }
 
     fn open(&self, pipeline: &str, run: &str, wait: Option<Duration>, stop: &Stop) -> Result<Box<dyn Session>> {

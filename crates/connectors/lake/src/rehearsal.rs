@@ -1,7 +1,7 @@
 //! Loads that are not kept: they go on in a copy of the state, and nothing is written into the lake.
 
 use crate::{
-    destination::LakeDestination,
+    destination::{LakeDestination, refuse_repartitioned},
     failure,
     rows::Shared,
     session::{self, Now},
@@ -87,6 +87,7 @@ impl Session for LakeRehearsal {
     }
 
     fn goes_on(&self, pipeline: &Pipeline) -> Result<()> {
+        refuse_repartitioned(self.now.snapshot.as_deref(), pipeline)?;
         self.bench.asked().goes_on(pipeline)
     }
 

@@ -2,7 +2,7 @@
 //! as files, and one entry of the table's log makes rows and state what they are.
 
 use crate::{
-    destination::LakeDestination,
+    destination::{LakeDestination, refuse_repartitioned},
     failure,
     keeper::{Keeper, Pointer},
     log::Snapshot,
@@ -100,6 +100,8 @@ pub(crate) struct LakeSession {
     /// The token that the kept state has until this session commits, and its own.
     found: i64,
     own: i64,
+    /// The table as it was at the opening.
+    found_table: Option<Arc<Snapshot>>,
     was_empty: Option<bool>,
     /// A commit was tried of which it is not known what became.
     unsure: bool,
@@ -137,6 +139,7 @@ impl LakeSession {
             folder,
             found,
             own: found + 1,
+            found_table: now.snapshot,
             was_empty: None,
             unsure: false,
             told: Counts::default(),
@@ -204,6 +207,7 @@ impl Session for LakeSession {
     }
 
     fn goes_on(&self, pipeline: &Pipeline) -> Result<()> {
+        refuse_repartitioned(self.found_table.as_deref(), pipeline)?;
         self.view.asked().goes_on(pipeline)
     }
 
