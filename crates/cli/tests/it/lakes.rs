@@ -235,6 +235,8 @@ fn what_does_not_fit_a_narrower_column_of_anothers_table_is_refused() {
         scratch.write("b.csv", &format!("id,v,f\n{row}\n"));
         let ran = scratch.run(&load("b.csv", "t", &keyed));
         assert!(ran.code != 0 && ran.stderr.contains("does not fit the table's column"), "{row}: {ran:?}");
+        let declared = if row.contains("40000") { "short" } else { "float" };
+        assert!(ran.stderr.contains(&format!("which is {declared}")), "{row}: {ran:?}");
         assert_eq!(scratch.fingerprint(LAKE, "t"), before, "{row}");
     }
     scratch.write("b.csv", "id,v,f\n2,-32768,0.25\n3,,\n");

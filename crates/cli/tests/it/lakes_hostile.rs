@@ -4,7 +4,7 @@ use crate::{
     lakes::{LAKE, load, parquet},
     support::Scratch,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{fs, path::Path, process::Command};
 
 const KEYED: [&str; 2] = ["--key", "id"];
@@ -18,8 +18,119 @@ fn error(scratch: &Scratch, args: &[&str]) -> Value {
     object["error"].clone()
 }
 
+fn code(error: &Value) -> &str {
+    error["code"].as_str().unwrap_or_default()
+}
+
 fn message(error: &Value) -> &str {
     error["message"].as_str().unwrap_or_default()
+}
+
+/// The actions of a table's first version.
+fn first_version(scratch: &Scratch, table: &str) -> Vec<Value> {
+    let entry = scratch.read(&format!("lake/{table}/_delta_log/00000000000000000000.json"));
+    entry.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn a_table_that_another_one_took_the_place_of_is_told_by_its_columns() {
+    let scratch = Scratch::new();
+    scratch.write("a.csv", "id,v\n1,a\n");
+    scratch.ok(&load("a.csv", "t", &KEYED));
+    scratch.write("texts.csv", "id,v\nx,a\n");
+    scratch.ok(&load("texts.csv", "other", &KEYED));
+    // As another program overwrites a table, its schema with it.
+    let path = |action: &Value| action["path"].as_str().unwrap().to_owned();
+    let mut entry = Vec::new();
+    for action in first_version(&scratch, "other") {
+        if action["add"].is_object() {
+            let file = path(&action["add"]);
+            let lake = scratch.path().join("lake");
+            fs::copy(lake.join("other").join(&file), lake.join("t").join(&file)).unwrap();
+        }
+        if action["add"].is_object() || action["metaData"].is_object() {
+            entry.push(action.to_string());
+        }
+    }
+    for action in first_version(&scratch, "t").iter().filter(|action| action["add"].is_object()) {
+        let remove = json!({ "path": path(&action["add"]), "deletionTimestamp": 1, "dataChange": true });
+        entry.push(json!({ "remove": remove }).to_string());
+    }
+    scratch.write("lake/t/_delta_log/00000000000000000001.json", &format!("{}\n", entry.join("\n")));
+    let before = scratch.fingerprint(LAKE, "t");
+    scratch.write("b.csv", "id,v\n2,b\n");
+    for loads in [&KEYED[..], &["--key", "id", "--load", "insert_only"]] {
+        let error = error(&scratch, &load("b.csv", "t", loads));
+        assert_eq!(code(&error), "FM0404", "{loads:?}: {error}");
+        assert_eq!(message(&error), "column \"id\" of the table is text, and the pipeline loads it as bigint");
+        assert_eq!(scratch.fingerprint(LAKE, "t"), before, "{loads:?}");
+    }
+    // As is said there.
+    scratch.ok(&load("b.csv", "t", &["--key", "id", "--full-refresh", "--yes"]));
+    scratch.ok(&["load", "b.csv", "sqlite:///one.db", "--table", "t", "--key", "id"]);
+    assert_eq!(scratch.fingerprint(LAKE, "t"), scratch.fingerprint("sqlite:///one.db", "t"));
+}
+
+#[test]
+fn a_broken_table_stops_no_load_of_another() {
+    let scratch = Scratch::new();
+    scratch.write("a.csv", "id,v\n1,a\n");
+    for table in ["broken", "whole"] {
+        scratch.ok(&load("a.csv", table, &KEYED));
+    }
+    scratch.write("lake/broken/_delta_log/00000000000000000000.json", "no JSON");
+    scratch.ok(&load("a.csv", "new", &KEYED));
+    scratch.write("b.csv", "id,v\n2,b\n");
+    scratch.ok(&load("b.csv", "whole", &KEYED));
+    error(&scratch, &load("b.csv", "broken", &KEYED));
+    // Two pipelines of one table are found all the same.
+    let second = format!(
+        "version: 1\npipelines:\n  second:\n    source: {{ files: a.csv }}\n    \
+         destination: {{ url: \"{LAKE}\", table: whole }}\n    load: upsert\n    key: id\n"
+    );
+    scratch.write("second.yaml", &second);
+    let error = error(&scratch, &["run", "--file", "second.yaml"]);
+    assert!(message(&error).contains("is loaded by pipeline \"whole\""), "{error}");
+}
+
+#[test]
+fn versions_whose_files_are_gone_are_told_with_what_helps() {
+    let scratch = Scratch::new();
+    let pipeline = format!(
+        "version: 1\nconnections: {{ lake: \"{LAKE}\" }}\npipelines:\n  copy:\n    source: {{ connection: lake, table: t }}\n    \
+         destination: {{ url: \"sqlite:///news.db\" }}\n    watermark: delta_version\n    load: append\n"
+    );
+    scratch.write("news.yaml", &pipeline);
+    let append = ["--load", "append"];
+    for (n, file) in ["1.csv", "2.csv", "3.csv"].into_iter().enumerate() {
+        scratch.write(file, &format!("id,v\n{n},a\n"));
+        scratch.ok(&load(file, "t", &append));
+        if n == 0 {
+            scratch.ok(&["run", "--file", "news.yaml"]);
+        }
+    }
+    let before = parquet(&scratch, "t");
+    scratch.ok(&["optimize", LAKE, "t"]);
+    for file in before {
+        fs::remove_file(scratch.path().join("lake/t").join(file)).unwrap();
+    }
+    let error = error(&scratch, &["run", "--file", "news.yaml"]);
+    assert_eq!(code(&error), "FM0202", "{error}");
+    assert_eq!(message(&error), "the files that version 1 of the table brought are gone");
+    assert!(error["help"].to_string().contains("--full-refresh"), "{error}");
+    let whole = scratch.one(&["run", "--file", "news.yaml", "--full-refresh", "--yes"]);
+    assert_eq!(whole["rows"]["inserted"], 3, "{whole}");
+}
+
+#[test]
+fn an_empty_text_that_would_be_a_partition_is_told_with_its_row() {
+    let scratch = Scratch::new();
+    scratch.write("a.csv", "id,day,v\n1,mon,a\n7,\"\",b\n");
+    let apart = ["--key", "id", "--partition-by", "day", "--null", "NULL"];
+    let error = error(&scratch, &load("a.csv", "t", &apart));
+    assert_eq!(code(&error), "FM0307", "{error}");
+    assert!(message(&error).contains("\"day\"") && message(&error).contains("id = 7"), "{error}");
+    assert_eq!(error["place"]["column"], "day", "{error}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::{
     keeper::Keeper,
     lake::Lake,
     ledger::LakeLedger,
-    log::{Snapshot, check_partitions},
+    log::{Snapshot, check_partitions, stored_alike},
     rehearsal::LakeRehearsal,
     rows::{Rows, Shared, finders},
     session::{self, LakeSession, Now},
@@ -16,7 +16,8 @@ use floodmark_connect::{
 use floodmark_core::{
     Code, Error, Result, Schema,
     fingerprint::{Fingerprint, RowHasher},
-    pipeline::Pipeline,
+    pipeline::{Load, Pipeline},
+    schema::Change,
     state::State,
     url::ConnectionUrl,
 };
@@ -115,6 +116,7 @@ impl LakeDestination {
         }
         let schema = joined(snapshot.as_ref().map(|snapshot| &snapshot.schema), plan.target.schema);
         if let Some(snapshot) = &snapshot {
+            refuse_other_types(&table.name, snapshot, plan)?;
             refuse_other_partitions(&table.name, snapshot, &schema)?;
         }
         let spec = &plan.target.pipeline.destination;
@@ -142,10 +144,12 @@ impl LakeDestination {
         }
         let folder = failure::scratch_folder()?;
         for other in Keeper::pipelines(&self.lake)?.into_iter().filter(|other| other != pipeline) {
-            let now = session::look(&self.keeper(&other), self, folder.path())?;
-            if now.pointer.as_ref().and_then(|pointer| pointer.table.as_ref()) != Some(table) {
+            let keeper = self.keeper(&other);
+            // The tables of the others are not looked at: one of them may be broken.
+            if keeper.pointer()?.and_then(|pointer| pointer.table).as_ref() != Some(table) {
                 continue;
             }
+            let now = session::look(&keeper, self, folder.path())?;
             let Some(state) = bench::ledger(&now.file)?.state(&other)? else { continue };
             if state.table.as_ref() == Some(table) {
                 let mut files: Vec<String> = state.files.keys().cloned().collect();
@@ -181,6 +185,37 @@ fn partitions(table: &str, there: Option<&Snapshot>, named: &[String], schema: &
             ))
         }
     }
+}
+
+/// Another program may have changed the table since the pipeline loaded it, or put another one in its place: a column of a type
+/// that does not become the pipeline's could be neither read nor written.
+fn refuse_other_types(table: &str, there: &Snapshot, plan: &LoadPlan<'_>) -> Result<()> {
+    let pipeline = plan.target.pipeline;
+    let replaced = pipeline.load == Load::Overwrite && pipeline.key.is_empty() && plan.within.is_none();
+    if plan.forget || replaced {
+        return Ok(());
+    }
+    let widens = |name: &str| {
+        plan.target
+            .changes
+            .iter()
+            .any(|change| matches!(change, Change::Widen { name: widened, .. } if widened == name))
+    };
+    let other = plan.target.schema.columns.iter().find_map(|wanted| {
+        let before = there.schema.get(&wanted.name)?;
+        let becomes = stored_alike(before, wanted)
+            || before.data_type.widen(wanted.data_type) == Some(wanted.data_type)
+            || widens(&wanted.name);
+        (!becomes).then_some((&wanted.name, before.data_type, wanted.data_type))
+    });
+    let Some((name, before, after)) = other else { return Ok(()) };
+    let what = format!("column {name:?} of the table is {before}, and the pipeline loads it as {after}");
+    Err(failure::unsuited(table, what)
+        .help(
+            "another program has changed the table, or put another one in its place: bring back the one that was there",
+        )
+        .help(format!("or load it anew, which drops its rows: `floodmark run {} --full-refresh`", pipeline.name))
+        .help("or load into another table"))
 }
 
 /// The values of partition columns stand in the log as texts, also those of files that are gone, and some readers read all of

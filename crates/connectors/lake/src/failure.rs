@@ -46,8 +46,8 @@ fn of_disk(words: &str) -> Option<(&'static str, &'static str)> {
     if says(&["No space left on device", "Disk quota exceeded"]) {
         return Some((
             "there is no room left for files of the table",
-            "make room, or give the user more, and run again; what was written already belongs to no version of the table, and \
-             `floodmark optimize` deletes it in time",
+            "make room, or give the user more, and run again; what was written already belongs to no version of the table, \
+             and `floodmark optimize` deletes it in time",
         ));
     }
     says(&["Permission denied", "Operation not permitted", "Read-only file system"]).then_some((

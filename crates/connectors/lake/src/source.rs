@@ -291,9 +291,26 @@ impl Reader {
             let Some((version, file)) = self.files.pop_front() else { return Ok(None) };
             let there: Vec<&str> = self.there().collect();
             let which = self.range.as_ref().map_or(Which::All, Which::Range);
-            let rows = self.table.open_file(&self.snapshot, &file)?.read(&there, which)?;
-            self.open = Some((version, rows));
+            let rows = self.table.open_file(&self.snapshot, &file).and_then(|opened| opened.read(&there, which));
+            self.open = Some((version, rows.map_err(|error| self.opened(version, &file, error))?));
         }
+    }
+
+    /// What is said of a file that cannot be opened: one of an earlier version may be gone for good.
+    fn opened(&self, version: u64, file: &DataFile, error: Error) -> Error {
+        if version == self.snapshot.version || !matches!(self.table.place.has(&file.location), Ok(false)) {
+            return error;
+        }
+        let what = format!("the files that version {version} of the table brought are gone");
+        Error::new(Code::SourceRead, what)
+            .in_file(format!("{}/{}", self.table.name(), file.location))
+            .help(
+                "they were written into others, and a vacuum has deleted them since: what that version brought cannot be \
+                 told any more",
+            )
+            .help(
+                "load the whole table again: `floodmark run --full-refresh`; and run more often than its files are deleted",
+            )
     }
 
     /// The planned columns that the table has.

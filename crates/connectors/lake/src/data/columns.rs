@@ -84,7 +84,8 @@ pub(crate) fn narrowed(array: &ArrayRef, name: &str, narrow: &Arrow) -> Result<A
     let Some(row) = lost else { return Ok(narrowed) };
     let data_type = DataType::from_arrow(array.data_type()).unwrap_or(DataType::Double);
     let value = floodmark_core::Value::from_array(array, row, data_type)?;
-    Err(Error::new(Code::Unstorable, format!("a value does not fit the table's column, which is {narrow}"))
+    let declared = crate::log::narrow_name(narrow);
+    Err(Error::new(Code::Unstorable, format!("a value does not fit the table's column, which is {declared}"))
         .at(floodmark_core::error::Place {
             column: Some(name.to_owned()),
             value: Some(value.to_string()),

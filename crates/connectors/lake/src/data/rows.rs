@@ -5,7 +5,10 @@ use arrow::{
     compute::take_record_batch,
     row::{OwnedRow, RowConverter, SortField},
 };
-use floodmark_core::{Code, Error, Result, Schema, Value};
+use floodmark_core::{
+    Code, Error, Result, Schema, Value,
+    error::{Place, shorten},
+};
 use std::collections::HashMap;
 
 /// A partition, and the rows of a batch that lie in it, in their order.
@@ -61,14 +64,7 @@ impl Splitter {
                 let column = &schema.columns[*i];
                 let value = Value::from_array(array, first, column.data_type)?;
                 if matches!(&value, Value::Text(text) if text.is_empty()) {
-                    return Err(Error::new(
-                        Code::Unstorable,
-                        format!(
-                            "column {:?} is a partition column and has an empty text, which Delta takes for NULL",
-                            column.name
-                        ),
-                    )
-                    .help("give it another value in a `transform`, or partition by another column"));
+                    return Err(empty_text(&column.name, batch, schema, first)?);
                 }
                 values.push((column.name.clone(), value));
             }
@@ -78,4 +74,26 @@ impl Splitter {
         }
         Ok(parts)
     }
+}
+
+/// How many columns say which row it is, where the first of them are not the key.
+const SHOWN: usize = 3;
+
+/// What is said of a partition that cannot be told from another. The row is known by what it has beside it.
+fn empty_text(column: &str, batch: &RecordBatch, schema: &Schema, row: usize) -> Result<Error> {
+    let mut shown = Vec::new();
+    for (other, array) in
+        schema.columns.iter().zip(batch.columns()).filter(|(other, _)| other.name != column).take(SHOWN)
+    {
+        let value = Value::from_array(array, row, other.data_type)?;
+        shown.push(format!("{} = {}", other.name, shorten(&value.to_string())));
+    }
+    let what = format!(
+        "column {column:?} is a partition column and has an empty text, which Delta takes for NULL, in the row with {}",
+        shown.join(", ")
+    );
+    Ok(Error::new(Code::Unstorable, what)
+        .at(Place { column: Some(column.to_owned()), value: Some(String::new()), ..Place::default() })
+        .state("nothing was written")
+        .help("give it another value in a `transform`, or partition by another column"))
 }

@@ -9,6 +9,15 @@ use serde_json::{Map, Value as Json};
 /// Where a column's own type stands when Delta has none like it.
 const TYPE: &str = "floodmark.type";
 
+/// Narrower types than ours, and what their values are in files.
+const NARROW: [(&str, Arrow); 4] =
+    [("byte", Arrow::Int8), ("short", Arrow::Int16), ("integer", Arrow::Int32), ("float", Arrow::Float32)];
+
+/// What a table calls a narrower type of a file.
+pub(crate) fn narrow_name(data_type: &Arrow) -> &'static str {
+    NARROW.iter().find(|(_, narrow)| narrow == data_type).map_or("narrower", |(name, _)| name)
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Field {
     pub(crate) name: String,
@@ -30,6 +39,11 @@ pub(crate) fn parse(table: &str, text: &str) -> Result<Vec<Field>> {
     let parsed: Struct = serde_json::from_str(text)
         .map_err(|e| failure::unsuited(table, "the schema in the table's log cannot be understood").cause(e))?;
     Ok(parsed.fields)
+}
+
+/// Whether values of both are the same in files.
+pub(crate) fn stored_alike(a: &Column, b: &Column) -> bool {
+    Field::new(a).data_type == Field::new(b).data_type
 }
 
 pub(crate) fn show(fields: Vec<Field>) -> Result<String> {
@@ -78,13 +92,8 @@ impl Field {
 
     /// The type of its values in files where that is a narrower one than ours.
     pub(crate) fn narrow(&self) -> Option<Arrow> {
-        Some(match self.data_type.as_str()? {
-            "byte" => Arrow::Int8,
-            "short" => Arrow::Int16,
-            "integer" => Arrow::Int32,
-            "float" => Arrow::Float32,
-            _ => return None,
-        })
+        let name = self.data_type.as_str()?;
+        NARROW.iter().find(|(narrow, _)| *narrow == name).map(|(_, data_type)| data_type.clone())
     }
 
     /// A 32-bit number, whose statistics are shorter than the number itself.

@@ -12,6 +12,6 @@ mod tidy;
 mod vacuum;
 
 pub use commit::{Change, Operation, Outcome, Reads};
-pub(crate) use fields::check_partitions;
 pub use fields::must_rewrite;
+pub(crate) use fields::{check_partitions, narrow_name, stored_alike};
 pub use snapshot::Snapshot;
