@@ -122,7 +122,7 @@ fn write(name: &str, bytes: &[u8]) {
 }
 
 fn survey(source: &FileSourceReader) -> Result<(Slice, Survey), Error> {
-    let slices = source.slices()?;
+    let slices = source.slices(&Stop::default())?;
     let survey = source.survey(&slices, &SurveyRequest::default(), &Stop::default())?;
     let [slice] = slices.try_into().expect("one file");
     Ok((slice, survey))
