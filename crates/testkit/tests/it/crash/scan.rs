@@ -40,12 +40,6 @@ const TEXTS: &[&str] = &[" RETURNING ", "wal_checkpoint"];
 /// Calls that need no point: file, call, how many of them, and why.
 const ALLOWED: &[(&str, &str, usize, &str)] = &[
     ("connectors/duckdb/src/aside.rs", "fs::create_dir", 1, "a folder of the user's own to put aside into"),
-    (
-        "connectors/duckdb/src/aside.rs",
-        "fs::remove_dir_all(",
-        2,
-        "what was put aside, which nobody looks for: that of this process, and of those that a kill ended",
-    ),
     ("connectors/duckdb/src/copy.rs", ".execute_batch(", 4, COPY),
     ("connectors/duckdb/src/copy.rs", ".commit()", 1, COPY),
     ("connectors/duckdb/src/copy.rs", "fs::remove_file(", 1, COPY),
