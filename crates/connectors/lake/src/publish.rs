@@ -201,6 +201,7 @@ impl Files {
         if let Some(writer) = rows.writer.take() {
             self.add = crash::at(Point::DataFile, || writer.finish())?;
         }
+        let straight = count(&self.add);
         let (mut writer, mut patches) = (None, Vec::new());
         if !rows.cleared {
             for at in self.remove.clone() {
@@ -223,7 +224,21 @@ impl Files {
         if let Some(writer) = writer {
             self.add.extend(crash::at(Point::DataFile, || writer.finish())?);
         }
-        Ok(())
+        self.check(rows, straight, became)
+    }
+
+    /// Whether the files have as many rows as they must: whatever went wrong on the way, no row is lost without a word.
+    fn check(&self, rows: &Rows, straight: i64, became: &Became<'_>) -> Result<()> {
+        let there = rows.files()?;
+        let (brought, now) = became.counts()?;
+        let stayed = if rows.cleared { 0 } else { count(there) - brought };
+        let left = count(there) - count(self.remove.iter().map(|at| &there[*at]));
+        let (expected, found) = (stayed + now + straight, left + count(&self.add));
+        if expected == found {
+            return Ok(());
+        }
+        let what = format!("the files of the table would have {found} rows, and {expected} are the load's");
+        Err(Error::internal(what).state("nothing was written"))
     }
 
     fn writer<'w>(&self, rows: &Rows, writer: &'w mut Option<Writer>) -> Result<&'w mut Writer> {
@@ -265,6 +280,10 @@ impl Files {
     fn discard(&self, table: &Table) {
         discard(table, &self.add);
     }
+}
+
+fn count<'f>(files: impl IntoIterator<Item = &'f DataFile>) -> i64 {
+    files.into_iter().map(|file| file.rows.cast_signed()).sum()
 }
 
 /// In which files a changed row keeps its place. Small ones are joined instead, and numbers belong to rows as they came.

@@ -29,11 +29,14 @@ const ROWS: i64 = 1_200_000;
 fn source(folder: &Path, ids: impl Iterator<Item = i64>, said: impl Fn(i64) -> &'static str) {
     let ids: Vec<i64> = ids.collect();
     let at = ids.iter().map(|id| if said(*id).is_empty() { *id } else { id + ROWS });
-    let half = ids.iter().map(|id| if *id == 7 { f64::NAN } else { (id % 10) as f64 + 0.5 });
+    let half = ids.iter().map(|id| match id {
+        7 => Some(f64::NAN),
+        id => (id % 3 != 0).then_some((id % 10) as f64 + 0.5),
+    });
     let columns: [(&str, ArrayRef, bool); 4] = [
         ("id", Arc::new(Int64Array::from(ids.clone())), true),
         ("at", Arc::new(Int64Array::from_iter_values(at)), true),
-        ("half", Arc::new(Float64Array::from_iter_values(half)), true),
+        ("half", Arc::new(Float64Array::from_iter(half)), true),
         ("name", Arc::new(StringArray::from_iter_values(ids.iter().map(|id| format!("{}row {id}", said(*id))))), true),
     ];
     let rows = RecordBatch::try_from_iter_with_nullable(columns).unwrap();

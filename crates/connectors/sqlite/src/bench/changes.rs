@@ -34,7 +34,7 @@ impl<'db> Brought<'db> {
         // A row that comes in the place of one that left may get its number: it has left all the same.
         let mut sql =
             "CREATE TEMP TABLE IF NOT EXISTS _floodmark_places (id INTEGER PRIMARY KEY, file INTEGER, row INTEGER);
-             CREATE TEMP TABLE IF NOT EXISTS _floodmark_left (id INTEGER PRIMARY KEY, columns INTEGER);"
+             CREATE TEMP TABLE IF NOT EXISTS _floodmark_left (id INTEGER PRIMARY KEY, columns INTEGER NOT NULL);"
                 .to_owned();
         let schema = ddl::table(db, table)?.unwrap_or_default();
         for (event, columns) in [("update", differing(&schema)), ("delete", EVERY.to_string())] {
@@ -136,8 +136,8 @@ fn differing(schema: &Schema) -> String {
     let mut bits = Vec::new();
     for (at, column) in schema.columns.iter().enumerate().take(LAST) {
         let name = ddl::quote(&column.name);
-        // Both zeros are equal here.
-        let zero = if column.data_type == DataType::Double { format!(" OR NEW.{name} = 0") } else { String::new() };
+        // Both zeros are equal here. IS, as `=` says nothing of NULL.
+        let zero = if column.data_type == DataType::Double { format!(" OR NEW.{name} IS 0") } else { String::new() };
         bits.push(format!("((OLD.{name} IS NOT NEW.{name}{zero}) << {at})"));
     }
     if schema.columns.len() > LAST {
@@ -227,6 +227,16 @@ impl Became<'_> {
             0 => Ok(()),
             _ => take(&batch.finish()?),
         }
+    }
+
+    /// How many rows were brought, and how many there are of the table now.
+    pub fn counts(&self) -> Result<(i64, i64)> {
+        if !self.brought {
+            return Ok((0, 0));
+        }
+        let sql =
+            format!("SELECT (SELECT count(*) FROM temp._floodmark_places), (SELECT count(*) FROM {})", self.table);
+        self.db.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?))).map_err(fail)
     }
 
     fn columns(&self) -> String {
