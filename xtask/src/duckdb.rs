@@ -1,6 +1,9 @@
 //! DuckDB's library, which the tests link against: a build of its own would take longer than everything else together.
 
-use crate::shell::{self, has, target};
+use crate::{
+    node,
+    shell::{self, target},
+};
 use std::{
     env, fs,
     path::{Path, PathBuf},
@@ -46,9 +49,7 @@ fn fetch(folder: &Path) -> Result<(), String> {
     if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
         return Err(format!("DuckDB's library is fetched for Linux on x86-64 only: {by_hand}"));
     }
-    if !has("npm") {
-        shell::install("npm", "npm, which fetches DuckDB's library")?;
-    }
+    node::npm("DuckDB's library")?;
     let said = |e: std::io::Error| format!("{}: {e}", folder.display());
     // Beside its place, and moved there whole.
     let new = folder.with_extension(format!("new-{}", std::process::id()));

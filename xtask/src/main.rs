@@ -9,6 +9,7 @@ mod dist;
 mod duckdb;
 mod fuzz;
 mod generate;
+mod node;
 mod python;
 mod served;
 mod services;

@@ -1,7 +1,9 @@
 //! Servers for the tests: private ones, with their data in the temporary folder and on free ports.
 
+mod azure;
 mod mariadb;
 mod postgres;
+mod process;
 mod s3;
 
 use crate::{
@@ -46,7 +48,7 @@ pub(crate) enum Use {
 }
 
 /// In the order in which `up` says them.
-const KINDS: [Kind; 3] = [mariadb::KIND, postgres::KIND, s3::KIND];
+const KINDS: [Kind; 4] = [mariadb::KIND, postgres::KIND, s3::KIND, azure::KIND];
 
 /// The command.
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
