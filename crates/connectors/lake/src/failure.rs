@@ -21,12 +21,8 @@ pub(crate) fn store(code: Code, doing: &str, name: &str, error: &StoreError) -> 
              table itself names files that are gone, restore an older version of it",
         ),
         StoreError::PermissionDenied { .. } => (
-            format!("the store does not let these credentials {doing} it"),
+            format!("this user may not {doing} it"),
             "a lake is listed, read, written and deleted from: give the rights for all four below its folder",
-        ),
-        StoreError::Unauthenticated { .. } => (
-            "the store does not know these credentials, or they are expired".to_owned(),
-            "log in again, or give credentials as the store's own tools take them",
         ),
         StoreError::NotImplemented { .. } | StoreError::NotSupported { .. } => (
             format!("the store cannot {doing} it"),

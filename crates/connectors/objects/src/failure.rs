@@ -19,19 +19,10 @@ pub(crate) fn of(doing: &str, name: &str, error: StoreError) -> Error {
             "the object is gone".to_owned(),
             "it was there when the source was listed: run again; writers should not delete what is still to be loaded",
         ),
+        // Azurite tells of one that is gone as of one that is another now.
         StoreError::Precondition { .. } | StoreError::NotModified { .. } => (
-            "the object was replaced while it was being read".to_owned(),
+            "the object was replaced or removed while it was being read".to_owned(),
             "run again when it is complete; writers should write new objects in place of changing those that are there",
-        ),
-        StoreError::PermissionDenied { .. } => (
-            format!("the store does not let these credentials {doing} it"),
-            "give them the rights to list the bucket and to read its objects (s3:ListBucket, s3:GetObject and their like), and \
-             see that they are not expired",
-        ),
-        StoreError::Unauthenticated { .. } => (
-            "the store does not know these credentials, or they are expired".to_owned(),
-            "log in again, or give credentials as the store's own tools take them; for what everybody may read: anonymous=true \
-             in the URL of a connection",
         ),
         StoreError::InvalidPath { .. } => (
             "the store has a key that is no path".to_owned(),
@@ -56,8 +47,8 @@ pub(crate) fn of(doing: &str, name: &str, error: StoreError) -> Error {
     Error::new(code, what).in_file(name).help(help).cause(words)
 }
 
-/// Of credentials that were right once and elsewhere, stores tell by their own codes and by various statuses: what it is, and
-/// what to do.
+/// Of credentials that are wrong, or were right once and elsewhere, stores tell by their own codes and by various statuses: what
+/// it is, and what to do. The client has words for it alone: it tells of a list that is refused as of any request that failed.
 pub fn of_credentials(words: &str) -> Option<(&'static str, &'static str)> {
     let has = |codes: &[&str]| codes.iter().any(|code| words.contains(&format!(">{code}<")));
     if has(&["ExpiredToken", "TokenRefreshRequired", "InvalidToken"]) {
@@ -66,9 +57,26 @@ pub fn of_credentials(words: &str) -> Option<(&'static str, &'static str)> {
             "log in again, or see to it that what gives them gives new ones for as long as a run takes",
         ));
     }
-    has(&["RequestTimeTooSkewed", "RequestExpired"]).then_some((
-        "the clock of this machine is not that of the store",
-        "set the clock: a store takes no request that was signed a quarter of an hour before or after its own time",
+    if has(&["RequestTimeTooSkewed", "RequestExpired"]) {
+        return Some((
+            "the clock of this machine is not that of the store",
+            "set the clock: a store takes no request that was signed a quarter of an hour before or after its own time",
+        ));
+    }
+    // Azure has the status of those who may not for keys that are wrong; Azurite has the code as well.
+    let unknown = has(&["AuthenticationFailed", "InvalidAccessKeyId", "SignatureDoesNotMatch"])
+        || words.contains("failed to authenticate the request");
+    if unknown || words.contains("status code: 401") {
+        return Some((
+            "the store does not know these credentials, or they are expired",
+            "log in again, or give credentials as the store's own tools take them; for what everybody may read: anonymous=true \
+             in the URL of a connection",
+        ));
+    }
+    words.contains("status code: 403").then_some((
+        "the store does not let these credentials do that",
+        "a source is listed and read (s3:ListBucket, s3:GetObject and their like); a lake is listed, read, written and deleted \
+         from: give them the rights for that, and see that they are not expired",
     ))
 }
 
@@ -100,7 +108,16 @@ pub fn words(error: &(dyn std::error::Error + 'static)) -> String {
         }
         next = error.source();
     }
-    without_queries(&words)
+    without_signature(without_queries(&words))
+}
+
+/// Azure repeats what signed a request where it does not agree.
+fn without_signature(words: String) -> String {
+    let before = "signature found in the HTTP request '";
+    match words.split_once(before).and_then(|(head, rest)| Some((head, rest.split_once('\'')?.1))) {
+        Some((head, tail)) => format!("{head}{before}…'{tail}"),
+        None => words,
+    }
 }
 
 /// A URL's query may be what gives access.
@@ -139,5 +156,20 @@ mod tests {
         let source = "error for url (https://host/a?sig=geheim&se=1): gone".into();
         let error = of("read", "az://c/a", StoreError::Generic { store: "Azure", source });
         assert!(!format!("{error:?}").contains("geheim"), "{error:?}");
+        let source = "The MAC signature found in the HTTP request 'geheim=' is not the same as any computed".into();
+        let error = of("read", "az://c/a", StoreError::Generic { store: "Azure", source });
+        assert!(!format!("{error:?}").contains("geheim"), "{error:?}");
+        assert!(format!("{error:?}").contains("request '…' is not the same"), "{error:?}");
+    }
+
+    #[test]
+    fn who_is_not_known_and_who_may_not_are_told_apart() {
+        let of = |words: &str| of_credentials(&format!("Server returned non-2xx {words}")).map(|(what, _)| what);
+        let unknown = Some("the store does not know these credentials, or they are expired");
+        assert_eq!(of("status code: 403 Forbidden: <Code>SignatureDoesNotMatch</Code>"), unknown);
+        assert_eq!(of("status code: 401 Unauthorized: "), unknown);
+        let may_not = Some("the store does not let these credentials do that");
+        assert_eq!(of("status code: 403 Forbidden: <Code>AccessDenied</Code>"), may_not);
+        assert_eq!(of("status code: 404 Not Found: "), None);
     }
 }
