@@ -14,6 +14,7 @@ mod dump;
 mod lake;
 pub mod model;
 pub mod mysql;
+pub mod objects;
 pub mod outcome;
 mod plan;
 pub mod play;
@@ -23,7 +24,6 @@ mod program;
 mod project;
 #[cfg(target_os = "linux")]
 pub mod proxy;
-pub mod s3;
 #[cfg(target_os = "linux")]
 pub mod server;
 mod store;

@@ -78,6 +78,7 @@ pub(crate) fn open(root: &Root, connection: Option<&ConnectionUrl>) -> Result<Ar
     };
     built.map(|store| Arc::new(Patient(store)) as Arc<dyn ObjectStore>).map_err(|e| {
         Error::new(Code::SourceRead, format!("{} cannot be reached with the settings there are", root.url))
+            .state("nothing was written")
             .help(format!("see what {service} needs: credentials, a region, an account; docs/sources/objects.md says where they are looked for"))
             .cause(e.to_string())
     })

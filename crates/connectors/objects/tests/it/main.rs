@@ -1,9 +1,9 @@
-//! Objects over the wire: of a server that speaks S3's protocol, and of one that does what servers do when they are ill.
+//! Objects over the wire: of servers that speak the protocols of S3 and of Azure, and of one that does what servers do when they are ill.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a helper that panics is a test that fails")]
+#![expect(clippy::unwrap_used, reason = "a helper that panics is a test that fails")]
 
 mod ill;
-mod s3;
+mod stores;
 mod web;
 
 use arrow::util::pretty::pretty_format_batches;

@@ -5,14 +5,14 @@ use super::{
     project::{Format, Project, ended},
     read::{by_others, rows},
 };
-use floodmark_testkit::s3::{Bucket, Fault, Kind};
+use floodmark_testkit::objects::{Bucket, Fault, Kind, Protocol};
 use std::time::Duration;
 
 const APPEND: &str = "    load: append\n";
 
 /// A project that has loaded the first file, with the second one to be loaded.
-fn begun(format: Format, load: &str) -> Project {
-    let bucket = Bucket::make().unwrap();
+fn begun(protocol: Protocol, format: Format, load: &str) -> Project {
+    let bucket = Bucket::make(protocol).unwrap();
     bucket.put("in/a.csv", FIRST).unwrap();
     let project = Project::new(&bucket, format, "lake", load);
     project.well();
@@ -55,11 +55,15 @@ fn theirs(project: &Project, format: Format, version: u64) -> Vec<u8> {
 }
 
 /// Applied, and then a 500 or no answer at all, once or for as long as the run tries: it is known as the run's own.
-#[test]
-fn a_commit_whose_answer_is_lost_is_known_as_our_own() {
+fn answer_lost(protocol: Protocol) {
+    // Done, and there already.
+    let (done, there) = match protocol {
+        Protocol::S3 => (200, 412),
+        Protocol::Azure => (201, 409),
+    };
     for format in Format::BOTH {
         for (fault, times) in [(Fault::DoneThen500, 1), (Fault::DoneThenClosed, 1), (Fault::DoneThen500, 3)] {
-            let project = begun(format, APPEND);
+            let project = begun(protocol, format, APPEND);
             project.strike(Kind::PutNew, format.log(), times, fault.clone());
             let ran = project.run();
             assert_eq!(ran.exit, Some(0), "{format:?} {fault:?}\n{}", ran.said);
@@ -70,8 +74,8 @@ fn a_commit_whose_answer_is_lost_is_known_as_our_own() {
                 .map(|s| s.status)
                 .collect();
             // What the client asked for again was there already; after a broken connection it does not ask again.
-            let again = puts[1..].iter().all(|status| *status == Some(412));
-            assert!(puts[0] == Some(200) && again && (puts.len() > 1 || fault == Fault::DoneThenClosed), "{puts:?}");
+            let again = puts[1..].iter().all(|status| *status == Some(there));
+            assert!(puts[0] == Some(done) && again && (puts.len() > 1 || fault == Fault::DoneThenClosed), "{puts:?}");
             assert_eq!(versions(&project, format), 2, "{format:?} {fault:?}");
             project.well();
             assert_eq!(versions(&project, format), 2, "{format:?} {fault:?}");
@@ -81,11 +85,21 @@ fn a_commit_whose_answer_is_lost_is_known_as_our_own() {
     }
 }
 
+#[test]
+fn a_commit_whose_answer_is_lost_is_known_as_our_own() {
+    answer_lost(Protocol::S3);
+}
+
+#[test]
+fn a_commit_to_a_container_whose_answer_is_lost_is_known_as_our_own() {
+    answer_lost(Protocol::Azure);
+}
+
 /// Applied, and then credentials are gone, so that it cannot be looked up either: not known is what is said.
 #[test]
 fn a_commit_that_cannot_be_looked_up_is_not_said_to_be_undone() {
     let format = Format::Delta;
-    let project = begun(format, APPEND);
+    let project = begun(Protocol::S3, format, APPEND);
     let gone = Fault::Refused(403, "ExpiredToken");
     project.strike(Kind::PutNew, format.log(), 1, Fault::DoneThen500);
     project.strike(Kind::PutNew, format.log(), u32::MAX, gone.clone());
@@ -101,11 +115,10 @@ fn a_commit_that_cannot_be_looked_up_is_not_said_to_be_undone() {
 }
 
 /// Another writer's version is there instead: a load that adds rows comes after it, one that merges decides anew.
-#[test]
-fn another_writers_version_is_not_taken_for_our_own() {
+fn beaten(protocol: Protocol) {
     for format in Format::BOTH {
         for lost in [false, true] {
-            let project = begun(format, APPEND);
+            let project = begun(protocol, format, APPEND);
             let theirs = theirs(&project, format, 1);
             project.strike(Kind::PutNew, &format.entry(1), 1, Fault::Beaten(theirs));
             if lost {
@@ -122,11 +135,21 @@ fn another_writers_version_is_not_taken_for_our_own() {
     }
 }
 
+#[test]
+fn another_writers_version_is_not_taken_for_our_own() {
+    beaten(Protocol::S3);
+}
+
+#[test]
+fn another_writers_version_in_a_container_is_not_taken_for_our_own() {
+    beaten(Protocol::Azure);
+}
+
 /// Ours is done and its answer lost; before anybody looks, another writer's comes after it.
 #[test]
 fn a_lost_commit_is_found_below_another_writers() {
     let format = Format::Delta;
-    let project = begun(format, APPEND);
+    let project = begun(Protocol::S3, format, APPEND);
     let (key, theirs) = (format!("{}{}", project.lake, format.entry(2)), theirs(&project, format, 2));
     project.strike(Kind::PutNew, &format.entry(1), 1, Fault::DoneThenOther(key, theirs));
     let ran = project.run();
@@ -141,7 +164,7 @@ fn a_lost_commit_is_found_below_another_writers() {
 #[test]
 fn a_conflict_where_nothing_is_there_is_tried_again() {
     for format in Format::BOTH {
-        let project = begun(format, UPSERT);
+        let project = begun(Protocol::S3, format, UPSERT);
         project.strike(Kind::PutNew, format.log(), 2, Fault::Refused(409, "ConditionalRequestConflict"));
         project.strike(Kind::PutNew, "/state/", 2, Fault::Refused(409, "ConditionalRequestConflict"));
         let ran = project.run();
@@ -154,8 +177,8 @@ fn a_conflict_where_nothing_is_there_is_tried_again() {
 }
 
 /// Two machines load one pipeline: the slower one finds that it was beaten, and has nothing left to do.
-fn two_machines(format: Format) {
-    let slow = begun(format, UPSERT);
+fn two_machines(protocol: Protocol, format: Format) {
+    let slow = begun(protocol, format, UPSERT);
     let quick = Project::new(&slow.bucket, format, &slow.lake, UPSERT);
     slow.strike(Kind::PutNew, format.log(), 1, Fault::Held);
     let child = slow.start(&["--format", "json", "run"], None).stdout(std::process::Stdio::piped()).spawn().unwrap();
@@ -173,10 +196,20 @@ fn two_machines(format: Format) {
 
 #[test]
 fn of_two_machines_one_commits_to_a_delta_table() {
-    two_machines(Format::Delta);
+    two_machines(Protocol::S3, Format::Delta);
 }
 
 #[test]
 fn of_two_machines_one_commits_to_a_parquet_dataset() {
-    two_machines(Format::Parquet);
+    two_machines(Protocol::S3, Format::Parquet);
+}
+
+#[test]
+fn of_two_machines_one_commits_to_a_delta_table_of_a_container() {
+    two_machines(Protocol::Azure, Format::Delta);
+}
+
+#[test]
+fn of_two_machines_one_commits_to_a_parquet_dataset_of_a_container() {
+    two_machines(Protocol::Azure, Format::Parquet);
 }

@@ -5,14 +5,17 @@ use super::{
     project::{Format, Project},
     read::{by_others, rows},
 };
-use floodmark_testkit::{crash::written, s3::Bucket};
+use floodmark_testkit::{
+    crash::written,
+    objects::{Bucket, Protocol},
+};
 use std::thread;
 
 /// Points that are met where rows lie in files, and the commit.
 const POINTS: [&str; 5] = ["data-file", "put-state", "load-commit", "sweep", "committed"];
 
-fn killed(format: Format) {
-    let bucket = Bucket::make().unwrap();
+fn killed(protocol: Protocol, format: Format) {
+    let bucket = Bucket::make(protocol).unwrap();
     bucket.put("in/a.csv", FIRST).unwrap();
     // The first load, which makes the table, and the one after it, which changes rows.
     let begin = |lake: &str| Project::new(&bucket, format, lake, UPSERT);
@@ -74,10 +77,20 @@ fn each(of: &[(String, Project)], work: impl Fn(&(String, Project)) + Sync) {
 
 #[test]
 fn a_load_into_a_delta_table_of_a_bucket_is_killed_at_each_step() {
-    killed(Format::Delta);
+    killed(Protocol::S3, Format::Delta);
 }
 
 #[test]
 fn a_load_into_a_parquet_dataset_of_a_bucket_is_killed_at_each_step() {
-    killed(Format::Parquet);
+    killed(Protocol::S3, Format::Parquet);
+}
+
+#[test]
+fn a_load_into_a_delta_table_of_a_container_is_killed_at_each_step() {
+    killed(Protocol::Azure, Format::Delta);
+}
+
+#[test]
+fn a_load_into_a_parquet_dataset_of_a_container_is_killed_at_each_step() {
+    killed(Protocol::Azure, Format::Parquet);
 }

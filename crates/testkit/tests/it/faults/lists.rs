@@ -5,11 +5,11 @@ use super::{
     project::{Format, Project},
     read::{by_others, rows},
 };
-use floodmark_testkit::s3::{Bucket, Fault, Kind, Rule};
+use floodmark_testkit::objects::{Bucket, Fault, Kind, Protocol, Rule};
 
 /// A project with two versions, whose lists are late by one; and a third file to be loaded.
 fn late(format: Format) -> Project {
-    let bucket = Bucket::make().unwrap();
+    let bucket = Bucket::make(Protocol::S3).unwrap();
     bucket.put("in/a.csv", FIRST).unwrap();
     let project = Project::new(&bucket, format, "lake", UPSERT);
     project.well();
@@ -67,7 +67,7 @@ fn an_old_list_of_manifests_is_not_gone_on_from() {
 #[test]
 fn a_list_from_before_the_first_load_makes_no_second_table() {
     for format in Format::BOTH {
-        let bucket = Bucket::make().unwrap();
+        let bucket = Bucket::make(Protocol::S3).unwrap();
         bucket.put("in/a.csv", FIRST).unwrap();
         let project = Project::new(&bucket, format, "lake", UPSERT);
         project.net.freeze().unwrap();

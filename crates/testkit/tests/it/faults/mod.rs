@@ -1,6 +1,7 @@
 //! Object stores that misbehave: the real program, with its files and its lake in a bucket behind a network that fails.
 
 mod commits;
+mod credentials;
 mod kills;
 mod lists;
 mod project;

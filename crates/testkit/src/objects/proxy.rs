@@ -163,7 +163,7 @@ fn serve(shared: &Shared, client: TcpStream) -> io::Result<()> {
     client.set_nodelay(true)?;
     let (mut reader, mut writer) = (BufReader::new(client.try_clone()?), client);
     while let Some(request) = Message::read_request(&mut reader)? {
-        let asked = Asked::of(&request);
+        let asked = Asked::of(&request, shared.bucket.protocol);
         let fault = shared.fault(&asked);
         let mut seen = Seen { kind: asked.kind, key: asked.key.clone(), status: None, struck: fault.is_some() };
         let (answer, most) = match answer(shared, &request, &asked, fault, &mut seen) {

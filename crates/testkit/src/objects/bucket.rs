@@ -3,21 +3,21 @@
 use super::{
     http::{Message, encoded},
     listing::{self, Listed},
+    protocol::Protocol,
 };
 use std::{
-    env, fs,
+    fs,
     io::BufReader,
     net::TcpStream,
     path::Path,
     sync::atomic::{AtomicU32, Ordering},
 };
 
-const AUTHORIZATION: &str =
-    "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0";
-
-/// A bucket on the server that `FLOODMARK_TEST_S3` names.
+/// A bucket on the server that `FLOODMARK_TEST_S3` names, or a container on that of `FLOODMARK_TEST_AZURE`.
 #[derive(Debug, Clone)]
 pub struct Bucket {
+    /// What its server speaks.
+    pub protocol: Protocol,
     /// Its name.
     pub name: String,
     /// `host:port` of the server.
@@ -26,36 +26,45 @@ pub struct Bucket {
 
 impl Bucket {
     /// An empty one.
-    pub fn make() -> Result<Bucket, String> {
-        let url = env::var("FLOODMARK_TEST_S3").map_err(
-            |_| "FLOODMARK_TEST_S3 is not set: `cargo xtask services up` starts a server and says what to set",
-        )?;
+    pub fn make(protocol: Protocol) -> Result<Bucket, String> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("t{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-        let bucket = Bucket { name, server: url.trim_start_matches("http://").trim_end_matches('/').to_owned() };
-        bucket.ask("PUT", "", "", b"").map(|_| bucket)
+        let server = protocol.url()?.trim_start_matches("http://").trim_end_matches('/').to_owned();
+        let bucket = Bucket { protocol, name, server };
+        bucket.ask("PUT", "", protocol.making(), b"").map(|_| bucket)
+    }
+
+    /// The URL of what lies in it, with the settings of a connection to its server.
+    pub fn url(&self, below: &str) -> String {
+        self.url_at(&format!("http://{}", self.server), below)
+    }
+
+    /// The same by way of another server.
+    pub fn url_at(&self, server: &str, below: &str) -> String {
+        let slash = if below.is_empty() { "" } else { "/" };
+        format!("{}://{}{slash}{below}?{}", self.protocol.scheme(), self.name, self.protocol.settings(server))
     }
 
     /// Puts an object.
     pub fn put(&self, key: &str, bytes: &[u8]) -> Result<(), String> {
-        self.ask("PUT", key, "", bytes).map(drop)
+        self.ask("PUT", key, &[], bytes).map(drop)
     }
 
     /// The bytes of an object.
     pub fn get(&self, key: &str) -> Result<Vec<u8>, String> {
-        self.ask("GET", key, "", b"")
+        self.ask("GET", key, &[], b"")
     }
 
     /// Deletes an object, if it is there.
     pub fn delete(&self, key: &str) -> Result<(), String> {
-        self.ask("DELETE", key, "", b"").map(drop)
+        self.ask("DELETE", key, &[], b"").map(drop)
     }
 
-    /// The objects below a prefix, by key. The server gives a thousand at most.
+    /// The objects below a prefix, by key. The server gives some thousand at most.
     pub fn list(&self, prefix: &str) -> Result<Vec<Listed>, String> {
-        let body = self.ask("GET", "", &format!("?list-type=2&prefix={}", encoded(prefix)), b"")?;
+        let body = self.ask("GET", "", &[self.protocol.listing(), &[("prefix", prefix)]].concat(), b"")?;
         let body = String::from_utf8_lossy(&body);
-        if body.contains("<IsTruncated>true") {
+        if ["<IsTruncated>true", "</NextMarker>"].iter().any(|more| body.contains(more)) {
             return Err(format!("too much lies below {prefix:?}"));
         }
         Ok(listing::objects(&body))
@@ -81,15 +90,13 @@ impl Bucket {
         Ok(())
     }
 
-    fn ask(&self, method: &str, key: &str, query: &str, body: &[u8]) -> Result<Vec<u8>, String> {
+    fn ask(&self, method: &str, key: &str, query: &[(&str, &str)], body: &[u8]) -> Result<Vec<u8>, String> {
         let place = if key.is_empty() { String::new() } else { format!("/{}", encoded(key)) };
-        let headers = vec![
-            ("Host".to_owned(), self.server.clone()),
-            ("Content-Length".to_owned(), body.len().to_string()),
-            // The server checks no signature, and gives nothing to who has none.
-            ("Authorization".to_owned(), AUTHORIZATION.to_owned()),
-        ];
-        let first = format!("{method} /{}{place}{query} HTTP/1.0", self.name);
+        let mut headers = self.protocol.headers();
+        headers.push(("Host".to_owned(), self.server.clone()));
+        headers.push(("Content-Length".to_owned(), body.len().to_string()));
+        let (before, query) = (self.protocol.before(), self.protocol.query(query));
+        let first = format!("{method} {before}/{}{place}{query} HTTP/1.0", self.name);
         let answer = TcpStream::connect(&self.server).and_then(|mut server| {
             Message { first, headers, body: body.to_vec() }.write(&mut server, usize::MAX)?;
             Message::read_answer(&mut BufReader::new(server))

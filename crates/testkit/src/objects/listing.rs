@@ -1,4 +1,4 @@
-//! Listings as a store that is not up to date gives them.
+//! Listings, and those of S3 as a store that is not up to date gives them.
 
 use super::request::Asked;
 
@@ -7,7 +7,7 @@ use super::request::Asked;
 pub struct Listed {
     /// Its key.
     pub key: String,
-    /// In the form of ISO 8601, which sorts as time does.
+    /// Of S3 in the form of ISO 8601, which sorts as time does.
     modified: String,
     xml: String,
 }
@@ -18,13 +18,19 @@ pub(super) fn objects(body: &str) -> Vec<Listed> {
         let (_, rest) = text.split_once(&format!("<{tag}>"))?;
         Some(rest.split_once(&format!("</{tag}>"))?.0.to_owned())
     };
-    body.split("<Contents>")
+    // As S3 writes it, or as Azure does.
+    let [item, key, modified] = if body.contains("<EnumerationResults") {
+        ["Blob", "Name", "Last-Modified"]
+    } else {
+        ["Contents", "Key", "LastModified"]
+    };
+    body.split(&format!("<{item}>"))
         .skip(1)
-        .filter_map(|part| part.split_once("</Contents>"))
+        .filter_map(|part| part.split_once(&format!("</{item}>")))
         .map(|(xml, _)| Listed {
-            key: unescaped(&within(xml, "Key").unwrap_or_default()),
-            modified: within(xml, "LastModified").unwrap_or_default(),
-            xml: format!("<Contents>{xml}</Contents>"),
+            key: unescaped(&within(xml, key).unwrap_or_default()),
+            modified: within(xml, modified).unwrap_or_default(),
+            xml: format!("<{item}>{xml}</{item}>"),
         })
         .collect()
 }
@@ -80,5 +86,8 @@ mod tests {
         assert_eq!(keys(&without_newest(body, 1)), ["b&c"]);
         assert!(without_newest(body, 2).ends_with("<R><End/></R>"));
         assert!(aged(body).contains("<LastModified>2020-01-01T00:00:00.000Z"));
+        let azure =
+            "<EnumerationResults><Blobs><Blob><Name>a&amp;b</Name></Blob></Blobs><NextMarker/></EnumerationResults>";
+        assert_eq!(keys(azure), ["a&b"]);
     }
 }

@@ -1,6 +1,9 @@
 //! What a request asks a store for.
 
-use super::http::{Message, decoded};
+use super::{
+    http::{Message, decoded},
+    protocol::Protocol,
+};
 
 /// The kinds of requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,7 +44,7 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    pub(super) fn of(request: &Message) -> Asked {
+    pub(super) fn of(request: &Message, protocol: Protocol) -> Asked {
         let mut words = request.first.split(' ');
         let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
@@ -52,19 +55,22 @@ impl Asked {
             .map(|(name, value)| (decoded(name), decoded(&value.replace('+', " "))))
             .collect();
         let has = |name: &str| query.iter().any(|(known, _)| known == name);
+        let does = |what: &str| query.iter().any(|(name, value)| name == "comp" && value == what);
+        let path = path.strip_prefix(&protocol.before()).unwrap_or(path);
         let key = path.trim_start_matches('/').split_once('/').map_or("", |(_, key)| key);
         let kind = match method {
-            "GET" if has("list-type") => Kind::List,
+            "GET" if has("list-type") || does("list") => Kind::List,
             "GET" if request.header("range").is_some() => Kind::Range,
             "GET" if !key.is_empty() => Kind::Get,
             "HEAD" if !key.is_empty() => Kind::Head,
-            "PUT" if has("partNumber") => Kind::Part,
+            "PUT" if has("partNumber") || does("block") => Kind::Part,
+            "PUT" if does("blocklist") => Kind::Complete,
             "PUT" if request.header("if-none-match").is_some() => Kind::PutNew,
             "PUT" if !key.is_empty() => Kind::Put,
             "POST" if has("uploads") => Kind::Begin,
             "POST" if has("uploadId") => Kind::Complete,
             "DELETE" if has("uploadId") => Kind::Abort,
-            "POST" if has("delete") => Kind::Delete,
+            "POST" if has("delete") || does("batch") => Kind::Delete,
             "DELETE" if !key.is_empty() => Kind::Delete,
             _ => Kind::Other,
         };
@@ -88,11 +94,12 @@ mod tests {
 
     #[test]
     fn requests_are_told_apart() {
-        let asked = |first: &str, header: Option<&str>| {
+        let told = |protocol, first: &str, header: Option<&str>| {
             let headers = header.map(|name| (name.to_owned(), "x".to_owned())).into_iter().collect();
-            let asked = Asked::of(&Message { first: first.to_owned(), headers, body: Vec::new() });
+            let asked = Asked::of(&Message { first: first.to_owned(), headers, body: Vec::new() }, protocol);
             (asked.kind, asked.key)
         };
+        let asked = |first: &str, header| told(Protocol::S3, first, header);
         let is = |kind, key: &str| (kind, key.to_owned());
         assert_eq!(asked("GET /b?list-type=2&prefix=a%2Fb+c HTTP/1.1", None), is(Kind::List, "a/b c"));
         assert_eq!(asked("GET /b/a%20b HTTP/1.1", None), is(Kind::Get, "a b"));
@@ -104,5 +111,11 @@ mod tests {
         assert_eq!(asked("POST /b/a?uploadId=x HTTP/1.1", None), is(Kind::Complete, "a"));
         assert_eq!(asked("DELETE /b/a HTTP/1.1", None), is(Kind::Delete, "a"));
         assert_eq!(asked("PUT /b HTTP/1.1", None), is(Kind::Other, ""));
+        let asked = |first: &str| told(Protocol::Azure, &format!("{first} HTTP/1.1"), None);
+        assert_eq!(asked("GET /devstoreaccount1/b?restype=container&comp=list&prefix=a"), is(Kind::List, "a"));
+        assert_eq!(asked("GET /devstoreaccount1/b/a"), is(Kind::Get, "a"));
+        assert_eq!(asked("PUT /devstoreaccount1/b/a?comp=block&blockid=x"), is(Kind::Part, "a"));
+        assert_eq!(asked("PUT /devstoreaccount1/b/a?comp=blocklist"), is(Kind::Complete, "a"));
+        assert_eq!(asked("POST /devstoreaccount1/b/?restype=container&comp=batch"), is(Kind::Delete, ""));
     }
 }
