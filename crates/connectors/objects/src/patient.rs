@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use futures::{
-    StreamExt,
+    StreamExt, TryStreamExt, future,
     stream::{self, BoxStream},
 };
 use object_store::{
@@ -93,7 +93,10 @@ impl ObjectStore for Patient {
     }
 
     fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
-        listing(&self.0, prefix, Some(offset))
+        // Not every server knows of such a list: Azurite tells all there is.
+        let begin = offset.clone();
+        let behind = move |meta: &ObjectMeta| future::ready(meta.location > begin);
+        listing(&self.0, prefix, Some(offset)).try_filter(behind).boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {

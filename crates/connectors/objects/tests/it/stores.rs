@@ -9,6 +9,7 @@ use floodmark_connect::{Files, Source, Stop};
 use floodmark_core::Code;
 use floodmark_files::FileSourceReader;
 use floodmark_testkit::objects::{self, Protocol};
+use futures::TryStreamExt;
 use parquet::{arrow::ArrowWriter, file::properties::WriterProperties};
 use std::sync::Arc;
 
@@ -172,4 +173,20 @@ fn settings_and_buckets_that_are_wrong_are_named() {
     assert!(error.advice()[0].contains("region"), "{error:?}");
     let error = of("s3://nothing-here?profile=nobody-has-this");
     assert!(error.message().contains("no AWS profile"), "{error:?}");
+}
+
+/// As who reads a log asks for what comes after a version.
+#[test]
+fn a_list_begins_behind_the_name_that_is_given() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    Bucket::each(|bucket| {
+        for key in ["log/1", "log/2", "log/3"] {
+            bucket.put(key, "x");
+        }
+        let url = floodmark_core::url::ConnectionUrl::parse(&bucket.0.url("log")).unwrap();
+        let (store, folder) = floodmark_objects::open_root(&url).unwrap();
+        let listed = store.list_with_offset(Some(&folder), &"log/2".into());
+        let listed: Vec<_> = runtime.block_on(listed.map_ok(|meta| meta.location.to_string()).try_collect()).unwrap();
+        assert_eq!(listed, ["log/3"], "{:?}", bucket.0.protocol);
+    });
 }
