@@ -95,6 +95,13 @@ fn written(root: &Root, connection: Option<&ConnectionUrl>, known: &[Setting]) -
         };
         written.push((*key, value.into_owned()));
     }
+    let has = |name: &str| written.iter().any(|(key, value)| *key == name && !value.eq_ignore_ascii_case("false"));
+    if has("azure_storage_use_emulator") && has("azure_endpoint") {
+        return Err(Error::new(Code::BadUrl, format!("{} has both an endpoint and an emulator", root.url)).help(
+            "an emulator is looked for at AZURITE_BLOB_STORAGE_URL, else at port 10000 of this machine; with an endpoint give \
+             account and account_key",
+        ));
+    }
     Ok(written)
 }
 

@@ -173,6 +173,8 @@ fn settings_and_buckets_that_are_wrong_are_named() {
     assert!(error.advice()[0].contains("region"), "{error:?}");
     let error = of("s3://nothing-here?profile=nobody-has-this");
     assert!(error.message().contains("no AWS profile"), "{error:?}");
+    let error = of("az://nothing-here?emulator=true&endpoint=http://127.0.0.1:1");
+    assert!(error.message().contains("both an endpoint and an emulator"), "{error:?}");
 }
 
 /// As who reads a log asks for what comes after a version.
