@@ -256,3 +256,27 @@ fn whole_or_not_at_all(protocol: Protocol) {
 fn objects_whose_store_fails_are_loaded_whole_or_not_at_all() {
     Protocol::ALL.into_iter().for_each(whole_or_not_at_all);
 }
+
+/// An object is known by its tag: it is not opened again, and what takes its place is, though its size is the same.
+#[test]
+fn objects_are_known_by_their_tags() {
+    for protocol in Protocol::ALL {
+        let bucket = Bucket::make(protocol).unwrap();
+        bucket.put("in/a.csv", FIRST).unwrap();
+        let project = Project::into_file(&bucket, UPSERT);
+        let opened = || {
+            project.net.seen();
+            project.well();
+            let asked = project.net.seen();
+            asked.iter().filter(|seen| [Kind::Get, Kind::Range].contains(&seen.kind)).count()
+        };
+        assert_ne!(opened(), 0, "{protocol:?}");
+        assert_eq!(opened(), 0, "{protocol:?}");
+        let other = String::from_utf8(FIRST.to_vec()).unwrap().replace("01-02,two", "01-03,new");
+        assert_eq!(other.len(), FIRST.len());
+        bucket.put("in/a.csv", other.as_bytes()).unwrap();
+        assert_ne!(opened(), 0, "{protocol:?}");
+        let table = floodmark_testkit::dump(&project.folder().join("out.db")).unwrap();
+        assert!(format!("{:?}", table["orders"]).contains("new"), "{protocol:?}: {table:?}");
+    }
+}
