@@ -185,9 +185,10 @@ impl Became<'_> {
 
     /// The rows that are others, at some places of a file where they stay, with the table's columns and in their order.
     pub fn changed(&self, file: u32, places: Range<u32>) -> Result<RecordBatch> {
+        // By the places, which are few, and not by all rows that were left: CROSS JOIN keeps this order.
         let sql = format!(
-            "SELECT {} FROM temp._floodmark_places AS p JOIN temp._floodmark_left AS l USING (id)
-                    JOIN {} AS t ON t.{} = p.id
+            "SELECT {} FROM temp._floodmark_places AS p INDEXED BY _floodmark_by_place
+                    CROSS JOIN temp._floodmark_left AS l ON l.id = p.id CROSS JOIN {} AS t ON t.{} = p.id
              WHERE p.file = ?1 AND p.row >= ?2 AND p.row < ?3 AND l.columns & ?4 = 0 ORDER BY p.row",
             self.columns(),
             self.table,
