@@ -138,7 +138,7 @@ pub(crate) fn state(bits: &mut Unstructured<'_>) -> Result<(State, Vec<Memory>)>
         settings: bits.arbitrary()?,
         watermark,
         pending,
-        files,
+        files: files.into(),
         updated_at: chrono::DateTime::from_timestamp(moment, bits.int_in_range(0..=999_999_999)?),
     };
     Ok((state, memories(bits)?))
