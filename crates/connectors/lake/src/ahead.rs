@@ -6,7 +6,7 @@ use std::{
     num::NonZero,
     sync::{
         Mutex, PoisonError,
-        mpsc::{Receiver, sync_channel},
+        mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread,
 };
@@ -30,14 +30,15 @@ pub(crate) fn each<F: Sync, T: Send>(
     mut take: impl FnMut(T) -> Result<()>,
 ) -> Result<()> {
     let (begun, beginning) = sync_channel::<Receiver<Result<T>>>(files.len());
-    let begun = Mutex::new((files.iter().enumerate(), begun));
-    let work = || {
+    let next = Mutex::new(files.iter().enumerate());
+    // Each has a sender of its own: when none works any more, nobody waits for a file that is not begun.
+    let work = |begun: SyncSender<Receiver<Result<T>>>| {
         loop {
             // A file is begun and told of in one step, so that they are taken in their order.
-            let mut guard = begun.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some((at, file)) = guard.0.next() else { return };
+            let mut guard = next.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some((at, file)) = guard.next() else { return };
             let (made, making) = sync_channel(WAITING);
-            if guard.1.send(making).is_err() {
+            if begun.send(making).is_err() {
                 return;
             }
             drop(guard);
@@ -47,8 +48,12 @@ pub(crate) fn each<F: Sync, T: Send>(
         }
     };
     thread::scope(|scope| {
-        let spawn = |_| thread::Builder::new().name("lake-files".to_owned()).spawn_scoped(scope, work);
+        let spawn = |_| {
+            let (begun, work) = (begun.clone(), &work);
+            thread::Builder::new().name("lake-files".to_owned()).spawn_scoped(scope, move || work(begun))
+        };
         let workers: Vec<_> = (0..threads(files.len())).map(spawn).collect();
+        drop(begun);
         let mut taken = files.iter().try_for_each(|_| {
             let making = beginning.recv().map_err(|_| Error::internal("a file was not begun"))?;
             making.into_iter().try_for_each(|one| take(one?))
@@ -107,5 +112,11 @@ mod tests {
             Ok(())
         });
         assert_eq!((ended.unwrap_err().code(), last), (Code::BadFormat, 7));
+    }
+
+    #[test]
+    fn threads_that_panic_are_an_error_and_nobody_waits_for_them() {
+        let panics = |_: usize, _: &i32, _: &mut dyn FnMut(u8) -> bool| -> Result<()> { panic!("as a fault would") };
+        assert_eq!(each(&[0; 20], panics, |_| Ok(())).unwrap_err().code(), Code::Internal);
     }
 }
