@@ -124,7 +124,6 @@ impl LakeDestination {
         Ok(Rows {
             table,
             snapshot,
-            schema,
             partition_by,
             file_size: spec.file_size,
             cleared: false,

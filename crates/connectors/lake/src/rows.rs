@@ -19,8 +19,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(crate) struct Rows {
     pub(crate) table: Table,
     pub(crate) snapshot: Option<Arc<Snapshot>>,
-    /// The columns of new files, where rows go into them as they come.
-    pub(crate) schema: Schema,
     /// The columns by which files are kept apart.
     pub(crate) partition_by: Vec<String>,
     /// How large files become, in bytes, about; `None` is as ever.
@@ -104,7 +102,6 @@ impl Shared {
         Ok(Shared::new(Rows {
             table,
             snapshot: None,
-            schema: Schema::default(),
             partition_by: Vec::new(),
             file_size: None,
             cleared: false,
@@ -144,14 +141,14 @@ impl Elsewhere for Shared {
         done
     }
 
-    fn add(&mut self, rows: &RecordBatch, numbered: bool) -> Result<Option<(i64, i64)>> {
+    fn add(&mut self, rows: &RecordBatch, schema: &Schema, numbered: bool) -> Result<Option<(i64, i64)>> {
         let mut guard = self.lock();
         if guard.writer.is_none() {
             guard.next = guard.first_number()?;
-            let layout = guard.layout(&guard.schema, numbered.then_some(guard.next));
+            let layout = guard.layout(schema, numbered.then_some(guard.next));
             guard.writer = Some(Writer::new(&guard.table, layout)?);
         }
-        let whole = fitted(rows, &guard.schema)?;
+        let whole = fitted(rows, schema)?;
         if let Some(writer) = &mut guard.writer {
             writer.write(&whole)?;
         }

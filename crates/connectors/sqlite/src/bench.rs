@@ -7,6 +7,7 @@
 
 mod changes;
 mod spool;
+mod strangers;
 mod wanted;
 
 pub use changes::{Became, Stay, bit};
@@ -47,8 +48,9 @@ pub trait Elsewhere: Send {
     /// Brings the rows that are wanted, with these columns.
     fn bring(&mut self, wanted: &Wanted<'_>, schema: &Schema, put: &mut Put<'_>) -> Result<()>;
 
-    /// Takes rows that meet none; where they are to have numbers that last, returns the first and the last.
-    fn add(&mut self, rows: &RecordBatch, numbered: bool) -> Result<Option<(i64, i64)>>;
+    /// Takes rows that meet none, into a table that is to have these columns; where they are to have numbers that last, returns
+    /// the first and the last.
+    fn add(&mut self, rows: &RecordBatch, schema: &Schema, numbered: bool) -> Result<Option<(i64, i64)>>;
 
     /// All rows go that were there before. Returns how many.
     fn clear(&mut self) -> Result<u64>;
@@ -278,9 +280,8 @@ pub(crate) fn run(
         outcome.counts.removed += removed;
         return Ok(outcome);
     }
-    if plan.forget {
-        return merge::run(db, plan, was_empty, incoming);
-    }
+    let nothing = plan.forget || elsewhere.rows()? == 0;
+    let strangers = !rehearsing && strangers::possible(db, plan)?;
     let all = match pipeline.load {
         Load::Append => false,
         _ if !known => true,
@@ -291,8 +292,9 @@ pub(crate) fn run(
         Load::Append => (false, false),
         _ => (!pipeline.key.is_empty(), !pipeline.window.is_empty()),
     };
-    if all || !(by_key || by_window) {
+    if !(nothing && strangers) && (all || plan.forget || !(by_key || by_window)) {
         let wanted = match (&plan.within, all) {
+            _ if nothing => return merge::run(db, plan, was_empty, incoming),
             (Some(within), false) => Wanted::Rows { keys: None, windows: None, within: Some(within) },
             (None, false) => return merge::run(db, plan, was_empty, incoming),
             (_, true) => Wanted::All,
@@ -303,16 +305,24 @@ pub(crate) fn run(
     let mut keys = by_key.then(|| Values::new(&pipeline.key, plan.target.schema)).transpose()?;
     let mut windows = by_window.then(|| Values::new(&pipeline.window, plan.target.schema)).transpose()?;
     let mut spool = Spool::default();
+    let (mut rows, mut deletes) = (0, false);
     while let Some(batch) = incoming.next()? {
         for values in keys.iter_mut().chain(windows.iter_mut()) {
             values.add(&batch.rows)?;
         }
+        rows += batch.rows.num_rows();
+        deletes |= batch.delete.as_ref().is_some_and(|delete| delete.has_true());
         spool.push(batch)?;
     }
     let wanted = Wanted::Rows { keys: keys.as_ref(), windows: windows.as_ref(), within: plan.within.as_ref() };
-    brought.bring(elsewhere, &wanted)?;
-    drop((keys, windows));
-    merge::run(db, plan, was_empty, &mut spool.read(incoming.complete())?)
+    let met = if nothing { 0 } else { brought.bring(elsewhere, &wanted)? };
+    let distinct = keys.is_some_and(|keys| keys.len() == rows);
+    drop(windows);
+    let mut spooled = spool.read(incoming.complete())?;
+    match strangers && met == 0 && distinct && !deletes {
+        true => strangers::add(plan, &brought.schema, elsewhere, &mut spooled),
+        false => merge::run(db, plan, was_empty, &mut spooled),
+    }
 }
 
 /// Rows that meet no other go where the table is as they come.
@@ -329,7 +339,7 @@ fn straight(
         outcome.counts.removed += elsewhere.clear()?;
     }
     while let Some(batch) = incoming.next()? {
-        let numbers = elsewhere.add(&batch.rows, plan.lineage)?;
+        let numbers = elsewhere.add(&batch.rows, &brought.schema, plan.lineage)?;
         outcome.counts.inserted += batch.rows.num_rows() as u64;
         if let Some((first, last)) = numbers {
             merge::add_lineage(&mut outcome.lineage, batch.slice, (first, last));

@@ -22,5 +22,7 @@ mod pruned;
 mod repair;
 #[cfg(unix)]
 mod servers;
+#[cfg(feature = "lake")]
+mod strangers;
 mod types;
 mod verify;

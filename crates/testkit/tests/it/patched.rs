@@ -26,7 +26,7 @@ use std::{
 const ROWS: i64 = 1_200_000;
 
 /// What is to be loaded: each row with a name that begins as `said` says of its id, and newer where that says anything.
-fn source(folder: &Path, ids: impl Iterator<Item = i64>, said: impl Fn(i64) -> &'static str) {
+pub(super) fn source(folder: &Path, ids: impl Iterator<Item = i64>, said: impl Fn(i64) -> &'static str) {
     let ids: Vec<i64> = ids.collect();
     let at = ids.iter().map(|id| if said(*id).is_empty() { *id } else { id + ROWS });
     let half = ids.iter().map(|id| match id {
@@ -46,7 +46,7 @@ fn source(folder: &Path, ids: impl Iterator<Item = i64>, said: impl Fn(i64) -> &
     writer.close().unwrap();
 }
 
-fn project(folder: &Path, settings: &str, destination: &str) {
+pub(super) fn project(folder: &Path, settings: &str, destination: &str) {
     let yaml = format!(
         "version: 1\npipelines:\n  t:\n    source: {{ files: a.parquet }}\n    load: upsert\n    key: id\n    {settings}\n    \
          destination: {{ url: 'delta:///lake', table: t{destination} }}\n"
@@ -54,14 +54,14 @@ fn project(folder: &Path, settings: &str, destination: &str) {
     fs::write(folder.join("floodmark.yaml"), yaml).unwrap();
 }
 
-fn run(folder: &Path) -> Value {
+pub(super) fn run(folder: &Path) -> Value {
     let (exit, run) = told(command(folder, &["run"]).spawn().unwrap());
     assert_eq!(exit, Some(0), "{run:#}");
     run["rows"].clone()
 }
 
 /// The files that the newest entries of the log leave, with what each entry says of it.
-fn files(folder: &Path) -> Vec<(PathBuf, Value)> {
+pub(super) fn files(folder: &Path) -> Vec<(PathBuf, Value)> {
     let table = folder.join("lake/t");
     let mut entries: Vec<PathBuf> =
         fs::read_dir(table.join("_delta_log")).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -100,7 +100,7 @@ fn chunks(path: &Path) -> Vec<Vec<Vec<u8>>> {
 }
 
 /// What a file holds, in its order: the ids, and names.
-fn rows(path: &Path) -> Vec<(i64, String)> {
+pub(super) fn rows(path: &Path) -> Vec<(i64, String)> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(fs::File::open(path).unwrap()).unwrap().build().unwrap();
     let mut rows = Vec::new();
     for batch in reader {

@@ -23,7 +23,8 @@ const BYTES: usize = 8 << 20;
 pub(super) struct Brought<'db> {
     db: &'db Connection,
     table: &'db str,
-    schema: Schema,
+    /// The table's columns, those included that are kept beside the data.
+    pub(super) schema: Schema,
     rehearsing: bool,
 }
 

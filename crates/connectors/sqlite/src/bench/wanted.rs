@@ -69,6 +69,11 @@ impl Values {
         self.hashes.is_empty()
     }
 
+    /// How many there are, or fewer where hashes are equal: as many as there are rows only if no two have the same.
+    pub(super) fn len(&self) -> usize {
+        self.hashes.len()
+    }
+
     pub(super) fn add(&mut self, rows: &RecordBatch) -> Result<()> {
         let cells = cells(&self.columns, rows)?;
         let mut hashes = std::mem::take(&mut self.hashes);

@@ -26,6 +26,7 @@ use floodmark_core::{
     state::Lineage,
 };
 use rusqlite::Connection;
+use tombstones::Tombstones;
 
 /// Batches to merge.
 pub(crate) trait Batches {
@@ -102,6 +103,12 @@ fn types(batch: &ShapedBatch, schema: &Schema) -> Result<Vec<DataType>> {
                 .ok_or_else(|| Error::internal(format!("column {:?} is not in the target", f.name())))
         })
         .collect()
+}
+
+/// Whether a row may be older than what was deleted.
+pub(crate) fn any_tombstone(db: &Connection, plan: &LoadPlan<'_>) -> Result<bool> {
+    let version = plan.target.version;
+    version.map_or(Ok(false), |version| Ok(Tombstones::new(db, &plan.target.pipeline.name, version)?.any()))
 }
 
 /// `INSERT INTO t (columns) VALUES (?, …)`
