@@ -28,8 +28,14 @@ use std::{
     thread,
 };
 
-/// Rows that are encoded at once: for fewer, threads are not worth their beginning.
+/// Rows that are encoded at once.
 const ROWS: usize = 1 << 16;
+
+/// For fewer, threads are not worth their beginning.
+const SHARED: usize = 1 << 14;
+
+/// Fewer are not encoded by themselves.
+const FEW: usize = 1 << 12;
 
 /// The most rows of a row group.
 const GROUP: usize = 1 << 20;
@@ -112,6 +118,11 @@ impl<W: Write + Send> ParquetFile<W> {
         }
         let whole = self.columns.iter().all(|column| column.writer().is_some());
         if whole && self.rows >= GROUP { self.end_group() } else { Ok(()) }
+    }
+
+    /// Encodes what waits, unless it is little.
+    pub(super) fn catch_up(&mut self) -> Result<()> {
+        if self.waiting_rows >= FEW || self.waiting_bytes >= self.ahead / 4 { self.encode() } else { Ok(()) }
     }
 
     /// Begins a row group that has these columns, by their places. Rows that are written have the others, and end with those
@@ -203,7 +214,7 @@ impl<W: Write + Send> ParquetFile<W> {
                 }
             }
         };
-        let threads = if rows < ROWS / 4 { 1 } else { self.threads.min(fields.len()) };
+        let threads = if rows < SHARED { 1 } else { self.threads.min(fields.len()) };
         thread::scope(|scope| {
             // Where no thread can be made, there is one all the same.
             let spawn = |_| thread::Builder::new().name("parquet".to_owned()).spawn_scoped(scope, work).ok();

@@ -4,6 +4,7 @@ mod columns;
 mod encode;
 mod file;
 mod hive;
+mod lasting;
 mod object;
 mod open;
 mod patch;

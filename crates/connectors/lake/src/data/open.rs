@@ -79,6 +79,11 @@ impl OpenFile {
         self.writer.write(rows).map_err(|e| self.failed(e))
     }
 
+    /// Encodes what has come, where that is worth it.
+    pub(super) fn catch_up(&mut self) -> Result<()> {
+        self.writer.catch_up().map_err(|e| self.failed(e))
+    }
+
     pub(super) fn end_group(&mut self) -> Result<()> {
         self.writer.end_group().map_err(|e| self.failed(e))
     }
@@ -87,8 +92,8 @@ impl OpenFile {
         failure::parquet("written", &self.name, error)
     }
 
-    /// The file is there when this returns, and is nobody's.
-    pub(super) fn close(self, table: &Table, layout: &Layout, numbered: bool) -> Result<DataFile> {
+    /// The file is there when this returns, and is nobody's. It does not last yet.
+    pub(super) fn close(self, layout: &Layout, numbered: bool) -> Result<DataFile> {
         let closed = self.writer.close().map_err(|e| failure::parquet("written", &self.name, e));
         let sink = self.sink.back().ok_or_else(|| Error::internal("a file is still written to"))?;
         let metadata = match closed {
@@ -98,8 +103,7 @@ impl OpenFile {
                 return Err(e);
             }
         };
-        let written = sink.finish().and_then(|size| table.place.sync(&self.location).map(|()| size));
-        let size = written.map_err(|e| failure::parquet("written", &self.name, e))?;
+        let size = sink.finish().map_err(|e| failure::parquet("written", &self.name, e))?;
         let columns = stats::bounds(&metadata, &self.in_files, &layout.schema, &layout.statistics, &self.not_numbers)?;
         Ok(DataFile {
             path: self.location.as_ref().replace('%', "%25"),

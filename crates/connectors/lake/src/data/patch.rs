@@ -5,6 +5,7 @@
 use super::{
     DataFile, Layout,
     encode::Encoded,
+    lasting::sync,
     open::{OpenFile, is_ours},
     read::{Opened, Which},
     write::ROW_GROUP,
@@ -65,7 +66,10 @@ pub(crate) fn patch(
 ) -> Result<DataFile> {
     let mut open = OpenFile::start(table, layout, opened.file().partition.clone(), beside)?;
     match fill(&mut open, opened, layout, left, others, stop) {
-        Ok(()) => open.close(table, layout, false),
+        Ok(()) => {
+            let file = open.close(layout, false)?;
+            sync(table, &file.location).map(|()| file)
+        }
         Err(error) => {
             open.abandon();
             Err(error)

@@ -3,6 +3,7 @@
 use super::{
     DataFile, columns,
     file::push_range,
+    lasting::Lasting,
     open::OpenFile,
     rows::{Part, Splitter},
 };
@@ -17,7 +18,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        mpsc::{SyncSender, sync_channel},
+        mpsc::{Receiver, SyncSender, TryRecvError, sync_channel},
     },
     thread::{self, JoinHandle},
 };
@@ -127,8 +128,8 @@ impl Writer {
         let mut encoder = Encoder::new(table.clone(), layout)?;
         let (batches, coming) = sync_channel::<RecordBatch>(WAITING);
         let encode = move || {
-            for batch in coming {
-                if let Err(error) = encoder.write(&batch) {
+            while let Some(batch) = next(&coming, &mut encoder) {
+                if let Err(error) = batch.and_then(|batch| encoder.write(&batch)) {
                     encoder.discard();
                     return Err(error);
                 }
@@ -174,6 +175,18 @@ impl Drop for Writer {
     }
 }
 
+/// The next batch. While none is there what has come is encoded, so that no processor waits until there are many.
+fn next(coming: &Receiver<RecordBatch>, encoder: &mut Encoder) -> Option<Result<RecordBatch>> {
+    match coming.try_recv() {
+        Ok(batch) => Some(Ok(batch)),
+        Err(TryRecvError::Disconnected) => None,
+        Err(TryRecvError::Empty) => match encoder.catch_up() {
+            Ok(()) => coming.recv().ok().map(Ok),
+            Err(error) => Some(Err(error)),
+        },
+    }
+}
+
 pub(crate) fn discard(table: &Table, files: &[DataFile]) {
     for file in files {
         let _ = table.place.delete(&file.location);
@@ -188,6 +201,7 @@ struct Encoder {
     next: Option<i64>,
     open: HashMap<OwnedRow, OpenFile>,
     done: Vec<DataFile>,
+    lasting: Lasting,
 }
 
 impl Encoder {
@@ -199,7 +213,16 @@ impl Encoder {
                 .help("leave a column for the files"));
         }
         let next = layout.numbered;
-        Ok(Encoder { table, layout, arrow, splitter, next, open: HashMap::new(), done: Vec::new() })
+        Ok(Encoder {
+            table,
+            layout,
+            arrow,
+            splitter,
+            next,
+            open: HashMap::new(),
+            done: Vec::new(),
+            lasting: Lasting::default(),
+        })
     }
 
     fn write(&mut self, batch: &RecordBatch) -> Result<()> {
@@ -216,6 +239,10 @@ impl Encoder {
             self.write_part(part)?;
         }
         Ok(())
+    }
+
+    fn catch_up(&mut self) -> Result<()> {
+        self.open.values_mut().try_for_each(OpenFile::catch_up)
     }
 
     fn write_part(&mut self, part: Part) -> Result<()> {
@@ -258,20 +285,23 @@ impl Encoder {
     fn close(&mut self, key: &OwnedRow) -> Result<()> {
         if let Some(open) = self.open.remove(key) {
             let numbered = self.next.is_some();
-            self.done.push(open.close(&self.table, &self.layout, numbered)?);
+            let file = open.close(&self.layout, numbered)?;
+            self.done.push(file);
+            self.done.last().map_or(Ok(()), |file| self.lasting.begin(&self.table, file))?;
         }
         Ok(())
     }
 
     fn finish(mut self) -> Result<Vec<DataFile>> {
         let keys: Vec<OwnedRow> = self.open.keys().cloned().collect();
-        for key in keys {
-            if let Err(error) = self.close(&key) {
+        let closed = keys.iter().try_for_each(|key| self.close(key)).and_then(|()| self.lasting.end());
+        match closed {
+            Ok(()) => Ok(self.done),
+            Err(error) => {
                 self.discard();
-                return Err(error);
+                Err(error)
             }
         }
-        Ok(self.done)
     }
 
     fn discard(&mut self) {

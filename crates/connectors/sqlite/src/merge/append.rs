@@ -174,6 +174,6 @@ pub(crate) fn rowid_name(db: &Connection, table: &str) -> Result<&'static str> {
                 format!("table {table:?} has columns rowid, _rowid_ and oid: its row ids have no name"),
             )
             .state("nothing was written")
-            .help("rename one of them with `columns:`, or set `changed_files: fail`")
+            .help("rename one of them with `columns:`")
         })
 }
