@@ -433,7 +433,7 @@ pub const FIELDS: &[Field] = &[
         Kind::Count,
         "Rows per transaction, where a load may be committed in parts.",
     )
-    .default("1000000")
+    .default("1000000; into a lake 10000000")
     .flag("commit-every"),
     // What `serve` does with it.
     Field::new("pipelines.*.schedule", Kind::Schedule, "When `floodmark serve` runs it."),

@@ -7,7 +7,12 @@ use crate::{
     values,
     words::Words,
 };
-use floodmark_core::{Code, interval::Tz, pipeline::*, url::ConnectionUrl};
+use floodmark_core::{
+    Code,
+    interval::Tz,
+    pipeline::*,
+    url::{ConnectionUrl, is_lake},
+};
 use std::path::Path;
 
 /// A named connection; `None` when its URL is wrong and reported.
@@ -54,6 +59,7 @@ pub(crate) fn pipeline(
         Load::Overwrite if !key.is_empty() => AbsentRows::Delete,
         _ => AbsentRows::Keep,
     };
+    let commit_every = if is_lake(destination.url.scheme()) { COMMIT_EVERY_OF_LAKE } else { COMMIT_EVERY };
     Some(Pipeline {
         name: name.to_owned(),
         source,
@@ -76,7 +82,7 @@ pub(crate) fn pipeline(
         allow_empty: record.bool("allow_empty").unwrap_or(false),
         adopt: record.bool("adopt").unwrap_or(false),
         at_least_once: record.text("append") == Some("at_least_once"),
-        commit_every: record.number("commit_every").unwrap_or(COMMIT_EVERY),
+        commit_every: record.number("commit_every").unwrap_or(commit_every),
         service: service(record),
         timezone: record.text("timezone").and_then(|zone| values::zone(zone).ok()).unwrap_or(Tz::UTC),
     })

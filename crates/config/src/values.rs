@@ -71,9 +71,10 @@ pub(crate) fn whole(text: &str) -> Option<u64> {
     text.replace('_', "").parse().ok()
 }
 
-/// A whole number from 1. `default`: what it is when nothing is said.
+/// A whole number from 1. `default`: what it is when nothing is said, the most common case first.
 pub(crate) fn count(text: &str, default: &str) -> Result<u64, String> {
-    whole(text).filter(|n| *n > 0).ok_or_else(|| format!("write a whole number from 1, such as {default}"))
+    let example = default.split(';').next().unwrap_or(default);
+    whole(text).filter(|n| *n > 0).ok_or_else(|| format!("write a whole number from 1, such as {example}"))
 }
 
 /// Bytes: `65536`, `64MiB`, `10 MB`.

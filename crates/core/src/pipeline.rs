@@ -253,6 +253,8 @@ pub const MAX_ROW_BYTES: usize = 16 << 20;
 pub const READERS: usize = 1;
 /// The default of `Pipeline::commit_every`.
 pub const COMMIT_EVERY: u64 = 1_000_000;
+/// The same in a lake, where each commit makes files of its own, and an upsert may write those anew that the one before made.
+pub const COMMIT_EVERY_OF_LAKE: u64 = 10_000_000;
 
 /// Where rows go.
 #[derive(Debug, Clone)]

@@ -43,6 +43,20 @@ fn scalars_are_taken_as_written() {
 }
 
 #[test]
+fn a_commit_into_a_lake_has_more_rows() {
+    let of = |url: &str, lines: &str| {
+        let text = format!(
+            "version: 1\npipelines:\n  p: {{ source: {{ files: a.csv }}, destination: {{ url: '{url}' }}, key: id{lines} }}\n"
+        );
+        parse(&text).unwrap_or_else(|e| panic!("{e}")).pipelines[0].commit_every
+    };
+    assert_eq!(of("sqlite:///w.db", ""), 1_000_000);
+    assert_eq!(of("delta:///lake", ""), 10_000_000);
+    assert_eq!(of("parquet+s3://bucket/lake", ""), 10_000_000);
+    assert_eq!(of("delta:///lake", ", commit_every: 7"), 7);
+}
+
+#[test]
 fn secrets_come_from_the_environment_and_from_files_beside_the_pipeline_file() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("pw"), "fr0m-file\n").unwrap();
