@@ -1,4 +1,4 @@
-//! Work on many files, side by side.
+//! Work on many files, or parts of them, side by side.
 
 use crate::failure;
 use floodmark_core::{Error, Result};
@@ -22,14 +22,15 @@ pub(crate) fn threads(files: usize) -> usize {
     (thread::available_parallelism().map_or(1, NonZero::get) + 1).min(FILES).min(files)
 }
 
-/// Makes what there is of each file, on threads of their own, and takes it here: in the files' order, and of each file in
-/// the order in which it was made. `make` is told by `false` that nothing more is taken.
+/// Makes what there is of each file, on so many threads, and takes it here: in the files' order, and of each file in the order in
+/// which it was made. No more files than there are threads wait to be taken. `make` is told by `false` that nothing more is taken.
 pub(crate) fn each<F: Sync, T: Send>(
     files: &[F],
+    threads: usize,
     make: impl Fn(usize, &F, &mut dyn FnMut(T) -> bool) -> Result<()> + Sync,
     mut take: impl FnMut(T) -> Result<()>,
 ) -> Result<()> {
-    let (begun, beginning) = sync_channel::<Receiver<Result<T>>>(files.len());
+    let (begun, beginning) = sync_channel::<Receiver<Result<T>>>(threads);
     let next = Mutex::new(files.iter().enumerate());
     // Each has a sender of its own: when none works any more, nobody waits for a file that is not begun.
     let work = |begun: SyncSender<Receiver<Result<T>>>| {
@@ -52,7 +53,7 @@ pub(crate) fn each<F: Sync, T: Send>(
             let (begun, work) = (begun.clone(), &work);
             thread::Builder::new().name("lake-files".to_owned()).spawn_scoped(scope, move || work(begun))
         };
-        let workers: Vec<_> = (0..threads(files.len())).map(spawn).collect();
+        let workers: Vec<_> = (0..threads.min(files.len())).map(spawn).collect();
         drop(begun);
         let mut taken = files.iter().try_for_each(|_| {
             let making = beginning.recv().map_err(|_| Error::internal("a file was not begun"))?;
@@ -84,7 +85,7 @@ mod tests {
             (0..file % 4).all(|n| send((at, n)));
             Ok(())
         };
-        each(&files, make, |one| {
+        each(&files, threads(files.len()), make, |one| {
             taken.push(one);
             Ok(())
         })
@@ -101,13 +102,13 @@ mod tests {
             Ok(())
         };
         let enough = |_| Err(Error::new(Code::Interrupted, "enough"));
-        assert_eq!(each(&files, endless, enough).unwrap_err().code(), Code::Interrupted);
+        assert_eq!(each(&files, 3, endless, enough).unwrap_err().code(), Code::Interrupted);
         let broken = |at: usize, _: &i32, send: &mut dyn FnMut(usize) -> bool| {
             send(at);
             if at == 7 { Err(Error::new(Code::BadFormat, "broken")) } else { Ok(()) }
         };
         let mut last = 0;
-        let ended = each(&files, broken, |at| {
+        let ended = each(&files, 3, broken, |at| {
             last = at;
             Ok(())
         });
@@ -117,6 +118,6 @@ mod tests {
     #[test]
     fn threads_that_panic_are_an_error_and_nobody_waits_for_them() {
         let panics = |_: usize, _: &i32, _: &mut dyn FnMut(u8) -> bool| -> Result<()> { panic!("as a fault would") };
-        assert_eq!(each(&[0; 20], panics, |_| Ok(())).unwrap_err().code(), Code::Internal);
+        assert_eq!(each(&[0; 20], 3, panics, |_| Ok(())).unwrap_err().code(), Code::Internal);
     }
 }

@@ -1,7 +1,7 @@
 //! Which rows of a table's files a load may meet.
 
 use crate::{
-    data::{DataFile, Opened, Which},
+    data::{DataFile, Groups, Known, Opened, Which},
     rows::Rows,
 };
 use arrow::{
@@ -12,7 +12,7 @@ use floodmark_core::{Column, Error, Result, Schema, Value};
 use floodmark_sqlite::bench::{Values, Wanted};
 use std::{
     collections::HashSet,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 /// Rows that are brought once: by their file, and their place in it.
@@ -25,30 +25,55 @@ pub(crate) struct Found {
     pub(crate) places: Vec<u32>,
 }
 
-/// Finds the rows of a file that are wanted and were not brought yet, with these columns. `send` says whether it takes more.
+/// Bytes of a file that are looked through by themselves: larger ones by several threads, whose row groups allow it.
+const PART: u64 = 16 << 20;
+
+/// A share of a file's row groups.
+pub(crate) struct Part<'f> {
+    at: u32,
+    file: &'f DataFile,
+    share: usize,
+    of: usize,
+    known: Arc<Known>,
+}
+
+/// All that there is to look through.
+pub(crate) fn parts(files: &[DataFile]) -> Result<Vec<Part<'_>>> {
+    let mut parts = Vec::new();
+    for (at, file) in files.iter().enumerate() {
+        let at = u32::try_from(at).map_err(|_| Error::internal("more than 4 billion files"))?;
+        let of = usize::try_from(file.size / PART).unwrap_or_default().clamp(1, 64);
+        let known = Arc::new(Known::default());
+        parts.extend((0..of).map(|share| Part { at, file, share, of, known: Arc::clone(&known) }));
+    }
+    Ok(parts)
+}
+
+/// Finds the rows that are wanted and were not brought yet, with these columns. `send` says whether it takes more.
 pub(crate) fn find(
     rows: &Rows,
-    (at, file): (u32, &DataFile),
+    part: &Part<'_>,
     wanted: &Wanted<'_>,
     schema: &Schema,
     brought: &Mutex<Option<Brought>>,
     send: &mut dyn FnMut(Found) -> bool,
 ) -> Result<()> {
-    let mut opened = None;
-    let all = u32::try_from(file.rows).map_err(|e| Error::internal("a file has too many rows").cause(e))?;
-    let Some(mut chosen) = choose(rows, file, wanted, schema, &mut opened)? else { return Ok(()) };
+    let Some(looked_for) = narrow(part.file, wanted) else { return Ok(()) };
+    let opened = rows.open(part.file, &part.known)?;
+    let Some(groups) = opened.share(part.share, part.of)? else { return Ok(()) };
+    let mut chosen = choose(rows, (&opened, &groups), part.file, &looked_for, schema)?;
     if let Some(brought) = &mut *brought.lock().unwrap_or_else(PoisonError::into_inner) {
-        chosen.retain(|place| brought.insert((at, place)))?;
+        chosen.retain(|place| brought.insert((part.at, place)))?;
     }
     let Chosen { places, seen } = chosen;
     if places.is_empty() {
         return Ok(());
     }
-    let which = if places.len() < all as usize { Which::At(&places) } else { Which::All };
+    let which = if places.len() < groups.rows.len() { Which::At(&groups, &places) } else { Which::Groups(&groups) };
     let is_new = |column: &&Column| seen.as_ref().is_none_or(|seen| seen.column_by_name(&column.name).is_none());
     let rest = Schema { columns: schema.columns.iter().filter(is_new).cloned().collect() };
     let mut first = 0;
-    for batch in rows.read(file, &rest, which, &mut opened)? {
+    for batch in rows.read(&opened, &rest, which)? {
         rows.stop.check()?;
         let batch = batch?;
         let here = first..first + batch.num_rows();
@@ -60,7 +85,7 @@ pub(crate) fn find(
         let columns = columns.ok_or_else(|| Error::internal("a column was not read"))?;
         let found = RecordBatch::try_new(schema.to_arrow(), columns)?;
         first = here.end;
-        if !send(Found { rows: found, file: at, places: places[here].to_vec() }) {
+        if !send(Found { rows: found, file: part.at, places: places[here].to_vec() }) {
             break;
         }
     }
@@ -85,39 +110,50 @@ impl Chosen {
     }
 }
 
-/// The rows of a file that are wanted; `None` where its statistics tell that there is none.
-fn choose<'a>(
-    rows: &'a Rows,
-    file: &'a DataFile,
+/// What is to be looked for in a file; `None` where its statistics tell that there is nothing of it.
+fn narrow<'w>(file: &DataFile, wanted: &Wanted<'w>) -> Option<Wanted<'w>> {
+    match *wanted {
+        Wanted::All => Some(Wanted::All),
+        Wanted::Numbered(ranges) => {
+            let overlap = |(first, last): &(i64, i64)| ranges.iter().any(|(f, l)| f <= last && first <= l);
+            file.numbers.as_ref()?.iter().any(overlap).then_some(Wanted::Numbered(ranges))
+        }
+        Wanted::Rows { keys, windows, within } => {
+            let keys = keys.filter(|keys| may_hold(file, keys));
+            let windows = windows.filter(|windows| may_hold(file, windows));
+            let within = within.filter(|within| {
+                bounds(file, &within.column).is_none_or(|(low, high)| {
+                    let (from, until) = (&within.interval.from, &within.interval.until);
+                    !is_less(high, from) && !is_less(until, low)
+                })
+            });
+            let any = keys.is_some() || windows.is_some() || within.is_some();
+            any.then_some(Wanted::Rows { keys, windows, within })
+        }
+    }
+}
+
+/// The rows that are wanted of some row groups of a file.
+fn choose(
+    rows: &Rows,
+    (opened, groups): (&Opened<'_>, &Groups),
+    file: &DataFile,
     wanted: &Wanted<'_>,
     schema: &Schema,
-    opened: &mut Option<Opened<'a>>,
-) -> Result<Option<Chosen>> {
-    let Wanted::Rows { keys, windows, within } = wanted else {
-        let all = 0..u32::try_from(file.rows).map_err(|e| Error::internal("a file has too many rows").cause(e))?;
+) -> Result<Chosen> {
+    let &Wanted::Rows { keys, windows, within } = wanted else {
         let places = match wanted {
-            Wanted::Numbered(ranges) => numbered(file, ranges),
-            _ => Some(all.collect()),
+            Wanted::Numbered(ranges) => numbered(file, groups, ranges),
+            _ => groups.rows.clone().collect(),
         };
-        return Ok(places.map(|places| Chosen { places, seen: None }));
+        return Ok(Chosen { places, seen: None });
     };
-    let keys = keys.filter(|keys| may_hold(file, keys));
-    let windows = windows.filter(|windows| may_hold(file, windows));
-    let within = within.filter(|within| {
-        bounds(file, &within.column).is_none_or(|(low, high)| {
-            let (from, until) = (&within.interval.from, &within.interval.until);
-            !is_less(high, from) && !is_less(until, low)
-        })
-    });
     let names = keys.iter().chain(&windows).flat_map(|values| values.columns());
     let names: HashSet<&str> = names.chain(within.iter().map(|within| within.column.as_str())).collect();
-    if names.is_empty() {
-        return Ok(None);
-    }
     let looked_at = schema.columns.iter().filter(|column| names.contains(column.name.as_str()));
     let looked_at = Schema { columns: looked_at.cloned().collect() };
-    let (mut places, mut seen, mut first) = (Vec::new(), Vec::new(), 0u32);
-    for batch in rows.read(file, &looked_at, Which::All, opened)? {
+    let (mut places, mut seen, mut first) = (Vec::new(), Vec::new(), groups.rows.start);
+    for batch in rows.read(opened, &looked_at, Which::Groups(groups))? {
         rows.stop.check()?;
         let batch = batch?;
         let mut marks = vec![false; batch.num_rows()];
@@ -139,19 +175,14 @@ fn choose<'a>(
         }
     }
     let seen = concat_batches(&looked_at.to_arrow(), &seen)?;
-    Ok(Some(Chosen { places, seen: Some(seen) }))
+    Ok(Chosen { places, seen: Some(seen) })
 }
 
 /// The places of the rows with numbers in some ranges.
-fn numbered(file: &DataFile, ranges: &[(i64, i64)]) -> Option<Vec<u32>> {
-    let numbers = file.numbers.as_ref()?;
+fn numbered(file: &DataFile, groups: &Groups, ranges: &[(i64, i64)]) -> Vec<u32> {
     let wanted = |number: i64| ranges.iter().any(|(first, last)| (*first..=*last).contains(&number));
-    let overlap = |(first, last): &(i64, i64)| ranges.iter().any(|(f, l)| f <= last && first <= l);
-    if !numbers.iter().any(overlap) {
-        return None;
-    }
-    let numbers = numbers.iter().flat_map(|(first, last)| *first..=*last).zip(0u32..);
-    Some(numbers.filter(|(number, _)| wanted(*number)).map(|(_, place)| place).collect())
+    let numbers = file.numbers.iter().flatten().flat_map(|(first, last)| *first..=*last).zip(0u32..);
+    numbers.filter(|(number, place)| groups.rows.contains(place) && wanted(*number)).map(|(_, place)| place).collect()
 }
 
 /// Whether a file may hold one of these values, as far as its statistics tell.

@@ -45,13 +45,13 @@ pub(crate) fn write(
             let Some((file, left)) = begun else { return Ok(()) };
             let file = *file;
             let opened = rows.table.open_file(snapshot, &there[file as usize])?;
-            let mut others = |places| {
+            let others = |places| {
                 let nobody = || Error::internal("nobody knows the rows that were changed");
                 let (answer, answered) = sync_channel(1);
                 ask.send(Question { file, places, answer }).map_err(|_| nobody())?;
                 answered.recv().map_err(|_| nobody())?
             };
-            let patched = || patch(&rows.table, &opened, layout, left, &mut others, &rows.stop, beside);
+            let patched = || patch(&rows.table, &opened, layout, left, &others, &rows.stop, beside);
             let patched = crash::at(Point::DataFile, patched)?;
             done.lock().unwrap_or_else(PoisonError::into_inner).push((file, patched));
         }

@@ -1,7 +1,7 @@
 //! From what a load did in its scratch database to the entry of the table's log that makes it so.
 
 use crate::{
-    data::{DataFile, Left, Which, Writer, discard},
+    data::{DataFile, Known, Left, Which, Writer, discard},
     destination::LakeDestination,
     keeper::{Keeper, Pointer},
     lake::Table,
@@ -254,7 +254,7 @@ impl Files {
         let mut own = None;
         let writer = if file.numbers.is_some() { &mut own } else { writer };
         let (mut left, mut first) = (gone.iter().copied().peekable(), 0u32);
-        for batch in rows.read(file, &self.schema, Which::All, &mut None)? {
+        for batch in rows.read(&rows.open(file, &Known::default())?, &self.schema, Which::All)? {
             let batch = marked(batch?)?;
             let count = batch.num_rows() as u32;
             let stays: Vec<bool> = (first..first + count).map(|row| left.next_if_eq(&row).is_none()).collect();

@@ -3,9 +3,9 @@
 
 use crate::{
     ahead,
-    data::{DataFile, Layout, Opened, Which, Writer, from_file, nulls},
+    data::{DataFile, Known, Layout, Opened, Which, Writer, from_file, nulls},
     destination::LakeDestination,
-    find::{Brought, Found, find},
+    find::{Brought, Found, find, parts},
     lake::Table,
     log::Snapshot,
 };
@@ -58,20 +58,21 @@ impl Rows {
         layout
     }
 
-    /// Rows of one of its files in the columns and types of another schema, which is wider. The file is opened once.
-    pub(crate) fn read<'r, 's>(
-        &'r self,
-        file: &'r DataFile,
+    /// Opens one of its files.
+    pub(crate) fn open<'r>(&'r self, file: &'r DataFile, known: &Known) -> Result<Opened<'r>> {
+        let snapshot = self.snapshot.as_ref().ok_or_else(|| Error::internal("a file of no table"))?;
+        self.table.open_known(snapshot, file, known)
+    }
+
+    /// Rows of a file in the columns and types of another schema, which is wider.
+    pub(crate) fn read<'s>(
+        &self,
+        opened: &Opened<'_>,
         schema: &'s Schema,
         which: Which<'_>,
-        opened: &mut Option<Opened<'r>>,
     ) -> Result<Box<dyn Iterator<Item = Result<RecordBatch>> + Send + 's>> {
-        let Some(snapshot) = &self.snapshot else { return Ok(Box::new(std::iter::empty())) };
-        let there: Vec<&str> = schema.names().into_iter().filter(|name| snapshot.schema.get(name).is_some()).collect();
-        let opened = match opened {
-            Some(opened) => opened,
-            None => opened.insert(self.table.open_file(snapshot, file)?),
-        };
+        let is_there = |name: &&str| self.snapshot.as_ref().is_some_and(|there| there.schema.get(name).is_some());
+        let there: Vec<&str> = schema.names().into_iter().filter(is_there).collect();
         Ok(Box::new(opened.read(&there, which)?.map(move |batch| fitted(&batch?, schema))))
     }
 
@@ -129,12 +130,11 @@ impl Elsewhere for Shared {
             return Ok(());
         }
         let brought = Mutex::new(guard.brought.take());
+        let parts = parts(guard.files()?)?;
         let done = ahead::each(
-            guard.files()?,
-            |at, file, send| {
-                let at = u32::try_from(at).map_err(|_| Error::internal("more than 4 billion files"))?;
-                find(&guard, (at, file), wanted, schema, &brought, send)
-            },
+            &parts,
+            ahead::threads(parts.len()),
+            |_, part, send| find(&guard, part, wanted, schema, &brought, send),
             |Found { rows, file, places }| put(&rows, file, &places),
         );
         guard.brought = brought.into_inner().unwrap_or_else(PoisonError::into_inner);

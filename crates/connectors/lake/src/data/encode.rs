@@ -8,7 +8,8 @@ use arrow::{
 use bytes::{Buf, Bytes};
 use parquet::{
     arrow::arrow_writer::{
-        ArrowColumnWriter, ArrowRowGroupWriterFactory, ArrowWriter, ArrowWriterOptions, compute_leaves,
+        ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, ArrowWriter, ArrowWriterOptions,
+        compute_leaves,
     },
     column::writer::ColumnCloseResult,
     errors::{ParquetError, Result},
@@ -24,7 +25,7 @@ use std::{
     io::Write,
     mem,
     num::NonZero,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     thread,
 };
 
@@ -67,122 +68,89 @@ impl Column {
     }
 }
 
-pub(super) struct ParquetFile<W: Write + Send> {
-    writer: SerializedFileWriter<W>,
-    factory: ArrowRowGroupWriterFactory,
+/// The columns of a file, of which its row groups are made, by several threads where there are some.
+#[derive(Clone)]
+pub(super) struct Columns {
+    factory: Arc<ArrowRowGroupWriterFactory>,
     schema: SchemaRef,
-    /// Of the row group that is not finished; none where it has no row yet.
-    columns: Vec<Column>,
-    rows: usize,
-    waiting: Vec<RecordBatch>,
-    waiting_rows: usize,
-    waiting_bytes: usize,
     /// How many bytes may wait.
     ahead: usize,
     /// How many threads encode.
     threads: usize,
 }
 
-impl<W: Write + Send> ParquetFile<W> {
-    pub(super) fn new(
-        sink: W,
-        schema: &SchemaRef,
-        options: ArrowWriterOptions,
-        ahead: usize,
-        threads: usize,
-    ) -> Result<Self> {
-        let writer = ArrowWriter::try_new_with_options(sink, SchemaRef::clone(schema), options)?;
-        let (writer, factory) = writer.into_serialized_writer()?;
-        Ok(ParquetFile {
-            writer,
-            factory,
-            schema: SchemaRef::clone(schema),
-            columns: Vec::new(),
-            rows: 0,
-            waiting: Vec::new(),
-            waiting_rows: 0,
-            waiting_bytes: 0,
-            ahead,
-            threads,
-        })
+impl Columns {
+    /// Each row group is encoded by so many threads.
+    pub(super) fn by(self, threads: usize) -> Columns {
+        Columns { threads, ..self }
     }
 
+    /// Begins a row group that has these columns, by their places. Rows that are written have the others, and end with those
+    /// that these columns have.
+    pub(super) fn begin(&self, mut encoded: HashMap<usize, Encoded>) -> Result<RowGroup> {
+        let column = |(at, writer)| match encoded.remove(&at) {
+            Some(encoded) => Column::Encoded(Box::new(encoded)),
+            None => Column::Writer(Box::new(writer)),
+        };
+        // The number of a row group is of no account: nothing is encrypted.
+        let columns = self.factory.create_column_writers(0)?.into_iter().enumerate().map(column).collect();
+        Ok(RowGroup { of: self.clone(), columns, rows: 0, waiting: Vec::new(), waiting_rows: 0, waiting_bytes: 0 })
+    }
+}
+
+/// A row group that is being made.
+pub(super) struct RowGroup {
+    of: Columns,
+    columns: Vec<Column>,
+    /// Rows that are encoded.
+    rows: usize,
+    waiting: Vec<RecordBatch>,
+    waiting_rows: usize,
+    waiting_bytes: usize,
+}
+
+/// A row group that is encoded, column by column.
+pub(super) struct Finished(Vec<FinishedColumn>);
+
+enum FinishedColumn {
+    Made(Box<ArrowColumnChunk>),
+    Encoded(Box<Encoded>),
+}
+
+impl RowGroup {
     pub(super) fn write(&mut self, rows: RecordBatch) -> Result<()> {
         for column in rows.columns() {
             self.waiting_bytes += column.to_data().get_slice_memory_size()?;
         }
         self.waiting_rows += rows.num_rows();
         self.waiting.push(rows);
-        if self.waiting_rows >= ROWS || self.waiting_bytes >= self.ahead {
-            self.encode()?;
-        }
-        let whole = self.columns.iter().all(|column| column.writer().is_some());
-        if whole && self.rows >= GROUP { self.end_group() } else { Ok(()) }
+        if self.waiting_rows >= ROWS || self.waiting_bytes >= self.of.ahead { self.encode() } else { Ok(()) }
     }
 
     /// Encodes what waits, unless it is little.
-    pub(super) fn catch_up(&mut self) -> Result<()> {
-        if self.waiting_rows >= FEW || self.waiting_bytes >= self.ahead / 4 { self.encode() } else { Ok(()) }
+    fn catch_up(&mut self) -> Result<()> {
+        if self.waiting_rows >= FEW || self.waiting_bytes >= self.of.ahead / 4 { self.encode() } else { Ok(()) }
     }
 
-    /// Begins a row group that has these columns, by their places. Rows that are written have the others, and end with those
-    /// that these columns have.
-    pub(super) fn take_over(&mut self, mut encoded: HashMap<usize, Encoded>) -> Result<()> {
-        self.end_group()?;
-        let column = |(at, writer)| match encoded.remove(&at) {
-            Some(encoded) => Column::Encoded(Box::new(encoded)),
-            None => Column::Writer(Box::new(writer)),
-        };
-        self.columns = self.writers()?.into_iter().enumerate().map(column).collect();
-        Ok(())
-    }
-
-    /// What columns there are, as the file will tell it.
-    pub(super) fn columns(&self) -> &SchemaDescriptor {
-        self.writer.schema_descr()
-    }
-
-    /// What the unfinished row group will have in the file, about.
+    /// What it will have in the file, about.
     pub(super) fn unfinished(&self) -> usize {
         self.columns.iter().filter_map(Column::writer).map(ArrowColumnWriter::get_estimated_total_bytes).sum()
     }
 
-    pub(super) fn memory(&self) -> usize {
+    fn memory(&self) -> usize {
         let columns = self.columns.iter().filter_map(Column::writer);
         self.waiting_bytes + columns.map(ArrowColumnWriter::memory_size).sum::<usize>()
     }
 
-    /// Bytes of the row groups that are finished.
-    pub(super) fn written(&self) -> usize {
-        self.writer.bytes_written()
-    }
-
-    pub(super) fn end_group(&mut self) -> Result<()> {
+    pub(super) fn finish(mut self) -> Result<Finished> {
         self.encode()?;
-        if self.columns.is_empty() {
-            return Ok(());
-        }
-        self.rows = 0;
-        let mut group = self.writer.next_row_group()?;
-        for column in mem::take(&mut self.columns) {
-            match column {
-                Column::Writer(writer) => writer.close()?.append_to_row_group(&mut group)?,
-                Column::Encoded(encoded) => {
-                    let start = encoded.close.metadata.byte_range().0;
-                    group.append_column(&Pages { start, bytes: encoded.pages }, encoded.close)?;
-                }
-            }
-        }
-        group.close().map(|_| ())
-    }
-
-    pub(super) fn close(mut self) -> Result<ParquetMetaData> {
-        self.end_group()?;
-        self.writer.close()
-    }
-
-    fn writers(&self) -> Result<Vec<ArrowColumnWriter>> {
-        self.factory.create_column_writers(self.writer.flushed_row_groups().len())
+        let finished = |column| {
+            Ok(match column {
+                Column::Writer(writer) => FinishedColumn::Made(Box::new(writer.close()?)),
+                Column::Encoded(encoded) => FinishedColumn::Encoded(encoded),
+            })
+        };
+        self.columns.into_iter().map(finished).collect::<Result<_>>().map(Finished)
     }
 
     fn encode(&mut self) -> Result<()> {
@@ -192,11 +160,8 @@ impl<W: Write + Send> ParquetFile<W> {
         if rows == 0 {
             return Ok(());
         }
-        if self.columns.is_empty() {
-            self.columns = self.writers()?.into_iter().map(Box::new).map(Column::Writer).collect();
-        }
         self.rows += rows;
-        let fields = self.schema.fields();
+        let fields = self.of.schema.fields();
         // No type of a table is nested: a column of it is one of the file.
         let columns = fields.iter().zip(&mut self.columns).filter_map(|(field, column)| match column {
             Column::Writer(writer) => Some((field, writer)),
@@ -214,7 +179,7 @@ impl<W: Write + Send> ParquetFile<W> {
                 }
             }
         };
-        let threads = if rows < SHARED { 1 } else { self.threads.min(fields.len()) };
+        let threads = if rows < SHARED { 1 } else { self.of.threads.min(fields.len()) };
         thread::scope(|scope| {
             // Where no thread can be made, there is one all the same.
             let spawn = |_| thread::Builder::new().name("parquet".to_owned()).spawn_scoped(scope, work).ok();
@@ -223,6 +188,89 @@ impl<W: Write + Send> ParquetFile<W> {
             let panicked = |_| Err(ParquetError::General("an encoder panicked".to_owned()));
             others.into_iter().map(|other| other.join().unwrap_or_else(panicked)).fold(own, Result::and)
         })
+    }
+}
+
+pub(super) struct ParquetFile<W: Write + Send> {
+    writer: SerializedFileWriter<W>,
+    columns: Columns,
+    /// The row group that is not finished; none where it has no row yet.
+    group: Option<RowGroup>,
+}
+
+impl<W: Write + Send> ParquetFile<W> {
+    pub(super) fn new(
+        sink: W,
+        schema: &SchemaRef,
+        options: ArrowWriterOptions,
+        ahead: usize,
+        threads: usize,
+    ) -> Result<Self> {
+        let writer = ArrowWriter::try_new_with_options(sink, SchemaRef::clone(schema), options)?;
+        let (writer, factory) = writer.into_serialized_writer()?;
+        let columns = Columns { factory: Arc::new(factory), schema: SchemaRef::clone(schema), ahead, threads };
+        Ok(ParquetFile { writer, columns, group: None })
+    }
+
+    pub(super) fn write(&mut self, rows: RecordBatch) -> Result<()> {
+        let group = match &mut self.group {
+            Some(group) => group,
+            None => self.group.insert(self.columns.begin(HashMap::new())?),
+        };
+        group.write(rows)?;
+        if group.rows >= GROUP { self.end_group() } else { Ok(()) }
+    }
+
+    /// Encodes what waits, unless it is little.
+    pub(super) fn catch_up(&mut self) -> Result<()> {
+        self.group.as_mut().map_or(Ok(()), RowGroup::catch_up)
+    }
+
+    /// Of what row groups are made that are put behind the others by [`ParquetFile::append`].
+    pub(super) fn columns(&self) -> &Columns {
+        &self.columns
+    }
+
+    /// What columns there are, as the file will tell it.
+    pub(super) fn described(&self) -> &SchemaDescriptor {
+        self.writer.schema_descr()
+    }
+
+    /// What the unfinished row group will have in the file, about.
+    pub(super) fn unfinished(&self) -> usize {
+        self.group.as_ref().map_or(0, RowGroup::unfinished)
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        self.group.as_ref().map_or(0, RowGroup::memory)
+    }
+
+    /// Bytes of the row groups that are finished.
+    pub(super) fn written(&self) -> usize {
+        self.writer.bytes_written()
+    }
+
+    pub(super) fn end_group(&mut self) -> Result<()> {
+        self.group.take().map_or(Ok(()), |group| self.append(group.finish()?))
+    }
+
+    pub(super) fn append(&mut self, Finished(columns): Finished) -> Result<()> {
+        let mut group = self.writer.next_row_group()?;
+        for column in columns {
+            match column {
+                FinishedColumn::Made(chunk) => chunk.append_to_row_group(&mut group)?,
+                FinishedColumn::Encoded(encoded) => {
+                    let start = encoded.close.metadata.byte_range().0;
+                    group.append_column(&Pages { start, bytes: encoded.pages }, encoded.close)?;
+                }
+            }
+        }
+        group.close().map(|_| ())
+    }
+
+    pub(super) fn close(mut self) -> Result<ParquetMetaData> {
+        self.end_group()?;
+        self.writer.close()
     }
 }
 
@@ -266,7 +314,6 @@ mod tests {
         datatypes::Int64Type,
     };
     use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-    use std::sync::Arc;
 
     fn rows(first: i64, count: i64) -> RecordBatch {
         let ids = Arc::new(Int64Array::from_iter_values(first..first + count)) as ArrayRef;

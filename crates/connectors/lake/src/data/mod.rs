@@ -21,5 +21,5 @@ pub(crate) use columns::{from_file, nulls};
 pub(crate) use file::{join_numbers, parse_numbers, show_numbers};
 pub(crate) use hive::text as partition_text;
 pub(crate) use patch::{Left, patch};
-pub(crate) use read::{Opened, Which, count_rows};
+pub(crate) use read::{Groups, Known, Opened, Which, count_rows};
 pub(crate) use write::discard;

@@ -2,7 +2,7 @@
 
 use super::{
     DataFile, Layout,
-    encode::{ParquetFile, threads},
+    encode::{Finished, ParquetFile, threads},
     hive,
     sink::{Shared, Sink},
     stats,
@@ -33,7 +33,7 @@ pub(super) struct OpenFile {
     in_files: SchemaRef,
     location: Path,
     /// As shown in messages.
-    name: String,
+    pub(super) name: String,
     partition: Vec<(String, Value)>,
     pub(super) rows: u64,
     pub(super) numbers: Vec<(i64, i64)>,
@@ -79,6 +79,13 @@ impl OpenFile {
         self.writer.write(rows).map_err(|e| self.failed(e))
     }
 
+    /// Puts a row group behind the others: of so many rows, and which of its columns have a NaN.
+    pub(super) fn append(&mut self, group: Finished, rows: u64, not_numbers: BTreeSet<String>) -> Result<()> {
+        self.rows += rows;
+        self.not_numbers.extend(not_numbers);
+        self.writer.append(group).map_err(|e| self.failed(e))
+    }
+
     /// Encodes what has come, where that is worth it.
     pub(super) fn catch_up(&mut self) -> Result<()> {
         self.writer.catch_up().map_err(|e| self.failed(e))
@@ -88,7 +95,7 @@ impl OpenFile {
         self.writer.end_group().map_err(|e| self.failed(e))
     }
 
-    pub(super) fn failed(&self, error: parquet::errors::ParquetError) -> Error {
+    fn failed(&self, error: parquet::errors::ParquetError) -> Error {
         failure::parquet("written", &self.name, error)
     }
 

@@ -4,18 +4,22 @@
 
 use super::{
     DataFile, Layout,
-    encode::Encoded,
+    encode::{Columns, Encoded, Finished, threads},
     lasting::sync,
     open::{OpenFile, is_ours},
-    read::{Opened, Which},
+    read::{Groups, Opened, Which},
     write::ROW_GROUP,
 };
-use crate::lake::Table;
+use crate::{ahead, failure, lake::Table};
 use arrow::array::{Array, MutableArrayData, RecordBatch, RecordBatchOptions, make_array};
 use floodmark_connect::Stop;
 use floodmark_core::{DataType, Error, Result};
-use parquet::{column::writer::ColumnCloseResult, file::metadata::ParquetMetaData};
-use std::{collections::HashMap, ops::Range};
+use parquet::{column::writer::ColumnCloseResult, errors::ParquetError, file::metadata::ParquetMetaData};
+use std::{
+    collections::{BTreeSet, HashMap},
+    mem,
+    ops::Range,
+};
 
 /// Rows of which it is known together in which columns one of them is another.
 const STRETCH: u32 = 1 << 13;
@@ -52,7 +56,7 @@ impl Left {
 }
 
 /// Asks for the rows that are now at some places of the file whose rows were others, in their order and with all columns.
-pub(super) type Others<'a> = dyn FnMut(Range<u32>) -> Result<RecordBatch> + 'a;
+pub(super) type Others<'a> = dyn Fn(Range<u32>) -> Result<RecordBatch> + Sync + 'a;
 
 /// Writes it anew, into a file in the same partition that is nobody's yet. `beside`: how many are written at once.
 pub(crate) fn patch(
@@ -60,12 +64,12 @@ pub(crate) fn patch(
     opened: &Opened<'_>,
     layout: &Layout,
     left: &Left,
-    others: &mut Others<'_>,
+    others: &Others<'_>,
     stop: &Stop,
     beside: usize,
 ) -> Result<DataFile> {
     let mut open = OpenFile::start(table, layout, opened.file().partition.clone(), beside)?;
-    match fill(&mut open, opened, layout, left, others, stop) {
+    match fill(&mut open, opened, layout, left, others, stop, threads(beside)) {
         Ok(()) => {
             let file = open.close(layout, false)?;
             sync(table, &file.location).map(|()| file)
@@ -82,60 +86,108 @@ fn fill(
     opened: &Opened<'_>,
     layout: &Layout,
     left: &Left,
-    others: &mut Others<'_>,
+    others: &Others<'_>,
     stop: &Stop,
+    threads: usize,
 ) -> Result<()> {
     let about = opened.footer().file_metadata();
     let ours = is_ours(about.created_by())
-        && about.schema_descr().root_schema().get_fields() == open.writer.columns().root_schema().get_fields();
+        && about.schema_descr().root_schema().get_fields() == open.writer.described().root_schema().get_fields();
     let pages = ours.then(|| opened.with_pages()).transpose()?;
-    let mut first = 0u32;
-    for (group, about) in opened.footer().row_groups().iter().enumerate() {
-        stop.check()?;
-        let count = u32::try_from(about.num_rows()).map_err(|_| opened.broken("a row group has too many rows"))?;
-        let rows = first..first.checked_add(count).ok_or_else(|| opened.broken("it has too many rows"))?;
-        first = rows.end;
-        let (gone, changed) = (within(&left.gone, &rows), within(&left.changed, &rows));
-        if gone.len() == count as usize {
-            continue;
+    let groups = opened.groups()?;
+    // Row groups side by side, or else the columns of the only one.
+    let (beside, threads) = if groups.len() > 1 { (threads, 1) } else { (1, threads) };
+    let columns = open.writer.columns().clone().by(threads);
+    let patch = Patch { opened, layout, left, others, stop, pages, columns, name: open.name.clone() };
+    let make = |_: usize, group: &Groups, send: &mut dyn FnMut(Patched) -> bool| patch.group(group, send);
+    ahead::each(&groups, beside, make, |Patched { group, rows, not_numbers }| open.append(group, rows, not_numbers))
+}
+
+/// A row group with its rows as they are now.
+struct Patched {
+    group: Finished,
+    rows: u64,
+    not_numbers: BTreeSet<String>,
+}
+
+struct Patch<'a> {
+    opened: &'a Opened<'a>,
+    layout: &'a Layout,
+    left: &'a Left,
+    others: &'a Others<'a>,
+    stop: &'a Stop,
+    /// What the footer says of pages too, where the file's columns are told as ours are.
+    pages: Option<ParquetMetaData>,
+    columns: Columns,
+    name: String,
+}
+
+impl Patch<'_> {
+    /// Makes a row group anew; several of one that is too large, none of one whose rows are gone.
+    fn group(&self, of: &Groups, send: &mut dyn FnMut(Patched) -> bool) -> Result<()> {
+        self.stop.check()?;
+        let (gone, changed) = (within(&self.left.gone, &of.rows), within(&self.left.changed, &of.rows));
+        if gone.len() == of.rows.len() {
+            return Ok(());
         }
-        let kept = match &pages {
+        let kept = match &self.pages {
             Some(pages) if gone.is_empty() => {
-                let columns = if changed.is_empty() { 0 } else { left.columns(&rows) };
-                take_over(opened, pages, group, |name| is_kept(layout, name, columns))?
+                let columns = if changed.is_empty() { 0 } else { self.left.columns(&of.rows) };
+                take_over(self.opened, pages, of.first(), |name| is_kept(self.layout, name, columns))?
             }
             _ => HashMap::new(),
         };
-        note_not_numbers(open, opened, layout, &kept);
-        let in_files = layout.in_files();
+        let in_files = self.layout.in_files();
         let anew = in_files.fields().iter().enumerate().filter(|(at, _)| !kept.contains_key(at));
         let anew: Vec<&str> = anew.map(|(_, field)| field.name().as_str()).collect();
-        let whole = kept.is_empty();
-        open.writer.take_over(kept).map_err(|e| open.failed(e))?;
+        let (mut not_numbers, whole) = (self.not_numbers(&kept), kept.is_empty());
+        let mut group = self.columns.begin(kept).map_err(|e| self.failed(e))?;
+        let mut rows = 0;
         if anew.is_empty() {
-            open.rows += u64::from(count);
+            rows = of.rows.len() as u64;
         } else {
-            let mut next = rows.start;
-            for batch in opened.read(&anew, Which::Group(group))? {
-                stop.check()?;
+            let mut next = of.rows.start;
+            for batch in self.opened.read(&anew, Which::Groups(of))? {
+                self.stop.check()?;
                 let batch = batch?;
                 let here = next..next + batch.num_rows() as u32;
                 next = here.end;
-                let batch = patched(batch, here, gone, changed, others)?;
-                layout.check(&batch)?;
-                let (batch, not_numbers) = layout.in_file(&batch)?;
-                open.write(batch, not_numbers)?;
-                if whole && open.writer.unfinished() >= ROW_GROUP {
-                    open.end_group()?;
+                let batch = patched(batch, here, gone, changed, self.others)?;
+                self.layout.check(&batch)?;
+                let (batch, with_nan) = self.layout.in_file(&batch)?;
+                not_numbers.extend(with_nan);
+                rows += batch.num_rows() as u64;
+                group.write(batch).map_err(|e| self.failed(e))?;
+                if whole && group.unfinished() >= ROW_GROUP {
+                    let next = self.columns.begin(HashMap::new()).map_err(|e| self.failed(e))?;
+                    let full = mem::replace(&mut group, next).finish().map_err(|e| self.failed(e))?;
+                    let full = Patched { group: full, rows: mem::take(&mut rows), not_numbers: not_numbers.clone() };
+                    if !send(full) {
+                        return Ok(());
+                    }
                 }
             }
         }
-        open.end_group()?;
+        if rows > 0 {
+            let group = group.finish().map_err(|e| self.failed(e))?;
+            send(Patched { group, rows, not_numbers });
+        }
+        Ok(())
     }
-    if u64::from(first) != opened.file().rows {
-        return Err(opened.miscounted());
+
+    /// A footer tells nothing of a NaN: of a column that is not read, the log has no bounds where it may have one.
+    fn not_numbers(&self, kept: &HashMap<usize, Encoded>) -> BTreeSet<String> {
+        let names = kept.values().map(|encoded| encoded.close.metadata.column_descr().name());
+        let unknown = names.filter(|name| {
+            let is_double = self.layout.schema.get(name).is_some_and(|column| column.data_type == DataType::Double);
+            is_double && self.opened.file().columns.get(*name).is_none_or(|bounds| bounds.min.is_none())
+        });
+        unknown.map(str::to_owned).collect()
     }
-    Ok(())
+
+    fn failed(&self, error: ParquetError) -> Error {
+        failure::parquet("written", &self.name, error)
+    }
 }
 
 /// Those of some places that lie among some rows.
@@ -176,25 +228,13 @@ fn take_over(
     Ok(kept)
 }
 
-/// A footer tells nothing of a NaN: of a column that is not read, the log has no bounds where it may have one.
-fn note_not_numbers(open: &mut OpenFile, opened: &Opened<'_>, layout: &Layout, kept: &HashMap<usize, Encoded>) {
-    for encoded in kept.values() {
-        let name = encoded.close.metadata.column_descr().name();
-        let is_double = layout.schema.get(name).is_some_and(|column| column.data_type == DataType::Double);
-        let is_known = opened.file().columns.get(name).is_some_and(|bounds| bounds.min.is_some());
-        if is_double && !is_known {
-            open.not_numbers.insert(name.to_owned());
-        }
-    }
-}
-
 /// Rows of a file with those that are others in their places, and without those that are gone.
 fn patched(
     rows: RecordBatch,
     here: Range<u32>,
     gone: &[u32],
     changed: &[u32],
-    others: &mut Others<'_>,
+    others: &Others<'_>,
 ) -> Result<RecordBatch> {
     let (gone, changed) = (within(gone, &here), within(changed, &here));
     if gone.is_empty() && changed.is_empty() {

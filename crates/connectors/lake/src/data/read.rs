@@ -21,7 +21,7 @@ use parquet::{
     },
     file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader},
 };
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 const ROWS: usize = 8192;
 
@@ -38,13 +38,33 @@ enum From {
 #[derive(Clone, Copy)]
 pub(crate) enum Which<'a> {
     All,
-    /// Those at these places, which rise: the others are not decoded where that can be.
-    At(&'a [u32]),
-    /// Those of a row group.
-    Group(usize),
+    /// Those of some row groups.
+    Groups(&'a Groups),
+    /// Of those the ones at these places in the file, which rise: the others are not decoded where that can be.
+    At(&'a Groups, &'a [u32]),
     /// The row groups that may hold a row of a range; rows beside it come, too.
     Range(&'a Range),
 }
+
+/// Row groups that follow each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Groups {
+    /// By their numbers.
+    groups: std::ops::Range<usize>,
+    /// The places of their rows in the file.
+    pub(crate) rows: std::ops::Range<u32>,
+}
+
+impl Groups {
+    /// Of one of them, its number.
+    pub(crate) fn first(&self) -> usize {
+        self.groups.start
+    }
+}
+
+/// A footer that is read once, whoever needs it first.
+#[derive(Default)]
+pub(crate) struct Known(Mutex<Option<ArrowReaderMetadata>>);
 
 /// A data file whose footer is known.
 pub(crate) struct Opened<'a> {
@@ -68,7 +88,20 @@ impl Table {
     }
 
     pub(crate) fn open_file<'a>(&'a self, snapshot: &'a Snapshot, file: &'a DataFile) -> Result<Opened<'a>> {
-        let footer = footer(self, &file.location, file.size)?;
+        self.open_known(snapshot, file, &Known::default())
+    }
+
+    pub(crate) fn open_known<'a>(
+        &'a self,
+        snapshot: &'a Snapshot,
+        file: &'a DataFile,
+        known: &Known,
+    ) -> Result<Opened<'a>> {
+        let mut known = known.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let footer = match &*known {
+            Some(footer) => footer.clone(),
+            None => known.insert(footer(self, &file.location, file.size)?).clone(),
+        };
         Ok(Opened { table: self, snapshot, file, footer, name: format!("{}/{}", self.name, file.location) })
     }
 }
@@ -76,6 +109,27 @@ impl Table {
 impl Opened<'_> {
     pub(crate) fn footer(&self) -> &ParquetMetaData {
         self.footer.metadata()
+    }
+
+    /// Its row groups, one by one.
+    pub(crate) fn groups(&self) -> Result<Vec<Groups>> {
+        let mut first = 0u32;
+        let groups = self.footer().row_groups().iter().enumerate().map(|(at, group)| {
+            let end = u32::try_from(group.num_rows()).ok().and_then(|rows| first.checked_add(rows));
+            let rows = first..end.ok_or_else(|| self.broken("it has too many rows"))?;
+            first = rows.end;
+            Ok(Groups { groups: at..at + 1, rows })
+        });
+        let groups = groups.collect::<Result<Vec<_>>>()?;
+        if u64::from(first) == self.file.rows { Ok(groups) } else { Err(self.miscounted()) }
+    }
+
+    /// A share of its row groups, of so many; `None` where it has fewer, and this share has none.
+    pub(crate) fn share(&self, share: usize, of: usize) -> Result<Option<Groups>> {
+        let groups = self.groups()?;
+        let part = groups.len() * share / of..groups.len() * (share + 1) / of;
+        let ends = groups[part.clone()].first().zip(groups[part.clone()].last());
+        Ok(ends.map(|(first, last)| Groups { groups: part, rows: first.rows.start..last.rows.end }))
     }
 
     /// The footer with what it says of pages.
@@ -115,17 +169,15 @@ impl Opened<'_> {
         let mut rows = self.file.rows;
         match which {
             Which::All => {}
-            Which::At(places) => {
-                let one = |place: &u32| *place as usize..*place as usize + 1;
-                let all = usize::try_from(rows).map_err(|e| Error::internal("a file has too many rows").cause(e))?;
-                let places_of = places.iter().map(one);
-                builder = builder.with_row_selection(RowSelection::from_consecutive_ranges(places_of, all));
-                rows = places.len() as u64;
+            Which::Groups(Groups { groups, rows: there }) => {
+                builder = builder.with_row_groups(groups.clone().collect());
+                rows = there.len() as u64;
             }
-            Which::Group(group) => {
-                builder = builder.with_row_groups(vec![group]);
-                let count = self.footer().row_group(group).num_rows();
-                rows = u64::try_from(count).map_err(|_| self.broken("a row group has a negative number of rows"))?;
+            Which::At(Groups { groups, rows: there }, places) => {
+                let one = |place: &u32| (place - there.start) as usize..(place - there.start) as usize + 1;
+                let chosen = RowSelection::from_consecutive_ranges(places.iter().map(one), there.len());
+                builder = builder.with_row_groups(groups.clone().collect()).with_row_selection(chosen);
+                rows = places.len() as u64;
             }
             Which::Range(range) => {
                 if let Some((groups, left_out)) = self.within(range) {
