@@ -36,6 +36,7 @@ use floodmark_core::{
 use rusqlite::Connection;
 use spool::Spool;
 use std::path::Path;
+use strangers::Parted;
 
 /// Takes rows that are brought: some of one file, which one, and where in it each of them lies.
 pub type Put<'a> = dyn FnMut(&RecordBatch, u32, &[u32]) -> Result<()> + 'a;
@@ -281,7 +282,7 @@ pub(crate) fn run(
         return Ok(outcome);
     }
     let nothing = plan.forget || elsewhere.rows()? == 0;
-    let strangers = !rehearsing && strangers::possible(db, plan)?;
+    let strangers = !rehearsing && strangers::possible(db, plan, nothing)?;
     let all = match pipeline.load {
         Load::Append => false,
         _ if !known => true,
@@ -314,15 +315,21 @@ pub(crate) fn run(
         deletes |= batch.delete.as_ref().is_some_and(|delete| delete.has_true());
         spool.push(batch)?;
     }
-    let wanted = Wanted::Rows { keys: keys.as_ref(), windows: windows.as_ref(), within: plan.within.as_ref() };
-    let met = if nothing { 0 } else { brought.bring(elsewhere, &wanted)? };
-    let distinct = keys.is_some_and(|keys| keys.len() == rows);
-    drop(windows);
-    let mut spooled = spool.read(incoming.complete())?;
-    match strangers && met == 0 && distinct && !deletes {
-        true => strangers::add(plan, &brought.schema, elsewhere, &mut spooled),
-        false => merge::run(db, plan, was_empty, &mut spooled),
+    let once = keys.as_ref().is_some_and(|keys| keys.len() == rows);
+    if strangers && once && !deletes {
+        brought.met = Some(Values::new(&pipeline.key, plan.target.schema)?);
     }
+    if !nothing {
+        let wanted = Wanted::Rows { keys: keys.as_ref(), windows: windows.as_ref(), within: plan.within.as_ref() };
+        brought.bring(elsewhere, &wanted)?;
+    }
+    drop((keys, windows));
+    let mut spooled = spool.read(incoming.complete())?;
+    let Some(met) = brought.met.take() else { return merge::run(db, plan, was_empty, &mut spooled) };
+    let mut parted = Parted { incoming: &mut spooled, met, pipeline, schema: &brought.schema, elsewhere, rows: 0 };
+    let mut outcome = merge::run(db, plan, was_empty, &mut parted)?;
+    outcome.counts.inserted += parted.rows;
+    Ok(outcome)
 }
 
 /// Rows that meet no other go where the table is as they come.

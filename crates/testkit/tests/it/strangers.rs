@@ -33,7 +33,7 @@ fn they_lie_as_they_came_and_any_other_is_merged() {
     assert_eq!(newest(folder), [5, 3, 9, 4]);
     assert_eq!(load(folder, &[12, 10, 11], ""), (3, 0, 0));
     assert_eq!(newest(folder), [12, 10, 11]);
-    // One that the table has; and one that comes twice.
+    // One that the table has, among others; and one that comes twice.
     assert_eq!(load(folder, &[14, 10, 13], "new "), (2, 1, 0));
     assert_eq!(load(folder, &[21, 20, 21], ""), (2, 0, 1));
     let expected = [3, 4, 5, 9, 10, 11, 12, 13, 14, 20, 21].map(|id| {

@@ -1,6 +1,6 @@
 //! Which rows were brought, and what became of the table.
 
-use super::{Bench, Elsewhere, Wanted, untold};
+use super::{Bench, Elsewhere, Values, Wanted, untold};
 use crate::{bind, ddl, failure::to, merge};
 use arrow::{
     array::RecordBatch,
@@ -26,6 +26,8 @@ pub(super) struct Brought<'db> {
     /// The table's columns, those included that are kept beside the data.
     pub(super) schema: Schema,
     rehearsing: bool,
+    /// Where they are asked for: the keys of what was brought.
+    pub(super) met: Option<Values>,
 }
 
 impl<'db> Brought<'db> {
@@ -49,7 +51,7 @@ impl<'db> Brought<'db> {
             ));
         }
         crash::at(Point::Temporary, || db.execute_batch(&sql).map_err(to("watch the table")))?;
-        Ok(Brought { db, table, schema, rehearsing })
+        Ok(Brought { db, table, schema, rehearsing, met: None })
     }
 
     pub(super) fn bring(&mut self, elsewhere: &mut dyn Elsewhere, wanted: &Wanted<'_>) -> Result<u64> {
@@ -64,6 +66,9 @@ impl<'db> Brought<'db> {
         };
         let (mut scratch, mut rows) = (String::new(), 0);
         elsewhere.bring(wanted, &self.schema, &mut |batch, file, places| {
+            if let Some(met) = &mut self.met {
+                met.add(batch)?;
+            }
             let cells = bind::columns(batch, &types)?;
             for (row, at) in places.iter().enumerate() {
                 for (n, cell) in cells.iter().enumerate() {
