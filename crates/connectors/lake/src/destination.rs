@@ -16,7 +16,7 @@ use floodmark_connect::{
 use floodmark_core::{
     Code, Error, Result, Schema,
     fingerprint::{Fingerprint, RowHasher},
-    pipeline::{Load, Pipeline},
+    pipeline::Pipeline,
     schema::Change,
     state::State,
     url::ConnectionUrl,
@@ -104,7 +104,7 @@ impl LakeDestination {
     }
 
     /// The table that a plan loads, as it is now.
-    pub(crate) fn rows(&self, now: &Now, plan: &LoadPlan<'_>, stop: &Stop) -> Result<Rows> {
+    pub(crate) fn rows(&self, now: &Now, plan: &LoadPlan<'_>, state: &State, stop: &Stop) -> Result<Rows> {
         let name = &plan.target.pipeline.destination.table;
         let table = self.lake.table(name)?;
         let snapshot = match &now.pointer {
@@ -128,7 +128,7 @@ impl LakeDestination {
             file_size: spec.file_size,
             cleared: false,
             writer: None,
-            next: 1,
+            next: first_number(state),
             finders: finders(plan.target.pipeline),
             stop: stop.clone(),
             brought: None,
@@ -186,13 +186,28 @@ fn partitions(table: &str, there: Option<&Snapshot>, named: &[String], schema: &
     }
 }
 
-/// Another program may have changed the table since the pipeline loaded it, or put another one in its place: a column of a type
-/// that does not become the pipeline's could be neither read nor written.
+/// The first number that no row of the pipeline's files has, also of those that the table does not have any more: a row with the
+/// number of another would be taken for it.
+fn first_number(state: &State) -> i64 {
+    let lineages = state.files.values().filter_map(|file| file.lineage.as_ref());
+    lineages.flat_map(|lineage| &lineage.ranges).map(|(_, last)| last + 1).max().unwrap_or(1)
+}
+
+/// Another program may have changed the table since the pipeline loaded it, or put another one in its place: a column of another
+/// type, or with another name but for its case, could be neither read nor written.
 fn refuse_other_types(table: &str, there: &Snapshot, plan: &LoadPlan<'_>) -> Result<()> {
     let pipeline = plan.target.pipeline;
-    let replaced = pipeline.load == Load::Overwrite && pipeline.key.is_empty() && plan.within.is_none();
-    if plan.forget || replaced {
+    if plan.forget {
         return Ok(());
+    }
+    let is_called = |wanted: &str, name: &str| wanted != name && wanted.to_lowercase() == name.to_lowercase();
+    let called = plan.target.schema.names().into_iter().find_map(|wanted| {
+        let name = there.schema.names().into_iter().find(|name| is_called(wanted, name))?;
+        there.schema.get(wanted).is_none().then_some((wanted, name))
+    });
+    if let Some((wanted, name)) = called {
+        let what = format!("column {name:?} of the table is {wanted:?} in the pipeline");
+        return Err(changed_by_another(table, what, pipeline));
     }
     let widens = |name: &str| {
         plan.target
@@ -202,19 +217,21 @@ fn refuse_other_types(table: &str, there: &Snapshot, plan: &LoadPlan<'_>) -> Res
     };
     let other = plan.target.schema.columns.iter().find_map(|wanted| {
         let before = there.schema.get(&wanted.name)?;
-        let becomes = stored_alike(before, wanted)
-            || before.data_type.widen(wanted.data_type) == Some(wanted.data_type)
-            || widens(&wanted.name);
+        let becomes = stored_alike(before, wanted) || widens(&wanted.name);
         (!becomes).then_some((&wanted.name, before.data_type, wanted.data_type))
     });
     let Some((name, before, after)) = other else { return Ok(()) };
     let what = format!("column {name:?} of the table is {before}, and the pipeline loads it as {after}");
-    Err(failure::unsuited(table, what)
+    Err(changed_by_another(table, what, pipeline))
+}
+
+fn changed_by_another(table: &str, what: String, pipeline: &Pipeline) -> Error {
+    failure::unsuited(table, what)
         .help(
             "another program has changed the table, or put another one in its place: bring back the one that was there",
         )
         .help(format!("or load it anew, which drops its rows: `floodmark run {} --full-refresh`", pipeline.name))
-        .help("or load into another table"))
+        .help("or load into another table")
 }
 
 /// The values of partition columns stand in the log as texts, also those of files that are gone, and some readers read all of

@@ -70,7 +70,7 @@ impl Session for LakeRehearsal {
 
     fn load(&mut self, plan: &LoadPlan<'_>, chunk: &mut dyn Chunk) -> Result<Counts> {
         if !std::mem::replace(&mut self.begun, true) {
-            let mut rows = self.destination.rows(&self.now, plan, &self.stop)?;
+            let mut rows = self.destination.rows(&self.now, plan, self.bench.asked().state(), &self.stop)?;
             self.look_again(&plan.target.pipeline.name)?;
             self.destination.refuse_shared(self.bench.asked().state(), &plan.target)?;
             rows.brought = Some(HashSet::new());

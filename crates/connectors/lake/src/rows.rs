@@ -26,7 +26,7 @@ pub(crate) struct Rows {
     /// Nothing of what was there is there any more.
     pub(crate) cleared: bool,
     pub(crate) writer: Option<Writer>,
-    /// The first number that no row has yet, once the writer gives some.
+    /// The first number that no row has yet: none of a file the pipeline knows, and once the writer gives some, none of the table.
     pub(crate) next: i64,
     /// Columns by which rows are found.
     pub(crate) finders: Vec<String>,
@@ -78,7 +78,7 @@ impl Rows {
 
     fn first_number(&self) -> Result<i64> {
         let last = self.files()?.iter().flat_map(|file| file.numbers.iter().flatten()).map(|(_, last)| *last).max();
-        Ok(last.map_or(1, |last| last + 1))
+        Ok(last.map_or(self.next, |last| self.next.max(last + 1)))
     }
 }
 
@@ -147,6 +147,9 @@ impl Elsewhere for Shared {
             guard.next = guard.first_number()?;
             let layout = guard.layout(schema, numbered.then_some(guard.next));
             guard.writer = Some(Writer::new(&guard.table, layout)?);
+        }
+        if let Some(field) = rows.schema().fields().iter().find(|field| schema.get(field.name()).is_none()) {
+            return Err(Error::internal(format!("the table is to have no column {:?}", field.name())));
         }
         let whole = fitted(rows, schema)?;
         if let Some(writer) = &mut guard.writer {

@@ -215,7 +215,7 @@ impl Session for LakeSession {
         let _turn = self.turn()?;
         let (now, raise) = self.refresh()?;
         let table = &plan.target.pipeline.destination.table;
-        let rows = self.destination.rows(&now, plan, &self.stop)?;
+        let rows = self.destination.rows(&now, plan, &self.state, &self.stop)?;
         self.destination.refuse_shared(&self.state, &plan.target)?;
         if self.keeper.number(rows.snapshot.as_deref())? > now.number {
             return Err(self.astray(table));

@@ -13,6 +13,8 @@ mod lesson;
 mod model;
 #[cfg(unix)]
 mod mysql;
+#[cfg(feature = "lake")]
+mod outside;
 mod partitions;
 #[cfg(feature = "lake")]
 mod patched;

@@ -328,7 +328,9 @@ fn nothing_else(table: &Table) -> Result<()> {
     let there = table.place.list(None).map_err(|e| table.read_failed(&folder, &e))?;
     let other = there.iter().find(|file| {
         let name = file.location.filename().unwrap_or_default();
-        let ours = name.strip_prefix("part-").and_then(|name| name.strip_suffix(".zstd.parquet"));
+        let data = name.strip_prefix("part-").and_then(|name| name.strip_suffix(".zstd.parquet"));
+        // What was to become an entry of the log: see `Place::put_new`.
+        let ours = data.or_else(|| name.strip_prefix('.')?.strip_suffix(".tmp"));
         ours.and_then(|id| uuid::Uuid::try_parse(id).ok()).is_none_or(|id| id.get_version_num() != 7)
     });
     let Some(other) = other else { return Ok(()) };
