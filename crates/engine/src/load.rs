@@ -7,7 +7,7 @@ use crate::{
     run::{Replay, begun, settings_of_part},
     shape::{Misfit, Origin, Shaper},
 };
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use floodmark_connect::{
     BadRow, Chunk, ShapedBatch,
     crash::{self, Point},
@@ -416,7 +416,7 @@ impl Chunk for Chunks<'_, '_, '_> {
             None if self.done && !stays => highest.clone().or(stored),
             None => stored,
         };
-        let now = self.parts.clock.now();
+        let now = self.parts.clock.now().max(logical(self.parts.record.started_at, &self.parts.state));
         self.parts.record.finished_at = Some(now);
         let last = self.done && self.parts.receipts.as_ref().is_none_or(|receipts| receipts.last);
         self.parts.record.status = if last { "ok" } else { "partial" }.into();
@@ -606,6 +606,16 @@ fn number(first: u64, bad: &[u64], good: usize) -> u64 {
 pub(crate) fn movement(column: &str, before: Option<&Mark>) -> WatermarkMove {
     let before = before.map(|m| m.value.to_string());
     WatermarkMove { column: column.to_owned(), after: before.clone(), before }
+}
+
+/// The time that counts for a load begun at this one: behind the last commit also where a clock was set back since, or that of
+/// another machine goes ahead. What has no time of its own (`scd2`) would else come before what it follows. States keep their
+/// times to the millisecond.
+pub(crate) fn logical(begun: DateTime<Utc>, state: &State) -> DateTime<Utc> {
+    match state.updated_at {
+        Some(last) if begun < last => last + TimeDelta::milliseconds(1),
+        _ => begun,
+    }
 }
 
 /// A fresh line of the run ledger.

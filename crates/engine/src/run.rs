@@ -4,7 +4,7 @@ use crate::{
     attempt::Rows,
     by_file::{self, FileColumns},
     extract::{Extract, Item},
-    load::{Chunks, Parts, movement, record},
+    load::{Chunks, Parts, logical, movement, record},
     names,
     plan::{self, Known, Plan, Reading},
     preview::Preview,
@@ -502,7 +502,7 @@ impl Work<'_> {
                     schema: &schemas.target,
                     changes: if first { &schemas.changes } else { &[] },
                     version: self.pipeline.version.as_deref().and_then(type_of),
-                    now: i128::from(run.started_at.timestamp_micros()) * 1000,
+                    now: i128::from(logical(run.started_at, &state).timestamp_micros()) * 1000,
                     run: &run.run,
                 };
                 let plan = LoadPlan {

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     cast,
     diff::{Encoder, Paired, Part, Report, Side, columns as read_columns},
+    load::logical,
     run::Engine,
     shape::Shaper,
     verify::{Ground, unverified},
@@ -238,7 +239,7 @@ impl Mending<'_> {
                 schema,
                 changes: &[],
                 version: merged.version.as_deref().and_then(type_of),
-                now: i128::from(run.started_at.timestamp_micros()) * 1000,
+                now: i128::from(logical(run.started_at, self.state).timestamp_micros()) * 1000,
                 run: &run.run,
             },
             replace: Vec::new(),

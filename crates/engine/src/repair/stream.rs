@@ -1,7 +1,10 @@
 //! The rows of a repair's transaction.
 
 use super::rows::Rows;
-use crate::shape::{Origin, Shaper};
+use crate::{
+    load::logical,
+    shape::{Origin, Shaper},
+};
 use arrow::array::{BooleanArray, RecordBatch};
 use floodmark_connect::{
     Chunk, ShapedBatch,
@@ -86,7 +89,7 @@ impl Chunk for Stream<'_> {
         crash::reached(Point::Sealed)?;
         self.record.counts.add(&sum);
         self.record.status = if self.last { "ok" } else { "partial" }.into();
-        let now = self.clock.now();
+        let now = self.clock.now().max(logical(self.record.started_at, self.state));
         self.record.finished_at = Some(now);
         self.record.commits.push(Committed {
             commits: 1,

@@ -4,6 +4,7 @@
 
 mod backfill;
 mod cases;
+mod clock;
 mod crash;
 mod diff;
 #[cfg(feature = "lake")]
