@@ -4,7 +4,7 @@ use crate::{failure, log::Snapshot, store::Place};
 use floodmark_core::{Code, Error, Result, url::ConnectionUrl};
 use object_store::{ObjectMeta, ObjectStore, local::LocalFileSystem, path::Path, prefix::PrefixStore};
 use std::{
-    path::{Path as Local, PathBuf, absolute},
+    path::{Component, Path as Local, PathBuf, absolute},
     sync::Arc,
 };
 
@@ -67,7 +67,7 @@ impl Lake {
         let folder = absolute(&folder).map_err(|e| {
             Error::new(Code::BadUrl, format!("{url} is no folder that can be used")).cause(e.to_string())
         })?;
-        Lake::folder(folder, name, kind)
+        Lake::folder(without_dots(&folder), name, kind)
     }
 
     fn folder(folder: PathBuf, name: String, kind: Kind) -> Result<Lake> {
@@ -77,7 +77,11 @@ impl Lake {
                 .help("name the folder under which tables are folders"));
         }
         let inside = Path::from_absolute_path(&folder).map_err(|e| {
-            Error::new(Code::BadUrl, "the folder's name cannot be used").in_file(&folder).cause(e.to_string())
+            Error::new(Code::BadUrl, "the folder's name cannot be used")
+                .in_file(&folder)
+                .state("nothing was read or written")
+                .help("name another folder, of text in UTF-8")
+                .cause(e.to_string())
         })?;
         let store = prefixed(Arc::new(LocalFileSystem::new()), inside);
         Ok(Lake { place: Place { store, local: Some(folder) }, name, kind })
@@ -185,7 +189,7 @@ impl Lake {
     }
 
     fn failed(&self, code: Code, doing: &str, path: &Path, error: &object_store::Error) -> Error {
-        failure::store(code, doing, &format!("{}/{path}", self.name), error)
+        failure::store(code, doing, format!("{}/{path}", self.name).trim_end_matches('/'), error)
     }
 
     /// A table by its name: one folder, or several with slashes.
@@ -214,6 +218,20 @@ impl Lake {
         let name = format!("{}/{name}", self.name);
         Ok(Table { place: Place { store, local }, folder, name, kind: self.kind })
     }
+}
+
+/// The same folder without `..`, of which stores know nothing: above a link is what is above the folder that it names.
+fn without_dots(folder: &Local) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in folder.components() {
+        if part == Component::ParentDir {
+            out = out.canonicalize().unwrap_or(out);
+            out.pop();
+        } else {
+            out.push(part);
+        }
+    }
+    out
 }
 
 fn prefixed(store: Arc<dyn ObjectStore>, folder: Path) -> Arc<dyn ObjectStore> {
@@ -270,5 +288,26 @@ mod tests {
             lake.table(name).unwrap();
         }
         assert!(!Local::new("nowhere").exists(), "looking makes nothing");
+    }
+
+    #[test]
+    fn a_lake_may_lie_above_or_beside() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        std::fs::create_dir_all(root.join("far/deep")).unwrap();
+        let at = |below: &str| {
+            let url = format!("delta:///{}/{below}", root.display());
+            let lake = Lake::open(&ConnectionUrl::parse(&url).unwrap()).unwrap();
+            lake.put_new(&Path::from("x"), "x").unwrap();
+            lake.path().unwrap().join("x")
+        };
+        assert_eq!(at("far/../beside"), root.join("beside/x"));
+        assert_eq!(at("nowhere/../there/./../other"), root.join("other/x"));
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(root.join("far/deep"), root.join("link")).unwrap();
+            assert_eq!(at("link/../lake"), root.join("far/lake/x"));
+        }
+        assert_eq!(without_dots("/../../a".as_ref()), Local::new("/a"));
     }
 }
