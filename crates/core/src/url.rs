@@ -90,6 +90,15 @@ impl ConnectionUrl {
         STORES.contains(&self.scheme())
     }
 
+    /// As shown where it is part of a name: without a store's settings, which say how it is reached.
+    pub fn name(&self) -> String {
+        let shown = self.to_string();
+        match self.is_store() || is_lake(&self.scheme) {
+            true => shown.split('?').next().unwrap_or_default().trim_end_matches('/').to_owned(),
+            false => shown,
+        }
+    }
+
     /// The place of a file below it, without its settings and secrets: what stands before an `@` or behind a question mark.
     pub fn below(&self, file: &str) -> String {
         let rest = self.rest.split('?').next().unwrap_or_default().trim_start_matches('/');
@@ -189,6 +198,14 @@ mod tests {
         );
         let url = ConnectionUrl::parse("postgres://app:s3cret@db/shop").unwrap();
         assert_eq!(url.to_string(), "postgres://app:***@db/shop");
+    }
+
+    #[test]
+    fn settings_of_a_store_are_no_part_of_its_name() {
+        let name = |url: &str| ConnectionUrl::parse(url).unwrap().name();
+        assert_eq!(name("delta+s3://shop/lake/?endpoint=http://x&access_key_id=a"), "delta+s3://shop/lake");
+        assert_eq!(name("delta:///lake"), "delta:///lake");
+        assert_eq!(name("postgres://db?host=/tmp"), "postgres://db?host=/tmp");
     }
 
     #[test]

@@ -108,7 +108,7 @@ impl Named {
         let url = ConnectionUrl::parse(url)?;
         let relation = Relation::Table(table.to_owned());
         Ok(Named {
-            name: format!("{url}#{table}"),
+            name: format!("{}#{table}", url.name()),
             spec: SourceSpec::Database(DatabaseSource { url, relation, readers: 1 }),
         })
     }

@@ -42,7 +42,7 @@ impl Lake {
     /// `delta:///folder` (relative), `delta:////folder`, or `delta+s3://bucket/folder?…` and the like. Nothing is asked or
     /// made.
     pub fn open(url: &ConnectionUrl) -> Result<Lake> {
-        let name = url.to_string().split('?').next().unwrap_or_default().trim_end_matches('/').to_owned();
+        let name = url.name();
         let (format, scheme) = url.scheme().split_once('+').map_or((url.scheme(), None), |(f, s)| (f, Some(s)));
         let kind = match format {
             "delta" => Kind::Delta,

@@ -178,7 +178,7 @@ impl Engine {
             None => side(&pipeline.source, from, false, pipeline, request)?,
             Some(expected) => side(&expected.source(), from, true, pipeline, request)?,
         };
-        let into = format!("{}#{}", pipeline.destination.url, pipeline.destination.table);
+        let into = format!("{}#{}", pipeline.destination.url.name(), pipeline.destination.table);
         let right = side(&table(pipeline), into, true, pipeline, request)?;
         if way == Way::Direct {
             left.types = crate::names::survey_request(pipeline, state.schema.as_ref()).pinned;
@@ -418,7 +418,9 @@ pub(crate) fn apart(spec: &SourceSpec, condition: &str) -> Result<SideSpec> {
 fn source_name(pipeline: &Pipeline) -> String {
     match &pipeline.source {
         SourceSpec::Files(files) => files.patterns.join(", "),
-        SourceSpec::Database(DatabaseSource { url, relation: Relation::Table(table), .. }) => format!("{url}#{table}"),
+        SourceSpec::Database(DatabaseSource { url, relation: Relation::Table(table), .. }) => {
+            format!("{}#{table}", url.name())
+        }
         SourceSpec::Database(DatabaseSource { url, .. }) => format!("a query of {url}"),
         SourceSpec::Handed(name) => name.clone(),
     }
