@@ -99,11 +99,19 @@ impl ConnectionUrl {
         }
     }
 
-    /// The place of a file below it, without its settings and secrets: what stands before an `@` or behind a question mark.
+    /// The place of a file below it, without its settings and secrets: what stands behind a question mark, or as a password
+    /// before an `@`. Without one it is no secret of Azure's, but the name of a container.
     pub fn below(&self, file: &str) -> String {
-        let rest = self.rest.split('?').next().unwrap_or_default().trim_start_matches('/');
-        let (host, folder) = rest.split_once('/').unwrap_or((rest, ""));
-        let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+        let rest = self.rest.split('?').next().unwrap_or_default();
+        let (host, folder) = match rest.strip_prefix("//") {
+            Some(rest) => rest.split_once('/').unwrap_or((rest, "")),
+            None => ("", rest),
+        };
+        let azure = matches!(self.scheme(), "az" | "azure" | "abfs" | "abfss" | "adl");
+        let host = match host.rsplit_once('@') {
+            Some((user, bare)) if user.contains(':') || !azure => bare,
+            _ => host,
+        };
         let folder = folder.trim_matches('/');
         let slash = if folder.is_empty() { "" } else { "/" };
         format!("{}://{host}/{folder}{slash}{}", self.scheme, file.trim_start_matches('/'))
@@ -185,6 +193,10 @@ mod tests {
         assert_eq!(below("s3://shop?endpoint=http://x/y"), "s3://shop/a/*.csv");
         assert_eq!(below("s3://shop/2024/?region=eu"), "s3://shop/2024/a/*.csv");
         assert_eq!(below("https://me:geheim@host/x"), "https://host/x/a/*.csv");
+        assert_eq!(below("abfss://c@account.host/x"), "abfss://c@account.host/x/a/*.csv");
+        assert_eq!(below("abfss://c:geheim@account.host/x"), "abfss://account.host/x/a/*.csv");
+        assert_eq!(below("s3:///x"), "s3:///x/a/*.csv");
+        assert_eq!(below("s3:/shop/x"), "s3:///shop/x/a/*.csv");
     }
 
     #[test]

@@ -30,7 +30,12 @@ pub(crate) fn store(code: Code, doing: &str, name: &str, error: &StoreError) -> 
         ),
         _ => (
             format!("the store failed to {doing} it"),
-            "it was tried again for a minute where that may help; check the endpoint, the room on the disk and the network",
+            match doing {
+                "write" => {
+                    "it was tried again where that may help; check the endpoint, the room on the disk and the network"
+                }
+                _ => "it was tried again where that may help; check the endpoint, the region and the network",
+            },
         ),
     };
     Error::new(code, what).in_file(name).help(help).cause(words)
@@ -103,6 +108,22 @@ mod tests {
     use super::*;
     use parquet::errors::ParquetError;
     use std::io;
+
+    #[test]
+    fn a_list_needs_credentials_and_no_room() {
+        let told = |said: &str| {
+            let error = StoreError::Generic { store: "S3", source: said.into() };
+            format!("{:?}", store(Code::DestinationOpen, "list", "t", &error))
+        };
+        let metadata = "Error performing PUT http://169.254.169.254/latest/api/token in 1ms - ";
+        let none = told(&format!("{metadata}Server returned non-2xx status code: 403 Forbidden: "));
+        assert!(
+            none.contains("there are no credentials for the store") && none.contains("AWS_ACCESS_KEY_ID"),
+            "{none}"
+        );
+        let failed = told("error sending request");
+        assert!(failed.contains("failed to list") && !failed.contains("disk"), "{failed}");
+    }
 
     #[test]
     fn what_a_disk_says_is_told_with_what_helps() {

@@ -31,16 +31,9 @@ pub(crate) fn of(doing: &str, name: &str, error: StoreError) -> Error {
         StoreError::NotSupported { .. } | StoreError::NotImplemented { .. } => {
             (format!("the store cannot {doing} it"), "a web server is not listed: name each file by its whole URL")
         }
-        // Where no credentials are found the client looks for a server that gives them to machines of the cloud.
-        _ if ["metadata", "169.254.169.254"].iter().any(|place| words.contains(place)) => (
-            "there are no credentials for the store".to_owned(),
-            "they are looked for in the connection's URL, in the environment (AWS_ACCESS_KEY_ID, GOOGLE_SERVICE_ACCOUNT, \
-             AZURE_STORAGE_ACCOUNT_KEY, …), in ~/.aws, and at the metadata server of a machine in the cloud; for what everybody \
-             may read: anonymous=true",
-        ),
         _ => (
             format!("the store failed to {doing} it"),
-            "it was tried again for a minute where that may help; check the endpoint, the region and the network",
+            "it was tried again where that may help; check the endpoint, the region and the network",
         ),
     };
     let code = if matches!(error, StoreError::NotFound { .. }) { Code::SourceMissing } else { Code::SourceRead };
@@ -50,7 +43,20 @@ pub(crate) fn of(doing: &str, name: &str, error: StoreError) -> Error {
 /// Of credentials that are wrong, or were right once and elsewhere, stores tell by their own codes and by various statuses: what
 /// it is, and what to do. The client has words for it alone: it tells of a list that is refused as of any request that failed.
 pub fn of_credentials(words: &str) -> Option<(&'static str, &'static str)> {
-    let has = |codes: &[&str]| codes.iter().any(|code| words.contains(&format!(">{code}<")));
+    // Where none are found the client asks the server that gives them to machines of the cloud; elsewhere nobody answers there,
+    // or somebody refuses.
+    if ["//169.254.169.254", "//169.254.170.2", "//metadata.google.internal"]
+        .iter()
+        .any(|server| words.contains(server))
+    {
+        return Some((
+            "there are no credentials for the store",
+            "they are looked for in the connection's URL, in the environment (AWS_ACCESS_KEY_ID, GOOGLE_SERVICE_ACCOUNT, \
+             AZURE_STORAGE_ACCOUNT_KEY, …), in ~/.aws, and at the metadata server of a machine in the cloud; for what everybody \
+             may read: anonymous=true in the URL of a connection",
+        ));
+    }
+    let has = |codes: &[&str]| codes.iter().any(|code| words.contains(&format!(": {code}: ")));
     if has(&["ExpiredToken", "TokenRefreshRequired", "InvalidToken"]) {
         return Some((
             "the store's credentials are expired",
@@ -108,7 +114,28 @@ pub fn words(error: &(dyn std::error::Error + 'static)) -> String {
         }
         next = error.source();
     }
-    without_signature(without_queries(&words))
+    without_signature(without_queries(&without_markup(words)))
+}
+
+/// Of an answer in XML its code and its message: `CODE: MESSAGE`.
+fn without_markup(words: String) -> String {
+    let end = "</Error>";
+    let begin = words.find("<?xml").or_else(|| words.find("<Error"));
+    let Some((begin, behind)) = begin.zip(words.rfind(end).map(|at| at + end.len())).filter(|(a, b)| a < b) else {
+        return words;
+    };
+    let part = |name: &str| {
+        let (_, rest) = words[begin..behind].split_once(&format!("<{name}>"))?;
+        rest.split_once("</").map(|(text, _)| text.trim())
+    };
+    match (part("Code"), part("Message")) {
+        (Some(code), Some(message)) => {
+            // Azure's begin with a mark of their encoding.
+            let before = words[..begin].trim_end_matches('\u{feff}');
+            format!("{before}{code}: {message}{}", &words[behind..])
+        }
+        _ => words,
+    }
 }
 
 /// Azure repeats what signed a request where it does not agree.
@@ -163,13 +190,28 @@ mod tests {
     }
 
     #[test]
+    fn of_markup_the_code_and_the_message_are_told() {
+        let body =
+            "<?xml version=\"1.0\"?>\n<Error><Code>AccessDenied</Code><Message>No.\nTime:1</Message><Id>7</Id></Error>";
+        let source = format!("status code: 403 Forbidden: \u{feff}{body}").into();
+        let told = words(&StoreError::Generic { store: "S3", source });
+        assert_eq!(told, "Generic S3 error: status code: 403 Forbidden: AccessDenied: No.\nTime:1");
+        assert_eq!(without_markup("<Error>".to_owned()), "<Error>");
+        assert_eq!(without_markup("</Error><Error>".to_owned()), "</Error><Error>");
+    }
+
+    #[test]
     fn who_is_not_known_and_who_may_not_are_told_apart() {
         let of = |words: &str| of_credentials(&format!("Server returned non-2xx {words}")).map(|(what, _)| what);
         let unknown = Some("the store does not know these credentials, or they are expired");
-        assert_eq!(of("status code: 403 Forbidden: <Code>SignatureDoesNotMatch</Code>"), unknown);
+        assert_eq!(of("status code: 403 Forbidden: SignatureDoesNotMatch: no."), unknown);
         assert_eq!(of("status code: 401 Unauthorized: "), unknown);
         let may_not = Some("the store does not let these credentials do that");
-        assert_eq!(of("status code: 403 Forbidden: <Code>AccessDenied</Code>"), may_not);
+        assert_eq!(of("status code: 403 Forbidden: AccessDenied: no."), may_not);
         assert_eq!(of("status code: 404 Not Found: "), None);
+        // Not what the store says, but who gives credentials to machines.
+        let metadata = "Error performing PUT http://169.254.169.254/latest/api/token in 1ms - ";
+        let none = of_credentials(&format!("{metadata}Server returned non-2xx status code: 403 Forbidden: "));
+        assert!(none.is_some_and(|(what, help)| what.starts_with("there are no") && help.contains("~/.aws")));
     }
 }

@@ -1,6 +1,10 @@
 //! From patterns to objects.
 
-use crate::{failure, place::Place, runtime};
+use crate::{
+    failure,
+    place::{Kind, Place},
+    runtime,
+};
 use floodmark_connect::{Slice, Stop};
 use floodmark_core::{Code, Error, Result};
 use futures::TryStreamExt;
@@ -23,6 +27,12 @@ const SHOWN: usize = 5;
 /// The objects that match, as they are listed.
 pub(crate) fn find(store: &dyn ObjectStore, place: &Place, stop: &Stop) -> Result<Vec<Slice>> {
     if !place.is_pattern() {
+        if place.root.kind != Kind::Web && (place.key.is_empty() || place.key.ends_with('/')) {
+            let name = place.name(&place.key);
+            return Err(Error::new(Code::BadUrl, format!("{name} names no object"))
+                .state("nothing was read or written")
+                .help(format!("name one, or many with a pattern such as {name}**/*.csv")));
+        }
         let path = place.path()?;
         return match runtime()?.block_on(store.head(&path)) {
             Ok(meta) => Ok(vec![slice(place, meta)]),

@@ -53,7 +53,13 @@ impl Objects {
 impl Store for Objects {
     fn find(&self, pattern: &str, stop: &Stop) -> Result<Vec<Slice>> {
         let place = Place::parse(pattern)?;
-        find::find(self.store(&place)?.as_ref(), &place, stop)
+        let found = self.store(&place).and_then(|store| find::find(store.as_ref(), &place, stop));
+        found.map_err(|error| match place.has_settings() && error.code() != Code::Interrupted {
+            true => {
+                error.help("a `?` is a wildcard here: settings stand in the URL of a connection, or in the environment")
+            }
+            false => error,
+        })
     }
 
     fn open(&self, slice: &Slice) -> Result<Arc<dyn Object>> {

@@ -3,6 +3,7 @@
 //! What is written in the connection comes before the environment, and that before the files and servers of the cloud that
 //! give credentials to who runs there. Names are those of the store's own tools.
 
+mod address;
 mod profile;
 
 use crate::{
@@ -29,7 +30,8 @@ const SILENT: Duration = Duration::from_secs(30);
 type Setting = (&'static str, &'static str);
 
 const S3: [Setting; 8] = [
-    ("endpoint", "aws_endpoint"),
+    // By the name that counts where the environment has both.
+    ("endpoint", "aws_endpoint_url_s3"),
     ("region", "aws_region"),
     ("anonymous", "aws_skip_signature"),
     ("access_key_id", "aws_access_key_id"),
@@ -69,9 +71,10 @@ pub(crate) fn open(root: &Root, connection: Option<&ConnectionUrl>) -> Result<Ar
     let written = written(root, connection, known)?;
     let built: Result<Arc<dyn ObjectStore>, object_store::Error> = match root.kind {
         Kind::S3 => s3(root, written)?.build().map(|store| Arc::new(store) as _),
-        Kind::Google => google(root, written).build().map(|store| Arc::new(store) as _),
-        Kind::Azure => azure(root, written).build().map(|store| Arc::new(store) as _),
+        Kind::Google => google(root, written)?.build().map(|store| Arc::new(store) as _),
+        Kind::Azure => azure(root, written)?.build().map(|store| Arc::new(store) as _),
         Kind::Web => {
+            address::check_web(&root.url)?;
             let builder = HttpBuilder::new().with_url(&root.url).with_retry(retry());
             builder.with_client_options(client(&root.url)).build().map(|store| Arc::new(store) as _)
         }
@@ -87,11 +90,15 @@ pub(crate) fn open(root: &Root, connection: Option<&ConnectionUrl>) -> Result<Ar
 fn written(root: &Root, connection: Option<&ConnectionUrl>, known: &[Setting]) -> Result<Vec<Written>> {
     let Some((_, query)) = connection.and_then(|url| url.written().split_once('?')) else { return Ok(Vec::new()) };
     let mut written = Vec::new();
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+    // A plus is one, as in any URL but that of a form: keys have them, and come as they are out of `${VAR}`.
+    for (name, value) in form_urlencoded::parse(query.replace('+', "%2B").as_bytes()) {
         let Some((_, key)) = known.iter().find(|(known, _)| *known == name) else {
             let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
-            return Err(Error::new(Code::BadUrl, format!("{} has no setting {name:?}", root.url))
-                .help(format!("the settings are {}", names.join(", "))));
+            let help = match names.as_slice() {
+                [] => "there are none for a web server: take out what stands behind the question mark".to_owned(),
+                names => format!("the settings are {}", names.join(", ")),
+            };
+            return Err(Error::new(Code::BadUrl, format!("{} has no setting {name:?}", root.url)).help(help));
         };
         written.push((*key, value.into_owned()));
     }
@@ -124,7 +131,7 @@ fn s3(root: &Root, written: Vec<Written>) -> Result<AmazonS3Builder> {
             (AmazonS3ConfigKey::SecretAccessKey, found.secret_access_key),
             (AmazonS3ConfigKey::Token, found.session_token),
             (AmazonS3ConfigKey::Region, found.region.filter(|_| !has(&builder, AmazonS3ConfigKey::Region))),
-            (AmazonS3ConfigKey::Endpoint, found.endpoint.filter(|_| !has(&builder, AmazonS3ConfigKey::Endpoint))),
+            (AmazonS3ConfigKey::Endpoint, found.endpoint.filter(|_| s3_endpoint(&builder).is_none())),
         ];
         for (key, value) in values {
             if let Some(value) = value {
@@ -132,28 +139,50 @@ fn s3(root: &Root, written: Vec<Written>) -> Result<AmazonS3Builder> {
             }
         }
     }
-    let endpoint = builder.get_config_value(&AmazonS3ConfigKey::Endpoint).unwrap_or_default();
-    Ok(builder.with_client_options(client(&endpoint)))
+    let says = |key| builder.get_config_value(&key);
+    let endpoint = s3_endpoint(&builder);
+    let others = [says(AmazonS3ConfigKey::MetadataEndpoint), says(AmazonS3ConfigKey::StsEndpoint)];
+    endpoint.iter().chain(others.iter().flatten()).try_for_each(|endpoint| address::check(endpoint))?;
+    let bucket = root.url.split_once("://").map(|(_, bucket)| bucket.to_owned());
+    address::check_word("the bucket's name", bucket, |c| c.is_ascii_alphanumeric() || "-._".contains(c))?;
+    address::check_word("the region", says(AmazonS3ConfigKey::Region), |c| c.is_ascii_alphanumeric() || c == '-')?;
+    address::check_word("the access key's ID", says(AmazonS3ConfigKey::AccessKeyId), |c| c.is_ascii_graphic())?;
+    address::check_word("the session's token", says(AmazonS3ConfigKey::Token), |c| c.is_ascii_graphic())?;
+    Ok(builder.with_client_options(client(&endpoint.unwrap_or_default())))
 }
 
-fn google(root: &Root, written: Vec<Written>) -> GoogleCloudStorageBuilder {
+/// The environment has two names for it, of which one counts more.
+fn s3_endpoint(builder: &AmazonS3Builder) -> Option<String> {
+    let of_s3 = builder.get_config_value(&AmazonS3ConfigKey::S3Endpoint);
+    of_s3.or_else(|| builder.get_config_value(&AmazonS3ConfigKey::Endpoint))
+}
+
+fn google(root: &Root, written: Vec<Written>) -> Result<GoogleCloudStorageBuilder> {
     let builder = GoogleCloudStorageBuilder::from_env().with_url(&root.url).with_retry(retry());
     let builder = written.into_iter().fold(builder, |builder, (key, value)| match key.parse::<GoogleConfigKey>() {
         Ok(key) => builder.with_config(key, value),
         Err(_) => builder,
     });
-    let endpoint = builder.get_config_value(&GoogleConfigKey::BaseUrl).unwrap_or_default();
-    builder.with_client_options(client(&endpoint))
+    let endpoint = builder.get_config_value(&GoogleConfigKey::BaseUrl);
+    endpoint.as_deref().map_or(Ok(()), address::check)?;
+    Ok(builder.with_client_options(client(&endpoint.unwrap_or_default())))
 }
 
-fn azure(root: &Root, written: Vec<Written>) -> MicrosoftAzureBuilder {
+fn azure(root: &Root, written: Vec<Written>) -> Result<MicrosoftAzureBuilder> {
     let builder = MicrosoftAzureBuilder::from_env().with_url(&root.url).with_retry(retry());
     let builder = written.into_iter().fold(builder, |builder, (key, value)| match key.parse::<AzureConfigKey>() {
         Ok(key) => builder.with_config(key, value),
         Err(_) => builder,
     });
-    let endpoint = builder.get_config_value(&AzureConfigKey::Endpoint).unwrap_or_default();
-    builder.with_client_options(client(&endpoint))
+    let says = |key| builder.get_config_value(&key);
+    let endpoint = says(AzureConfigKey::Endpoint);
+    let emulated = says(AzureConfigKey::UseEmulator).is_some_and(|value| !value.eq_ignore_ascii_case("false"));
+    let emulator = env::var("AZURITE_BLOB_STORAGE_URL").ok().filter(|_| emulated);
+    endpoint.iter().chain(&emulator).try_for_each(|endpoint| address::check(endpoint))?;
+    address::check_word("the account", says(AzureConfigKey::AccountName), |c| {
+        c.is_ascii_alphanumeric() || "-.".contains(c)
+    })?;
+    Ok(builder.with_client_options(client(&endpoint.unwrap_or_default())))
 }
 
 fn retry() -> RetryConfig {
@@ -166,4 +195,17 @@ fn client(endpoint: &str) -> ClientOptions {
         .with_timeout(SILENT)
         .with_connect_timeout(SILENT)
         .with_allow_http(endpoint.starts_with("http://"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plus_in_a_secret_is_one() {
+        let root = Root { kind: Kind::S3, url: "s3://shop".to_owned() };
+        let connection = ConnectionUrl::parse("s3://shop?secret_access_key=a+b/c%2Bd%25=&region=eu").unwrap();
+        let written = written(&root, Some(&connection), &S3).unwrap();
+        assert_eq!(written, [("aws_secret_access_key", "a+b/c+d%=".to_owned()), ("aws_region", "eu".to_owned())]);
+    }
 }

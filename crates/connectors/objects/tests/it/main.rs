@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper that panics is a test that fails")]
 
 mod ill;
+mod odd;
 mod stores;
 mod web;
 

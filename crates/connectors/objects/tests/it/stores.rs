@@ -64,7 +64,13 @@ fn objects_are_found_by_patterns_in_the_order_of_their_names() {
             assert!(!format!("{error:?}").contains(bucket.0.protocol.secret()));
         }
         let error = bucket.files("in/x*.csv").slices(&Stop::default()).unwrap_err();
-        assert!(error.advice()[0].contains("in/a.csv"), "{error:?}");
+        assert!(error.advice()[0].contains("in/a.csv") && error.advice().len() == 1, "{error:?}");
+        // Settings have no place behind a pattern.
+        for pattern in ["in/*.csv?region=x", "in/a.csv?region=x"] {
+            let error = bucket.files(pattern).slices(&Stop::default()).unwrap_err();
+            assert_eq!(error.code(), Code::SourceMissing, "{error:?}");
+            assert!(error.advice()[1].contains("a `?` is a wildcard here"), "{error:?}");
+        }
     });
 }
 
