@@ -62,6 +62,9 @@ pub(crate) enum RejectsCommand {
         /// Its number
         #[arg(value_parser = shown)]
         id: i64,
+        /// Of this pipeline, where several have a row of that number
+        #[arg(long, value_name = "NAME")]
+        pipeline: Option<String>,
     },
     /// Load the rejected rows of a pipeline again and drop those that loaded
     Replay {
@@ -74,6 +77,9 @@ pub(crate) enum RejectsCommand {
         /// Their numbers
         #[arg(group = "which", value_parser = dropped)]
         ids: Vec<i64>,
+        /// Of this pipeline, where several have rows of these numbers
+        #[arg(long, value_name = "NAME", conflicts_with = "all")]
+        pipeline: Option<String>,
         /// All rejects of this pipeline
         #[arg(long, value_name = "NAME", group = "which")]
         all: Option<String>,

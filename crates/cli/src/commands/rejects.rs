@@ -15,9 +15,21 @@ pub(super) fn rejects(cx: &Context, args: &RejectsArgs) -> Result<u8, Failure> {
     let keepers = Keepers::open(&cx.global, &args.store)?;
     match &args.command {
         RejectsCommand::List { name } => list(cx, &keepers, name.as_deref())?,
-        RejectsCommand::Show { id } => show(cx, &keepers, *id)?,
+        RejectsCommand::Show { id, pipeline } => show(cx, &keepers, *id, pipeline.as_deref())?,
         RejectsCommand::Replay { name } => return replay::replay(cx, &keepers, name),
-        RejectsCommand::Drop { ids, all } => drop_some(cx, &keepers, ids, all.as_deref())?,
+        RejectsCommand::Drop { all: Some(name), .. } => {
+            let kept = of(&keepers, name)?.iter().map(|k| k.id).collect();
+            drop_some(cx, &keepers, &BTreeMap::from([(name.clone(), kept)]))?;
+        }
+        RejectsCommand::Drop { ids, pipeline, all: None } => {
+            // By pipeline, since its lock is taken for it.
+            let mut by_pipeline: BTreeMap<String, Vec<i64>> = BTreeMap::new();
+            for id in ids {
+                let kept = find(&keepers, *id, pipeline.as_deref(), "drop")?;
+                by_pipeline.entry(kept.pipeline).or_default().push(kept.id);
+            }
+            drop_some(cx, &keepers, &by_pipeline)?;
+        }
     }
     Ok(0)
 }
@@ -58,8 +70,8 @@ fn list(cx: &Context, keepers: &Keepers, name: Option<&str>) -> Result<()> {
     cx.printer.text(&layout::table(&["ID", "PIPELINE", "PLACE", "COLUMN", "REASON"], &rows, 4))
 }
 
-fn show(cx: &Context, keepers: &Keepers, id: i64) -> Result<()> {
-    let kept = find(keepers, id)?;
+fn show(cx: &Context, keepers: &Keepers, id: i64, pipeline: Option<&str>) -> Result<()> {
+    let kept = find(keepers, id, pipeline, "show")?;
     if cx.printer.json() {
         return cx.printer.object(&json::reject(&kept));
     }
@@ -74,28 +86,14 @@ fn show(cx: &Context, keepers: &Keepers, id: i64) -> Result<()> {
     cx.printer.text(&(layout::facts(&facts) + &layout::whole("row", &kept.reject.raw, "pipeline".len())))
 }
 
-fn drop_some(cx: &Context, keepers: &Keepers, ids: &[i64], all: Option<&str>) -> Result<()> {
-    // By pipeline, since its lock is taken for it.
-    let mut by_pipeline: BTreeMap<String, Vec<i64>> = BTreeMap::new();
-    match all {
-        Some(name) => {
-            let kept = of(keepers, name)?;
-            by_pipeline.insert(name.to_owned(), kept.iter().map(|k| k.id).collect());
-        }
-        None => {
-            for id in ids {
-                let kept = find(keepers, *id)?;
-                by_pipeline.entry(kept.pipeline).or_default().push(kept.id);
-            }
-        }
-    }
+fn drop_some(cx: &Context, keepers: &Keepers, by_pipeline: &BTreeMap<String, Vec<i64>>) -> Result<()> {
     let count = by_pipeline.values().map(Vec::len).sum::<usize>() as u64;
     if count > 0 {
         cx.printer
             .confirm(&format!("{} will be dropped for good", terminal::count(count, "rejected row")), cx.global.yes)?;
     }
     let mut dropped = 0;
-    for (pipeline, ids) in &by_pipeline {
+    for (pipeline, ids) in by_pipeline {
         dropped += keepers.of(pipeline)?.destination.ledger()?.drop_rejects(pipeline, ids)?;
     }
     if cx.printer.json() {
@@ -109,20 +107,35 @@ pub(super) fn of(keepers: &Keepers, name: &str) -> Result<Vec<KeptReject>> {
     keepers.of_one(name)?.ledger()?.map_or(Ok(Vec::new()), |ledger| ledger.rejects(Some(name)))
 }
 
-/// The reject of that number. Numbers are each database's own, so one that two databases know is no answer.
-fn find(keepers: &Keepers, id: i64) -> Result<KeptReject> {
-    let mut found = Vec::new();
-    for ledger in keepers.ledgers()? {
-        found.extend(ledger.rejects(None)?.into_iter().filter(|k| k.id == id));
-    }
-    match found.len() {
-        0 => Err(Error::new(Code::BadArgument, format!("there is no rejected row {id}"))
-            .help("`floodmark rejects list` lists them with their numbers")),
-        1 => Ok(found.swap_remove(0)),
-        _ => Err(Error::new(
-            Code::BadArgument,
-            format!("several databases of the pipeline file have a rejected row {id}"),
-        )
-        .help("name the database with --destination URL")),
+/// The reject of that number. A database has numbers of its own, and in a lake every pipeline does: one that several have is no
+/// answer. `doing`: the command that is told how to say which.
+fn find(keepers: &Keepers, id: i64, pipeline: Option<&str>, doing: &str) -> Result<KeptReject> {
+    let mut found = match pipeline {
+        Some(name) => of(keepers, name)?,
+        None => {
+            let rejects = keepers.ledgers()?.into_iter().map(|ledger| ledger.rejects(None));
+            rejects.collect::<Result<Vec<_>>>()?.concat()
+        }
+    };
+    found.retain(|kept| kept.id == id);
+    match found.as_slice() {
+        [] => {
+            let whose = pipeline.map(|name| format!("pipeline {name:?} has")).unwrap_or("there is".into());
+            Err(Error::new(Code::BadArgument, format!("{whose} no rejected row {id}"))
+                .help("`floodmark rejects list` lists them with their numbers"))
+        }
+        [_] => Ok(found.swap_remove(0)),
+        [first, second, ..] if first.pipeline == second.pipeline => {
+            let what = format!("pipeline {:?} has a rejected row {id} in several databases", first.pipeline);
+            Err(Error::new(Code::BadArgument, what).help("name the database with --destination URL"))
+        }
+        [first, ..] => {
+            let names: Vec<&str> = found.iter().map(|kept| kept.pipeline.as_str()).collect();
+            let what = format!("several pipelines have a rejected row {id}: {}", names.join(", "));
+            // Where there is a pipeline file, it says where they are.
+            let at = if keepers.project.is_some() { "" } else { " --destination URL" };
+            let say = format!("say which: floodmark rejects {doing} {id} --pipeline {}{at}", first.pipeline);
+            Err(Error::new(Code::BadArgument, what).help(say))
+        }
     }
 }

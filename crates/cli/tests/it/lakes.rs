@@ -138,6 +138,32 @@ fn a_table_lies_in_no_other_tables_folder() {
 }
 
 #[test]
+fn a_number_that_two_pipelines_of_a_lake_have_is_said_with_the_pipeline() {
+    let scratch = Scratch::new();
+    scratch.write("a.csv", "id,v\n1,x\n2,1\n");
+    let pipeline = |name| {
+        let settings = "key: id, on_bad_row: reject, columns: { v: { type: bigint } }";
+        format!(
+            "  {name}: {{ source: {{ files: a.csv }}, destination: {{ url: \"{LAKE}\", table: {name} }}, {settings} }}\n"
+        )
+    };
+    let file = format!("version: 1\npipelines:\n{}{}", pipeline("a"), pipeline("b"));
+    scratch.write("floodmark.yaml", &file);
+    scratch.ok(&["run"]);
+    let ran = scratch.run(&["rejects", "show", "1"]);
+    assert!(ran.code == 2 && ran.stderr.contains("say which: floodmark rejects show 1 --pipeline a"), "{ran:?}");
+    assert_eq!(scratch.one(&["rejects", "show", "1", "--pipeline", "b"])["pipeline"], "b");
+    let ran = scratch.run(&["rejects", "drop", "1", "--yes"]);
+    assert!(ran.code == 2 && ran.stderr.contains("floodmark rejects drop 1 --pipeline a"), "{ran:?}");
+    let ran = scratch.run(&["rejects", "drop", "1", "--yes", "--destination", LAKE]);
+    assert!(ran.stderr.contains("floodmark rejects drop 1 --pipeline a --destination URL"), "{ran:?}");
+    assert_eq!(scratch.one(&["rejects", "drop", "1", "--pipeline", "a", "--yes"])["dropped"], 1);
+    assert_eq!(scratch.one(&["rejects", "show", "1"])["pipeline"], "b", "it is the only one left");
+    let ran = scratch.run(&["rejects", "show", "1", "--pipeline", "a"]);
+    assert!(ran.code == 2 && ran.stderr.contains("pipeline \"a\" has no rejected row 1"), "{ran:?}");
+}
+
+#[test]
 fn versions_of_a_table_are_a_watermark_until_one_takes_rows_away() {
     let scratch = Scratch::new();
     let pipeline = format!(
