@@ -133,7 +133,47 @@ fn a_table_lies_in_no_other_tables_folder() {
             let ran = scratch.run(&["load", "a.csv", url, "--table", table, "--key", "id"]);
             assert!(ran.code != 0 && ran.stderr.contains("in the folder of another table"), "{url} {table}: {ran:?}");
         }
+        let folder = scratch.path().join(lake.split_once(":///").unwrap().1).join("t");
+        for made in ["_floodmark/locks", "_floodmark/pipelines"] {
+            assert!(!folder.join(made).exists(), "a load that is refused leaves {made} in the table");
+        }
         scratch.ok(&["load", "a.csv", lake, "--table", "other/t", "--key", "id"]);
+    }
+}
+
+#[test]
+fn what_has_no_log_is_no_table_of_a_lake() {
+    let scratch = Scratch::new();
+    scratch.write("a.csv", "id,v\n1,a\n");
+    for (lake, inner) in [(LAKE, "delta:///lake/inner"), ("parquet:///dataset", "parquet:///dataset/inner")] {
+        for (url, table) in [(lake, "t"), (inner, "u")] {
+            scratch.ok(&["load", "a.csv", url, "--table", table, "--key", "id"]);
+        }
+        std::fs::create_dir_all(scratch.path().join(lake.split_once(":///").unwrap().1).join("left/_floodmark/locks"))
+            .unwrap();
+        let ran = scratch.json(&["load", lake, "sqlite:///all.db", "--source-tables", "*", "--load", "overwrite"], 0);
+        let loaded: Vec<&str> = ran.iter().map(|run| run["pipeline"].as_str().unwrap()).collect();
+        assert_eq!(loaded, ["inner/u", "t"], "{ran:?}");
+    }
+}
+
+#[test]
+fn a_table_of_the_other_kind_is_told_with_its_url() {
+    let scratch = Scratch::new();
+    scratch.write("a.csv", "id,v\n1,a\n");
+    for (url, other, is) in [
+        ("delta:///lake", "parquet:///lake", "this is a Delta table"),
+        ("parquet:///dataset", "delta:///dataset", "this is a Parquet dataset of Floodmark"),
+    ] {
+        scratch.ok(&["load", "a.csv", url, "--table", "sales/t", "--key", "id"]);
+        for args in [
+            ["load", other, "sqlite:///a.db", "--source-table", "sales/t"],
+            ["load", "a.csv", other, "--table", "sales/t"],
+        ] {
+            let ran = scratch.run(&[&args[..], &["--load", "overwrite"]].concat());
+            assert!(ran.code != 0 && ran.stderr.contains(is), "{args:?}: {ran:?}");
+            assert!(ran.stderr.contains(&format!("write {url}\n")), "{args:?}: {ran:?}");
+        }
     }
 }
 
@@ -299,7 +339,8 @@ fn a_key_that_another_program_doubled_is_told() {
     let before = scratch.fingerprint(LAKE, "t");
     scratch.write("b.csv", "id,v\n1,c\n");
     let ran = scratch.run(&load("b.csv", "t", &["--key", "id", "--adopt"]));
-    assert!(ran.code != 0 && ran.stderr.contains("twice"), "{ran:?}");
+    assert!(ran.code != 0 && ran.stderr.contains("holds the key id 1 twice"), "{ran:?}");
+    assert!(!ran.stderr.contains("UNIQUE"), "the scratch database is nobody's business: {ran:?}");
     assert_eq!(scratch.fingerprint(LAKE, "t"), before);
 }
 
@@ -329,4 +370,22 @@ fn a_state_that_was_emptied_is_damaged_and_not_a_beginning() {
     let ran = scratch.run(&load("a.csv", "t", &append));
     assert!(ran.code != 0 && ran.stderr.contains("FM0504"), "{ran:?}");
     assert_eq!(scratch.fingerprint(LAKE, "t"), before);
+}
+
+#[test]
+fn what_to_delete_for_a_state_that_is_gone_is_said_by_its_path() {
+    let scratch = Scratch::new();
+    scratch.write("a.csv", "id,v\n1,a\n");
+    let append = ["--load", "append"];
+    scratch.ok(&load("a.csv", "t", &append));
+    let path = |below: &str| scratch.path().canonicalize().unwrap().join("lake").join(below).display().to_string();
+    std::fs::remove_dir_all(path("_floodmark/pipelines/t/state")).unwrap();
+    let error = scratch.json(&load("a.csv", "t", &append), 1).pop().unwrap()["error"].take();
+    let help = error["help"].to_string();
+    assert_eq!(error["code"], "FM0504", "{error}");
+    for folder in [path("t"), path("_floodmark/pipelines/t")] {
+        assert!(help.contains(&folder), "{error}");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+    assert_eq!(scratch.one(&load("a.csv", "t", &append))["rows"]["inserted"], 1);
 }

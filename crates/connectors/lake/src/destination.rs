@@ -83,6 +83,7 @@ impl LakeDestination {
     }
 
     fn hold(&self, name: Name<'_>, run: &str, wait: Option<Duration>, stop: &Stop) -> Result<Option<Lock>> {
+        // Before there is a lock, as that makes a folder.
         self.probe()?;
         let since = chrono::Utc::now().format("%Y-%m-%d %H:%M:%SZ");
         self.lock(name, &format!("run {run} (process {}) since {since}", std::process::id()), wait, stop)
@@ -281,7 +282,8 @@ impl Destination for LakeDestination {
     }
 
     fn probe(&self) -> Result<()> {
-        self.lake.probe()
+        self.lake.probe()?;
+        self.lake.refuse_in_table()
     }
 
     fn suits(&self, pipeline: &Pipeline) -> Result<()> {

@@ -98,13 +98,21 @@ impl Keeper {
         crash::at(Point::Temporary, || fs::write(into, &bytes).map_err(failure::scratch)).map(|()| true)
     }
 
-    /// A state that the log names is not there.
-    pub(crate) fn lost(&self, number: Option<i64>) -> Error {
+    /// A state that the log of that table names is not there.
+    pub(crate) fn lost(&self, number: Option<i64>, table: Option<&str>) -> Error {
         let path = self.path(&format!("state/{}.db", number.unwrap_or_default()));
-        Error::new(Code::StateDamaged, format!("the state of pipeline {:?} is gone: {path}", self.pipeline))
-            .state("nothing was written")
-            .help("the table's log names it: bring the file back")
-            .help("or, to load everything anew, drop the table's folder and that of the pipeline's state")
+        let error =
+            Error::new(Code::StateDamaged, format!("the state of pipeline {:?} is gone: {path}", self.pipeline))
+                .state("nothing was written")
+                .help("the table's log names it: bring the file back");
+        let state = self.lake.shown(Keeper::folder(&self.pipeline).as_ref());
+        error.help(match table {
+            // By the state alone nobody would know which of the table's rows are loaded.
+            Some(table) => {
+                format!("or, to load everything anew, delete two folders: {} and {state}", self.lake.shown(table))
+            }
+            None => format!("or, to load everything anew, delete the folder {state}"),
+        })
     }
 
     pub(crate) fn keep(&self, number: i64, from: &File) -> Result<()> {

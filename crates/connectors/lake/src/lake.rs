@@ -135,19 +135,21 @@ impl Lake {
         self.place.delete(path).map_err(|e| self.failed(Code::DestinationWrite, "delete", path, &e))
     }
 
+    /// Whether a folder is a table: it has a log. One with a `_floodmark` alone may be a lake.
+    pub(crate) fn is_table(&self, folder: &Path) -> Result<bool> {
+        let (within, log) = match self.kind {
+            Kind::Delta => (folder.clone(), "_delta_log"),
+            Kind::Dataset => (folder.clone().join("_floodmark"), "manifest"),
+        };
+        Ok(self.folders(&within)?.iter().any(|inside| inside == log))
+    }
+
     /// A table in the folder of another one would be taken for what that one has no use for any more.
     pub(crate) fn refuse_within(&self, name: &str) -> Result<()> {
         let mut folder = Path::default();
         for part in name.split('/') {
-            let log = match self.kind {
-                Kind::Delta => self.folders(&folder)?.iter().any(|inside| inside == "_delta_log"),
-                Kind::Dataset => {
-                    self.folders(&folder.clone().join("_floodmark"))?.iter().any(|inside| inside == "manifest")
-                }
-            };
-            if log {
-                let outer = if folder.as_ref().is_empty() { self.name.as_str() } else { folder.as_ref() };
-                let what = format!("{name:?} would lie in the folder of another table, {outer}");
+            if !folder.as_ref().is_empty() && self.is_table(&folder)? {
+                let what = format!("{name:?} would lie in the folder of another table, {folder}");
                 return Err(Error::new(Code::TableShape, what)
                     .state("nothing was written")
                     .help("choose a name that does not begin with that of a table, or another folder for the lake"));
@@ -155,6 +157,17 @@ impl Lake {
             folder = folder.join(part);
         }
         Ok(())
+    }
+
+    /// The same of all its tables, where the lake's folder is a table itself.
+    pub(crate) fn refuse_in_table(&self) -> Result<()> {
+        if self.path().is_some_and(|folder| !folder.exists()) || !self.is_table(&Path::default())? {
+            return Ok(());
+        }
+        let what = format!("tables would lie in the folder of another table, {}", self.name);
+        Err(Error::new(Code::TableShape, what)
+            .state("nothing was written")
+            .help("a lake's URL names the folder above its tables: name the one above, and the table beside it"))
     }
 
     /// Whether it can be reached, without changing anything.
@@ -186,6 +199,14 @@ impl Lake {
     /// As a person would write it, without secrets.
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Where a file or folder of it is, as a person would find it.
+    pub(crate) fn shown(&self, path: &str) -> String {
+        match self.path() {
+            Some(folder) => folder.join(path).display().to_string(),
+            None => format!("{}/{path}", self.name.split_once('+').map_or(self.name.as_str(), |(_, store)| store)),
+        }
     }
 
     fn failed(&self, code: Code, doing: &str, path: &Path, error: &object_store::Error) -> Error {

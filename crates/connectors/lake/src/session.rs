@@ -78,7 +78,9 @@ pub(crate) fn look(keeper: &Keeper, destination: &LakeDestination, folder: &Path
             }
             // A run that committed since has swept it; the log names another one now.
             false if gone != number => gone = number,
-            false => return Err(keeper.lost(number)),
+            false => {
+                return Err(keeper.lost(number, pointer.as_ref().and_then(|pointer| pointer.table.as_deref())));
+            }
         }
     }
 }

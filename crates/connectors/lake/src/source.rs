@@ -7,7 +7,7 @@
 
 use crate::{
     data::{Bounds, DataFile, Which, from_file},
-    lake::{Lake, RESERVED, Table},
+    lake::{Lake, Table},
     log::Snapshot,
 };
 use arrow::{
@@ -59,12 +59,11 @@ pub fn catalog(url: &ConnectionUrl) -> Result<Catalog> {
     let (mut tables, mut folders) = (Vec::new(), lake.folders(&Path::default())?);
     while let Some(name) = folders.pop() {
         let Ok(table) = lake.table(&name) else { continue };
-        let inside = lake.folders(&table.folder)?;
         // One that cannot be read is a table as well: whoever reads it is told why not.
-        if inside.iter().any(|folder| RESERVED.contains(&folder.as_str())) {
+        if lake.is_table(&table.folder)? {
             tables.push(Listed { schema: None, name, bare: true, own: true, key: Vec::new() });
         } else if !name.contains('/') {
-            folders.extend(inside.iter().map(|folder| format!("{name}/{folder}")));
+            folders.extend(lake.folders(&table.folder)?.iter().map(|folder| format!("{name}/{folder}")));
         }
     }
     tables.sort_by(|a, b| a.name.cmp(&b.name));
@@ -309,7 +308,7 @@ impl Reader {
                  told any more",
             )
             .help(
-                "load the whole table again: `floodmark run --full-refresh`; and run more often than its files are deleted",
+                "load the whole table again: `floodmark run NAME --full-refresh`; and run more often than its files are deleted",
             )
     }
 

@@ -18,7 +18,7 @@ impl Snapshot {
                 Error::new(Code::SourceRead, format!("version {at} of the table is not in its log any more"))
                     .in_file(self.table().name())
                     .help("what it brought cannot be told apart from what was there before")
-                    .help("load the whole table again: `floodmark run --full-refresh`; and run more often than its log is cleaned")
+                    .help("load the whole table again: `floodmark run NAME --full-refresh`; and run more often than its log is cleaned")
             })?;
             for action in entry {
                 match action {
@@ -32,7 +32,8 @@ impl Snapshot {
                         )
                         .in_file(self.table().name())
                         .help("it is for tables that rows are only added to")
-                        .help("load this one whole, with a key and `load: upsert` or `overwrite`, or by a column that says what is new"));
+                        .help("to load the whole table again and follow it from there: `floodmark run NAME --full-refresh`")
+                        .help("or load it whole each time, with a key and `load: upsert` or `overwrite`, or by a column that says what is new"));
                     }
                     _ => {}
                 }

@@ -334,12 +334,29 @@ fn nothing_else(table: &Table) -> Result<()> {
         ours.and_then(|id| uuid::Uuid::try_parse(id).ok()).is_none_or(|id| id.get_version_num() != 7)
     });
     let Some(other) = other else { return Ok(()) };
-    Err(failure::unsuited(
-        &table.name,
-        format!("this folder is not a table: it has {:?} and no log", other.location.as_ref()),
-    )
-    .help("name a folder that is a Delta table, or one that is not there yet")
-    .help("Parquet files become a table by `convert to delta` of other programs, or are loaded as files"))
+    let has = |log: &[&str]| {
+        let log = object_store::path::Path::from_iter(log.iter().copied());
+        there.iter().any(|file| file.location.prefix_matches(&log))
+    };
+    let (is, scheme) = match table.kind {
+        Kind::Delta if has(&dataset::FOLDER) => ("a Parquet dataset of Floodmark", "parquet"),
+        Kind::Dataset if has(&["_delta_log"]) => ("a Delta table", "delta"),
+        Kind::Delta | Kind::Dataset => {
+            let what = format!("this folder is not a table: it has {:?} and no log", other.location.as_ref());
+            let error = failure::unsuited(&table.name, what);
+            return Err(match table.kind {
+                Kind::Delta => error.help("name a folder that is a Delta table, or one that is not there yet").help(
+                    "Parquet files become a table by `convert to delta` of other programs, or are loaded as files",
+                ),
+                Kind::Dataset => error
+                    .help("name a folder that Floodmark has loaded by parquet:, or one that is not there yet")
+                    .help("files that other programs wrote are loaded as files"),
+            });
+        }
+    };
+    let lake = table.name.strip_suffix(table.folder.as_ref()).unwrap_or(&table.name).trim_end_matches('/');
+    let lake = lake.split_once([':', '+']).map_or(lake, |(format, _)| &lake[format.len()..]);
+    Err(failure::unsuited(&table.name, format!("this is {is}")).help(format!("write {scheme}{lake}")))
 }
 
 fn failed(table: &Table, error: DeltaTableError) -> Error {

@@ -23,7 +23,7 @@ pub(super) fn check(keep: Duration) -> Result<()> {
     }
     Err(Error::new(Code::BadArgument, "files must be kept for an hour at least")
         .state("nothing was done")
-        .help("loads that run now have written files that no version of the table has yet"))
+        .help("write 1h or more: loads that run now have written files that no version of the table has yet"))
 }
 
 /// How many files were deleted, and their bytes.

@@ -10,7 +10,7 @@ use floodmark_connect::{
     cells::{Cell, ColumnBuilder},
     crash::{self, Point},
 };
-use floodmark_core::{Code, DataType, Error, Result, Schema, state::FileEntry};
+use floodmark_core::{Code, DataType, Error, Result, Schema, Value, error::shorten, state::FileEntry};
 use rusqlite::{Connection, types::ValueRef};
 use std::{ops::Range, sync::Arc};
 
@@ -64,6 +64,7 @@ impl<'db> Brought<'db> {
             true => Some(self.db.prepare("DELETE FROM temp._floodmark_new WHERE id = ?1").map_err(&fail)?),
             false => None,
         };
+        let (db, table) = (self.db, self.table);
         let (mut scratch, mut rows) = (String::new(), 0);
         elsewhere.bring(wanted, &self.schema, &mut |batch, file, places| {
             if let Some(met) = &mut self.met {
@@ -74,8 +75,9 @@ impl<'db> Brought<'db> {
                 for (n, cell) in cells.iter().enumerate() {
                     cell.bind(&mut insert, n + 1, row, &mut scratch).map_err(&fail)?;
                 }
-                crash::at(Point::Temporary, || insert.raw_execute().map_err(twice))?;
-                let id = self.db.last_insert_rowid();
+                let value = |column: &str| Some(cells[names.iter().position(|name| *name == column)?].value(row));
+                crash::at(Point::Temporary, || insert.raw_execute().map_err(|error| twice(error, db, table, value)))?;
+                let id = db.last_insert_rowid();
                 crash::at(Point::Temporary, || place.execute((id, file, at)).map_err(&fail))?;
                 if let Some(known) = &mut known {
                     crash::at(Point::Temporary, || known.execute([id]).map_err(&fail))?;
@@ -103,15 +105,20 @@ impl<'db> Brought<'db> {
     }
 }
 
-/// Rows are brought into a table that has each key once.
-fn twice(error: rusqlite::Error) -> Error {
+/// Rows are brought into a table that has each key once. `value`: of a column of the row that came second.
+fn twice(error: rusqlite::Error, db: &Connection, table: &str, value: impl Fn(&str) -> Option<Value>) -> Error {
     if error.sqlite_error_code() != Some(rusqlite::ErrorCode::ConstraintViolation) {
         return to("bring rows of the table")(error);
     }
-    Error::new(Code::TableShape, "the table holds a key twice: another program has added rows to it")
+    let key = match ddl::found_by(db, table) {
+        Ok(key) => key,
+        Err(error) => return error,
+    };
+    let told = key.iter().filter_map(|name| Some(format!("{name} {}", shorten(&value(name)?.to_string()))));
+    let told = told.collect::<Vec<_>>().join(", ");
+    Error::new(Code::TableShape, format!("the table holds the key {told} twice: another program has added rows to it"))
         .state("nothing was written")
         .help("take one of the two rows out with that program, or load the table anew with --full-refresh")
-        .cause(error)
 }
 
 /// In which files a row that is another keeps its place, and when.
