@@ -49,11 +49,21 @@ pub(crate) fn missing(pipeline: &Pipeline, arriving: &Schema, files: &[FileColum
         .chain(version.map(|name| (name, "version")))
         .chain(not_null)
         .filter(|(name, _)| arriving.get(name).is_none())
-        .map(|(name, field)| match pipeline.transform {
-            Some(_) => behind_transform(no_column(name, field, arriving, "which the transform does not make"), files),
-            None => no_file_has(pipeline, name, field, arriving, files),
-        })
+        .map(|(name, field)| does_not_arrive(pipeline, name, field, arriving, files))
         .collect()
+}
+
+/// Columns by which a destination's files are to be kept apart, and that its table would not have.
+pub(crate) fn unpartitioned(pipeline: &Pipeline, target: &Schema, files: &[FileColumns<'_>]) -> Vec<Error> {
+    let unknown = pipeline.destination.partition_by.iter().filter(|name| target.get(name).is_none());
+    unknown.map(|name| does_not_arrive(pipeline, name, "partition_by", target, files)).collect()
+}
+
+fn does_not_arrive(pipeline: &Pipeline, name: &str, field: &str, there: &Schema, files: &[FileColumns<'_>]) -> Error {
+    match pipeline.transform {
+        Some(_) => behind_transform(no_column(name, field, there, "which the transform does not make"), files),
+        None => no_file_has(pipeline, name, field, there, files),
+    }
 }
 
 fn no_file_has(pipeline: &Pipeline, name: &str, field: &str, there: &Schema, files: &[FileColumns<'_>]) -> Error {

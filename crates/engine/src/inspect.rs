@@ -121,6 +121,9 @@ impl Look<'_> {
         }
         let missing = by_file::missing(pipeline, &arriving, &files);
         found.extend(missing.into_iter().map(|error| Finding { error, certain: whole }));
+        // One that is adopted may have them; and a table that is there is asked by its destination as well.
+        let apart = by_file::unpartitioned(pipeline, &target, &files);
+        found.extend(apart.into_iter().map(|error| Finding { error, certain: whole && !pipeline.adopt }));
         if found.is_empty()
             && reads
             && let Some((at, error)) = by_file::lacking(pipeline, &files)

@@ -204,6 +204,35 @@ fn a_number_that_two_pipelines_of_a_lake_have_is_said_with_the_pipeline() {
 }
 
 #[test]
+fn a_partition_that_no_column_is_is_found_by_check() {
+    let scratch = Scratch::new();
+    scratch.write("a.csv", "id,day\n1,2026-01-01\n");
+    let project = |more: &str| {
+        let destination = format!("{{ url: \"{LAKE}\", partition_by: typo }}");
+        let file = format!(
+            "version: 1\npipelines:\n  t:\n    source: {{ files: a.csv }}\n    destination: {destination}\n    key: id\n{more}"
+        );
+        scratch.write("floodmark.yaml", &file);
+    };
+    project("");
+    let ran = scratch.run(&["check"]);
+    assert!(ran.code == 2 && ran.stdout.contains("`partition_by` names column \"typo\""), "{ran:?}");
+    project("    transform: SELECT *, day AS typo FROM source\n");
+    scratch.ok(&["check"]);
+}
+
+#[test]
+fn files_of_a_table_are_loaded_by_its_log_alone() {
+    let scratch = Scratch::new();
+    scratch.write("a.csv", "id,v\n1,a\n");
+    scratch.ok(&load("a.csv", "t", &["--key", "id"]));
+    scratch.write("a.csv", "id,v\n1,b\n");
+    scratch.ok(&load("a.csv", "t", &["--key", "id"]));
+    let ran = scratch.run(&["load", "lake/t/*.parquet", "sqlite:///a.db", "--table", "t", "--key", "id"]);
+    assert!(ran.code != 0 && ran.stderr.contains("delta:///lake with --source-table t"), "{ran:?}");
+}
+
+#[test]
 fn versions_of_a_table_are_a_watermark_until_one_takes_rows_away() {
     let scratch = Scratch::new();
     let pipeline = format!(

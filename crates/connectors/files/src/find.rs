@@ -4,7 +4,10 @@ use crate::{bytes::is_remote, open};
 use floodmark_connect::{Slice, Stop, store::Store};
 use floodmark_core::{Code, Error, Result};
 use glob::{MatchOptions, Pattern};
-use std::path::{Component, Path, PathBuf};
+use std::{
+    collections::HashMap,
+    path::{Component, Path, PathBuf, absolute},
+};
 
 /// Files that match any of the patterns, by name. Standard input is not looked for here.
 pub(crate) fn find(patterns: &[String], base: &Path, store: Option<&dyn Store>, stop: &Stop) -> Result<Vec<Slice>> {
@@ -20,8 +23,10 @@ pub(crate) fn find(patterns: &[String], base: &Path, store: Option<&dyn Store>, 
         } else {
             vec![literal(pattern, base)?]
         };
+        let mut tables = Tables::default();
         for path in paths {
             let name = name(&path, base, Path::new(pattern).is_absolute())?;
+            tables.refuse(&path, &name)?;
             let (size, modified) = open::stat(&path, &name)?;
             found.push(Slice { name, path, size, modified, tag: None });
         }
@@ -35,6 +40,41 @@ pub(crate) fn find(patterns: &[String], base: &Path, store: Option<&dyn Store>, 
         same
     });
     Ok(found)
+}
+
+/// Whether folders are in a Delta table: files stay there after their rows went, and its log alone says which are the table.
+#[derive(Default)]
+struct Tables(HashMap<PathBuf, Option<PathBuf>>);
+
+impl Tables {
+    /// `name`: the file's name as it is shown.
+    fn refuse(&mut self, path: &Path, name: &str) -> Result<()> {
+        let parquet = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("parquet"));
+        let Some(folder) = path.parent().filter(|_| parquet) else { return Ok(()) };
+        let table = self.0.entry(folder.to_owned()).or_insert_with(|| table_above(folder));
+        let Some(table) = table else { return Ok(()) };
+        let below = path.components().count() - table.components().count();
+        // As the file is shown, unless that begins in the table.
+        let shown = Path::new(name).ancestors().nth(below).filter(|table| !table.as_os_str().is_empty());
+        let table = shown.map_or_else(|| absolute(Path::new(".").join(table)).unwrap_or_default(), Path::to_owned);
+        let lake = table.parent().filter(|lake| !lake.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let (lake, table) = (lake.display(), table.file_name().unwrap_or_default().display());
+        Err(Error::new(Code::SourceRead, "this is a file of a Delta table, whose log alone says which rows are in it")
+            .in_file(name)
+            .state("nothing was written")
+            .help(format!(
+                "load it as a table: delta:///{lake} with --source-table {table}; in a pipeline file, source: \
+                 {{url: delta:///{lake}, table: {table}}}"
+            ))
+            .help("to load the file as it is all the same, copy it out of the table's folder"))
+    }
+}
+
+/// The nearest folder from here upwards that has a log. What lies in a log is no file of the table.
+fn table_above(folder: &Path) -> Option<PathBuf> {
+    const LOG: &str = "_delta_log";
+    let outside = |above: &&Path| above.file_name().is_none_or(|name| name != LOG);
+    folder.ancestors().take_while(outside).find(|above| above.join(LOG).is_dir()).map(Path::to_owned)
 }
 
 fn unreachable(pattern: &str) -> Error {
@@ -217,5 +257,31 @@ mod tests {
         assert_eq!(names(&[absolute.to_str().unwrap()], dir.path()).unwrap_err().advice(), ["check the path"]);
         let error = names(&["."], dir.path()).unwrap_err();
         assert!(error.message().contains("directory") && error.advice()[0].contains("*.csv"), "{error:?}");
+    }
+
+    #[test]
+    fn files_of_a_table_are_not_loaded_without_its_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let base = dir.path();
+        std::fs::create_dir_all(base.join("lake/ev/day=1")).unwrap();
+        std::fs::create_dir_all(base.join("lake/ev/_delta_log")).unwrap();
+        for file in
+            ["lake/ev/p.parquet", "lake/ev/day=1/q.parquet", "lake/ev/_delta_log/1.checkpoint.parquet", "o.parquet"]
+        {
+            std::fs::write(base.join(file), "x").unwrap();
+        }
+        for pattern in ["lake/ev/*.parquet", "lake/ev/p.parquet", "lake/*/*/q.parquet", "**/*.parquet"] {
+            let error = names(&[pattern], base).unwrap_err();
+            assert!(error.message().contains("a file of a Delta table"), "{pattern}: {error:?}");
+            assert!(error.advice()[0].contains("delta:///lake with --source-table ev"), "{pattern}: {error:?}");
+        }
+        let error = names(&["*.parquet"], &base.join("lake/ev")).unwrap_err();
+        let there = format!("delta:///{}/lake with --source-table ev", base.display());
+        assert!(error.advice()[0].contains(&there), "{error:?}");
+        assert_eq!(names(&["*.parquet"], base).unwrap(), ["o.parquet"]);
+        assert_eq!(
+            names(&["lake/ev/_delta_log/*.parquet"], base).unwrap(),
+            ["lake/ev/_delta_log/1.checkpoint.parquet"]
+        );
     }
 }
