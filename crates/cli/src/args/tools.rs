@@ -15,7 +15,7 @@ pub(crate) struct InitArgs {
 /// `floodmark fingerprint`
 #[derive(Debug, Args)]
 pub(crate) struct FingerprintArgs {
-    /// The database, for example sqlite:///shop.db
+    /// The database or lake, for example sqlite:///shop.db or delta:///lake
     #[arg(value_name = "URL")]
     pub(crate) url: String,
     /// The table
@@ -26,15 +26,15 @@ pub(crate) struct FingerprintArgs {
 /// `floodmark optimize`
 #[derive(Debug, Args)]
 pub(crate) struct OptimizeArgs {
-    /// The lake, for example delta:///lake or delta+s3://bucket/lake
-    #[arg(value_name = "URL")]
-    pub(crate) url: String,
+    /// The lake, for example delta:///lake or delta+s3://bucket/lake; or a pipeline of the pipeline file, without a table
+    #[arg(value_name = "URL|NAME")]
+    pub(crate) lake: String,
     /// The table
     #[arg(value_name = "TABLE")]
-    pub(crate) table: String,
-    /// How large files become, about
-    #[arg(long, value_name = "SIZE", default_value = "128MiB", value_parser = sized)]
-    pub(crate) file_size: usize,
+    pub(crate) table: Option<String>,
+    /// How large files become, about [default: as the pipeline says, else 128MiB]
+    #[arg(long, value_name = "SIZE", value_parser = sized)]
+    pub(crate) file_size: Option<usize>,
     /// How long files are kept that are the table's no more, for readers of earlier versions: 7d, 24h; as the table says, or 7 days, unless given
     #[arg(long, value_name = "DURATION")]
     pub(crate) keep: Option<String>,

@@ -25,6 +25,7 @@ fn help_of_each_command() {
         "runs",
         "rejects",
         "fingerprint",
+        "optimize",
         "explain",
         "completions",
     ] {

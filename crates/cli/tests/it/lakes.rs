@@ -104,6 +104,7 @@ fn small_files_are_written_together_and_the_rows_stay() {
     assert_eq!(parquet(&scratch, "t").len(), 6);
     let ran = scratch.run(&["optimize", LAKE, "t", "--keep", "0s"]);
     assert!(ran.code == 2 && ran.stderr.contains("kept for an hour at least"), "{ran:?}");
+    assert_eq!(scratch.ok(&["optimize", LAKE, "t"]), "t: nothing to do\n");
     // What somebody else keeps below the table is theirs, however old it is.
     let theirs = ["t/theirs/_delta_log/00000000000000000000.json", "t/theirs/x.parquet"].map(|name| {
         let path = scratch.path().join("lake").join(name);
@@ -201,6 +202,35 @@ fn a_number_that_two_pipelines_of_a_lake_have_is_said_with_the_pipeline() {
     assert_eq!(scratch.one(&["rejects", "show", "1"])["pipeline"], "b", "it is the only one left");
     let ran = scratch.run(&["rejects", "show", "1", "--pipeline", "a"]);
     assert!(ran.code == 2 && ran.stderr.contains("pipeline \"a\" has no rejected row 1"), "{ran:?}");
+}
+
+#[test]
+fn a_pipeline_says_how_large_the_files_of_its_table_become() {
+    let scratch = Scratch::new();
+    let project = |size: &str| {
+        let file = format!(
+            "version: 1\npipelines:\n  t:\n    source: {{ files: \"*.csv\" }}\n    destination: {{ url: \"{LAKE}\"{size} }}\n    \
+             load: append\n"
+        );
+        scratch.write("floodmark.yaml", &file);
+    };
+    for part in 0..4u64 {
+        let mut text = String::from("id,v\n");
+        for id in 0..20_000u64 {
+            // Nothing that packs well.
+            text.push_str(&format!("{id},{:016x}\n", (id + part).wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+        }
+        scratch.write(&format!("{part}.csv"), &text);
+        project("");
+        scratch.ok(&["run"]);
+    }
+    project(", file_size: 64KiB");
+    assert_eq!(scratch.ok(&["optimize", "t"]), "t: nothing to do\n", "each is larger than that");
+    assert_eq!(scratch.ok(&["optimize", "t", "--file-size", "64MiB"]), "t: 4 files written into 1 file\n");
+    let ran = scratch.run(&["optimize", "other"]);
+    assert!(ran.code == 2 && ran.stderr.contains("there is no pipeline \"other\""), "{ran:?}");
+    let ran = scratch.run(&["optimize", LAKE]);
+    assert!(ran.code == 2 && ran.stderr.contains("floodmark optimize delta:///lake TABLE"), "{ran:?}");
 }
 
 #[test]
