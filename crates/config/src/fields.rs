@@ -223,11 +223,11 @@ const RECORD: Kind = Kind::Record { short: None };
 /// Every field, in the order of the reference page.
 pub const FIELDS: &[Field] = &[
     Field::new("version", Kind::FormatVersion, "The version of the file's format; always 1.").required(),
-    Field::new("connections", Kind::Map, "Databases by name, so that a URL is written once."),
+    Field::new("connections", Kind::Map, "Databases, lakes and stores by name, so that a URL is written once."),
     Field::new(
         "connections.*",
         Kind::Url,
-        "A connection URL: `sqlite:///relative.db`, `sqlite:////absolute.db`. Secrets as `${VAR}` or `${file:PATH}`.",
+        "A connection URL: `sqlite:///relative.db`, `sqlite:////absolute.db`, `delta:///lake`. Secrets as `${VAR}` or `${file:PATH}`.",
     ),
     Field::new("pipelines", Kind::Map, "The pipelines by name; state is kept under the name.").required(),
     Field::new("pipelines.*", RECORD, "One source into one table."),

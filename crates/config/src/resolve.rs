@@ -21,6 +21,11 @@ pub(crate) type Connections = [(String, Option<ConnectionUrl>)];
 /// Stands where a mistake left nothing to put. Mistakes never let a pipeline out, so that it is never opened.
 const NOWHERE: &str = "none:";
 
+/// Whether a URL is none that somebody wrote.
+pub(crate) fn is_nowhere(url: &ConnectionUrl) -> bool {
+    ConnectionUrl::parse(NOWHERE).is_ok_and(|nowhere| nowhere == *url)
+}
+
 /// The pipeline that a record describes, as far as it does; the findings say what is wrong with it.
 pub(crate) fn pipeline(
     name: &str,

@@ -3,6 +3,7 @@
 use crate::{
     diagnostics::{Findings, Spot, quoted},
     record::{Record, Value},
+    resolve::is_nowhere,
     words::Words,
 };
 use floodmark_core::{
@@ -97,7 +98,9 @@ impl Rules<'_> {
     /// Settings of files, for a destination that has none.
     fn destination(&mut self) {
         let url = &self.p.destination.url;
-        let Some(destination) = self.record.record("destination").filter(|_| !is_lake(url.scheme())) else { return };
+        // Of one that is not understood nobody knows what it is.
+        let known = !is_nowhere(url) && !is_lake(url.scheme());
+        let Some(destination) = self.record.record("destination").filter(|_| known) else { return };
         for name in ["partition_by", "file_size"] {
             let Some(given) = destination.get(name) else { continue };
             let message = format!("{} is about lakes: {} has no files to lay out", self.words.name(name), url.scheme());

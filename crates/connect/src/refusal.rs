@@ -73,8 +73,8 @@ pub fn shared(pipeline: &str, table: &str, other: &str, files: &[String]) -> Err
         .state("nothing was written")
         .help("load into another table")
         .help(format!(
-            "if {pipeline:?} takes its place, first `floodmark state reset {other}`, with `--destination URL` where no \
-             pipeline file names {other:?} any more"
+            "if {pipeline:?} takes its place, first `floodmark state reset {other} --destination URL`, without the \
+             flag where a pipeline file names {other:?}"
         ))
 }
 

@@ -36,12 +36,9 @@ impl Args for LoadArgs {
                 .arg(Arg::new("sources").value_name("SRC").required(true).num_args(1..).help(
                     "Files or patterns to load (quote a pattern to keep the shell away), or `-` for standard input",
                 ))
-                .arg(
-                    Arg::new("destination")
-                        .value_name("DEST")
-                        .required(true)
-                        .help("The database, for example sqlite:///shop.db"),
-                )
+                .arg(Arg::new("destination").value_name("DEST").required(true).help(
+                    "The database or lake, for example sqlite:///shop.db, postgres://user@host/shop, delta:///lake",
+                ))
                 .arg(
                     Arg::new("table")
                         .long("table")

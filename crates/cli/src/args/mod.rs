@@ -145,9 +145,12 @@ fn paths(line: &[OsString]) -> Option<Vec<OsString>> {
     Some(line[..behind].iter().cloned().chain(line[behind..].iter().map(path)).collect())
 }
 
-/// The command line's own description, for completions.
+/// The command line's own description, for completions: without what is for no person, which their generators would offer.
 pub(crate) fn command() -> clap::Command {
-    Cli::command()
+    Cli::command().mut_subcommand("run", |run| {
+        let shown: Vec<clap::Arg> = run.get_arguments().filter(|arg| !arg.is_hide_set()).cloned().collect();
+        clap::Command::new("run").about(run.get_about().cloned().unwrap_or_default()).args(shown)
+    })
 }
 
 /// The format asked for, where the line as a whole could not be read.

@@ -15,7 +15,8 @@ pub(crate) struct Store {
 #[derive(Debug, Args)]
 #[command(
     after_help = "A run is `partial` while chunks of it are committed and the last is not: it is still running, or \
-was killed, and then the next run goes on from there. A run that has committed nothing is not listed before it ends."
+was killed, and then the next run goes on from there. A run that has committed nothing is not listed before it ends. Times and paces \
+leave out a run's last commit, which the ledger's line is a part of; into a lake it writes the files."
 )]
 pub(crate) struct RunsArgs {
     #[command(flatten)]

@@ -53,6 +53,8 @@ pub(super) fn check(cx: &Context, args: &CheckArgs) -> Result<u8, Failure> {
     // A database that several pipelines share is asked once.
     let mut probed: Vec<(ConnectionUrl, bool)> = Vec::new();
     let all = works.len();
+    // One line has nothing to be aligned with.
+    let widest = works.iter().map(|work| work.name.chars().count()).max().filter(|_| all > 1);
     let (mut errors, mut warnings) = (0, 0);
     for work in works {
         let report = match work.pipeline {
@@ -64,7 +66,7 @@ pub(super) fn check(cx: &Context, args: &CheckArgs) -> Result<u8, Failure> {
         if cx.printer.json() {
             cx.printer.object(&object(&report))?;
         } else {
-            cx.printer.text(&text(&report))?;
+            cx.printer.text(&text(&report, widest))?;
         }
     }
     for message in untold(&project) {
@@ -157,7 +159,8 @@ fn object(report: &Report) -> Value {
     })
 }
 
-fn text(report: &Report) -> String {
+/// `widest`: characters of the longest name that stands in the same place.
+fn text(report: &Report, widest: Option<usize>) -> String {
     let found = match &report.found {
         Found::Files(n) => terminal::count(*n as u64, "file"),
         Found::Relation(what) => terminal::clean(what),
@@ -165,7 +168,10 @@ fn text(report: &Report) -> String {
         Found::Nothing => "nothing to read".into(),
     };
     let into = report.table.as_ref().map(|table| format!("  {found} → {}", terminal::clean(table))).unwrap_or_default();
-    let mut out = format!("{}  {}{into}\n", terminal::title(&report.name), status(report));
+    let gap = widest.map_or(0, |widest| widest.saturating_sub(report.name.chars().count()));
+    let status = format!("{:<1$}", status(report), if widest.is_some() { "failed".len() } else { 0 });
+    let line = format!("{}{:gap$}  {status}{into}", terminal::title(&report.name), "");
+    let mut out = format!("{}\n", line.trim_end());
     for e in &report.errors {
         out.push_str(&indent(&error::text(None, e)));
     }

@@ -93,14 +93,13 @@ fn is_database(source: &str) -> bool {
 /// The table's name where none is given: the file's name up to its first dot. State is kept under it, so it must not
 /// depend on which files a pattern happens to match today.
 fn table_of(sources: &[String]) -> Result<String, Error> {
-    let unclear = |why: &str| {
-        Error::new(Code::BadArgument, format!("no table is named, and {why}"))
-            .state("nothing was done")
-            .help("name it with --table NAME")
-    };
+    let unnamed =
+        |why: &str| Error::new(Code::BadArgument, format!("no table is named, and {why}")).state("nothing was done");
+    let unclear = |why: &str| unnamed(why).help("name it with --table NAME");
     let [source] = sources else { return Err(unclear("several files do not suggest one")) };
     if is_database(source) {
-        return Err(unclear("a database does not suggest one"));
+        return Err(unnamed(&format!("{source:?} does not suggest one"))
+            .help("say which is read with --source-table NAME, or all with --source-tables '*'"));
     }
     if source == STDIN {
         return Err(unclear("standard input has no name to take one from"));

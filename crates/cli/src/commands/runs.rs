@@ -120,7 +120,9 @@ fn show(cx: &Context, keepers: &Keepers, id: &str) -> Result<()> {
         ("load", record.load.clone()),
         ("started", time(record.started_at)),
     ];
-    facts.extend(runs::took(&record).map(|took| ("took", took)));
+    // The line in the ledger is part of the commit, and cannot know how long that takes.
+    let until = if record.commits.entries().is_empty() { "" } else { ", its last commit left out" };
+    facts.extend(runs::took(&record).map(|took| ("took", took + until)));
     facts.extend(runs::pace(&record).map(|pace| ("pace", pace)));
     facts.push(("rows", terminal::rows(&record.counts)));
     facts.extend(record.watermark.as_ref().and_then(terminal::watermark).map(|mark| ("watermark", mark)));

@@ -95,8 +95,17 @@ pub(crate) fn table(heading: &[&str], rows: &[Vec<String>], yields: usize) -> St
     let room = width().saturating_sub(others);
     let last = yields + 1 == heading.len();
     let below = last && room < COLUMN.min(widths[yields]);
+    let wrapped: Vec<Vec<String>> = match below {
+        true => vec![vec![String::new()]; rows.len()],
+        false => {
+            widths[yields] = widths[yields].min(room.max(COLUMN));
+            rows.iter().map(|row| lines(&row[yields], widths[yields], "", "")).collect()
+        }
+    };
     if !below {
-        widths[yields] = widths[yields].min(room.max(COLUMN));
+        // A word without a blank stays whole, and what stands beside it stays below its heading.
+        let widest = wrapped.iter().flatten().map(|piece| display_width(piece)).max().unwrap_or(0);
+        widths[yields] = widths[yields].max(widest);
     }
     let line = |cells: &[&str]| {
         let padded =
@@ -105,8 +114,7 @@ pub(crate) fn table(heading: &[&str], rows: &[Vec<String>], yields: usize) -> St
     };
     let heading = &heading[..heading.len() - usize::from(below)];
     let mut out = format!("{}{}{}\n", style::FAINT, line(heading), style::RESET);
-    for row in &rows {
-        let pieces = if below { vec![String::new()] } else { lines(&row[yields], widths[yields], "", "") };
+    for (row, pieces) in rows.iter().zip(&wrapped) {
         for (n, piece) in pieces.iter().enumerate() {
             let cell = |(i, c): (usize, &'_ String)| match () {
                 () if i == yields => piece.clone(),
@@ -163,6 +171,16 @@ mod tests {
 
     fn wrap(text: &str, room: usize) -> Vec<String> {
         lines(text, room, "", "")
+    }
+
+    #[test]
+    fn what_stands_beside_a_long_word_is_below_its_heading() {
+        let name = "x".repeat(200);
+        let told = table(&["NAME", "ROWS"], &[vec![name, "7".into()], vec!["short".into(), "8".into()]], 0);
+        let told = told.replace(&style::FAINT.to_string(), "");
+        let ends: Vec<usize> =
+            told.lines().map(|line| line.trim_end_matches(&style::RESET.to_string()).len()).collect();
+        assert_eq!(ends, [206, 203, 203], "{told}");
     }
 
     #[test]

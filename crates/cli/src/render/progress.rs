@@ -68,6 +68,10 @@ impl Progress {
         }
     }
 
+    fn fills(&self, pipeline: &str) -> bool {
+        self.filling.lock().unwrap_or_else(PoisonError::into_inner).contains(pipeline)
+    }
+
     fn bar(&self, pipeline: &str) -> ProgressBar {
         let mut bars = self.by_pipeline.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || {
@@ -102,11 +106,11 @@ impl Observer for Progress {
             Event::Planned { pipeline, slices, rows } => {
                 tracing::info!(pipeline, slices, rows, "planned");
                 let bar = self.bar(pipeline);
-                bar.set_message("loading");
                 if let Some(rows) = rows.filter(|r| *r > 0) {
                     bar.set_length(rows);
                     bar.set_style(filling());
                 }
+                bar.set_message(doing(&bar, false));
             }
             Event::Intervals { pipeline, column, intervals, step, from, until } => {
                 tracing::info!(pipeline, column, intervals, step, from, until, "intervals");
@@ -127,8 +131,17 @@ impl Observer for Progress {
             }
             Event::Progress { pipeline, rows } => {
                 tracing::trace!(pipeline, rows, "progress");
-                if !self.filling.lock().unwrap_or_else(PoisonError::into_inner).contains(pipeline) {
-                    self.bar(pipeline).set_position(*rows);
+                if !self.fills(pipeline) {
+                    let bar = self.bar(pipeline);
+                    bar.set_message(doing(&bar, false));
+                    bar.set_position(*rows);
+                }
+            }
+            Event::Sealed { pipeline } => {
+                tracing::trace!(pipeline, "sealed");
+                if !self.fills(pipeline) {
+                    let bar = self.bar(pipeline);
+                    bar.set_message(doing(&bar, true));
                 }
             }
             Event::Committed { pipeline, counts } => {
@@ -184,6 +197,17 @@ impl Observer for Progress {
     }
 }
 
+/// What is going on: the word of a line without a bar, and what stands behind the rows of a bar. A lake's files are written
+/// when all rows were read, and for a while a bar that is full would be all there is to see.
+fn doing(bar: &ProgressBar, commits: bool) -> &'static str {
+    match (bar.length(), commits) {
+        (None, false) => "loading",
+        (None, true) => "committing",
+        (Some(_), false) => "",
+        (Some(_), true) => ", committing",
+    }
+}
+
 // A template is constant; were it wrong, the plain style is as good.
 fn spinner() -> ProgressStyle {
     ProgressStyle::with_template("{spinner} {prefix}  {msg}{took}")
@@ -196,7 +220,7 @@ fn spinner() -> ProgressStyle {
 
 fn filling() -> ProgressStyle {
     // The bar takes what the rest leaves of the line.
-    ProgressStyle::with_template("{spinner} {prefix}  {wide_bar}  {human_pos} of {human_len} rows{left}")
+    ProgressStyle::with_template("{spinner} {prefix}  {wide_bar}  {human_pos} of {human_len} rows{left}{msg}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .with_key("left", |state: &ProgressState, out: &mut dyn fmt::Write| {
             let _ = out.write_str(&left(state.elapsed(), state.eta()));
@@ -256,6 +280,15 @@ mod tests {
     fn a_long_name_leaves_room_for_the_numbers() {
         assert_eq!(named("orders"), "orders");
         assert_eq!(named("a_name_of_25_characters_x"), "a_name_of_25_charact…");
+    }
+
+    #[test]
+    fn what_comes_behind_the_last_row_is_told() {
+        let (line, bar) = (ProgressBar::hidden(), ProgressBar::hidden());
+        line.unset_length();
+        bar.set_length(3);
+        assert_eq!([doing(&line, false), doing(&line, true)], ["loading", "committing"]);
+        assert_eq!([doing(&bar, false), doing(&bar, true)], ["", ", committing"]);
     }
 
     #[test]

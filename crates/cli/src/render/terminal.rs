@@ -210,9 +210,9 @@ fn pace(rows: u64, elapsed: Duration) -> String {
     out
 }
 
-/// `81,000 rows/s`. Of a load that is over in a blink a rate says nothing.
+/// `81,000 rows/s`. Of few rows, or a load that is over in a blink, a rate says nothing.
 pub(crate) fn rate(rows: u64, elapsed: Duration) -> Option<String> {
-    let told = rows > 0 && elapsed >= Duration::from_millis(100);
+    let told = rows >= 1000 && elapsed >= Duration::from_millis(100);
     told.then(|| format!("{} rows/s", number(two_digits(rows as f64 / elapsed.as_secs_f64()))))
 }
 
@@ -251,6 +251,12 @@ mod tests {
     #[test]
     fn rates_keep_two_digits() {
         assert_eq!([0.0, 7.9, 123.4, 98_765.0].map(two_digits), [0, 7, 120, 98_000]);
+    }
+
+    #[test]
+    fn few_rows_have_no_rate() {
+        let rate = |rows| rate(rows, Duration::from_secs(1));
+        assert_eq!([rate(3), rate(999), rate(1000)], [None, None, Some("1,000 rows/s".to_owned())]);
     }
 
     #[test]

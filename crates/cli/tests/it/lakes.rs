@@ -67,6 +67,11 @@ fn what_cannot_keep_files_apart_is_refused_before_anything_is_written() {
         assert!(ran.code != 0 && ran.stderr.contains(said), "{given}: {ran:?}");
         assert!(!scratch.path().join("lake/t").exists(), "{given}");
     }
+    let nowhere = ["load", "a.csv", "delt:///lake", "--table", "t", "--load", "append", "--partition-by", "v"];
+    let ran = scratch.run(&nowhere);
+    assert!(ran.code == 2 && ran.stderr.contains("FM0105") && !ran.stderr.contains("is about lakes"), "{ran:?}");
+    let ran = scratch.run(&["load", LAKE, "sqlite:///a.db"]);
+    assert!(ran.code == 2 && ran.stderr.contains("--source-table NAME"), "{ran:?}");
     let elsewhere = ["load", "a.csv", "sqlite:///a.db", "--table", "t", "--load", "append", "--partition-by", "v"];
     let ran = scratch.run(&elsewhere);
     assert!(ran.code == 2 && ran.stderr.contains("is about lakes"), "{ran:?}");
@@ -104,6 +109,7 @@ fn small_files_are_written_together_and_the_rows_stay() {
     assert_eq!(parquet(&scratch, "t").len(), 6);
     let ran = scratch.run(&["optimize", LAKE, "t", "--keep", "0s"]);
     assert!(ran.code == 2 && ran.stderr.contains("kept for an hour at least"), "{ran:?}");
+    assert!(ran.stderr.contains("write 1h or more"), "{ran:?}");
     assert_eq!(scratch.ok(&["optimize", LAKE, "t"]), "t: nothing to do\n");
     // What somebody else keeps below the table is theirs, however old it is.
     let theirs = ["t/theirs/_delta_log/00000000000000000000.json", "t/theirs/x.parquet"].map(|name| {
@@ -288,6 +294,7 @@ fn versions_of_a_table_are_a_watermark_until_one_takes_rows_away() {
     scratch.ok(&load("1.csv", "t", &["--load", "append"]));
     let ran = scratch.run(&["run", "--file", "news.yaml"]);
     assert!(ran.code != 0 && ran.stderr.contains("FM0202"), "{ran:?}");
+    assert!(ran.stderr.contains("floodmark run NAME --full-refresh"), "{ran:?}");
     // Nor are rows that are read again those of a version.
     let ran = scratch.run(&["verify", "--file", "news.yaml"]);
     assert!(ran.code != 0 && ran.stderr.contains("which version brought them"), "{ran:?}");

@@ -43,6 +43,8 @@ fn completions_know_the_commands() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = scratch.ok(&["completions", shell]);
         assert!(script.contains("fingerprint") && script.contains("delete-when"), "{shell}");
+        assert!(script.contains("full-refresh") && !script.contains("newest run in the ledger"), "{shell}");
+        assert!(!script.contains("--newest"), "{shell}");
     }
 }
 
