@@ -381,7 +381,7 @@ impl ColumnarBatches {
         let Column { name, data_type, .. } = &self.schema.columns[column];
         let number = first_row + row as u64;
         let one = batch.column(self.positions[column]).slice(row, 1);
-        let value = if one.is_null(0) { None } else { arrow::util::display::array_value_to_string(&one, 0).ok() };
+        let value = exact::text(&one);
         let place = Place {
             file: Some(self.name.clone().into()),
             line: None,

@@ -8,6 +8,7 @@ use arrow::{
     array::{Array, ArrayRef, AsArray, new_null_array},
     compute::{CastOptions, cast, cast_with_options, kernels::cmp::not_distinct},
     datatypes::{DataType as Arrow, Date32Type, Decimal128Type, Time64NanosecondType, TimestampMicrosecondType},
+    util::display::{ArrayFormatter, FormatOptions},
 };
 use floodmark_core::{Code, DataType, Error, Result, Value, infer::Cell};
 use std::sync::Arc;
@@ -19,6 +20,18 @@ const DAY: i64 = 86_400_000_000_000;
 pub(crate) fn unsupported(arrow: &Arrow, remedy: &str) -> Error {
     Error::new(Code::BadFormat, format!("columns of type {arrow} are not supported"))
         .help(format!("cast the column to a number, text, date or timestamp {remedy}"))
+}
+
+/// The text of the one value of an array; `None` for NULL. A day or moment that no calendar has is told as the number it is.
+pub(crate) fn text(one: &ArrayRef) -> Option<String> {
+    if one.is_null(0) {
+        return None;
+    }
+    let options = FormatOptions::new().with_display_error(false);
+    let text = |array: &ArrayRef| ArrayFormatter::try_new(array, &options).ok()?.value(0).try_to_string().ok();
+    // Days are numbers of 32 bits.
+    let number = || cast(one, &Arrow::Int64).or_else(|_| cast(one, &Arrow::Int32)).ok();
+    text(one).or_else(|| text(&number()?))
 }
 
 /// Into another Arrow type; the rows (ascending) whose value it does not hold are NULL in the result.
@@ -215,6 +228,15 @@ mod tests {
         assert_eq!(shown_rows(Arc::new(infinite), DataType::Timestamp { nanos: false }), [1, 3]);
         let infinite = Date32Array::from(vec![i32::MAX, i32::MAX - 1, -i32::MAX]);
         assert_eq!(shown_rows(Arc::new(infinite), DataType::Date), [0, 2]);
+    }
+
+    #[test]
+    fn values_that_no_calendar_has_are_told_as_numbers() {
+        let text = |array: ArrayRef| super::text(&array).unwrap();
+        assert_eq!(text(Arc::new(TimestampMicrosecondArray::from(vec![i64::MAX]))), i64::MAX.to_string());
+        assert_eq!(text(Arc::new(Date32Array::from(vec![i32::MAX]))), i32::MAX.to_string());
+        assert_eq!(text(Arc::new(Date64Array::from(vec![i64::MIN]))), i64::MIN.to_string());
+        assert_eq!(text(Arc::new(Date32Array::from(vec![1]))), "1970-01-02");
     }
 
     fn shown_rows(array: ArrayRef, planned: DataType) -> Vec<usize> {
