@@ -56,7 +56,9 @@ pub fn of_credentials(words: &str) -> Option<(&'static str, &'static str)> {
              may read: anonymous=true in the URL of a connection",
         ));
     }
-    let has = |codes: &[&str]| codes.iter().any(|code| words.contains(&format!(": {code}: ")));
+    // Delta's log is read by others, who tell of an answer with its markup.
+    let is_code = |code: &&str| words.contains(&format!(": {code}: ")) || words.contains(&format!(">{code}<"));
+    let has = |codes: &[&str]| codes.iter().any(is_code);
     if has(&["ExpiredToken", "TokenRefreshRequired", "InvalidToken"]) {
         return Some((
             "the store's credentials are expired",
@@ -205,6 +207,7 @@ mod tests {
         let of = |words: &str| of_credentials(&format!("Server returned non-2xx {words}")).map(|(what, _)| what);
         let unknown = Some("the store does not know these credentials, or they are expired");
         assert_eq!(of("status code: 403 Forbidden: SignatureDoesNotMatch: no."), unknown);
+        assert_eq!(of("status code: 403 Forbidden: <Error><Code>SignatureDoesNotMatch</Code></Error>"), unknown);
         assert_eq!(of("status code: 401 Unauthorized: "), unknown);
         let may_not = Some("the store does not let these credentials do that");
         assert_eq!(of("status code: 403 Forbidden: AccessDenied: no."), may_not);
