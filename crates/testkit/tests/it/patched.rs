@@ -116,7 +116,8 @@ pub(super) fn rows(path: &Path) -> Vec<(i64, String)> {
 fn rows_keep_their_places_and_columns_that_do_not_change_are_taken_over() {
     let folder = scratch().unwrap();
     let folder = folder.path();
-    project(folder, "version: at\n    commit_every: 2000000", "");
+    // Files far above the size up to which they are joined with others when rows of them change.
+    project(folder, "version: at\n    commit_every: 2000000", ", file_size: 16MiB");
     source(folder, 0..ROWS, |_| "");
     assert_eq!(run(folder)["inserted"], ROWS);
     // One that takes more than a row group.
@@ -135,7 +136,7 @@ fn rows_keep_their_places_and_columns_that_do_not_change_are_taken_over() {
         let name = if changed.contains(id) { format!("changed row {id}") } else { name.clone() };
         (*id, name)
     };
-    assert_eq!(rows(patched), ids.iter().map(expected).collect::<Vec<_>>());
+    assert!(rows(patched).into_iter().eq(ids.iter().map(expected)), "rows are no more where they were");
     let after = chunks(patched);
     assert_eq!(after.len(), before.len());
     assert_eq!(after[1], before[1], "the row group without a changed row");
