@@ -19,8 +19,8 @@ import tempfile
 from processes import HEAD, Jobs
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-# What takes a moment is measured so often; the median counts.
-IDLE_RUNS = 5
+# What takes seconds or less is measured so often; the median counts.
+RUNS = 5
 
 
 def side(*words):
@@ -31,23 +31,38 @@ def dlt(*words):
     return [sys.executable, os.path.join(HERE, "../peers/lake_dlt.py"), *words]
 
 
+def without(table):
+    return lambda: shutil.rmtree(table, ignore_errors=True)
+
+
+def copied(table, to):
+    def begin():
+        shutil.rmtree(to, ignore_errors=True)
+        shutil.copytree(table, to)
+
+    return begin
+
+
 def large(load, rows):
     subprocess.run(side("large", str(rows)), check=True)
     print(f"{rows} rows\n\n{HEAD}")
     jobs = Jobs(side("content"))
-    jobs.run("DuckDB, COPY to Parquet (zstd)", side("copy", "all.parquet", "copy.parquet"), "copy.parquet", "all")
-    wrote = jobs.run("deltalake, write", side("write", "all.parquet", "theirs"), "theirs", "all", peer=True)
-    jobs.run("dlt, only imported", [sys.executable, "-c", "import dlt"], peer=True, times=IDLE_RUNS)
+    copy = side("copy", "all.parquet", "copy.parquet")
+    jobs.run("DuckDB, COPY to Parquet (zstd)", copy, "copy.parquet", "all", times=RUNS)
+    write = side("write", "all.parquet", "theirs")
+    wrote = jobs.run("deltalake, write", write, "theirs", "all", peer=True, times=RUNS, begin=without("theirs"))
+    jobs.run("dlt, only imported", [sys.executable, "-c", "import dlt"], peer=True, times=RUNS)
     for name, how, files in [("Parquet (the file, copied)", "parquet", "/*.parquet"), ("Delta", "delta", "")]:
         table = f"dlt-{how}/lake/orders{files}"
         again = dlt(how, ".", "all.parquet", f"dlt-{how}")
         if jobs.run(f"dlt, append, {name}", again, table, "all", peer=True):
-            jobs.run(f"dlt, append, {name}, again", again, table, "all", peer=True, times=IDLE_RUNS)
+            jobs.run(f"dlt, append, {name}, again", again, table, "all", peer=True, times=RUNS)
     for name, lake, files in [("Parquet", "parquet:///folder", "/*.parquet"), ("Delta", "delta:///lake", "")]:
         table = f"{lake.rsplit('/', 1)[1]}/appended{files}"
         again = [*load, "all.parquet", lake, "--table", "appended", "--load", "append"]
-        jobs.run(f"Floodmark, append, {name}", again, table, "all")
-        jobs.run(f"Floodmark, append, {name}, again", again, table, "all", times=IDLE_RUNS)
+        first = without(table.split("/")[0])
+        jobs.run(f"Floodmark, append, {name}", again, table, "all", times=RUNS, begin=first)
+        jobs.run(f"Floodmark, append, {name}, again", again, table, "all", times=RUNS)
     keyed = ["--table", "keyed", "--key", "id", "--version", "updated_at"]
     jobs.run("Floodmark, first upsert", [*load, "all.parquet", "delta:///lake", *keyed], "lake/keyed", "all")
     first = dlt("upsert", ".", "all.parquet", "dlt-upsert")
@@ -55,16 +70,16 @@ def large(load, rows):
     for name, how in [("near", "neighbours"), ("far", "spread over all files")]:
         # Each begins with the table of the first load.
         source, job = f"{name}.parquet", f"upsert of 1 %, {how}"
-        shutil.copytree("lake", f"lake-{name}")
-        mine = [*load, source, f"delta:///lake-{name}", *keyed]
-        jobs.run(f"Floodmark, {job}", mine, f"lake-{name}/keyed", name)
+        lake, theirs = f"lake-{name}", f"theirs-{name}"
+        mine = [*load, source, f"delta:///{lake}", *keyed]
+        jobs.run(f"Floodmark, {job}", mine, f"{lake}/keyed", name, times=RUNS, begin=copied("lake", lake))
         if wrote:
-            shutil.copytree("theirs", f"theirs-{name}")
-            jobs.run(f"deltalake, {job}", side("merge", source, f"theirs-{name}"), f"theirs-{name}", name, peer=True)
+            merge, begin = side("merge", source, theirs), copied("theirs", theirs)
+            jobs.run(f"deltalake, {job}", merge, theirs, name, peer=True, times=RUNS, begin=begin)
         if upserted:
             shutil.copytree("dlt-upsert", f"dlt-{name}")
-            theirs = dlt("upsert", ".", source, f"dlt-{name}")
-            jobs.run(f"dlt, {job}", theirs, f"dlt-{name}/lake/orders", name, peer=True)
+            upsert = dlt("upsert", ".", source, f"dlt-{name}")
+            jobs.run(f"dlt, {job}", upsert, f"dlt-{name}/lake/orders", name, peer=True)
         jobs.compare(f"Floodmark, {job}", f"deltalake, {job}")
         jobs.compare(f"Floodmark, {job}", f"dlt, {job}")
     for other in ["DuckDB, COPY to Parquet (zstd)", "deltalake, write", "dlt, append, Delta"]:
@@ -84,10 +99,10 @@ def many(load, count):
     again, table = dlt("delta", "in", "*.parquet", "dlt"), "dlt/lake/orders"
     loaded = jobs.run("dlt, first load", again, table, "all", peer=True)
     if loaded:
-        jobs.run("dlt, again", again, table, "all", peer=True, times=IDLE_RUNS)
+        jobs.run("dlt, again", again, table, "all", peer=True, times=RUNS)
     mine = [*load, "in/*.parquet", "delta:///lake", "--table", "orders", "--load", "append"]
     jobs.run("Floodmark, first load", mine, "lake/orders", "all")
-    jobs.run("Floodmark, again", mine, "lake/orders", "all", times=IDLE_RUNS)
+    jobs.run("Floodmark, again", mine, "lake/orders", "all", times=RUNS)
     os.rename("one.parquet", "in/the-newest.parquet")
     jobs.run("Floodmark, one file more", mine, "lake/orders", "more")
     if loaded:

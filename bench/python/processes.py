@@ -20,11 +20,14 @@ class Jobs:
         self.held = {}
         self.notes = []
 
-    def run(self, name, command, table=None, holds=None, peer=False, times=1):
-        """Whether it was done. `table` is where its rows are then, `holds` a name for what they are: the first job that
-        says it, which is no peer's, shows what it means. A peer that fails has no line, and is told below them."""
+    def run(self, name, command, table=None, holds=None, peer=False, times=1, begin=None):
+        """Whether it was done. `begin` is called before each time, and is not counted. `table` is where its rows are then,
+        `holds` a name for what they are: the first job that says it, which is no peer's, shows what it means. A peer that
+        fails has no line, and is told below them."""
         costs = []
         for _ in range(times):
+            if begin:
+                begin()
             # What others have left to write is not this one's to wait for.
             os.sync()
             cost = measured(command)

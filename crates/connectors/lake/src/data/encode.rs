@@ -11,10 +11,12 @@ use parquet::{
         ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, ArrowWriter, ArrowWriterOptions,
         compute_leaves,
     },
+    basic::{Encoding, PageType},
     column::writer::ColumnCloseResult,
     errors::{ParquetError, Result},
     file::{
-        metadata::ParquetMetaData,
+        metadata::{ColumnChunkMetaData, ParquetMetaData},
+        properties::WriterPropertiesBuilder,
         reader::{ChunkReader, Length},
         writer::SerializedFileWriter,
     },
@@ -22,7 +24,7 @@ use parquet::{
 };
 use std::{
     collections::HashMap,
-    io::Write,
+    io::{self, Write},
     mem,
     num::NonZero,
     sync::{Arc, Mutex, PoisonError},
@@ -72,6 +74,8 @@ impl Column {
 #[derive(Clone)]
 pub(super) struct Columns {
     factory: Arc<ArrowRowGroupWriterFactory>,
+    /// Of columns that do not try a dictionary.
+    plain: Arc<ArrowRowGroupWriterFactory>,
     schema: SchemaRef,
     /// How many bytes may wait.
     ahead: usize,
@@ -86,15 +90,31 @@ impl Columns {
     }
 
     /// Begins a row group that has these columns, by their places. Rows that are written have the others, and end with those
-    /// that these columns have.
-    pub(super) fn begin(&self, mut encoded: HashMap<usize, Encoded>) -> Result<RowGroup> {
-        let column = |(at, writer)| match encoded.remove(&at) {
+    /// that these columns have. `plain`: which of the others try no dictionary.
+    pub(super) fn begin(
+        &self,
+        mut encoded: HashMap<usize, Encoded>,
+        plain: impl Fn(usize) -> bool,
+    ) -> Result<RowGroup> {
+        let column = |(at, (with, without))| match encoded.remove(&at) {
             Some(encoded) => Column::Encoded(Box::new(encoded)),
-            None => Column::Writer(Box::new(writer)),
+            None => Column::Writer(Box::new(if plain(at) { without } else { with })),
         };
         // The number of a row group is of no account: nothing is encrypted.
-        let columns = self.factory.create_column_writers(0)?.into_iter().enumerate().map(column).collect();
+        let writers = self.factory.create_column_writers(0)?.into_iter().zip(self.plain.create_column_writers(0)?);
+        let columns = writers.enumerate().map(column).collect();
         Ok(RowGroup { of: self.clone(), columns, rows: 0, waiting: Vec::new(), waiting_rows: 0, waiting_bytes: 0 })
+    }
+}
+
+/// Whether a dictionary of a column became too large, or was not tried: of the next row group's it would again, and to fill
+/// one takes longer than to write what it was to save.
+pub(super) fn outgrew(column: &ColumnChunkMetaData) -> bool {
+    let is_data = |page| matches!(page, PageType::DATA_PAGE | PageType::DATA_PAGE_V2);
+    match (column.page_encoding_stats(), column.page_encoding_stats_mask()) {
+        (Some(pages), _) => pages.iter().any(|page| is_data(page.page_type) && page.encoding == Encoding::PLAIN),
+        (None, Some(of_data)) => of_data.is_set(Encoding::PLAIN),
+        (None, None) => false,
     }
 }
 
@@ -194,6 +214,8 @@ impl RowGroup {
 pub(super) struct ParquetFile<W: Write + Send> {
     writer: SerializedFileWriter<W>,
     columns: Columns,
+    /// Columns that [outgrew] their dictionary in the last row group.
+    plain: Vec<bool>,
     /// The row group that is not finished; none where it has no row yet.
     group: Option<RowGroup>,
 }
@@ -202,20 +224,24 @@ impl<W: Write + Send> ParquetFile<W> {
     pub(super) fn new(
         sink: W,
         schema: &SchemaRef,
-        options: ArrowWriterOptions,
+        properties: WriterPropertiesBuilder,
         ahead: usize,
         threads: usize,
     ) -> Result<Self> {
-        let writer = ArrowWriter::try_new_with_options(sink, SchemaRef::clone(schema), options)?;
-        let (writer, factory) = writer.into_serialized_writer()?;
-        let columns = Columns { factory: Arc::new(factory), schema: SchemaRef::clone(schema), ahead, threads };
-        Ok(ParquetFile { writer, columns, group: None })
+        let (_, plain) = begin(io::sink(), schema, properties.clone().set_dictionary_enabled(false))?;
+        let (writer, factory) = begin(sink, schema, properties)?;
+        let (factory, plain, schema) = (Arc::new(factory), Arc::new(plain), SchemaRef::clone(schema));
+        let columns = Columns { factory, plain, schema, ahead, threads };
+        Ok(ParquetFile { writer, columns, plain: Vec::new(), group: None })
     }
 
     pub(super) fn write(&mut self, rows: RecordBatch) -> Result<()> {
         let group = match &mut self.group {
             Some(group) => group,
-            None => self.group.insert(self.columns.begin(HashMap::new())?),
+            None => {
+                let plain = |at| self.plain.get(at).is_some_and(|plain| *plain);
+                self.group.insert(self.columns.begin(HashMap::new(), plain)?)
+            }
         };
         group.write(rows)?;
         if group.rows >= GROUP { self.end_group() } else { Ok(()) }
@@ -265,13 +291,25 @@ impl<W: Write + Send> ParquetFile<W> {
                 }
             }
         }
-        group.close().map(|_| ())
+        let closed = group.close()?;
+        self.plain = closed.columns().iter().map(outgrew).collect();
+        Ok(())
     }
 
     pub(super) fn close(mut self) -> Result<ParquetMetaData> {
         self.end_group()?;
         self.writer.close()
     }
+}
+
+/// A file, and what makes its columns.
+fn begin<W: Write + Send>(
+    sink: W,
+    schema: &SchemaRef,
+    properties: WriterPropertiesBuilder,
+) -> Result<(SerializedFileWriter<W>, ArrowRowGroupWriterFactory)> {
+    let options = ArrowWriterOptions::new().with_properties(properties.build()).with_skip_arrow_metadata(true);
+    ArrowWriter::try_new_with_options(sink, SchemaRef::clone(schema), options)?.into_serialized_writer()
 }
 
 /// A piece of a file, from some place on.
@@ -313,7 +351,7 @@ mod tests {
         array::{ArrayRef, AsArray, Int64Array, StringArray},
         datatypes::Int64Type,
     };
-    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    use parquet::{arrow::arrow_reader::ParquetRecordBatchReaderBuilder, file::properties::WriterProperties};
 
     fn rows(first: i64, count: i64) -> RecordBatch {
         let ids = Arc::new(Int64Array::from_iter_values(first..first + count)) as ArrayRef;
@@ -326,7 +364,7 @@ mod tests {
     fn rows_keep_their_order_and_columns_their_rows() {
         let mut file = Vec::new();
         let mut writer =
-            ParquetFile::new(&mut file, &rows(0, 1).schema(), ArrowWriterOptions::new(), 1 << 20, 2).unwrap();
+            ParquetFile::new(&mut file, &rows(0, 1).schema(), WriterProperties::builder(), 1 << 20, 2).unwrap();
         let (mut first, mut count) = (0, 1);
         while first < GROUP as i64 + 100_000 {
             writer.write(rows(first, count)).unwrap();
@@ -347,9 +385,35 @@ mod tests {
     }
 
     #[test]
+    fn a_column_that_outgrew_its_dictionary_tries_none_in_the_next_row_group() {
+        let mut file = Vec::new();
+        let few = |first: i64, count: i64| {
+            let values = Arc::new(Int64Array::from_iter_values((first..first + count).map(|id| id % 7))) as ArrayRef;
+            let ids = Arc::clone(rows(first, count).column(0));
+            RecordBatch::try_from_iter_with_nullable([("id", ids, true), ("few", values, true)]).unwrap()
+        };
+        let properties = WriterProperties::builder();
+        let mut writer = ParquetFile::new(&mut file, &few(0, 1).schema(), properties, 1 << 20, 2).unwrap();
+        for first in [0, 200_000] {
+            writer.write(few(first, 200_000)).unwrap();
+            writer.end_group().unwrap();
+        }
+        let footer = writer.close().unwrap();
+        let has =
+            |group: usize, column: usize| footer.row_group(group).column(column).dictionary_page_offset().is_some();
+        assert_eq!([has(0, 0), has(0, 1), has(1, 0), has(1, 1)], [true, true, false, true]);
+        assert!(outgrew(footer.row_group(1).column(0)) && !outgrew(footer.row_group(1).column(1)));
+        // As readers are told of it.
+        let read = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(file)).unwrap();
+        let group = read.metadata().row_group(0);
+        assert!(outgrew(group.column(0)) && !outgrew(group.column(1)));
+    }
+
+    #[test]
     fn a_file_without_rows_is_one() {
         let mut file = Vec::new();
-        let writer = ParquetFile::new(&mut file, &rows(0, 1).schema(), ArrowWriterOptions::new(), 1 << 20, 2).unwrap();
+        let writer =
+            ParquetFile::new(&mut file, &rows(0, 1).schema(), WriterProperties::builder(), 1 << 20, 2).unwrap();
         assert_eq!(writer.close().unwrap().file_metadata().num_rows(), 0);
         let read = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(file)).unwrap().build().unwrap();
         assert_eq!(read.count(), 0);

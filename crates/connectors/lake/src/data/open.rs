@@ -13,7 +13,6 @@ use chrono::Utc;
 use floodmark_core::{Error, Result, Value};
 use object_store::path::Path;
 use parquet::{
-    arrow::arrow_writer::ArrowWriterOptions,
     basic::{Compression, ZstdLevel},
     file::properties::WriterProperties,
 };
@@ -55,18 +54,15 @@ impl OpenFile {
         }
         path.push_str(&format!("part-{}.zstd.parquet", Uuid::now_v7()));
         let location = Path::parse(&path).map_err(|e| Error::internal("a data file's name is no path").cause(e))?;
-        let sink = Sink::open(&table.place.store, &location)?.map_err(|e| table.write_failed(&location, &e))?;
+        let sink = Sink::open(&table.place, &location)?.map_err(|e| table.write_failed(&location, &e))?;
         let sink = Shared::new(sink);
         let level = ZstdLevel::try_new(1).map_err(|e| Error::internal("zstd has no level 1").cause(e))?;
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(level))
-            .set_created_by(CREATED_BY.to_owned())
-            .build();
-        let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+        let properties =
+            WriterProperties::builder().set_compression(Compression::ZSTD(level)).set_created_by(CREATED_BY.to_owned());
         let most = if layout.partition_by.is_empty() { AHEAD } else { AHEAD_OF_PARTITION };
         let ahead = most.min(usize::try_from(layout.target / 8).unwrap_or(most));
         let (name, in_files) = (format!("{}/{location}", table.name), layout.in_files());
-        let writer = ParquetFile::new(sink.clone(), &in_files, options, ahead, threads(beside))
+        let writer = ParquetFile::new(sink.clone(), &in_files, properties, ahead, threads(beside))
             .map_err(|e| failure::parquet("written", &name, e))?;
         let (numbers, not_numbers) = (Vec::new(), BTreeSet::new());
         Ok(OpenFile { writer, sink, in_files, location, name, partition, rows: 0, numbers, not_numbers })

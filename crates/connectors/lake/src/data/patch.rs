@@ -4,7 +4,7 @@
 
 use super::{
     DataFile, Layout,
-    encode::{Columns, Encoded, Finished, threads},
+    encode::{Columns, Encoded, Finished, outgrew, threads},
     lasting::sync,
     open::{OpenFile, is_ours},
     read::{Groups, Opened, Which},
@@ -16,7 +16,7 @@ use floodmark_connect::Stop;
 use floodmark_core::{DataType, Error, Result};
 use parquet::{column::writer::ColumnCloseResult, errors::ParquetError, file::metadata::ParquetMetaData};
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     mem,
     ops::Range,
 };
@@ -141,7 +141,10 @@ impl Patch<'_> {
         let anew = in_files.fields().iter().enumerate().filter(|(at, _)| !kept.contains_key(at));
         let anew: Vec<&str> = anew.map(|(_, field)| field.name().as_str()).collect();
         let (mut not_numbers, whole) = (self.not_numbers(&kept), kept.is_empty());
-        let mut group = self.columns.begin(kept).map_err(|e| self.failed(e))?;
+        let before = self.opened.footer().row_group(of.first()).columns().iter();
+        let outgrown: HashSet<&str> = before.filter(|c| outgrew(c)).map(|c| c.column_descr().name()).collect();
+        let plain = |at| outgrown.contains(in_files.field(at).name().as_str());
+        let mut group = self.columns.begin(kept, plain).map_err(|e| self.failed(e))?;
         let mut rows = 0;
         if anew.is_empty() {
             rows = of.rows.len() as u64;
@@ -159,7 +162,7 @@ impl Patch<'_> {
                 rows += batch.num_rows() as u64;
                 group.write(batch).map_err(|e| self.failed(e))?;
                 if whole && group.unfinished() >= ROW_GROUP {
-                    let next = self.columns.begin(HashMap::new()).map_err(|e| self.failed(e))?;
+                    let next = self.columns.begin(HashMap::new(), plain).map_err(|e| self.failed(e))?;
                     let full = mem::replace(&mut group, next).finish().map_err(|e| self.failed(e))?;
                     let full = Patched { group: full, rows: mem::take(&mut rows), not_numbers: not_numbers.clone() };
                     if !send(full) {

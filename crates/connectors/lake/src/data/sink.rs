@@ -1,6 +1,6 @@
 //! A file on its way into a store, in parts of which a few are in the air at once.
 
-use crate::store::runtime;
+use crate::store::{Place, runtime};
 use floodmark_core::Result;
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, UploadPart, path::Path};
 use std::{
@@ -11,6 +11,9 @@ use tokio::task::JoinSet;
 
 /// Stores take parts of 5 MiB or more, and not more than 10,000 of them.
 const PART: usize = 8 << 20;
+
+/// A disk takes any: what is small is still in the processor's cache when it is written, and its memory is used again.
+const PART_OF_DISK: usize = 1 << 20;
 
 /// How many are on their way: with the one that fills up, what an upload holds at most.
 const AHEAD: usize = 3;
@@ -24,19 +27,22 @@ pub(crate) struct Sink {
     path: Path,
     upload: Box<dyn MultipartUpload>,
     part: Vec<u8>,
+    /// How large it becomes.
+    full: usize,
     /// What may still be on its way.
     going: JoinSet<object_store::Result<()>>,
     written: u64,
 }
 
 impl Sink {
-    pub(crate) fn open(store: &Arc<dyn ObjectStore>, path: &Path) -> Result<object_store::Result<Sink>> {
-        let opened = runtime()?.block_on(store.put_multipart(path));
+    pub(crate) fn open(place: &Place, path: &Path) -> Result<object_store::Result<Sink>> {
+        let opened = runtime()?.block_on(place.store.put_multipart(path));
         Ok(opened.map(|upload| Sink {
-            store: Arc::clone(store),
+            store: Arc::clone(&place.store),
             path: path.clone(),
             upload,
             part: Vec::new(),
+            full: if place.local.is_some() { PART_OF_DISK } else { PART },
             going: JoinSet::new(),
             written: 0,
         }))
@@ -111,10 +117,13 @@ impl io::Write for Shared {
 
 impl io::Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let taken = bytes.len().min(PART - self.part.len());
+        if self.part.is_empty() {
+            self.part.reserve_exact(self.full);
+        }
+        let taken = bytes.len().min(self.full - self.part.len());
         self.part.extend_from_slice(&bytes[..taken]);
         self.written += taken as u64;
-        if self.part.len() == PART {
+        if self.part.len() == self.full {
             self.send()?;
         }
         Ok(taken)
