@@ -1,6 +1,6 @@
 //! What the table should hold, made by the pipeline itself: loaded from its beginning into a database in a temporary folder.
 
-use super::filled;
+use super::{filled, met};
 use crate::{
     BackfillOptions,
     prove::disorder::Disorder,
@@ -74,10 +74,16 @@ pub(super) fn load(
     let (gone, changed) = files.as_ref().map_or((false, false), |files| (files.gone, files.changed));
     let quiet = Engine { observer: Arc::new(Silent), ..engine.clone() };
     let mut rejected = 0;
-    let by_runs = files.as_ref().map(|files| Disorder { only: Some(files.loaded.clone()), ..Disorder::default() });
-    // Where backfills alone have read, there is nothing that runs loaded.
-    if files.as_ref().is_none_or(|files| !files.loaded.is_empty() || files.filled.is_empty()) {
-        rejected += told(quiet.run_in(by_runs, &own, &RunOptions::default()))?;
+    match &files {
+        None => rejected += told(quiet.run_in(None, &own, &RunOptions::default()))?,
+        Some(files) => {
+            let mut there = HashSet::new();
+            for group in by_runs(pipeline, files)? {
+                there.extend(group);
+                let how = Disorder { only: Some(there.clone()), ..Disorder::default() };
+                rejected += told(quiet.run_in(Some(how), &own, &RunOptions::default()))?;
+            }
+        }
     }
     for (there, receipts) in files.iter().flat_map(|files| files.by_receipts(receipts)) {
         let read = files.iter().flat_map(|files| &files.filled[..there]).map(|(name, _)| name);
@@ -90,6 +96,20 @@ pub(super) fn load(
         }
     }
     Ok(Expected { gone, changed, rejected: rejected > 0, url, _folder: folder })
+}
+
+/// The files that runs have loaded, as they loaded them: each group by a run of its own.
+fn by_runs(pipeline: &Pipeline, files: &Files) -> Result<Vec<Vec<String>>> {
+    // Where backfills alone have read, there is nothing that runs loaded. Where nothing was loaded, the pipeline is made all the same.
+    if files.loaded.is_empty() {
+        return Ok(if files.filled.is_empty() { vec![Vec::new()] } else { Vec::new() });
+    }
+    // Rows that are added replace none, in whatever order.
+    let runs = match pipeline.load {
+        Load::Append => Vec::new(),
+        _ => registry::destination(&pipeline.destination.url)?.ledger()?.runs(Some(&pipeline.name), usize::MAX)?,
+    };
+    Ok(met::groups(files.loaded.iter().cloned().collect(), &runs, !pipeline.window.is_empty()))
 }
 
 /// How many rows a load rejected.

@@ -11,6 +11,7 @@ mod columns;
 mod expected;
 mod filled;
 mod late;
+mod met;
 mod plain;
 
 pub(crate) use filled::Filled;

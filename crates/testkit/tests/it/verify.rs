@@ -220,6 +220,48 @@ fn a_null_that_keeps_a_value_agrees_with_it() {
     assert_eq!(counts(&verify(&places, 4, &[])), [0, 0, 1]);
 }
 
+/// A file that came later counts, though its name is earlier; and so does the window that was delivered again.
+#[test]
+fn files_count_in_the_order_in_which_runs_met_them() {
+    let places = Places::new();
+    let [(_, sqlite), (_, postgres), (_, mysql)] = places.databases();
+    let lake = format!("delta://{}", places.path().join("lake").display());
+    let put = |name: &str, rows: &str| {
+        fs::write(places.path().join("in").join(name), format!("id,day,note\n{rows}")).unwrap();
+    };
+    for into in [&sqlite, &postgres, &mysql, &lake] {
+        for (load, left) in [
+            ("load: upsert\n    key: id", 3),
+            ("load: insert_only\n    key: id", 3),
+            ("load: scd2\n    key: id", 3),
+            ("load: delete_insert\n    window: day", 2),
+            ("load: delete_insert\n    window: day\n    key: id", 2),
+        ] {
+            let _ = fs::remove_dir_all(places.path().join("in"));
+            fs::create_dir(places.path().join("in")).unwrap();
+            let table = format!("met_{}", load.replace(|c: char| !c.is_ascii_lowercase(), "_"));
+            let yaml = format!(
+                "version: 1\npipelines:\n  {table}:\n    source: {{ files: 'in/*.csv' }}\n    {load}\n    \
+                 destination: {{ url: '{into}', table: {table} }}\n"
+            );
+            fs::write(places.path().join("floodmark.yaml"), yaml).unwrap();
+            put("b.csv", "1,2024-01-01,b\n2,2024-01-01,b\n");
+            put("c.csv", "3,2024-01-02,c\n");
+            run(&places);
+            put("a.csv", "1,2024-01-01,a\n");
+            run(&places);
+            let report = verify(&places, 0, &["--scratch", "."]);
+            assert_eq!((&report["expected"], &report["table"]["rows"]), (&"loaded".into(), &left.into()), "{report:#}");
+            // What was loaded again is the newest.
+            put("b.csv", "1,2024-01-01,other\n2,2024-01-01,other\n");
+            run(&places);
+            verify(&places, 0, &["--scratch", "."]);
+            let (ended, report) = places.json(&["verify", "--repair", "--yes"]);
+            assert_eq!(ended, 0, "{report:#}");
+        }
+    }
+}
+
 #[test]
 fn what_cannot_be_verified_says_why() {
     let places = Places::new();
