@@ -43,6 +43,8 @@ pub struct Survey {
     pub slices: Vec<(u64, u128)>,
     /// By slice, in the order asked: its own columns, with the types of its own values.
     pub columns: Vec<Arc<Schema>>,
+    /// Which table this is, where a watermark of another one of the same name says nothing of it.
+    pub table: Option<String>,
     /// How far the watermark may move, where rows that come later may carry a lower cursor than rows that are there now:
     /// a transaction that began before this one may commit after it. [`Value::Null`] is nowhere at all.
     pub horizon: Option<Value>,

@@ -44,6 +44,9 @@ pub const BEGAN: &str = "began";
 /// Beside those: when the table's columns last changed, as RFC 3339; none where they never did.
 pub const RESHAPED: &str = "reshaped";
 
+/// Beside those: which table of the source the watermark is of, where it says nothing of another one of the same name.
+pub const SOURCE: &str = "source_table";
+
 /// A cursor value that knows its column and type.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mark {

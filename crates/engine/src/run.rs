@@ -24,7 +24,7 @@ use floodmark_core::{
     pipeline::{CursorNulls, LateRows, Load, Pipeline, SchemaPolicy},
     reshaping::{RESHAPINGS, note},
     schema::{Change, evolve},
-    state::{BEGAN, Mark, RESHAPED, RunRecord, Settings, State, WatermarkMove},
+    state::{BEGAN, Mark, RESHAPED, RunRecord, SOURCE, Settings, State, WatermarkMove},
     watermark::{Bounds, bounds},
     wording,
 };
@@ -371,6 +371,9 @@ impl Work<'_> {
         }
 
         let (schemas, survey) = self.schemas(&readings, &state, existing.as_ref(), None)?;
+        if let Some(table) = &survey.table {
+            same_table(self.pipeline, &mut state, table)?;
+        }
         let planned: u64 = survey.slices.iter().map(|(rows, _)| rows).sum();
         let previewed = preview.is_some();
         if let Some(preview) = preview {
@@ -665,6 +668,8 @@ pub(crate) fn begun(
     let changed = state.schema.as_ref().is_some_and(|schema| schema != target);
     let reshaped = if changed { Some(now.to_rfc3339_opts(SecondsFormat::Millis, true)) } else { before };
     settings.extend(reshaped.map(|at| (RESHAPED.to_owned(), at)));
+    let source = state.settings.as_ref().and_then(|before| before.get(SOURCE)).cloned();
+    settings.extend(source.map(|source| (SOURCE.to_owned(), source)));
     let Some(spec) = &pipeline.watermark else { return settings };
     let began = match (&state.watermark, &state.settings) {
         (Some(_), Some(before)) => before.get(BEGAN).or_else(|| before.get("start")).cloned(),
@@ -686,13 +691,32 @@ pub(crate) fn settings_of_part(
     Some(begun(settings, pipeline, state, target, run, now))
 }
 
+/// Takes note of the source's table, where the watermark is of this one alone; an error where it is of another.
+fn same_table(pipeline: &Pipeline, state: &mut State, table: &str) -> Result<()> {
+    let settings = state.settings.get_or_insert_with(|| pipeline.settings());
+    let before = settings.insert(SOURCE.to_owned(), table.to_owned());
+    match before.filter(|before| state.watermark.is_some() && before != table) {
+        None => Ok(()),
+        Some(_) => Err(Error::new(
+            Code::SourceRead,
+            "the source's table is another one than was loaded: it was made anew since",
+        )
+        .state("nothing was written; the table and the watermark are as they were")
+        .help(
+            "what the watermark says of the former table says nothing of this one: load it whole with `--full-refresh`",
+        )),
+    }
+}
+
 /// Settings that are not those of the last load, and what that means.
 pub(crate) fn changed_settings(pipeline: &Pipeline, state: &State) -> Option<String> {
     let (before, now) = (state.settings.as_ref()?, pipeline.settings());
     let mut names: Vec<&String> = before
         .keys()
         .chain(now.keys())
-        .filter(|name| ![BEGAN, RESHAPED, RESHAPINGS].contains(&name.as_str()) && before.get(*name) != now.get(*name))
+        .filter(|name| {
+            ![BEGAN, RESHAPED, RESHAPINGS, SOURCE].contains(&name.as_str()) && before.get(*name) != now.get(*name)
+        })
         .collect();
     names.sort();
     names.dedup();

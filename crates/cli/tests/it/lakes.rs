@@ -1,6 +1,7 @@
 //! Lakes by the command line: what their files look like, tidying up, versions as the watermark.
 
 use crate::support::{Scratch, files};
+use std::fs;
 use std::path::PathBuf;
 
 pub(crate) const LAKE: &str = "delta:///lake";
@@ -298,6 +299,62 @@ fn versions_of_a_table_are_a_watermark_until_one_takes_rows_away() {
     // Nor are rows that are read again those of a version.
     let ran = scratch.run(&["verify", "--file", "news.yaml"]);
     assert!(ran.code != 0 && ran.stderr.contains("which version brought them"), "{ran:?}");
+}
+
+/// Its versions begin anew: those that were loaded say nothing of them.
+#[test]
+fn a_table_that_was_made_anew_has_other_versions() {
+    let scratch = Scratch::new();
+    let pipeline = format!(
+        "version: 1\nconnections: {{ lake: \"{LAKE}\" }}\npipelines:\n  copy:\n    source: {{ connection: lake, table: t }}\n    \
+         destination: {{ url: \"sqlite:///news.db\" }}\n    watermark: delta_version\n    load: append\n"
+    );
+    scratch.write("news.yaml", &pipeline);
+    let append = |files: &[&str]| {
+        for file in files {
+            scratch.write(file, &format!("id,v\n{file},a\n"));
+            scratch.ok(&load(file, "t", &["--load", "append"]));
+        }
+    };
+    append(&["1.csv", "2.csv"]);
+    assert_eq!(scratch.one(&["run", "--file", "news.yaml"])["rows"]["inserted"], 2);
+    for later in [&["3.csv"][..], &["4.csv", "5.csv", "6.csv"]] {
+        fs::remove_dir_all(scratch.path().join("lake")).unwrap();
+        append(later);
+        let ran = scratch.run(&["run", "--file", "news.yaml"]);
+        assert!(ran.code != 0 && ran.stderr.contains("FM0202") && ran.stderr.contains("made anew"), "{ran:?}");
+        assert!(ran.stderr.contains("--full-refresh"), "{ran:?}");
+    }
+    let whole = scratch.one(&["run", "--file", "news.yaml", "--full-refresh", "--yes"]);
+    assert_eq!(whole["rows"]["inserted"], 3, "{whole}");
+    append(&["7.csv"]);
+    assert_eq!(scratch.one(&["run", "--file", "news.yaml"])["rows"]["inserted"], 1);
+}
+
+#[test]
+fn a_folder_of_files_has_no_versions_to_follow() {
+    let scratch = Scratch::new();
+    scratch.write("a.csv", "id,v\n1,a\n");
+    scratch.ok(&["load", "a.csv", "parquet:///folder", "--table", "t", "--load", "append"]);
+    let copy = ["load", "parquet:///folder", "sqlite:///a.db", "--source-table", "t", "--table", "t"];
+    let ran = scratch.run(&[&copy[..], &["--load", "append", "--watermark", "delta_version"]].concat());
+    assert!(ran.code == 2 && ran.stderr.contains("no versions to follow"), "{ran:?}");
+    scratch.ok(&[&copy[..], &["--load", "overwrite"]].concat());
+}
+
+/// Who reads the folder alone reads each row once.
+#[test]
+fn small_files_of_a_folder_are_gone_when_they_are_written_together() {
+    let scratch = Scratch::new();
+    for n in 0..3 {
+        scratch.write("a.csv", &format!("id,v\n{n},a\n"));
+        scratch.ok(&["load", "a.csv", "parquet:///lake", "--table", "t", "--key", "id"]);
+    }
+    assert_eq!(parquet(&scratch, "t").len(), 3);
+    scratch.ok(&["optimize", "parquet:///lake", "t"]);
+    assert_eq!(parquet(&scratch, "t").len(), 1);
+    scratch.write("a.csv", "id,v\n2,other\n");
+    scratch.ok(&["load", "a.csv", "parquet:///lake", "--table", "t", "--key", "id"]);
 }
 
 #[test]

@@ -206,3 +206,32 @@ fn dates_that_differ_are_told_as_dates() {
     assert!(told.contains("\"2024-01-01\"") && told.contains("\"2024-01-02\""), "{told}");
     assert!(told.contains("\"2024-01-01 00:00:00\"") && told.contains("\"2024-01-02 00:00:00\""), "{told}");
 }
+
+/// The store's client reads them by itself, and panics over what makes no request.
+#[test]
+fn variables_of_the_environment_that_make_no_request_are_named() {
+    let scratch = Scratch::new();
+    let client = [("AZURE_CLIENT_ID", "a"), ("AZURE_CLIENT_SECRET", "s")];
+    for (url, name, value, others) in [
+        ("gs://b/a.csv", "GCE_METADATA_HOST", "", &[][..]),
+        ("gs://b/a.csv", "GCE_METADATA_ROOT", "x\n", &[]),
+        ("gs://b/a.csv", "GCE_METADATA_IP", "a b", &[]),
+        ("az://c/a.csv", "IDENTITY_ENDPOINT", "", &[]),
+        ("az://c/a.csv", "IDENTITY_ENDPOINT", "http://[::1", &[]),
+        ("az://c/a.csv", "IDENTITY_HEADER", "x\ny", &[("IDENTITY_ENDPOINT", "http://127.0.0.1:1")]),
+        ("az://c/a.csv", "AZURE_STORAGE_TOKEN", "x\ny", &[]),
+        ("az://c/a.csv", "AZURE_TENANT_ID", "a b", &client),
+        ("az://c/a.csv", "AZURE_AUTHORITY_HOST", "http://u:geheim@127.0.0.1:1", &client),
+        ("s3://b/a.csv", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "a b", &[]),
+        ("s3://b/a.csv", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "é", &[]),
+    ] {
+        let args = ["load", url, "sqlite:///e.db", "--table", "t", "--key", "id"];
+        let env = [&[(name, value), ("AZURE_STORAGE_ACCOUNT_NAME", "acct")], others].concat();
+        let ran = scratch.ran(&scratch.command(&args).envs(env).output().unwrap());
+        assert!(
+            ran.code == 2 && ran.stderr.contains(name) && ran.stderr.contains("FM0105"),
+            "{name}={value:?}: {ran:?}"
+        );
+        assert!(!ran.stderr.contains("panicked") && !ran.stderr.contains("geheim"), "{name}={value:?}: {ran:?}");
+    }
+}

@@ -136,6 +136,7 @@ impl<H: Handed> Source for HandedSource<H> {
             schema,
             slices: slices.iter().map(|_| (rows, 0)).collect(),
             columns: slices.iter().map(|_| Arc::clone(&own)).collect(),
+            table: None,
             horizon: None,
             held: None,
         })

@@ -340,7 +340,14 @@ impl Source for FileSourceReader {
             // Thousands of files mostly have one shape.
             columns.push(columns.last().filter(|last| ***last == own).cloned().unwrap_or_else(|| Arc::new(own)));
         }
-        Ok(Survey { schema: union.schema(&request.pinned), slices: totals, columns, horizon: None, held: None })
+        Ok(Survey {
+            schema: union.schema(&request.pinned),
+            slices: totals,
+            columns,
+            table: None,
+            horizon: None,
+            held: None,
+        })
     }
 
     fn read(&self, slice: &Slice, plan: &ReadPlan, stop: &Stop) -> Result<Box<dyn Batches>> {

@@ -74,6 +74,14 @@ pub(crate) fn parquet(doing: &str, file: &str, error: impl Into<Box<dyn std::err
     if let Some((what, help)) = floodmark_objects::of_credentials(&words).or_else(|| of_disk(&words)) {
         return Error::new(Code::DestinationWrite, what).in_file(file).help(help).cause(words);
     }
+    if doing == "read" && is_gone(&words) {
+        return Error::new(Code::DestinationOpen, "a file of the table is gone")
+            .in_file(file)
+            .help("`optimize`, a load or another program's vacuum took it away while it was read: run again")
+            .help("where the table still has it, restore an older version of the table")
+            .cause(words)
+            .transient();
+    }
     Error::new(Code::DestinationWrite, format!("a Parquet file of the table cannot be {doing}"))
         .in_file(file)
         .help(match doing {
@@ -81,6 +89,11 @@ pub(crate) fn parquet(doing: &str, file: &str, error: impl Into<Box<dyn std::err
             _ => "see the cause: the disk, or the store and the network to it; then run again",
         })
         .cause(words)
+}
+
+/// Whether it is said that an object is not there, as the store's client says it.
+pub(crate) fn is_gone(words: &str) -> bool {
+    words.contains("Object at location") && words.contains("not found")
 }
 
 /// A temporary file.

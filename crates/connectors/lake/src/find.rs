@@ -201,7 +201,9 @@ fn bounds<'f>(file: &'f DataFile, column: &str) -> Option<(&'f Value, &'f Value)
         return (!value.is_null()).then_some((value, value));
     }
     let known = file.columns.get(column)?;
-    known.min.as_ref().zip(known.max.as_ref())
+    // Most writers know nothing of NaN in their bounds of doubles.
+    let is_double = |bound: &&Value| matches!(bound, Value::Double(_));
+    known.min.as_ref().zip(known.max.as_ref()).filter(|(min, _)| !is_double(min))
 }
 
 /// Whether it is surely so.

@@ -100,6 +100,12 @@ impl LakeSource {
         })?;
         let mut schema = snapshot.schema.clone();
         let versions = request.cursor.as_deref() == Some(VERSION) && schema.get(VERSION).is_none();
+        if versions && self.table.is_folder() {
+            return Err(Error::new(Code::BadArgument, "a folder of Parquet files has no versions to follow")
+                .in_file(self.table.name())
+                .state("nothing was written")
+                .help("`watermark: delta_version` is for Delta tables: name a column that says what is new, or none"));
+        }
         if versions {
             schema.columns.push(Column::new(VERSION, DataType::BigInt));
         }
@@ -166,11 +172,13 @@ impl Source for LakeSource {
     fn survey(&self, slices: &[Slice], request: &SurveyRequest, _stop: &Stop) -> Result<Survey> {
         let (seen, schema) = self.look(request)?;
         let rows = seen.snapshot.files()?.iter().map(|file| file.rows).sum();
+        let table = seen.snapshot.id().filter(|_| seen.versions).map(str::to_owned);
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
         Ok(Survey {
             columns: slices.iter().map(|_| Arc::new(schema.clone())).collect(),
             slices: slices.iter().map(|_| (rows, 0)).collect(),
             schema,
+            table,
             horizon: None,
             held: None,
         })

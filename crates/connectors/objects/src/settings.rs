@@ -148,6 +148,11 @@ fn s3(root: &Root, written: Vec<Written>) -> Result<AmazonS3Builder> {
     address::check_word("the region", says(AmazonS3ConfigKey::Region), |c| c.is_ascii_alphanumeric() || c == '-')?;
     address::check_word("the access key's ID", says(AmazonS3ConfigKey::AccessKeyId), |c| c.is_ascii_graphic())?;
     address::check_word("the session's token", says(AmazonS3ConfigKey::Token), |c| c.is_ascii_graphic())?;
+    let relative = says(AmazonS3ConfigKey::ContainerCredentialsRelativeUri);
+    address::check_word("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", relative, |c| c.is_ascii_graphic())?;
+    if let Some(full) = says(AmazonS3ConfigKey::ContainerCredentialsFullUri) {
+        address::check_named("AWS_CONTAINER_CREDENTIALS_FULL_URI", &full)?;
+    }
     Ok(builder.with_client_options(client(&endpoint.unwrap_or_default())))
 }
 
@@ -165,6 +170,10 @@ fn google(root: &Root, written: Vec<Written>) -> Result<GoogleCloudStorageBuilde
     });
     let endpoint = builder.get_config_value(&GoogleConfigKey::BaseUrl);
     endpoint.as_deref().map_or(Ok(()), address::check)?;
+    // The client looks at these by itself.
+    for name in ["GCE_METADATA_HOST", "GCE_METADATA_ROOT", "GCE_METADATA_IP"] {
+        env::var(name).map_or(Ok(()), |host| address::check_host(name, &host))?;
+    }
     Ok(builder.with_client_options(client(&endpoint.unwrap_or_default())))
 }
 
@@ -182,6 +191,16 @@ fn azure(root: &Root, written: Vec<Written>) -> Result<MicrosoftAzureBuilder> {
     address::check_word("the account", says(AzureConfigKey::AccountName), |c| {
         c.is_ascii_alphanumeric() || "-.".contains(c)
     })?;
+    for (name, key) in
+        [("IDENTITY_ENDPOINT", AzureConfigKey::MsiEndpoint), ("AZURE_AUTHORITY_HOST", AzureConfigKey::AuthorityHost)]
+    {
+        says(key).map_or(Ok(()), |address| address::check_named(name, &address))?;
+    }
+    address::check_word("AZURE_TENANT_ID", says(AzureConfigKey::AuthorityId), |c| {
+        c.is_ascii_alphanumeric() || "-.".contains(c)
+    })?;
+    address::check_word("AZURE_STORAGE_TOKEN", says(AzureConfigKey::Token), |c| c.is_ascii_graphic())?;
+    address::check_word("IDENTITY_HEADER", env::var("IDENTITY_HEADER").ok(), |c| c.is_ascii_graphic())?;
     Ok(builder.with_client_options(client(&endpoint.unwrap_or_default())))
 }
 

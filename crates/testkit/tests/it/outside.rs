@@ -133,3 +133,30 @@ fn what_a_kill_in_the_first_commit_leaves_is_no_table_of_somebody() {
         assert_eq!((exit, &rows["inserted"]), (Some(0), &1.into()), "{said}");
     }
 }
+
+/// Most writers leave NaN out of their bounds of doubles.
+#[test]
+fn bounds_of_doubles_hide_no_nan() {
+    for (load, met) in [("load: upsert\n    key: x", "updated"), ("load: delete_insert\n    window: x", "removed")] {
+        let folder = scratch().unwrap();
+        let folder = folder.path();
+        project(
+            folder,
+            "delta:///lake",
+            &format!("{load}\n    transform: SELECT CAST(x AS DOUBLE) AS x, v FROM source"),
+        );
+        put(folder, "a.csv", "x,v\n300,a\nNaN,a\n");
+        assert_eq!(run(folder, &["run"]).1["inserted"], 2);
+        let entry = folder.join("lake/t/_delta_log").join(format!("{:020}.json", 0));
+        let mut log = fs::read_to_string(&entry).unwrap();
+        for bounds in ["minValues", "maxValues"] {
+            let none = format!(r#"\"{bounds}\":{{\"v\""#);
+            assert!(log.contains(&none), "{log}");
+            log = log.replace(&none, &format!(r#"\"{bounds}\":{{\"x\":300.0,\"v\""#));
+        }
+        fs::write(entry, log).unwrap();
+        put(folder, "b.csv", "x,v\nNaN,b\n");
+        let (exit, rows, said) = run(folder, &["run"]);
+        assert_eq!((exit, &rows[met]), (Some(0), &1.into()), "{load}: {said}");
+    }
+}

@@ -238,11 +238,12 @@ fn footer(table: &Table, path: &Path, size: u64) -> Result<ArrowReaderMetadata> 
             let file = format!("{}/{path}", table.name);
             return Error::new(Code::DestinationOpen, what).in_file(file).help(help).cause(e);
         }
-        let gone = Error::new(Code::DestinationOpen, "a data file of the table cannot be read")
+        let unread = Error::new(Code::DestinationOpen, "a data file of the table cannot be read")
             .in_file(format!("{}/{path}", table.name))
             .help("where it is gone: another program's vacuum may have taken it while this run went on; run again")
             .help("where it is broken: restore an older version of the table");
-        gone.cause(e)
+        let unread = if failure::is_gone(&e.to_string()) { unread.transient() } else { unread };
+        unread.cause(e)
     })
 }
 

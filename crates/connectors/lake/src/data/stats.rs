@@ -44,7 +44,7 @@ pub(crate) fn bounds(
 
 /// Types whose order is the same everywhere.
 fn has_bounds(data_type: DataType) -> bool {
-    !matches!(data_type, DataType::Bool | DataType::Bytes | DataType::Json)
+    !matches!(data_type, DataType::Bytes | DataType::Json)
 }
 
 /// Over all row groups: nothing where one of them has values and tells no bound.

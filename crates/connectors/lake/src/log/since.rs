@@ -12,6 +12,16 @@ impl Snapshot {
     /// The files that brought rows after a version, each with the version it came with, the oldest first. They are told as
     /// they came, also where they were written into others since.
     pub(crate) fn added_since(&self, version: u64) -> Result<Vec<(u64, DataFile)>> {
+        if version > self.version {
+            return Err(Error::new(
+                Code::SourceRead,
+                format!("version {version} of the table was loaded, and its newest is {}", self.version),
+            )
+            .in_file(self.table().name())
+            .help(
+                "it was made anew, or put back to what it was: load it whole with `floodmark run NAME --full-refresh`",
+            ));
+        }
         let mut added = Vec::new();
         for at in version + 1..=self.version {
             let entry = read_entry(self.table(), at)?.ok_or_else(|| {

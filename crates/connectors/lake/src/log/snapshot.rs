@@ -64,6 +64,14 @@ impl fmt::Debug for Snapshot {
 }
 
 impl Snapshot {
+    /// Which table it is, also where another one was made in its place; `None` of a folder.
+    pub(crate) fn id(&self) -> Option<&str> {
+        match &self.log {
+            Log::Delta { metadata, .. } => Some(&metadata.id),
+            Log::Dataset(_) => None,
+        }
+    }
+
     pub(crate) fn newest(table: &Table) -> Result<Option<Snapshot>> {
         let mut known = None;
         for tries in 1..=LISTS {

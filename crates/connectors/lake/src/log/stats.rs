@@ -90,7 +90,8 @@ fn quoted(text: &str) -> String {
 
 fn shown_value(value: &Value) -> Option<String> {
     match value {
-        Value::Int(_) | Value::Decimal(..) => Some(value.to_string()),
+        // Readers that take no bounds for NULL find no row by a boolean.
+        Value::Int(_) | Value::Decimal(..) | Value::Bool(_) => Some(value.to_string()),
         Value::Double(v) => v.is_finite().then(|| format!("{v:?}")),
         Value::Text(_) | Value::Time(_) => Some(quoted(&value.to_string())),
         // Years of other than four digits are read in as many ways as there are readers.
@@ -99,7 +100,7 @@ fn shown_value(value: &Value) -> Option<String> {
             let year = text.split('-').next().unwrap_or_default();
             (year.len() == 4 && year.bytes().all(|b| b.is_ascii_digit())).then(|| quoted(&text))
         }
-        Value::Null | Value::Bool(_) | Value::Bytes(_) => None,
+        Value::Null | Value::Bytes(_) => None,
     }
 }
 
@@ -175,7 +176,8 @@ fn locate(table: &Table, path: &str) -> Result<Path> {
 fn parse_value(json: &str, data_type: DataType, float: bool) -> Option<Value> {
     let text: String = if json.starts_with('"') { serde_json::from_str(json).ok()? } else { json.to_owned() };
     match data_type {
-        DataType::Bool | DataType::Bytes | DataType::Json => None,
+        DataType::Bytes | DataType::Json => None,
+        DataType::Bool => text.parse().ok().map(Value::Bool),
         DataType::Text => json.starts_with('"').then_some(Value::Text(text)),
         DataType::Double if float => {
             text.parse::<f32>().ok().filter(|v| v.is_finite()).map(|v| Value::Double(f64::from(v)))

@@ -7,8 +7,9 @@ use super::{
 use crate::failure;
 use floodmark_core::{Error, Result};
 
-/// Features that need nothing of who reads: what they would ask for is looked at beside.
-const READ: [&str; 8] = [
+/// Features that need nothing of who reads: what they would ask for is looked at beside. A column of a variant is of a type
+/// that is not loaded.
+const READ: [&str; 10] = [
     "timestampNtz",
     "timestampWithoutTimezone",
     "v2Checkpoint",
@@ -17,6 +18,8 @@ const READ: [&str; 8] = [
     "deletionVectors",
     "typeWidening",
     "typeWidening-preview",
+    "variantType",
+    "variantType-preview",
 ];
 
 /// And of who writes.

@@ -46,6 +46,12 @@ impl Table {
                     Outcome::Done(_) => {
                         tidied.compacted += bin.len() as u64;
                         tidied.into += 1;
+                        if self.is_folder() {
+                            // Who reads the folder alone would read rows twice.
+                            discard(self, &bin.iter().map(|file| (*file).clone()).collect::<Vec<_>>());
+                            tidied.deleted += bin.len() as u64;
+                            tidied.freed += bin.iter().map(|file| file.size).sum::<u64>();
+                        }
                     }
                     Outcome::Moved | Outcome::Changed(_) => again = true,
                 }
@@ -58,7 +64,9 @@ impl Table {
         let property = |snapshot: &Snapshot, name: &str| snapshot.property(name).and_then(interval);
         let snapshot = self.snapshot()?.ok_or_else(|| Error::internal("the table is gone"))?;
         let keep = keep.or_else(|| property(&snapshot, "delta.deletedFileRetentionDuration")).unwrap_or(KEEP);
-        (tidied.deleted, tidied.freed) = vacuum::vacuum(self, keep)?;
+        let (deleted, freed) = vacuum::vacuum(self, keep)?;
+        tidied.deleted += deleted;
+        tidied.freed += freed;
         if self.kind == Kind::Delta && snapshot.property("delta.enableExpiredLogCleanup") != Some("false") {
             let keep = property(&snapshot, "delta.logRetentionDuration").unwrap_or(KEEP_LOG);
             let keep = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);

@@ -20,7 +20,7 @@ use arrow::{
     array::{ArrayRef, Int64Array, RecordBatch, StringArray},
     compute::concat_batches,
 };
-use floodmark_core::{DataType, Schema, url::ConnectionUrl};
+use floodmark_core::{DataType, Result, Schema, url::ConnectionUrl};
 use floodmark_lake::{Change, DataFile, Lake, Layout, Operation, Outcome, Reads, Snapshot, Table, Writer};
 use std::sync::Arc;
 
@@ -100,9 +100,16 @@ fn made(table: &Table, batch: &RecordBatch) -> Snapshot {
 }
 
 fn contents(table: &Table, snapshot: &Snapshot) -> RecordBatch {
+    read(table, snapshot).unwrap()
+}
+
+fn read(table: &Table, snapshot: &Snapshot) -> Result<RecordBatch> {
     let names = snapshot.schema.names();
-    let batches = snapshot.files().unwrap().iter().flat_map(|file| table.read(snapshot, file, &names).unwrap());
-    concat_batches(&snapshot.schema.to_arrow(), &batches.collect::<Result<Vec<_>, _>>().unwrap()).unwrap()
+    let mut batches = Vec::new();
+    for file in snapshot.files()? {
+        batches.extend(table.read(snapshot, file, &names)?.collect::<Result<Vec<_>>>()?);
+    }
+    Ok(concat_batches(&snapshot.schema.to_arrow(), &batches)?)
 }
 
 fn ids(table: &Table) -> Vec<i64> {

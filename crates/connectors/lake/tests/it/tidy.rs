@@ -1,6 +1,6 @@
 //! Compaction and vacuum, alone and beside loads.
 
-use super::{Folder, append, columns, contents, ids, made, rows, written};
+use super::{Folder, append, columns, ids, made, read, rows, written};
 use arrow::{array::AsArray, datatypes::Int64Type};
 use floodmark_connect::destination::Tidied;
 use floodmark_core::Code;
@@ -49,8 +49,11 @@ fn small_files_become_one_and_keep_their_rows_and_numbers_in(folder: &Folder) {
         now = now.refresh().unwrap();
     }
     let before = ids(&table);
+    // Who reads a folder alone takes every file in it for one of the table.
+    let at_once = if table.name().starts_with("parquet:") { 6 } else { 0 };
     let tidied = table.optimize(128 << 20, None).unwrap();
-    assert_eq!(tidied, Tidied { compacted: 6, into: 1, deleted: 0, freed: 0 });
+    assert_eq!(Tidied { freed: 0, ..tidied }, Tidied { compacted: 6, into: 1, deleted: at_once, freed: 0 });
+    assert_eq!(tidied.freed > 0, at_once > 0);
     assert_eq!(ids(&table), before);
     let now = table.snapshot().unwrap().unwrap();
     assert_eq!(now.files().unwrap().len(), 2);
@@ -65,13 +68,13 @@ fn small_files_become_one_and_keep_their_rows_and_numbers_in(folder: &Folder) {
     assert_eq!(numbers.collect::<Vec<_>>(), read);
     assert_eq!(now.transaction("floodmark:maker").unwrap(), Some(7));
     // What is no more the table's lies there until nobody can want it.
-    assert_eq!(parquets(&folder.path()), 8);
+    assert_eq!(parquets(&folder.path()), 8 - at_once as usize);
     age(&folder.path(), DAY * 6);
     assert_eq!(table.optimize(128 << 20, None).unwrap(), Tidied::default());
     age(&folder.path(), DAY * 2);
     let young = written(&table, Layout::new(columns()), &rows(100..101));
     let tidied = table.optimize(128 << 20, None).unwrap();
-    assert_eq!((tidied.deleted, tidied.freed > 0), (6, true));
+    assert_eq!((tidied.deleted, tidied.freed > 0), (6 - at_once, at_once == 0));
     assert_eq!(ids(&table), before);
     // And what a load has just written is the load's.
     table.commit(Some(&now), &append(&young, "floodmark:maker", 8)).unwrap();
@@ -122,7 +125,11 @@ fn loads_and_compactions_at_once_lose_nothing_in(folder: &Folder) {
                     while version <= 12 {
                         let base = table.snapshot().unwrap().unwrap();
                         // Every row of the table once more, and one that is new.
-                        let read = contents(table, &base);
+                        let read = match read(table, &base) {
+                            // Of a folder, files that were written together are gone: a load begins again.
+                            Err(error) if error.is_transient() && table.name().starts_with("parquet:") => continue,
+                            read => read.unwrap(),
+                        };
                         let next = i64::try_from(read.num_rows()).unwrap();
                         let mut files = written(table, Layout::new(columns()), &read);
                         files.extend(written(table, Layout::new(columns()), &rows(next..next + 1)));

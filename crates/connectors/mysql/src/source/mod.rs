@@ -168,6 +168,7 @@ impl Source for MysqlSource {
             slices: slices.iter().map(|_| (rows, 0)).collect(),
             columns: slices.iter().map(|_| Arc::new(schema.clone())).collect(),
             schema,
+            table: None,
             horizon,
             held,
         })

@@ -5,6 +5,11 @@ use url::Url;
 
 /// Of a server that is asked in place of the cloud's own.
 pub(super) fn check(endpoint: &str) -> Result<()> {
+    check_named("the endpoint", endpoint)
+}
+
+/// Of one that is called so.
+pub(super) fn check_named(name: &str, endpoint: &str) -> Result<()> {
     if is_address(endpoint) {
         return Ok(());
     }
@@ -18,7 +23,16 @@ pub(super) fn check(endpoint: &str) -> Result<()> {
         whole if is_address(&whole) => format!("write {whole}, or https:// where the server has TLS"),
         _ => "write http://HOST:PORT or https://HOST, or leave it out to ask the cloud itself".to_owned(),
     };
-    Err(refused(format!("the endpoint {shown:?} is no address")).help(help))
+    Err(refused(format!("{name} {shown:?} is no address")).help(help))
+}
+
+/// Of a server that is named without `http://`.
+pub(super) fn check_host(name: &str, host: &str) -> Result<()> {
+    if is_address(&format!("http://{host}")) {
+        return Ok(());
+    }
+    Err(refused(format!("{name} {host:?} is no host"))
+        .help("write it as HOST or HOST:PORT, or unset it to ask the cloud itself"))
 }
 
 /// Of a web server that a source names.
@@ -82,6 +96,17 @@ mod tests {
             assert_eq!(error.code(), Code::BadUrl);
             assert_eq!(error.message(), format!("the endpoint \"{shown}\" is no address"));
             assert!(error.advice()[0].contains(help), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_no_more_than_that() {
+        for good in ["metadata.shop.example", "127.0.0.1:8080", "[::1]:80"] {
+            check_host("GCE_METADATA_HOST", good).unwrap();
+        }
+        for bad in ["", "a b", "a\n", "\t", "höst", "{a}", "http://a", "a:99999", "/a"] {
+            let error = check_host("GCE_METADATA_HOST", bad).unwrap_err();
+            assert_eq!(error.message(), format!("GCE_METADATA_HOST {bad:?} is no host"));
         }
     }
 }

@@ -218,6 +218,7 @@ impl Source for SqliteSource {
             schema,
             slices: slices.iter().map(|_| (1, 0)).collect(),
             columns: slices.iter().map(|_| Arc::clone(&own)).collect(),
+            table: None,
             horizon: None,
             held: None,
         })
