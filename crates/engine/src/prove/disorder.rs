@@ -9,7 +9,10 @@ use floodmark_connect::{
     source::{Extent, Glance},
 };
 use floodmark_core::{Code, DataType, Error, Result};
-use std::collections::{HashSet, VecDeque};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+};
 
 /// Pieces that change places with each other: rows move at most so far, and so much is in memory.
 const WINDOW: usize = 16;
@@ -28,7 +31,7 @@ pub(crate) struct Disorder {
     /// Only so many of the last slices are there.
     pub(crate) last: Option<usize>,
     /// Only slices of these names are there.
-    pub(crate) only: Option<HashSet<String>>,
+    pub(crate) only: Option<Arc<HashSet<String>>>,
 }
 
 /// A source seen through a disorder. Batches with bad rows stay as they are: their numbers are those of the source.

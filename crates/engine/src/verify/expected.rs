@@ -77,10 +77,10 @@ pub(super) fn load(
     match &files {
         None => rejected += told(quiet.run_in(None, &own, &RunOptions::default()))?,
         Some(files) => {
-            let mut there = HashSet::new();
+            let mut there = Arc::new(HashSet::new());
             for group in by_runs(pipeline, files)? {
-                there.extend(group);
-                let how = Disorder { only: Some(there.clone()), ..Disorder::default() };
+                Arc::make_mut(&mut there).extend(group);
+                let how = Disorder { only: Some(Arc::clone(&there)), ..Disorder::default() };
                 rejected += told(quiet.run_in(Some(how), &own, &RunOptions::default()))?;
             }
         }
@@ -89,8 +89,8 @@ pub(super) fn load(
         let read = files.iter().flat_map(|files| &files.filled[..there]).map(|(name, _)| name);
         // A window is replaced by what all files hold of it; of those that are loaded runs have read all there is.
         let loaded = files.iter().filter(|_| pipeline.load == Load::DeleteInsert).flat_map(|files| &files.loaded);
-        let only = read.chain(loaded).cloned().collect();
-        let how = Disorder { only: Some(only), ..Disorder::default() };
+        let only: HashSet<String> = read.chain(loaded).cloned().collect();
+        let how = Disorder { only: Some(Arc::new(only)), ..Disorder::default() };
         for options in ranges(pipeline, state, &receipts) {
             rejected += told(quiet.backfill_in(Some(&how), &own, &options).outcome)?;
         }

@@ -20,7 +20,9 @@ pub(super) fn groups(files: BTreeSet<String>, runs: &[RunRecord], window: bool) 
                 read.extend(left.range::<String, _>(range).cloned());
             }
         }
-        left.retain(|file| !read.contains(file));
+        for file in &read {
+            left.remove(file);
+        }
         groups.push(read);
     }
     groups.push(left);

@@ -28,7 +28,7 @@ impl Bucket {
     /// An empty one.
     pub fn make(protocol: Protocol) -> Result<Bucket, String> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let name = format!("t{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let name = format!("t{}n{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let server = protocol.url()?.trim_start_matches("http://").trim_end_matches('/').to_owned();
         let bucket = Bucket { protocol, name, server };
         bucket.ask("PUT", "", protocol.making(), b"").map(|_| bucket)

@@ -114,7 +114,8 @@ impl Protocol {
     /// Headers of a request that puts an object, or any.
     pub(super) fn headers(self) -> Vec<(String, String)> {
         let headers: &[(&str, &str)] = match self {
-            Protocol::S3 => &[("Authorization", AUTHORIZATION)],
+            // What is put so may be read by everybody: who asks as Google's client does has nothing that it takes for a key.
+            Protocol::S3 => &[("Authorization", AUTHORIZATION), ("x-amz-acl", "public-read")],
             Protocol::Azure => &[("x-ms-version", "2021-12-02"), ("x-ms-blob-type", "BlockBlob")],
         };
         headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()

@@ -215,7 +215,7 @@ pub(super) struct ParquetFile<W: Write + Send> {
     writer: SerializedFileWriter<W>,
     columns: Columns,
     /// Columns that [outgrew] their dictionary in the last row group.
-    plain: Vec<bool>,
+    outgrown: Vec<bool>,
     /// The row group that is not finished; none where it has no row yet.
     group: Option<RowGroup>,
 }
@@ -232,14 +232,14 @@ impl<W: Write + Send> ParquetFile<W> {
         let (writer, factory) = begin(sink, schema, properties)?;
         let (factory, plain, schema) = (Arc::new(factory), Arc::new(plain), SchemaRef::clone(schema));
         let columns = Columns { factory, plain, schema, ahead, threads };
-        Ok(ParquetFile { writer, columns, plain: Vec::new(), group: None })
+        Ok(ParquetFile { writer, columns, outgrown: Vec::new(), group: None })
     }
 
     pub(super) fn write(&mut self, rows: RecordBatch) -> Result<()> {
         let group = match &mut self.group {
             Some(group) => group,
             None => {
-                let plain = |at| self.plain.get(at).is_some_and(|plain| *plain);
+                let plain = |at| self.outgrown.get(at).is_some_and(|outgrown| *outgrown);
                 self.group.insert(self.columns.begin(HashMap::new(), plain)?)
             }
         };
@@ -292,7 +292,7 @@ impl<W: Write + Send> ParquetFile<W> {
             }
         }
         let closed = group.close()?;
-        self.plain = closed.columns().iter().map(outgrew).collect();
+        self.outgrown = closed.columns().iter().map(outgrew).collect();
         Ok(())
     }
 

@@ -1,4 +1,5 @@
-//! Buckets of servers that speak the protocols of S3 and of Azure.
+//! Buckets of servers that speak the protocols of S3 and of Azure; and Google's, whose XML has the words of S3's as far as objects are
+//! listed and read.
 
 use super::{rows, source};
 use arrow::{
@@ -11,33 +12,50 @@ use floodmark_files::FileSourceReader;
 use floodmark_testkit::objects::{self, Protocol};
 use futures::TryStreamExt;
 use parquet::{arrow::ArrowWriter, file::properties::WriterProperties};
-use std::sync::Arc;
+use std::{io::Write, sync::Arc};
+use tempfile::NamedTempFile;
 
 /// A bucket as a source is told of it.
-struct Bucket(objects::Bucket);
+struct Bucket {
+    bucket: objects::Bucket,
+    /// What says who asks, where it is asked as Google is.
+    google: Option<NamedTempFile>,
+}
 
 impl Bucket {
     /// One of each kind of store.
     fn each(test: impl Fn(Bucket)) {
         for protocol in Protocol::ALL {
-            test(Bucket(objects::Bucket::make(protocol).unwrap()));
+            test(Bucket { bucket: objects::Bucket::make(protocol).unwrap(), google: None });
         }
+        // As for other servers of tests: nobody is asked for a token.
+        let mut account = NamedTempFile::new().unwrap();
+        let nobody = r#"{"disable_oauth": true, "client_email": "", "private_key": "", "private_key_id": ""}"#;
+        account.write_all(nobody.as_bytes()).unwrap();
+        test(Bucket { bucket: objects::Bucket::make(Protocol::S3).unwrap(), google: Some(account) });
     }
 
     fn put(&self, key: &str, bytes: impl AsRef<[u8]>) {
-        self.0.put(key, bytes.as_ref()).unwrap();
+        self.bucket.put(key, bytes.as_ref()).unwrap();
     }
 
     fn delete(&self, key: &str) {
-        self.0.delete(key).unwrap();
+        self.bucket.delete(key).unwrap();
     }
 
     fn place(&self) -> String {
-        format!("{}://{}", self.0.protocol.scheme(), self.0.name)
+        let scheme = if self.google.is_some() { "gs" } else { self.bucket.protocol.scheme() };
+        format!("{scheme}://{}", self.bucket.name)
+    }
+
+    fn url(&self, folder: &str) -> String {
+        let Some(account) = &self.google else { return self.bucket.url(folder) };
+        let endpoint = std::env::var("FLOODMARK_TEST_S3").unwrap();
+        format!("{}/{folder}?endpoint={endpoint}&service_account={}", self.place(), account.path().display())
     }
 
     fn files(&self, pattern: &str) -> FileSourceReader {
-        source(&[&format!("{}/{pattern}", self.place())], Some(&self.0.url("")))
+        source(&[&format!("{}/{pattern}", self.place())], Some(&self.url("")))
     }
 }
 
@@ -61,7 +79,7 @@ fn objects_are_found_by_patterns_in_the_order_of_their_names() {
         for pattern in ["nothing/*.csv", "in/x.csv", "in/x*.csv"] {
             let error = bucket.files(pattern).slices(&Stop::default()).unwrap_err();
             assert_eq!(error.code(), Code::SourceMissing, "{error:?}");
-            assert!(!format!("{error:?}").contains(bucket.0.protocol.secret()));
+            assert!(!format!("{error:?}").contains(bucket.bucket.protocol.secret()));
         }
         let error = bucket.files("in/x*.csv").slices(&Stop::default()).unwrap_err();
         assert!(error.advice()[0].contains("in/a.csv") && error.advice().len() == 1, "{error:?}");
@@ -83,7 +101,7 @@ fn rows_are_those_of_the_same_file_here() {
     assert!(csv.len() > 9 << 20);
     let json: String = (0..1000).map(|n| format!("{{\"id\":{n},\"text\":\"{}\"}}\n", "x".repeat(n))).collect();
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    std::io::Write::write_all(&mut packed, csv.as_bytes()).unwrap();
+    packed.write_all(csv.as_bytes()).unwrap();
     let packed = packed.finish().unwrap();
     let files = [("a.csv", csv.into_bytes()), ("a.jsonl", json.into_bytes()), ("a.csv.gz", packed)];
     let here = files.each_ref().map(|(name, bytes)| {
@@ -172,7 +190,7 @@ fn settings_and_buckets_that_are_wrong_are_named() {
         source(&[&format!("{place}/*.csv")], Some(url)).slices(&Stop::default()).unwrap_err()
     };
     Bucket::each(|bucket| {
-        let error = of(&bucket.0.url("").replace(&bucket.0.name, "nothing-here"));
+        let error = of(&bucket.url("").replace(&bucket.bucket.name, "nothing-here"));
         assert!(error.message().contains("no such bucket"), "{error:?}");
     });
     let error = of("s3://nothing-here?regoin=x");
@@ -191,10 +209,10 @@ fn a_list_begins_behind_the_name_that_is_given() {
         for key in ["log/1", "log/2", "log/3"] {
             bucket.put(key, "x");
         }
-        let url = floodmark_core::url::ConnectionUrl::parse(&bucket.0.url("log")).unwrap();
+        let url = floodmark_core::url::ConnectionUrl::parse(&bucket.url("log")).unwrap();
         let (store, folder) = floodmark_objects::open_root(&url).unwrap();
         let listed = store.list_with_offset(Some(&folder), &"log/2".into());
         let listed: Vec<_> = runtime.block_on(listed.map_ok(|meta| meta.location.to_string()).try_collect()).unwrap();
-        assert_eq!(listed, ["log/3"], "{:?}", bucket.0.protocol);
+        assert_eq!(listed, ["log/3"], "{:?}", bucket.bucket.protocol);
     });
 }
