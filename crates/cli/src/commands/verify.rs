@@ -115,7 +115,7 @@ impl Teller<'_> {
             Ok(Looked::At(found)) => {
                 self.tell(&found, None)?;
                 if found.report.counts.all() > 0 {
-                    hint(cx, &name);
+                    hint(cx, &name, &found);
                 }
                 Ok(())
             }
@@ -218,11 +218,16 @@ impl Teller<'_> {
 }
 
 /// What to do about differences.
-fn hint(cx: &Context, name: &str) {
+fn hint(cx: &Context, name: &str, found: &Verification) {
     if cx.printer.json() {
         return;
     }
     let file = cx.global.file.as_ref().map(|file| format!(" -f {}", quote(&file.display().to_string())));
     let command = format!("floodmark verify {} --repair{}", quote(name), file.unwrap_or_default());
-    cx.printer.note(&format!("load these rows again: {command} (--dry-run says what it would do)"));
+    let counts = &found.report.counts;
+    cx.printer.note(&if counts.missing + counts.different > 0 {
+        format!("load these rows again: {command} (--dry-run says what it would do)")
+    } else {
+        format!("what becomes of rows that the source does not hold: {command} --dry-run")
+    });
 }

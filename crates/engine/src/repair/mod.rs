@@ -6,6 +6,7 @@
 
 mod extras;
 mod found;
+mod outdated;
 mod pass;
 mod rows;
 mod stream;
@@ -123,6 +124,7 @@ impl Engine {
             let found = ground.compare(self, &request, &mut |_, _| {})?;
             refuse_misfits(pipeline, &found.report)?;
             let intent = intent(&found.report, &extras, ground.replaced_whole(pipeline));
+            outdated::refuse(pipeline, &ground, &intent)?;
             Ok((found, intent))
         })();
         self.observer.observe(&Event::Finished { pipeline: pipeline.name.clone() });
@@ -218,6 +220,7 @@ impl Engine {
         let before = ground.compare(self, &request, &mut |paired, candidate| found.note(paired, candidate))?;
         refuse_misfits(pipeline, &before.report)?;
         told.intent = intent(&before.report, &extras, ground.replaced_whole(pipeline));
+        outdated::refuse(pipeline, &ground, &told.intent)?;
         let Intent { write, delete, .. } = told.intent;
         let report = told.before.insert(before).report.clone();
         if write + delete == 0 {

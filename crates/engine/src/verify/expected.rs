@@ -34,6 +34,10 @@ pub(crate) struct Expected {
     pub(crate) gone: bool,
     /// Files that were loaded have changed since, or were not loaded to the end: a run reads them again.
     pub(crate) changed: bool,
+    /// Files that runs have loaded are there no more.
+    pub(crate) lost: bool,
+    /// Files that runs have loaded have other contents.
+    pub(crate) replaced: bool,
     /// Rows of the source are rejected.
     pub(crate) rejected: bool,
     url: ConnectionUrl,
@@ -71,7 +75,9 @@ pub(super) fn load(
         pin(&mut own, state);
     }
     let files = files(pipeline, state, receipts, notes, &engine.stop)?;
-    let (gone, changed) = files.as_ref().map_or((false, false), |files| (files.gone, files.changed));
+    let says = |what: fn(&Files) -> bool| files.as_ref().is_some_and(what);
+    let (gone, changed) = (says(|files| files.gone), says(|files| files.changed));
+    let (lost, replaced) = (says(|files| files.lost), says(|files| files.replaced));
     let quiet = Engine { observer: Arc::new(Silent), ..engine.clone() };
     let mut rejected = 0;
     match &files {
@@ -95,7 +101,7 @@ pub(super) fn load(
             rejected += told(quiet.backfill_in(Some(&how), &own, &options).outcome)?;
         }
     }
-    Ok(Expected { gone, changed, rejected: rejected > 0, url, _folder: folder })
+    Ok(Expected { gone, changed, lost, replaced, rejected: rejected > 0, url, _folder: folder })
 }
 
 /// The files that runs have loaded, as they loaded them: each group by a run of its own.
@@ -166,6 +172,10 @@ struct Files {
     gone: bool,
     /// Some have changed since, or were not loaded to the end.
     changed: bool,
+    /// Some that runs have loaded are gone.
+    lost: bool,
+    /// Some that runs have loaded have other contents.
+    replaced: bool,
 }
 
 impl Files {
@@ -222,6 +232,8 @@ fn files(
     if names.is_empty() && filled.is_empty() && (!state.files.is_empty() || last.is_some()) {
         return Err(super::unverified("the files that were loaded are gone").help("put them back where they were"));
     }
-    let gone = gone > 0 || (last.is_some() && new > 0);
-    Ok(Some(Files { loaded: names, filled, gone, changed: changed > 0 }))
+    let lost = gone > 0;
+    let replaced = there.iter().any(|slice| loaded(&slice.name).is_some_and(|entry| entry.size != slice.size));
+    let gone = lost || (last.is_some() && new > 0);
+    Ok(Some(Files { loaded: names, filled, gone, changed: changed > 0, lost, replaced }))
 }

@@ -262,6 +262,64 @@ fn files_count_in_the_order_in_which_runs_met_them() {
     }
 }
 
+/// What is gone may have held what the table's rows are: nothing older is put in their place.
+#[test]
+fn rows_of_files_that_are_gone_are_not_put_back_to_older_ones() {
+    let places = Places::new();
+    let [(_, sqlite), ..] = places.databases();
+    fs::create_dir(places.path().join("in")).unwrap();
+    let put = |name: &str, rows: &str| fs::write(places.path().join("in").join(name), format!("id,v\n{rows}")).unwrap();
+    let yaml = format!(
+        "version: 1\npipelines:\n  t:\n    source: {{ files: 'in/*.csv' }}\n    key: id\n    version: v\n    \
+         destination: {{ url: '{sqlite}', table: loaded }}\n"
+    );
+    fs::write(places.path().join("floodmark.yaml"), yaml).unwrap();
+    put("1.csv", "1,1\n2,1\n");
+    run(&places);
+    put("2.csv", "2,2\n");
+    run(&places);
+    let rows = || {
+        let db = rusqlite::Connection::open(places.path().join("t.db")).unwrap();
+        let mut read = db.prepare("SELECT id || ' ' || v FROM loaded ORDER BY id").unwrap();
+        read.query_map([], |row| row.get::<_, String>(0)).unwrap().map(Result::unwrap).collect::<Vec<_>>()
+    };
+    let refused = |words: &str| {
+        for more in [&["--repair", "--yes"][..], &["--repair", "--dry-run"]] {
+            let report = verify(&places, 1, more);
+            assert_eq!(report["error"]["code"], "FM0605", "{report:#}");
+            assert!(report["error"]["message"].as_str().unwrap().contains(words), "{report:#}");
+        }
+        assert_eq!(rows(), ["1 1", "2 2"]);
+    };
+    fs::rename(places.path().join("in/2.csv"), places.path().join("2.csv")).unwrap();
+    refused("are gone");
+    fs::rename(places.path().join("2.csv"), places.path().join("in/2.csv")).unwrap();
+    verify(&places, 0, &[]);
+    put("2.csv", "3,30\n");
+    refused("have changed");
+    run(&places);
+    assert_eq!(rows(), ["1 1", "2 2", "3 30"]);
+}
+
+/// A version that brought what was there already has no row of its own.
+#[test]
+fn a_version_that_brought_nothing_new_keeps_a_repair_away() {
+    let places = Places::new();
+    let [(_, sqlite), ..] = places.databases();
+    let yaml = format!(
+        "version: 1\npipelines:\n  t:\n    source: {{ files: a.csv }}\n    load: scd2\n    key: id\n    version: v\n    \
+         destination: {{ url: '{sqlite}', table: loaded }}\n"
+    );
+    fs::write(places.path().join("floodmark.yaml"), yaml).unwrap();
+    fs::write(places.path().join("a.csv"), "id,v,x\n5,11,x\n5,17,x\n6,12,y\n").unwrap();
+    run(&places);
+    places.sqlite("UPDATE loaded SET x = 'other' WHERE id = 5");
+    let report = verify(&places, 1, &["--repair", "--yes"]);
+    assert_eq!(report["error"]["code"], "FM0605", "{report:#}");
+    assert!(report["error"]["help"].to_string().contains("--full-refresh"), "{report:#}");
+    assert_eq!(counts(&verify(&places, 4, &[])), [0, 0, 1]);
+}
+
 #[test]
 fn what_cannot_be_verified_says_why() {
     let places = Places::new();
