@@ -106,7 +106,8 @@ pub(super) fn load(
 
 /// The files that runs have loaded, as they loaded them: each group by a run of its own.
 fn by_runs(pipeline: &Pipeline, files: &Files) -> Result<Vec<Vec<String>>> {
-    // Where backfills alone have read, there is nothing that runs loaded. Where nothing was loaded, the pipeline is made all the same.
+    // Where backfills alone have read, there is nothing that runs loaded. Where nothing was loaded, the pipeline is made all
+    // the same.
     if files.loaded.is_empty() {
         return Ok(if files.filled.is_empty() { vec![Vec::new()] } else { Vec::new() });
     }
