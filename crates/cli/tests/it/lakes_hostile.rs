@@ -207,6 +207,20 @@ fn dates_that_differ_are_told_as_dates() {
     assert!(told.contains("\"2024-01-01 00:00:00\"") && told.contains("\"2024-01-02 00:00:00\""), "{told}");
 }
 
+/// As another program turns it on that sets a property of the table.
+#[test]
+fn a_feature_for_columns_that_there_are_not_is_no_reason_to_refuse() {
+    let scratch = Scratch::new();
+    scratch.write("a.csv", "id,v\n1,a\n2,b\n");
+    scratch.ok(&load("a.csv", "t", &KEYED));
+    let protocol = r#"{"protocol":{"minReaderVersion":3,"minWriterVersion":7,"readerFeatures":["variantType"],"writerFeatures":["appendOnly","invariants","variantType"]}}"#;
+    scratch.write("lake/t/_delta_log/00000000000000000001.json", protocol);
+    scratch.write("a.csv", "id,v\n2,c\n3,d\n");
+    let ran = scratch.one(&load("a.csv", "t", &KEYED));
+    assert_eq!((&ran["rows"]["updated"], &ran["rows"]["inserted"]), (&1.into(), &1.into()), "{ran}");
+    scratch.ok(&["optimize", LAKE, "t"]);
+}
+
 /// The store's client reads them by itself, and panics over what makes no request.
 #[test]
 fn variables_of_the_environment_that_make_no_request_are_named() {
