@@ -84,7 +84,7 @@ pub(super) fn load(
         None => rejected += told(quiet.run_in(None, &own, &RunOptions::default()))?,
         Some(files) => {
             let mut there = Arc::new(HashSet::new());
-            for group in by_runs(pipeline, files)? {
+            for group in by_runs(pipeline, state, files)? {
                 Arc::make_mut(&mut there).extend(group);
                 let how = Disorder { only: Some(Arc::clone(&there)), ..Disorder::default() };
                 rejected += told(quiet.run_in(Some(how), &own, &RunOptions::default()))?;
@@ -105,7 +105,7 @@ pub(super) fn load(
 }
 
 /// The files that runs have loaded, as they loaded them: each group by a run of its own.
-fn by_runs(pipeline: &Pipeline, files: &Files) -> Result<Vec<Vec<String>>> {
+fn by_runs(pipeline: &Pipeline, state: &State, files: &Files) -> Result<Vec<Vec<String>>> {
     // Where backfills alone have read, there is nothing that runs loaded. Where nothing was loaded, the pipeline is made all
     // the same.
     if files.loaded.is_empty() {
@@ -116,7 +116,8 @@ fn by_runs(pipeline: &Pipeline, files: &Files) -> Result<Vec<Vec<String>>> {
         Load::Append => Vec::new(),
         _ => registry::destination(&pipeline.destination.url)?.ledger()?.runs(Some(&pipeline.name), usize::MAX)?,
     };
-    Ok(met::groups(files.loaded.iter().cloned().collect(), &runs, !pipeline.window.is_empty()))
+    let rows = |name: &String| state.files.get(name).map(|entry| (name.clone(), entry.rows));
+    Ok(met::groups(files.loaded.iter().filter_map(rows).collect(), &runs, !pipeline.window.is_empty()))
 }
 
 /// How many rows a load rejected.

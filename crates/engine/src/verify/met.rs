@@ -1,12 +1,15 @@
 //! In which order runs met files, as the ledger of runs tells it: of rows without a version the later ones count.
 
 use floodmark_core::{commits::SliceKind, state::RunRecord};
-use std::{collections::BTreeSet, ops::Bound};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+};
 
 /// Files in groups, each of which one run loads as all the runs did that loaded them: by their names, group after group. A file
-/// belongs to the last run that read of it; those of which no run is known any more are the first. `runs`: the newest first.
-/// `window`: what a run holds of a window replaces it.
-pub(super) fn groups(files: BTreeSet<String>, runs: &[RunRecord], window: bool) -> Vec<Vec<String>> {
+/// belongs to the last run that read it to its end; those of which no run is known any more are the first. `files`: with the rows that
+/// were read of each. `runs`: the newest first. `window`: what a run holds of a window replaces it.
+pub(super) fn groups(files: BTreeMap<String, u64>, runs: &[RunRecord], window: bool) -> Vec<Vec<String>> {
     let mut left = files;
     let mut groups = Vec::new();
     for run in runs {
@@ -17,7 +20,10 @@ pub(super) fn groups(files: BTreeSet<String>, runs: &[RunRecord], window: bool) 
             let through = slice.through.as_ref().unwrap_or(&slice.name);
             let range = (Bound::Included(&slice.name), Bound::Included(through));
             if slice.name <= *through {
-                read.extend(left.range::<String, _>(range).cloned());
+                // Rejects that are loaded later are some rows of a file, and counted from one.
+                let ends = |rows: u64| slice.until.as_ref().is_none_or(|until| *until == rows.to_string());
+                let here = left.range::<String, _>(range).filter(|(_, rows)| ends(**rows));
+                read.extend(here.map(|(file, _)| file.clone()));
             }
         }
         for file in &read {
@@ -25,7 +31,7 @@ pub(super) fn groups(files: BTreeSet<String>, runs: &[RunRecord], window: bool) 
         }
         groups.push(read);
     }
-    groups.push(left);
+    groups.push(left.into_keys().collect());
     let mut joined: Vec<Vec<String>> = Vec::new();
     for group in groups.into_iter().rev().filter(|group| !group.is_empty()) {
         match joined.last_mut() {
@@ -82,7 +88,7 @@ mod tests {
     }
 
     fn told(files: &[&str], runs: &[RunRecord], window: bool) -> Vec<String> {
-        let files = files.iter().map(|file| (*file).to_owned()).collect();
+        let files = files.iter().map(|file| ((*file).to_owned(), 5)).collect();
         groups(files, runs, window).iter().map(|group| group.join(" ")).collect()
     }
 
@@ -90,6 +96,17 @@ mod tests {
     fn a_file_belongs_to_the_last_run_that_read_of_it() {
         let runs = [run(&[("a", None)]), run(&[("c", None)]), run(&[("a", None), ("b", None), ("e", None)])];
         assert_eq!(told(&["a", "b", "c", "d", "e"], &runs, false), ["d", "b e", "c", "a"]);
+    }
+
+    #[test]
+    fn rejects_of_a_file_that_are_loaded_later_leave_it_where_it_is() {
+        let mut replayed = run(&[("a", None)]);
+        let mut some = replayed.commits.entries()[0].clone();
+        some.slices[0].until = Some("2".to_owned());
+        replayed.commits = Commits::default();
+        replayed.commits.push(some);
+        let runs = [replayed, run(&[("b", None)]), run(&[("a", None)])];
+        assert_eq!(told(&["a", "b"], &runs, true), ["a", "b"]);
     }
 
     #[test]

@@ -262,6 +262,31 @@ fn files_count_in_the_order_in_which_runs_met_them() {
     }
 }
 
+/// A reject that is loaded later is a row of its file, and not the file once more.
+#[test]
+fn rejects_that_are_loaded_later_leave_their_file_where_it_is() {
+    let places = Places::new();
+    let [(_, sqlite), ..] = places.databases();
+    fs::create_dir(places.path().join("in")).unwrap();
+    let put = |name: &str, rows: &str| fs::write(places.path().join("in").join(name), format!("id,v\n{rows}")).unwrap();
+    let project = |columns: &str| {
+        let yaml = format!(
+            "version: 1\npipelines:\n  t:\n    source: {{ files: 'in/*.csv' }}\n    key: id\n    on_bad_row: reject\n{columns}    \
+             destination: {{ url: '{sqlite}', table: loaded }}\n"
+        );
+        fs::write(places.path().join("floodmark.yaml"), yaml).unwrap();
+    };
+    project("    columns: { v: { not_null: true } }\n");
+    put("b.csv", "1,b\n2,b\n3,\n");
+    run(&places);
+    put("a.csv", "1,a\n");
+    run(&places);
+    project("");
+    let (ended, replayed) = places.json(&["rejects", "replay", "t"]);
+    assert_eq!((ended, &replayed["rows"]["inserted"]), (0, &1.into()), "{replayed:#}");
+    verify(&places, 0, &[]);
+}
+
 /// What is gone may have held what the table's rows are: nothing older is put in their place.
 #[test]
 fn rows_of_files_that_are_gone_are_not_put_back_to_older_ones() {
