@@ -269,14 +269,19 @@ fn files_of_a_table_are_loaded_by_its_log_alone() {
     assert!(ran.code != 0 && ran.stderr.contains("delta:///lake with --source-table t"), "{ran:?}");
 }
 
-#[test]
-fn versions_of_a_table_are_a_watermark_until_one_takes_rows_away() {
-    let scratch = Scratch::new();
+/// A pipeline in news.yaml that follows a table by its versions.
+pub(crate) fn follows_versions(scratch: &Scratch) {
     let pipeline = format!(
         "version: 1\nconnections: {{ lake: \"{LAKE}\" }}\npipelines:\n  copy:\n    source: {{ connection: lake, table: t }}\n    \
          destination: {{ url: \"sqlite:///news.db\" }}\n    watermark: delta_version\n    load: append\n"
     );
     scratch.write("news.yaml", &pipeline);
+}
+
+#[test]
+fn versions_of_a_table_are_a_watermark_until_one_takes_rows_away() {
+    let scratch = Scratch::new();
+    follows_versions(&scratch);
     let run = |inserted: u64| {
         let ran = scratch.one(&["run", "--file", "news.yaml"]);
         assert_eq!(ran["rows"]["inserted"], inserted, "{ran}");
@@ -305,11 +310,7 @@ fn versions_of_a_table_are_a_watermark_until_one_takes_rows_away() {
 #[test]
 fn a_table_that_was_made_anew_has_other_versions() {
     let scratch = Scratch::new();
-    let pipeline = format!(
-        "version: 1\nconnections: {{ lake: \"{LAKE}\" }}\npipelines:\n  copy:\n    source: {{ connection: lake, table: t }}\n    \
-         destination: {{ url: \"sqlite:///news.db\" }}\n    watermark: delta_version\n    load: append\n"
-    );
-    scratch.write("news.yaml", &pipeline);
+    follows_versions(&scratch);
     let append = |files: &[&str]| {
         for file in files {
             scratch.write(file, &format!("id,v\n{file},a\n"));

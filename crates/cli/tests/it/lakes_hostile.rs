@@ -1,7 +1,7 @@
 //! Lakes with which something is wrong: what is said of it, and that nothing else suffers.
 
 use crate::{
-    lakes::{LAKE, load, parquet},
+    lakes::{LAKE, follows_versions, load, parquet},
     support::Scratch,
 };
 use serde_json::{Value, json};
@@ -96,11 +96,7 @@ fn a_broken_table_stops_no_load_of_another() {
 #[test]
 fn versions_whose_files_are_gone_are_told_with_what_helps() {
     let scratch = Scratch::new();
-    let pipeline = format!(
-        "version: 1\nconnections: {{ lake: \"{LAKE}\" }}\npipelines:\n  copy:\n    source: {{ connection: lake, table: t }}\n    \
-         destination: {{ url: \"sqlite:///news.db\" }}\n    watermark: delta_version\n    load: append\n"
-    );
-    scratch.write("news.yaml", &pipeline);
+    follows_versions(&scratch);
     let append = ["--load", "append"];
     for (n, file) in ["1.csv", "2.csv", "3.csv"].into_iter().enumerate() {
         scratch.write(file, &format!("id,v\n{n},a\n"));

@@ -7,13 +7,13 @@ use crate::{
     registry,
     run::{Engine, Outcome, RunOptions},
 };
-use floodmark_connect::Stop;
+use floodmark_connect::{Slice, Stop};
 use floodmark_core::{
     Code, Error, Result,
     event::Silent,
     interval::{Axis, Step},
     pipeline::{ColumnSpec, DatabaseSource, Load, Pipeline, Relation, SourceSpec},
-    state::{IntervalEntry, State},
+    state::{FileEntry, IntervalEntry, State},
     url::ConnectionUrl,
     wording,
 };
@@ -36,7 +36,7 @@ pub(crate) struct Expected {
     pub(crate) changed: bool,
     /// Files that runs have loaded are there no more.
     pub(crate) lost: bool,
-    /// Files that runs have loaded have other contents.
+    /// Files that runs have loaded were written since, and may have other contents.
     pub(crate) replaced: bool,
     /// Rows of the source are rejected.
     pub(crate) rejected: bool,
@@ -176,7 +176,7 @@ struct Files {
     changed: bool,
     /// Some that runs have loaded are gone.
     lost: bool,
-    /// Some that runs have loaded have other contents.
+    /// Some that runs have loaded were written since.
     replaced: bool,
 }
 
@@ -235,7 +235,8 @@ fn files(
         return Err(super::unverified("the files that were loaded are gone").help("put them back where they were"));
     }
     let lost = gone > 0;
-    let replaced = there.iter().any(|slice| loaded(&slice.name).is_some_and(|entry| entry.size != slice.size));
+    let is_another = |slice: &Slice, entry: &FileEntry| entry.size != slice.size || entry.modified != slice.modified;
+    let replaced = there.iter().any(|slice| loaded(&slice.name).is_some_and(|entry| is_another(slice, entry)));
     let gone = lost || (last.is_some() && new > 0);
     Ok(Some(Files { loaded: names, filled, gone, changed: changed > 0, lost, replaced }))
 }
