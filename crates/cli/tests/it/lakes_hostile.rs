@@ -2,7 +2,7 @@
 
 use crate::{
     lakes::{LAKE, follows_versions, load, parquet},
-    support::Scratch,
+    support::{Scratch, files},
 };
 use serde_json::{Value, json};
 use std::{fs, path::Path, process::Command};
@@ -201,6 +201,54 @@ fn dates_that_differ_are_told_as_dates() {
     let told = told.last().unwrap().to_string();
     assert!(told.contains("\"2024-01-01\"") && told.contains("\"2024-01-02\""), "{told}");
     assert!(told.contains("\"2024-01-01 00:00:00\"") && told.contains("\"2024-01-02 00:00:00\""), "{told}");
+}
+
+#[test]
+fn what_a_table_asks_for_and_is_not_done_is_refused_by_its_name() {
+    for (protocol, property, said) in [
+        (r#""minReaderVersion":4,"minWriterVersion":2"#, None, "version 4 of Delta readers"),
+        (r#""minReaderVersion":1,"minWriterVersion":8"#, None, "version 8 of Delta writers"),
+        (r#""minReaderVersion":1,"minWriterVersion":7,"writerFeatures":["rowTracking"]"#, None, "\"rowTracking\""),
+        (
+            r#""minReaderVersion":3,"minWriterVersion":7,"readerFeatures":["deletionVectors"],"writerFeatures":["deletionVectors"]"#,
+            Some(r#""delta.enableDeletionVectors":"true""#),
+            "deletion vectors",
+        ),
+        (
+            r#""minReaderVersion":2,"minWriterVersion":5"#,
+            Some(r#""delta.columnMapping.mode":"name""#),
+            "column mapping",
+        ),
+    ] {
+        let scratch = Scratch::new();
+        scratch.write("a.csv", "id,v\n1,a\n");
+        scratch.ok(&load("a.csv", "t", &KEYED));
+        let mut entry = format!(r#"{{"protocol":{{{protocol}}}}}"#);
+        if let Some(property) = property {
+            let first = scratch.read("lake/t/_delta_log/00000000000000000000.json");
+            let about = first.lines().find(|line| line.starts_with("{\"metaData\"")).unwrap();
+            assert!(about.contains("\"configuration\":{"), "{about}");
+            // Each column has the name that it has in files.
+            let named = |about: String, n: u8| {
+                let of = format!(
+                    r#"\"metadata\":{{\"delta.columnMapping.id\":{n},\"delta.columnMapping.physicalName\":\"c{n}\"}}"#
+                );
+                about.replacen(r#"\"metadata\":{}"#, &of, 1)
+            };
+            let about = &named(named(about.to_owned(), 1), 2);
+            entry = format!(
+                "{entry}\n{}",
+                about.replacen("\"configuration\":{", &format!("\"configuration\":{{{property}"), 1)
+            );
+        }
+        scratch.write("lake/t/_delta_log/00000000000000000001.json", &entry);
+        let before = files(&scratch.path().join("lake/t/_delta_log"));
+        scratch.write("a.csv", "id,v\n1,b\n2,b\n");
+        let error = error(&scratch, &load("a.csv", "t", &KEYED));
+        assert!(code(&error) == "FM0404" && message(&error).contains(said), "{said}: {error}");
+        assert!(error["state"].as_str().is_some_and(|state| state.contains("nothing was written")), "{error}");
+        assert!(files(&scratch.path().join("lake/t/_delta_log")) == before, "{said}");
+    }
 }
 
 /// As another program turns it on that sets a property of the table.
